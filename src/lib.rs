@@ -1,0 +1,5 @@
+//! runner-image-builder: a Juju machine charm that keeps a fresh, tested GitHub Actions runner image in every
+//! OpenStack project related to it.
+
+pub mod deadline;
+pub mod secret;

@@ -1,0 +1,3 @@
+//! `dispatch`: the charm's executable.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! A Juju unit agent and an OpenStack cloud, embedded, for the charm's tests and for newcomers.
