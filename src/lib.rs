@@ -2,4 +2,7 @@
 //! OpenStack project related to it.
 
 pub mod deadline;
+pub mod host;
+pub mod juju;
 pub mod secret;
+pub mod target;

@@ -1,0 +1,200 @@
+//! clouds.yaml: the credentials of the build cloud and of every related cloud, in the format that OpenStack's
+//! own clients read, for root alone.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::config::{CloudName, hex};
+use crate::host::{FileError, Host, Written};
+use crate::openstack_cloud::{CloudConfig, Interface};
+use crate::secret::Secret;
+
+/// The contents of clouds.yaml.
+pub type Clouds = BTreeMap<CloudName, CloudConfig>;
+
+/// clouds.yaml could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum CloudsYamlError {
+    /// A file operation failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The file is not what we write.
+    #[error("reading clouds.yaml: line {line}: not a clouds.yaml; the next hook writes it anew")]
+    Format {
+        /// Where it stops making sense; 0 when unknown.
+        line: usize,
+    },
+    /// It has no such cloud.
+    #[error("clouds.yaml has no cloud {0:?}")]
+    UnknownCloud(String),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Document {
+    clouds: BTreeMap<CloudName, Entry>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    auth: Auth,
+    identity_api_version: String,
+    interface: Interface,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    region_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cacert: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Auth {
+    auth_url: String,
+    password: String,
+    project_domain_name: String,
+    project_name: String,
+    user_domain_name: String,
+    username: String,
+}
+
+/// The name under which a cloud stands in clouds.yaml: the project's name, for people, and a digest of all that
+/// makes two clouds different, so that equal names in different clouds never meet. The password is no part of it.
+pub fn cloud_name(config: &CloudConfig) -> CloudName {
+    let identity = [
+        config.auth_url.trim_end_matches('/').trim_end_matches("/v3"),
+        config.region_name.as_deref().unwrap_or_default(),
+        &config.project_domain_name,
+        &config.project_name,
+        &config.user_domain_name,
+        &config.username,
+    ];
+    let digest = hex(&Sha256::digest(identity.join("\n")));
+    let readable: String = config
+        .project_name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' })
+        .take(64)
+        .collect();
+    CloudName::new(format!("{readable}-{}", &digest[..8]))
+}
+
+/// Installs clouds.yaml for the OpenStack clients (seed `builder`: `install_clouds_yaml`), with the CA
+/// certificates that it names beside it. Mode 0600 from the first byte; untouched when nothing changed.
+pub fn install_clouds_yaml(host: &Host, cloud_config: &Clouds) -> Result<Written, CloudsYamlError> {
+    host.private_dir(&host.state_dir())?;
+    let mut clouds = BTreeMap::new();
+    let mut written = Written::Unchanged;
+    for (name, config) in cloud_config {
+        let cacert = match &config.ca_certificate {
+            None => None,
+            Some(pem) => {
+                let path = host.state_dir().join("ca").join(format!("{name}.pem"));
+                if host.write(&path, pem.as_bytes(), 0o600)? == Written::Changed {
+                    written = Written::Changed;
+                }
+                Some(path.to_string_lossy().into_owned())
+            }
+        };
+        let auth = Auth {
+            auth_url: config.auth_url.clone(),
+            password: config.password.expose().clone(),
+            project_domain_name: config.project_domain_name.clone(),
+            project_name: config.project_name.clone(),
+            user_domain_name: config.user_domain_name.clone(),
+            username: config.username.clone(),
+        };
+        let (interface, region_name) = (config.interface, config.region_name.clone());
+        let entry = Entry { auth, identity_api_version: "3".into(), interface, region_name, cacert };
+        clouds.insert(name.clone(), entry);
+    }
+    let text = serde_yaml::to_string(&Document { clouds }).map_err(|_| CloudsYamlError::Format { line: 0 })?;
+    match host.write(&path(host), text.as_bytes(), 0o600)? {
+        Written::Changed => Ok(Written::Changed),
+        Written::Unchanged => Ok(written),
+    }
+}
+
+/// The clouds that clouds.yaml names, none when there is no such file.
+pub fn read_clouds_yaml(host: &Host) -> Result<Clouds, CloudsYamlError> {
+    let Some(bytes) = host.read(&path(host))? else { return Ok(Clouds::new()) };
+    // The parser's own message may quote a value, and the value may be the password.
+    let document: Document = serde_yaml::from_slice(&bytes)
+        .map_err(|error| CloudsYamlError::Format { line: error.location().map_or(0, |place| place.line()) })?;
+    let mut clouds = Clouds::new();
+    for (name, entry) in document.clouds {
+        let ca_certificate = match entry.cacert {
+            None => None,
+            Some(path) => host
+                .read(path.as_ref())?
+                .map(|pem| String::from_utf8(pem).map_err(|_| CloudsYamlError::Format { line: 0 }))
+                .transpose()?,
+        };
+        let config = CloudConfig {
+            auth_url: entry.auth.auth_url,
+            region_name: entry.region_name,
+            interface: entry.interface,
+            ca_certificate,
+            project_name: entry.auth.project_name,
+            project_domain_name: entry.auth.project_domain_name,
+            user_domain_name: entry.auth.user_domain_name,
+            username: entry.auth.username,
+            password: Secret::new(entry.auth.password),
+        };
+        clouds.insert(name, config);
+    }
+    Ok(clouds)
+}
+
+fn path(host: &Host) -> std::path::PathBuf {
+    host.state_dir().join("clouds.yaml")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    fn config(auth_url: &str, project: &str) -> CloudConfig {
+        CloudConfig {
+            auth_url: auth_url.into(),
+            region_name: None,
+            interface: Interface::Public,
+            ca_certificate: Some("PEM".into()),
+            project_name: project.into(),
+            project_domain_name: "Default".into(),
+            user_domain_name: "Default".into(),
+            username: "me".into(),
+            password: Secret::new("yes: \"#'\\".into()),
+        }
+    }
+
+    #[test]
+    fn equal_names_in_two_clouds_do_not_collide_and_one_cloud_is_one() {
+        let one = cloud_name(&config("https://a:5000/v3", "ci"));
+        assert_ne!(one, cloud_name(&config("https://b:5000/v3", "ci")));
+        assert_eq!(one, cloud_name(&config("https://a:5000/", "ci")));
+        assert!(one.as_str().starts_with("ci-"), "{one}");
+    }
+
+    #[test]
+    fn what_was_written_is_read_back_and_is_for_root_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::below(dir.path());
+        let config = config("https://a:5000/v3", "c/i");
+        let clouds = Clouds::from([(cloud_name(&config), config)]);
+        assert_eq!(install_clouds_yaml(&host, &clouds).unwrap(), Written::Changed);
+        assert_eq!(install_clouds_yaml(&host, &clouds).unwrap(), Written::Unchanged);
+        assert_eq!(read_clouds_yaml(&host).unwrap(), clouds);
+        assert_eq!(std::fs::metadata(path(&host)).unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_broken_file_is_an_error_that_shows_nothing_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::below(dir.path());
+        host.write(&path(&host), b"clouds: {a: hunter2}", 0o600).unwrap();
+        let error = read_clouds_yaml(&host).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    }
+}

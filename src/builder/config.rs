@@ -1,0 +1,149 @@
+//! What a build is to do, as plain data: it travels from the hook to the worker through a file, and holds no
+//! secret. Secrets travel beside it, as [`BuildSecrets`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::http::Proxies;
+use crate::openstack_cloud::ImageId;
+use crate::secret::Secret;
+use crate::target::{Arch, BaseImage, Target};
+
+/// The name of a cloud in clouds.yaml.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CloudName(String);
+
+impl CloudName {
+    /// The cloud of this name.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CloudName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Who owns what we create in a cloud: one unit of one application of one model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// The model's UUID.
+    pub model_uuid: String,
+    /// The application's name, which is also the prefix of all names that we give.
+    pub application: String,
+    /// The unit's number.
+    pub unit: u32,
+}
+
+/// One image to build for one cloud (seed `builder`: `BuildConfig`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildConfig {
+    /// The Ubuntu base to build on.
+    pub base: BaseImage,
+    /// The machine architecture to build for.
+    pub arch: Arch,
+    /// The cloud, by its name in clouds.yaml, that gets the image.
+    pub cloud_name: CloudName,
+}
+
+/// An image that exists, is active, and was checked (seed `builder`: `BuildResult`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildResult {
+    /// What it was built for.
+    pub config: BuildConfig,
+    /// Its id in that cloud.
+    pub id: ImageId,
+}
+
+/// Which runner goes into the image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunnerSource {
+    /// The version without its `v`; the latest release when absent.
+    pub version: Option<String>,
+    /// Where tarballs lie: `{source}/{owner}/{repository}/releases/download/...`.
+    pub source: String,
+    /// The root of GitHub's REST API.
+    pub api_url: String,
+}
+
+/// Where Ubuntu's cloud images come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaseImageSource {
+    /// The root of a cloud-image tree: `{source}/{codename}/current/`.
+    pub url: String,
+    /// The keyring file that holds the key of SHA256SUMS' signature.
+    pub keyring: String,
+}
+
+/// How the builder VM is set up and reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuilderVm {
+    /// The flavor's name; the smallest that is large enough when absent.
+    pub flavor: Option<String>,
+    /// The network's name; the first that has a subnet when absent.
+    pub network: Option<String>,
+    /// The addresses that may reach the VM's ssh port, as a CIDR.
+    pub ssh_ingress: String,
+    /// Further options of the ssh client, `Name=value` each.
+    pub ssh_options: Vec<String>,
+    /// An Ubuntu archive mirror to use while building.
+    pub apt_mirror: Option<String>,
+}
+
+/// The configuration of one run of the builder (seed `builder`: `BuilderRunConfig`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuilderRunConfig {
+    /// Whose images these are.
+    pub owner: Owner,
+    /// The images to build, in the operator's order: bases first, then architectures.
+    pub targets: Vec<Target>,
+    /// The cloud that builder VMs run in.
+    pub build_cloud: CloudName,
+    /// The clouds that get each image.
+    pub clouds: Vec<CloudName>,
+    /// Where base images come from.
+    pub base_image: BaseImageSource,
+    /// The builder VM.
+    pub vm: BuilderVm,
+    /// The runner.
+    pub runner: RunnerSource,
+    /// The external script's URL.
+    pub script_url: Option<String>,
+    /// How many revisions of an image are kept in each cloud.
+    pub revision_history_limit: u32,
+    /// An image older than this many hours is built anew even when nothing changed.
+    pub max_image_age_hours: u32,
+}
+
+impl BuilderRunConfig {
+    /// A digest of all of it: two configurations with the same digest ask for the same.
+    pub fn digest(&self) -> String {
+        // A struct of strings and numbers always serialises.
+        hex(&Sha256::digest(serde_json::to_vec(self).unwrap_or_default()))
+    }
+}
+
+/// The secrets of one run. They live in memory, in pipes, and for a moment in a 0600 file on a tmpfs.
+#[derive(Clone, Debug, Default)]
+pub struct BuildSecrets {
+    /// The external script's variables.
+    pub script: BTreeMap<String, Secret<String>>,
+    /// The proxies of the model, which may hold credentials.
+    pub proxies: Proxies,
+}
+
+/// Bytes in lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,77 @@
+//! The cron file that makes the charm look for work every so many hours.
+
+use sha2::{Digest, Sha256};
+
+
+use crate::host::{FileError, Host, Written};
+
+/// Where the cron file lies.
+pub const CRON_FILE: &str = "/etc/cron.d/build-runner-image";
+
+/// Configures cron to run the builder (seed `builder`: `configure_cron`): every `interval` hours, at a minute
+/// that is this unit's own, so that the units of a cloud do not all fire at once. True when cron was
+/// reconfigured.
+///
+/// Cron itself fires hourly; the line counts hours since the epoch, which makes intervals that do not divide 24
+/// even.
+pub fn configure_cron(host: &Host, unit_name: &str, interval: u32) -> Result<bool, FileError> {
+    let digest = Sha256::digest(unit_name);
+    let minute = digest[0] % 60;
+    let lock = host.run_dir().join("cron.lock");
+    let log = host.log_dir().join("cron.log");
+    let line = format!(
+        "# Written by the charm of {unit_name}; it puts back what you change here. Option: build-interval.\n\
+         SHELL=/bin/sh\n\
+         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin\n\
+         {minute} * * * * root [ $(( $(date +\\%s) / 3600 \\% {interval} )) -eq 0 ] && \
+         flock --nonblock {lock} juju-exec {unit_name} \"JUJU_DISPATCH_PATH=run ./dispatch\" >>{log} 2>&1\n",
+        lock = lock.display(),
+        log = log.display(),
+    );
+    Ok(host.write(&host.path(CRON_FILE), line.as_bytes(), 0o644)? == Written::Changed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(unit: &str, interval: u32) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::below(dir.path());
+        configure_cron(&host, unit, interval).unwrap();
+        String::from_utf8(host.read(&host.path(CRON_FILE)).unwrap().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn says_whether_it_changed_anything() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::below(dir.path());
+        assert!(configure_cron(&host, "builder/0", 6).unwrap());
+        assert!(!configure_cron(&host, "builder/0", 6).unwrap());
+        assert!(configure_cron(&host, "builder/0", 7).unwrap());
+    }
+
+    #[test]
+    fn units_fire_at_minutes_of_their_own() {
+        let minutes: std::collections::BTreeSet<String> = (0..20)
+            .map(|unit| {
+                let text = line(&format!("builder/{unit}"), 6);
+                text.lines().last().unwrap().split(' ').next().unwrap().to_owned()
+            })
+            .collect();
+        assert!(minutes.len() > 10, "{minutes:?}");
+    }
+
+    #[test]
+    fn the_guard_is_true_every_nth_hour_also_over_midnight() {
+        let text = line("builder/0", 7);
+        let guard = text.lines().last().unwrap();
+        let guard = &guard[guard.find('[').unwrap()..=guard.find("] ").unwrap()];
+        let due = |hour: u64| {
+            let script = guard.replace("\\%", "%").replace("$(date +%s)", &(hour * 3600 + 1234).to_string());
+            std::process::Command::new("sh").args(["-c", &script]).status().unwrap().success()
+        };
+        let hours: Vec<u64> = (490_000..490_048).filter(|hour| due(*hour)).collect();
+        assert!(hours.len() >= 6 && hours.windows(2).all(|pair| pair[1] - pair[0] == 7), "{hours:?}");
+    }
+}

@@ -1,0 +1,211 @@
+//! A request for work, from a hook to the worker: `request.json`, written by hooks alone. The newest wins; a
+//! worker that ends one looks for a newer before it goes.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::config::{BuildSecrets, BuilderRunConfig};
+use super::journal::{JournalError, Timestamp, write_json};
+use crate::host::{Exclusive, FileError, Host, ProcessError, start_detached};
+use crate::http::Proxies;
+use crate::secret::Secret;
+use crate::target::BaseImage;
+
+/// The name of a job: eight hexadecimal digits, also part of the names of what it makes in a cloud.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobId(String);
+
+impl JobId {
+    /// A new id.
+    pub fn random() -> Self {
+        let mut uuid = random_uuid();
+        uuid.truncate(8);
+        Self(uuid)
+    }
+
+    /// The id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A random UUID (version 4), from the kernel.
+pub fn random_uuid() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    match std::fs::read_to_string("/proc/sys/kernel/random/uuid") {
+        Ok(uuid) => uuid.trim().to_owned(),
+        // Without /proc: the randomly keyed hasher of the standard library.
+        Err(_) => {
+            let (a, b) = (RandomState::new().hash_one(1), RandomState::new().hash_one(2));
+            format!(
+                "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+                a >> 32,
+                (a >> 16) & 0xffff,
+                a & 0xfff,
+                0x8000 | (b >> 48 & 0x3fff),
+                b & 0xffff_ffff_ffff
+            )
+        }
+    }
+}
+
+/// Why a hook asks for a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// What is to be built, or for whom, is not what was built last.
+    Configuration,
+    /// The interval has passed.
+    Schedule,
+    /// The last job failed, and it is time to try again.
+    Retry,
+    /// A secret of the external script has a new revision.
+    Secret,
+    /// An operator's action.
+    Action,
+}
+
+/// Whether an image that is up to date is built all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rebuild {
+    /// Only what changed or grew old.
+    Due,
+    /// Everything.
+    Always,
+}
+
+/// What a hook asks the worker to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// The id of the job that this becomes.
+    pub id: JobId,
+    /// When it was asked.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: Reason,
+    /// Whether to build what is up to date.
+    pub rebuild: Rebuild,
+    /// Only these bases; all when empty.
+    pub bases: Vec<BaseImage>,
+    /// The unit to call when there is news.
+    pub unit_name: String,
+    /// What to build.
+    pub config: BuilderRunConfig,
+    /// Whether the worker must find secrets in the run folder.
+    pub has_secrets: bool,
+}
+
+const FILE: &str = "request.json";
+
+#[derive(Serialize, Deserialize)]
+struct SecretsInTransit {
+    script: BTreeMap<String, String>,
+    http_proxy: Option<String>,
+    https_proxy: Option<String>,
+    no_proxy: Option<String>,
+}
+
+impl Request {
+    /// The newest request on disk.
+    pub fn load(host: &Host) -> Result<Option<Self>, JournalError> {
+        let Some(bytes) = host.read(&host.state_dir().join(FILE))? else { return Ok(None) };
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|error| JournalError::Format { file: FILE, problem: error.to_string() })
+    }
+
+    /// Records the request, its secrets first: whoever sees the request finds them.
+    pub fn save(&self, host: &Host, secrets: &BuildSecrets) -> Result<(), JournalError> {
+        if self.has_secrets {
+            let shown = |secret: &Option<Secret<String>>| secret.as_ref().map(|secret| secret.expose().clone());
+            let transit = SecretsInTransit {
+                script: secrets.script.iter().map(|(k, v)| (k.clone(), v.expose().clone())).collect(),
+                http_proxy: shown(&secrets.proxies.http),
+                https_proxy: shown(&secrets.proxies.https),
+                no_proxy: secrets.proxies.no_proxy.clone(),
+            };
+            let text = serde_json::to_vec(&transit)
+                .map_err(|error| JournalError::Format { file: FILE, problem: error.to_string() })?;
+            host.private_dir(&host.run_dir())?;
+            host.write(&self.secrets_file(host), &text, 0o600)?;
+        }
+        write_json(host, FILE, self)
+    }
+
+    /// Takes the secrets of this request out of the run folder; `None` when they are lost.
+    pub fn take_secrets(&self, host: &Host) -> Result<Option<BuildSecrets>, FileError> {
+        if !self.has_secrets {
+            return Ok(Some(BuildSecrets::default()));
+        }
+        let path = self.secrets_file(host);
+        let Some(bytes) = host.read(&path)? else { return Ok(None) };
+        host.remove_file(&path)?;
+        Ok(serde_json::from_slice::<SecretsInTransit>(&bytes).ok().map(|transit| BuildSecrets {
+            script: transit.script.into_iter().map(|(key, value)| (key, Secret::new(value))).collect(),
+            proxies: Proxies {
+                http: transit.http_proxy.map(Secret::new),
+                https: transit.https_proxy.map(Secret::new),
+                no_proxy: transit.no_proxy,
+            },
+        }))
+    }
+
+    fn secrets_file(&self, host: &Host) -> PathBuf {
+        host.run_dir().join(format!("secrets-{}.json", self.id))
+    }
+}
+
+/// The lock that a living worker holds.
+pub fn worker_lock(host: &Host) -> PathBuf {
+    host.state_dir().join("worker.lock")
+}
+
+/// Whether a worker lives.
+pub fn worker_lives(host: &Host) -> Result<bool, FileError> {
+    Ok(Exclusive::try_acquire(&worker_lock(host))?.is_none())
+}
+
+/// The worker could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its binary could not be put into place.
+    #[error("starting the worker: {0}")]
+    File(#[from] FileError),
+    /// It could not be run.
+    #[error("starting the worker: {0}")]
+    Process(#[from] ProcessError),
+    /// We do not know our own executable.
+    #[error("starting the worker: finding our own executable: {0}")]
+    Executable(std::io::Error),
+}
+
+/// Starts a worker from a copy of our own binary, which a refresh of the charm does not touch. A second worker
+/// finds the lock taken and goes; so a start too many does no harm.
+pub fn start_worker(host: &Host) -> Result<(), StartError> {
+    let ours = std::env::current_exe().map_err(StartError::Executable)?;
+    let bytes = std::fs::read(&ours).map_err(StartError::Executable)?;
+    let digest = super::config::hex(&<sha2::Sha256 as sha2::Digest>::digest(&bytes));
+    let copy = worker_binary_dir(host).join(format!("dispatch-{}-{}", env!("CARGO_PKG_VERSION"), &digest[..12]));
+    if !copy.exists() {
+        host.install_executable(&ours, &copy)?;
+    }
+    let unit = format!("runner-image-builder-worker-{}", JobId::random());
+    Ok(start_detached(host, &unit, &copy, &["work"])?)
+}
+
+/// Where the worker's binaries lie, one a version.
+pub fn worker_binary_dir(host: &Host) -> PathBuf {
+    host.state_dir().join("bin")
+}

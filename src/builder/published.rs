@@ -1,0 +1,109 @@
+//! What stands in our relation databags, remembered between hooks: read back once after each write, trusted until the
+//! next. Hooks write it; the worker reads here which images a relation names, for those must not be pruned.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::config::CloudName;
+use super::journal::{JournalError, write_json};
+use crate::host::{FileError, Host};
+
+/// The contents of one databag.
+type Databag = BTreeMap<String, String>;
+
+/// The databags of all image relations, by relation id.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Published(BTreeMap<String, Memory>);
+
+/// What we know of one databag.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    cloud: Option<CloudName>,
+    /// What Juju has said that it holds.
+    read: Option<Databag>,
+    /// What we have written since; it holds if that hook succeeded.
+    written: Option<Databag>,
+}
+
+impl Memory {
+    /// The databag's contents, as long as nothing was written since they were read.
+    pub fn trusted(&self) -> Option<&Databag> {
+        self.read.as_ref().filter(|_| self.written.is_none())
+    }
+
+    /// Juju has said that it holds `databag`.
+    pub fn was_read(&mut self, databag: Databag) {
+        (self.read, self.written) = (Some(databag), None);
+    }
+
+    /// This hook has written `databag`; whether it took effect, the next one will see.
+    pub fn was_written(&mut self, databag: Databag) {
+        self.written = Some(databag);
+    }
+
+    /// Its images are in `cloud`.
+    pub fn belongs_to(&mut self, cloud: &CloudName) {
+        self.cloud = Some(cloud.clone());
+    }
+
+    /// Whether its images are in another cloud than `cloud`.
+    pub fn is_of_another_cloud(&self, cloud: &CloudName) -> bool {
+        self.cloud.as_ref().is_some_and(|before| before != cloud)
+    }
+}
+
+const FILE: &str = "databags.json";
+
+impl Published {
+    /// What the last hooks left; nothing when the file is gone or broken, since Juju can be asked again.
+    pub fn load(host: &Host) -> Result<Self, FileError> {
+        let bytes = host.read(&host.state_dir().join(FILE))?;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default())
+    }
+
+    /// Keeps it for the next hook.
+    pub fn save(&self, host: &Host) -> Result<(), JournalError> {
+        write_json(host, FILE, self)
+    }
+
+    /// The memory of one relation's databag.
+    pub fn relation(&mut self, relation: &str) -> &mut Memory {
+        self.0.entry(relation.to_owned()).or_default()
+    }
+
+    /// Forgets relations that are gone.
+    pub fn retain(&mut self, exists: impl Fn(&str) -> bool) {
+        self.0.retain(|relation, _| exists(relation));
+    }
+
+    /// The ids of all images that a relation names, or may name once a hook has ended.
+    pub fn named_images(&self) -> BTreeSet<String> {
+        let databags = self.0.values().flat_map(|memory| memory.read.iter().chain(&memory.written));
+        databags
+            .flat_map(|databag| {
+                let listed: Vec<Databag> =
+                    databag.get("images").and_then(|images| serde_json::from_str(images).ok()).unwrap_or_default();
+                let ids = listed.into_iter().filter_map(|mut image| image.remove("id"));
+                ids.chain(databag.get("id").cloned()).collect::<Vec<_>>()
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_stays_named_until_its_replacement_was_read_back() {
+        let databag = |id: &str| Databag::from([("images".into(), format!("[{{\"id\":\"{id}\",\"tags\":\"x\"}}]"))]);
+        let mut published = Published::default();
+        published.relation("image:1").was_read(databag("old"));
+        published.relation("image:1").was_written(databag("new"));
+        assert_eq!(published.named_images(), BTreeSet::from(["old".into(), "new".into()]));
+        published.relation("image:1").was_read(databag("new"));
+        assert_eq!(published.named_images(), BTreeSet::from(["new".into()]));
+    }
+}

@@ -1,0 +1,120 @@
+//! The image relation, interface `github_runner_image_v0`: the cloud that a related application wants its images
+//! in, and the databag in which it finds them.
+
+use serde::Serialize;
+
+use crate::builder::{CloudName, Image, Journal, Published, cloud_name};
+use crate::juju::{Databag, HookToolError, HookTools, RelationId, UnitName};
+use crate::openstack_cloud::{CloudConfig, ImageId, Interface};
+use crate::secret::Secret;
+use crate::target::Target;
+
+/// The keys that we write.
+const KEYS: [&str; 3] = ["id", "tags", "images"];
+
+/// A relation whose remote side has told us its cloud.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageRelation {
+    /// The cloud's name in clouds.yaml.
+    pub cloud: CloudName,
+    /// How to reach it.
+    pub config: CloudConfig,
+}
+
+impl ImageRelation {
+    /// Reads the remote units' databags: the lowest-numbered unit with complete data counts; that others say
+    /// otherwise is logged. `None` when no unit has complete data.
+    pub fn load(tools: &dyn HookTools, relation: &RelationId) -> Result<Option<Self>, HookToolError> {
+        let mut units = tools.relation_list(relation)?;
+        units.sort_by_key(UnitName::number);
+        let mut chosen: Option<Self> = None;
+        for unit in &units {
+            let Some(config) = parse(&tools.relation_get(relation, unit)?) else { continue };
+            match &chosen {
+                None => chosen = Some(Self { cloud: cloud_name(&config), config }),
+                Some(known) if known.config != config => {
+                    log::warn!("relation {relation}: {unit} gives another cloud than the unit before it; not used");
+                }
+                Some(_) => (),
+            }
+        }
+        Ok(chosen)
+    }
+}
+
+fn parse(databag: &Databag) -> Option<CloudConfig> {
+    let field = |name: &str| databag.get(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+    Some(CloudConfig {
+        auth_url: field("auth_url").filter(|url| url.starts_with("http://") || url.starts_with("https://"))?,
+        region_name: field("region_name"),
+        interface: Interface::Public,
+        ca_certificate: field("ca_certificate"),
+        project_name: field("project_name")?,
+        project_domain_name: field("project_domain_name")?,
+        user_domain_name: field("user_domain_name")?,
+        username: field("username")?,
+        password: Secret::new(databag.get("password").filter(|password| !password.is_empty())?.clone()),
+    })
+}
+
+/// An image as consumers read it from the key `images`.
+#[derive(Serialize)]
+struct Listed<'a> {
+    id: &'a ImageId,
+    tags: String,
+}
+
+/// What the relation's databag should say: the images of its cloud, in the order of `targets`; `id` and `tags` are
+/// those of the first target, absent as long as that has no image. `None` when the cloud has no image at all.
+pub fn databag(journal: &Journal, cloud: &CloudName, targets: &[Target]) -> Option<Databag> {
+    let image = |target: &Target| journal.image(*target, cloud).map(|Image { result, .. }| &result.id);
+    let listed: Vec<Listed<'_>> =
+        targets.iter().filter_map(|target| Some(Listed { id: image(target)?, tags: target.tags() })).collect();
+    if listed.is_empty() {
+        return None;
+    }
+    let mut databag = Databag::from([("images".into(), serde_json::to_string(&listed).unwrap_or_default())]);
+    if let Some(first) = targets.first()
+        && let Some(id) = image(first)
+    {
+        databag.insert("id".into(), id.to_string());
+        databag.insert("tags".into(), first.tags());
+    }
+    Some(databag)
+}
+
+/// Brings this unit's databag of `relation` to `wanted`; leaves the last good images in place while there are no new
+/// ones, unless they are in another cloud than the relation is about now. `published` remembers what stands where.
+pub fn publish(
+    tools: &dyn HookTools,
+    published: &mut Published,
+    unit: &UnitName,
+    relation: &RelationId,
+    cloud: &CloudName,
+    wanted: Option<Databag>,
+) -> Result<(), HookToolError> {
+    let memory = published.relation(relation.as_str());
+    let present = match memory.trusted() {
+        Some(databag) => databag.clone(),
+        None => {
+            let mut databag = tools.relation_get(relation, unit)?;
+            databag.retain(|key, _| KEYS.contains(&key.as_str()));
+            memory.was_read(databag.clone());
+            databag
+        }
+    };
+    let wanted = match wanted {
+        Some(wanted) => wanted,
+        None if memory.is_of_another_cloud(cloud) => Databag::new(),
+        None => return Ok(()),
+    };
+    if wanted != present {
+        // An empty value removes its key.
+        let mut change: Databag = KEYS.map(|key| (key.to_owned(), String::new())).into();
+        change.extend(wanted.clone());
+        tools.relation_set(relation, &change)?;
+        memory.was_written(wanted);
+    }
+    memory.belongs_to(cloud);
+    Ok(())
+}

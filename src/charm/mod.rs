@@ -1,0 +1,14 @@
+//! From an event to a decision. A hook reads the whole state, brings host and relations to it, asks the worker for
+//! what is due, shows a status, and ends; it never waits for a cloud.
+
+mod actions;
+mod dispatch;
+mod event;
+mod image_relation;
+mod options;
+mod reconcile;
+mod state;
+mod status;
+
+pub use dispatch::{DispatchError, Unit};
+pub use event::{Action, Event, RelationChange};

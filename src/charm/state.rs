@@ -1,0 +1,181 @@
+//! What the operator and the related applications want, parsed once at the start of a hook. What comes after never
+//! looks at a raw option again.
+
+use std::collections::BTreeMap;
+
+use super::image_relation::ImageRelation;
+use super::options::{InvalidOption, Options};
+use crate::builder::{
+    BuildSecrets, BuilderRunConfig, CloudName, Clouds, Owner, RunnerSource, BaseImageSource, BuilderVm, cloud_name,
+};
+use crate::charm::event::IMAGE_ENDPOINT;
+use crate::http::Proxies;
+use crate::juju::{Environment, HookToolError, HookTools, RelationId, SecretUri};
+use crate::openstack_cloud::CloudConfig;
+use crate::secret::Secret;
+use crate::target::Target;
+
+/// The state cannot be known, or makes no sense.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The operator's configuration is at fault: the unit is blocked with this text.
+    #[error("{0}")]
+    Invalid(#[from] InvalidOption),
+    /// A hook tool failed: the hook fails, and Juju runs it again.
+    #[error(transparent)]
+    Juju(#[from] HookToolError),
+}
+
+/// Everything that decides what the charm does, as of this hook.
+#[derive(Clone, Debug)]
+pub struct CharmState {
+    /// Whether this unit leads: only the leader builds.
+    pub leader: bool,
+    /// Hours between looks for work.
+    pub build_interval: u32,
+    /// The image relations that have usable data, by id.
+    pub relations: BTreeMap<RelationId, ImageRelation>,
+    /// All image relations that exist.
+    pub relation_ids: Vec<RelationId>,
+    /// The contents of clouds.yaml: the build cloud and the cloud of each usable relation.
+    pub clouds: Clouds,
+    /// What to build, for the clouds of the usable relations.
+    pub run: BuilderRunConfig,
+    /// The secrets that go with it.
+    pub secrets: BuildSecrets,
+    /// The secret option of the external script, to know its event by.
+    pub script_secret: Option<SecretUri>,
+}
+
+impl CharmState {
+    /// Asks Juju for everything and parses it. `broken` is a relation that ends with this hook.
+    pub fn load(
+        tools: &dyn HookTools,
+        environment: &Environment,
+        broken: Option<&RelationId>,
+    ) -> Result<Self, StateError> {
+        let options = Options::new(tools.config_get()?);
+        // The Python charm's order: OpenStack first, then as the options stand in its documentation.
+        let build_cloud_config = build_cloud(&options, tools)?;
+        let (arches, bases) = (options.architectures()?, options.bases()?);
+        let build_interval = options.build_interval()?;
+        let revision_history_limit = options.revision_history_limit()?;
+        let runner_version = options.runner_version()?;
+        let script_url = options.script_url()?;
+        let script_secret = options.script_secret()?;
+        let script = match &script_secret {
+            None => BTreeMap::new(),
+            Some(uri) => script_variables(tools, uri)?,
+        };
+        let vm = BuilderVm {
+            flavor: options.text("build-flavor")?,
+            network: options.text("build-network")?,
+            ssh_ingress: options.ssh_ingress()?,
+            ssh_options: options.ssh_options()?,
+            apt_mirror: options.web_url("build-apt-mirror")?,
+        };
+        let base_image =
+            BaseImageSource { url: options.base_image_source()?, keyring: options.base_image_keyring()? };
+        let runner = RunnerSource {
+            version: runner_version,
+            source: options.required_web_url("runner-source")?,
+            api_url: options.trusted_url("github-api-url")?,
+        };
+        let max_image_age_hours = options.max_image_age()?;
+
+        let leader = tools.is_leader()?;
+        let mut relation_ids = tools.relation_ids(IMAGE_ENDPOINT)?;
+        relation_ids.retain(|id| Some(id) != broken);
+        let mut relations = BTreeMap::new();
+        for id in &relation_ids {
+            if let Some(relation) = ImageRelation::load(tools, id)? {
+                relations.insert(id.clone(), relation);
+            }
+        }
+
+        let build_cloud = cloud_name(&build_cloud_config);
+        let mut clouds = Clouds::new();
+        for relation in relations.values() {
+            // Of two relations with one identity and two passwords the first counts; the second is told of.
+            let known = clouds.entry(relation.cloud.clone()).or_insert_with(|| relation.config.clone());
+            if known.password != relation.config.password {
+                log::warn!("two image relations give different passwords for cloud {}", relation.cloud);
+            }
+        }
+        let wanted: Vec<CloudName> = clouds.keys().cloned().collect();
+        clouds.insert(build_cloud.clone(), build_cloud_config);
+
+        let unit = &environment.unit;
+        let owner = Owner {
+            model_uuid: environment.model_uuid.clone(),
+            application: unit.application().to_owned(),
+            unit: unit.number(),
+        };
+        let targets =
+            bases.iter().flat_map(|base| arches.iter().map(|arch| Target { base: *base, arch: *arch })).collect();
+        let proxies = Proxies {
+            http: environment.http_proxy.clone(),
+            https: environment.https_proxy.clone(),
+            no_proxy: environment.no_proxy.clone(),
+        };
+        let run = BuilderRunConfig {
+            owner,
+            targets,
+            build_cloud,
+            clouds: wanted,
+            base_image,
+            vm,
+            runner,
+            script_url,
+            revision_history_limit,
+            max_image_age_hours,
+        };
+        let secrets = BuildSecrets { script, proxies };
+        Ok(Self { leader, build_interval, relations, relation_ids, clouds, run, secrets, script_secret })
+    }
+}
+
+fn build_cloud(options: &Options, tools: &dyn HookTools) -> Result<CloudConfig, StateError> {
+    let connection = options.openstack()?;
+    let uri = &connection.password_secret;
+    let password = match tools.secret_get(uri) {
+        Ok(mut content) => content.remove("password").filter(|password| !password.expose().is_empty()),
+        Err(HookToolError::SecretNotFound(_)) => {
+            return Err(InvalidOption::new(format!(
+                "OpenStack password secret not found: {uri}. Set openstack-password-secret to a secret that exists."
+            ))
+            .into());
+        }
+        Err(HookToolError::SecretNotGranted(_)) => {
+            return Err(InvalidOption::new(format!(
+                "Charm does not have access to the OpenStack password secret. Please grant the charm read access to \
+                 the secret. ({uri})"
+            ))
+            .into());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let password = password.ok_or_else(|| {
+        InvalidOption::new(format!("Secret {uri} does not contain a 'password' key. Add it with juju update-secret."))
+    })?;
+    Ok(CloudConfig { password, ..connection.config })
+}
+
+fn script_variables(
+    tools: &dyn HookTools,
+    uri: &SecretUri,
+) -> Result<BTreeMap<String, Secret<String>>, StateError> {
+    match tools.secret_get(uri) {
+        // Juju's keys may have hyphens, names of shell variables may not.
+        Ok(content) => Ok(content.into_iter().map(|(key, value)| (key.replace('-', "_"), value)).collect()),
+        Err(HookToolError::SecretNotFound(_)) => Err(InvalidOption::new(format!(
+            "Secret label not found: {uri}. Set script-secret-id to a secret that exists."
+        ))
+        .into()),
+        Err(HookToolError::SecretNotGranted(_)) => Err(InvalidOption::new(format!(
+            "Charm does not have access to the script secret. Please grant the charm read access to the secret. ({uri})"
+        ))
+        .into()),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,40 @@
+//! A process that outlives the hook that started it, and the agent too.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Host, ProcessError, Program, ROOT_VARIABLE};
+use crate::deadline::Deadline;
+
+/// The variables that a detached process gets from us; all others (JUJU_* above all: juju-exec refuses to run
+/// inside a hook's context) stay behind.
+const KEPT_VARIABLES: [&str; 4] = ["PATH", "HOME", "LANG", ROOT_VARIABLE];
+
+/// Where systemd is PID 1, this folder exists (sd_booted(3)).
+const SYSTEMD_RUNS: &str = "/run/systemd/system";
+
+/// Starts `program` with `args` outside our process group, session and, where there is systemd, outside the
+/// control group of the agent, whose restart would end it. `unit` must be unique among running units.
+pub fn start_detached(host: &Host, unit: &str, program: &Path, args: &[&str]) -> Result<(), ProcessError> {
+    let kept: Vec<String> = KEPT_VARIABLES
+        .iter()
+        .filter_map(|name| Some(format!("{name}={}", std::env::var(name).ok()?)))
+        .collect();
+    let systemd = host.root() == Path::new("/") && Path::new(SYSTEMD_RUNS).is_dir();
+    let starter = if systemd {
+        Program::new("systemd-run")
+            .args(["--quiet", "--collect", "--service-type=exec", "--unit", unit])
+            .args(kept.iter().map(|pair| format!("--setenv={pair}")))
+            .args([program])
+    } else {
+        Program::new("setsid").args(["--fork", "env", "-i"]).args(&kept).args([program])
+    };
+    starter.args(args).discard_output().run(Deadline::after(Duration::from_secs(20))).map(drop)
+}
+
+/// Kills the process group that `leader` leads. One that is gone is as good as killed.
+pub fn stop_group(leader: u32) {
+    if let Some(group) = i32::try_from(leader).ok().and_then(rustix::process::Pid::from_raw) {
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    }
+}

@@ -1,0 +1,62 @@
+//! The only door to the machine that we run on: its files, below a root, and its commands, found by `PATH`.
+//!
+//! Nothing outside this folder opens a host file for writing or starts a process of the host, but for the
+//! ssh executor, which starts its client through [`Program`] as well.
+
+mod detached;
+mod files;
+mod packages;
+mod process;
+
+use std::path::{Path, PathBuf};
+
+pub use detached::{start_detached, stop_group};
+pub use files::{Exclusive, FileError, Written};
+pub use packages::{PackageError, install_packages};
+pub use process::{Output, ProcessError, Program, Stdin};
+
+/// The variable that moves every host path below another root, for tests and for people without root.
+pub const ROOT_VARIABLE: &str = "RUNNER_IMAGE_BUILDER_ROOT";
+
+/// The machine, seen below a root folder (`/` in production).
+#[derive(Clone, Debug)]
+pub struct Host {
+    root: PathBuf,
+}
+
+impl Host {
+    /// The machine below `root`.
+    pub fn below(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The machine as the environment names it: below `RUNNER_IMAGE_BUILDER_ROOT`, else `/`.
+    pub fn from_environment() -> Self {
+        Self::below(std::env::var_os(ROOT_VARIABLE).filter(|root| !root.is_empty()).unwrap_or("/".into()))
+    }
+
+    /// The root itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where the absolute `path` lies on this machine.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+
+    /// What must live until the charm is removed: clouds.yaml, journal, keys, the worker's binary. 0700.
+    pub fn state_dir(&self) -> PathBuf {
+        self.path("/var/lib/runner-image-builder")
+    }
+
+    /// What may vanish with a reboot: sockets, secrets in transit. On a tmpfs in production. 0700.
+    pub fn run_dir(&self) -> PathBuf {
+        self.path("/run/runner-image-builder")
+    }
+
+    /// The logs of the worker and of cron.
+    pub fn log_dir(&self) -> PathBuf {
+        self.path("/var/log/runner-image-builder")
+    }
+}

@@ -1,0 +1,395 @@
+//! Programs of the host: started with a deadline, killed with their whole process group when it passes,
+//! their output bounded.
+//!
+//! What stands in the arguments or the environment of a program can be read by every user of the machine and
+//! ends in our errors: a secret goes through [`Program::stdin`] and nowhere else.
+
+use std::ffi::OsStr;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+use crate::deadline::Deadline;
+
+/// How much of each output stream is kept; the rest is read and dropped.
+const KEPT: usize = 1 << 20;
+
+/// A program of the host did not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// It could not be started at all.
+    #[error("starting {program}: {source}")]
+    Start {
+        /// The program and its arguments.
+        program: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// It ended with a failure.
+    #[error("running {program}: {status}{}", detail(stderr))]
+    Failed {
+        /// The program and its arguments.
+        program: String,
+        /// How it ended.
+        status: String,
+        /// The end of what it said on standard error, at most 1 KiB.
+        stderr: String,
+    },
+    /// It was still running at its deadline and was killed.
+    #[error("running {program}: killed at its deadline{}", detail(stderr))]
+    Deadline {
+        /// The program and its arguments.
+        program: String,
+        /// The end of what it said on standard error, at most 1 KiB.
+        stderr: String,
+    },
+}
+
+fn detail(stderr: &str) -> String {
+    if stderr.is_empty() { String::new() } else { format!(": {stderr}") }
+}
+
+/// What a program printed, and how it ended.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// The exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// The first MiB of its standard output.
+    pub stdout: Vec<u8>,
+    /// The last KiB of its standard error, as text.
+    pub stderr: String,
+}
+
+/// What a program gets on its standard input.
+#[derive(Default)]
+pub enum Stdin {
+    /// Nothing: `/dev/null`.
+    #[default]
+    Empty,
+    /// These bytes. The one way for a secret.
+    Bytes(Vec<u8>),
+    /// These bytes, then all that the reader gives.
+    Stream(Vec<u8>, Box<dyn Read + Send>),
+}
+
+/// Called with each line that a program prints while it runs.
+type LineSink<'a> = &'a (dyn Fn(&str) + Sync);
+
+/// A program about to be run.
+pub struct Program {
+    command: Command,
+    stdin: Stdin,
+    discard: bool,
+}
+
+impl Program {
+    /// The program `name`, found by `PATH`.
+    pub fn new(name: impl AsRef<OsStr>) -> Self {
+        Self { command: Command::new(name), stdin: Stdin::Empty, discard: false }
+    }
+
+    /// Adds arguments.
+    pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    /// Sets one environment variable beside those that we have ourselves.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Runs it in this folder.
+    pub fn current_dir(mut self, path: &Path) -> Self {
+        self.command.current_dir(path);
+        self
+    }
+
+    /// Gives it no pipe of ours: what it leaves running would hold the pipe.
+    pub fn discard_output(mut self) -> Self {
+        self.discard = true;
+        self
+    }
+
+    /// Gives it this standard input.
+    pub fn stdin(mut self, stdin: Stdin) -> Self {
+        self.stdin = stdin;
+        self
+    }
+
+    /// The program and its arguments as one line, for errors and logs.
+    pub fn line(&self) -> String {
+        std::iter::once(self.command.get_program())
+            .chain(self.command.get_args())
+            .map(OsStr::to_string_lossy)
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    /// Runs it to its end and takes any exit code but success for an error.
+    pub fn run(self, deadline: Deadline) -> Result<Output, ProcessError> {
+        let program = self.line();
+        let output = self.output(deadline)?;
+        match output.code {
+            Some(0) => Ok(output),
+            code => Err(ProcessError::Failed { program, status: describe(code), stderr: output.stderr }),
+        }
+    }
+
+    /// Runs it to its end, whatever its exit code.
+    pub fn output(self, deadline: Deadline) -> Result<Output, ProcessError> {
+        self.watched(deadline, &|_| ())
+    }
+
+    /// Runs it to its end, whatever its exit code, and hands each line of its two outputs to `sink` as it comes.
+    pub fn watched(self, deadline: Deadline, sink: LineSink<'_>) -> Result<Output, ProcessError> {
+        let program = self.line();
+        let Self { mut command, stdin, discard } = self;
+        let output = || if discard { Stdio::null() } else { Stdio::piped() };
+        command.process_group_of_its_own();
+        command.stdin(if matches!(stdin, Stdin::Empty) { Stdio::null() } else { Stdio::piped() });
+        let mut child = command
+            .stdout(output())
+            .stderr(output())
+            .spawn()
+            .map_err(|source| ProcessError::Start { program: program.clone(), source })?;
+        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        // The feeder is a thread that nobody joins: a program that does not read its input must not hold us
+        // longer than its deadline; when it dies, the pipe breaks and the thread ends.
+        feed(stdin, pipes.0);
+        let (done, readers) = mpsc::channel();
+        let (lines, shown) = mpsc::channel::<String>();
+        collect(pipes.1, Keep::First, done.clone(), lines.clone());
+        collect(pipes.2, Keep::Last, done, lines);
+        let code = wait(&mut child, deadline, &shown, sink);
+        // A grandchild may hold the pipes open for ever: what has not come by now is not waited for.
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let grace = Deadline::after(Duration::from_millis(500));
+        for _ in 0..2 {
+            match readers.recv_timeout(grace.remaining()) {
+                Ok((Keep::First, bytes)) => stdout = bytes,
+                Ok((Keep::Last, bytes)) => stderr = bytes,
+                Err(_) => break,
+            }
+        }
+        shown.try_iter().for_each(|line| sink(&line));
+        let stderr = last_words(&stderr);
+        match code {
+            Some(code) => Ok(Output { code, stdout, stderr }),
+            None => Err(ProcessError::Deadline { program, stderr }),
+        }
+    }
+
+    /// Starts it and leaves it running, its output thrown away; it dies with the returned guard.
+    pub fn start(mut self) -> Result<Running, ProcessError> {
+        let program = self.line();
+        self.command.process_group_of_its_own();
+        let child = self
+            .command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|source| ProcessError::Start { program: program.clone(), source })?;
+        Ok(Running { child, program })
+    }
+}
+
+/// A program in the foreground of ours; dropped, it and its group are killed.
+pub struct Running {
+    child: Child,
+    program: String,
+}
+
+impl Running {
+    /// The error that it ended with, if it has ended.
+    pub fn ended(&mut self) -> Option<ProcessError> {
+        let status = self.child.try_wait().ok()??;
+        let mut stderr = Vec::new();
+        if let Some(pipe) = self.child.stderr.take() {
+            let _ = pipe.take(KEPT as u64).read_to_end(&mut stderr);
+        }
+        Some(ProcessError::Failed {
+            program: self.program.clone(),
+            status: describe(status.code()),
+            stderr: last_words(&stderr),
+        })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        kill_group(&mut self.child);
+    }
+}
+
+trait OwnGroup {
+    fn process_group_of_its_own(&mut self);
+}
+
+impl OwnGroup for Command {
+    fn process_group_of_its_own(&mut self) {
+        std::os::unix::process::CommandExt::process_group(self, 0);
+    }
+}
+
+fn describe(code: Option<i32>) -> String {
+    code.map_or("ended by a signal".into(), |code| format!("exit code {code}"))
+}
+
+/// `Some(code)` once it has ended by itself, `None` when the deadline came first and it was killed.
+fn wait(
+    child: &mut Child,
+    deadline: Deadline,
+    shown: &mpsc::Receiver<String>,
+    sink: LineSink<'_>,
+) -> Option<Option<i32>> {
+    let mut pause = Duration::from_micros(500);
+    loop {
+        if let Ok(Some(status)) = child.try_wait() {
+            return Some(status.code());
+        }
+        if deadline.passed() {
+            kill_group(child);
+            return None;
+        }
+        match shown.recv_timeout(pause.min(deadline.remaining())) {
+            Ok(line) => sink(&line),
+            Err(RecvTimeoutError::Timeout) => pause = (pause * 2).min(Duration::from_millis(20)),
+            // Both outputs are closed, so the end is near as a rule.
+            Err(RecvTimeoutError::Disconnected) => {
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_millis(20));
+            }
+        }
+    }
+}
+
+fn kill_group(child: &mut Child) {
+    if let Some(group) = rustix::process::Pid::from_raw(child.id() as i32)
+        && matches!(child.try_wait(), Ok(None))
+    {
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    }
+    let _ = child.wait();
+}
+
+fn feed(stdin: Stdin, pipe: Option<std::process::ChildStdin>) {
+    let Some(mut pipe) = pipe else { return };
+    match stdin {
+        Stdin::Empty => (),
+        // What fits the pipe's buffer needs no thread; a program that ended early breaks the pipe, and its
+        // exit code tells the story better than we could.
+        Stdin::Bytes(bytes) if bytes.len() <= 4096 => drop(pipe.write_all(&bytes)),
+        Stdin::Bytes(bytes) => drop(std::thread::spawn(move || pipe.write_all(&bytes))),
+        Stdin::Stream(bytes, mut stream) => drop(std::thread::spawn(move || {
+            pipe.write_all(&bytes)?;
+            io::copy(&mut stream, &mut pipe)
+        })),
+    }
+}
+
+/// Which end of an output is kept when it is longer than we keep.
+#[derive(Clone, Copy)]
+enum Keep {
+    First,
+    Last,
+}
+
+fn collect(
+    pipe: Option<impl Read + Send + 'static>,
+    keep: Keep,
+    done: mpsc::Sender<(Keep, Vec<u8>)>,
+    lines: mpsc::Sender<String>,
+) {
+    let Some(mut pipe) = pipe else { return };
+    std::thread::spawn(move || {
+        let (mut kept, mut line, mut buffer) = (Vec::new(), Vec::new(), [0; 8192]);
+        while let Ok(read @ 1..) = pipe.read(&mut buffer) {
+            let bytes = &buffer[..read];
+            match keep {
+                Keep::First => kept.extend_from_slice(&bytes[..read.min(KEPT - kept.len())]),
+                Keep::Last => {
+                    kept.extend_from_slice(bytes);
+                    kept.drain(..kept.len().saturating_sub(4096));
+                }
+            }
+            for &byte in bytes {
+                if byte == b'\n' || line.len() >= 4096 {
+                    let _ = lines.send(String::from_utf8_lossy(&line).trim_end().to_owned());
+                    line.clear();
+                }
+                if byte != b'\n' {
+                    line.push(byte);
+                }
+            }
+        }
+        if !line.is_empty() {
+            let _ = lines.send(String::from_utf8_lossy(&line).into_owned());
+        }
+        let _ = done.send((keep, kept));
+    });
+}
+
+fn last_words(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&stderr[stderr.len().saturating_sub(1024)..]);
+    text.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn soon() -> Deadline {
+        Deadline::after(Duration::from_secs(20))
+    }
+
+    #[test]
+    fn gives_both_outputs_and_the_exit_code() {
+        let output = Program::new("sh").args(["-c", "echo out; echo err >&2; exit 3"]).output(soon()).unwrap();
+        assert_eq!((output.code, &output.stdout[..], &*output.stderr), (Some(3), &b"out\n"[..], "err"));
+    }
+
+    #[test]
+    fn a_failure_names_the_program_its_end_and_its_last_words() {
+        let error = Program::new("sh").args(["-c", "echo no such thing >&2; exit 4"]).run(soon()).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("sh -c") && text.contains("exit code 4") && text.contains("no such thing"), "{text}");
+    }
+
+    #[test]
+    fn at_the_deadline_the_whole_group_is_killed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("alive");
+        let script = format!("(sleep 2; touch {}) & sleep 60", path.display());
+        let error =
+            Program::new("sh").args(["-c", &script]).run(Deadline::after(Duration::from_millis(200))).unwrap_err();
+        assert!(matches!(error, ProcessError::Deadline { .. }), "{error}");
+        std::thread::sleep(Duration::from_millis(2500));
+        assert!(!path.exists(), "a grandchild outlived the deadline");
+    }
+
+    #[test]
+    fn a_program_that_never_reads_its_input_is_no_obstacle() {
+        let output = Program::new("true").stdin(Stdin::Bytes(vec![b'x'; 1 << 20])).run(soon()).unwrap();
+        assert_eq!(output.code, Some(0));
+    }
+
+    #[test]
+    fn input_is_streamed_in_order() {
+        let stream = Box::new(io::Cursor::new(b"second".to_vec()));
+        let output = Program::new("cat").stdin(Stdin::Stream(b"first ".to_vec(), stream)).run(soon()).unwrap();
+        assert_eq!(output.stdout, b"first second");
+    }
+
+    #[test]
+    fn a_grandchild_that_keeps_the_pipe_does_not_keep_us() {
+        let started = std::time::Instant::now();
+        let output = Program::new("sh").args(["-c", "sleep 30 & echo done"]).run(soon()).unwrap();
+        assert_eq!(output.code, Some(0));
+        assert!(started.elapsed() < Duration::from_secs(15));
+    }
+}

@@ -1,0 +1,179 @@
+//! Where commands run: one trait, one file for each kind of place.
+
+mod ssh;
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::time::Duration;
+
+pub use ssh::{SshExecutor, SshTarget};
+
+use crate::deadline::Deadline;
+use crate::host::ProcessError;
+use crate::secret::Secret;
+
+/// A command in an instance did not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecutorError {
+    /// The instance cannot be reached.
+    #[error("reaching {instance}: {problem}")]
+    Unreachable {
+        /// The instance.
+        instance: String,
+        /// What was tried and what came of it.
+        problem: String,
+    },
+    /// The command ended with a failure.
+    #[error("running {command} in {instance}: {status}: {output}")]
+    Failed {
+        /// The command's first words.
+        command: String,
+        /// The instance.
+        instance: String,
+        /// How it ended.
+        status: String,
+        /// The last that it said, at most 1 KiB.
+        output: String,
+    },
+    /// The command was still running at its deadline and was killed.
+    #[error("running {command} in {instance}: still running after {} s, killed", limit.as_secs())]
+    Deadline {
+        /// The command's first words.
+        command: String,
+        /// The instance.
+        instance: String,
+        /// The time that it had.
+        limit: Duration,
+    },
+    /// The host's own part failed.
+    #[error(transparent)]
+    Host(#[from] ProcessError),
+}
+
+/// What a command printed.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// Its exit code.
+    pub code: i32,
+    /// The first MiB of its standard output.
+    pub stdout: Vec<u8>,
+    /// The last KiB of its standard error.
+    pub stderr: String,
+}
+
+/// A command for an instance, run there as root.
+///
+/// Arguments may be seen by every process of the instance; environment and standard input are handed over out of
+/// everybody's sight, so secrets go there.
+pub struct Command {
+    pub(super) argv: Vec<String>,
+    pub(super) environment: BTreeMap<String, Option<Secret<String>>>,
+    pub(super) stdin: Option<Box<dyn Read + Send>>,
+    pub(super) limit: Duration,
+}
+
+impl Command {
+    /// A program with arguments, with a minute to run.
+    pub fn new<A: Into<String>>(argv: impl IntoIterator<Item = A>) -> Self {
+        let argv = argv.into_iter().map(Into::into).collect();
+        Self { argv, environment: BTreeMap::new(), stdin: None, limit: Duration::from_secs(60) }
+    }
+
+    /// A piece of shell, run by bash, which stops at the first command that fails.
+    pub fn shell(script: &str) -> Self {
+        Self::new(["bash", "-euo", "pipefail", "-c", script])
+    }
+
+    /// Gives it this long.
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Sets variables; `None` removes one.
+    pub fn environment(
+        mut self,
+        variables: impl IntoIterator<Item = (String, Option<Secret<String>>)>,
+    ) -> Self {
+        self.environment.extend(variables);
+        self
+    }
+
+    /// Gives it this standard input.
+    pub fn stdin(mut self, stdin: impl Read + Send + 'static) -> Self {
+        self.stdin = Some(Box::new(stdin));
+        self
+    }
+
+    /// Its first words, for errors: never the environment, never the input.
+    pub fn summary(&self) -> String {
+        let words = self.argv.join(" ");
+        let line = words.split('\n').next().unwrap_or_default();
+        if line.chars().count() > 80 || words.contains('\n') {
+            format!("`{}...`", line.chars().take(80).collect::<String>())
+        } else {
+            format!("`{line}`")
+        }
+    }
+}
+
+/// A place where commands run (craft-providers: `Executor`).
+pub trait Executor {
+    /// The instance, for errors and logs.
+    fn instance(&self) -> String;
+
+    /// Runs `command` as root to its end, at most until `deadline`, whatever its exit code.
+    fn execute(&self, command: Command, deadline: Deadline) -> Result<Output, ExecutorError>;
+
+    /// Runs `command` and takes any exit code but success for an error.
+    fn run(&self, command: Command, deadline: Deadline) -> Result<Output, ExecutorError> {
+        let summary = command.summary();
+        let output = self.execute(command, deadline)?;
+        if output.code == 0 {
+            return Ok(output);
+        }
+        let said = if output.stderr.trim().is_empty() {
+            String::from_utf8_lossy(&output.stdout[output.stdout.len().saturating_sub(1024)..]).into_owned()
+        } else {
+            output.stderr
+        };
+        Err(ExecutorError::Failed {
+            command: summary,
+            instance: self.instance(),
+            status: format!("exit code {}", output.code),
+            output: said.trim().to_owned(),
+        })
+    }
+
+    /// Writes `content` to `path` in the instance, owned by root, its mode right from the first byte.
+    fn push_file(&self, path: &str, mode: u32, content: Vec<u8>, deadline: Deadline) -> Result<(), ExecutorError> {
+        let script = "umask 077; mkdir -p \"$(dirname \"$0\")\"; cat >\"$0.new\"; chmod \"$1\" \"$0.new\"; mv -fT \"$0.new\" \"$0\"";
+        let command = Command::new(["bash", "-euc", script, path, &format!("{mode:o}")]);
+        self.run(command.stdin(std::io::Cursor::new(content)), deadline).map(drop)
+    }
+}
+
+/// `word` as one word of a POSIX shell, whatever is in it.
+pub(super) fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoting_keeps_every_byte() {
+        for word in ["", "plain", "it's", "$(id)", "a\nb", "\\", "\"'\"", "{{ x }}", "*"] {
+            let script = format!("printf %s {}", quoted(word));
+            let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), word);
+        }
+    }
+
+    #[test]
+    fn a_commands_summary_shows_no_environment_and_one_line() {
+        let command = Command::shell("true\nfalse").environment([("KEY".into(), Some(Secret::new("hunter2".into())))]);
+        assert_eq!(command.summary(), "`bash -euo pipefail -c true...`");
+    }
+}
