@@ -2,4 +2,5 @@
 //! OpenStack project related to it.
 
 pub mod deadline;
+pub mod http;
 pub mod secret;
