@@ -3,4 +3,5 @@
 
 pub mod deadline;
 pub mod http;
+pub mod openstack_cloud;
 pub mod secret;
