@@ -1,8 +1,39 @@
 //! runner-image-builder: a Juju machine charm that keeps a fresh, tested GitHub Actions runner image in every
 //! OpenStack project related to it.
+//!
+//! # The house
+//!
+//! | room | what lives there |
+//! |---|---|
+//! | [`juju`] | what Juju tells us and what we tell Juju: environment, hook tools, log |
+//! | [`charm`] | from an event to a decision: state, reconciliation, relation data, actions, status |
+//! | [`builder`] | building: clouds.yaml, cron, requests and journal, the worker, a run over targets and clouds |
+//! | [`openstack_cloud`] | the thin client of Keystone, Glance, Nova and Neutron |
+//! | [`instance`] | what goes into an instance ([`Base`](instance::Base)), and where it runs ([`Executor`](instance::Executor)) |
+//! | [`github`] | which runner application to install |
+//! | [`http`] | the one door to the web: deadlines, retries, proxies, trust |
+//! | [`host`] | the one door to the machine: its files and its commands |
+//! | [`target`], [`secret`], [`deadline`] | the small types that all rooms share |
+//!
+//! Dependencies point one way: `charm` -> `builder` -> {`openstack_cloud`, `instance`, `github`} -> {`http`, `host`};
+//! `juju` is known to `charm` only.
+//!
+//! # The way of the data
+//!
+//! environment -> [`charm::Event`] -> `CharmState` -> [`builder::BuilderRunConfig`] -> [`builder::Job`] ->
+//! (executor x base) -> snapshot -> [`builder::BuildResult`] -> databag.
+//!
+//! A hook decides and ends; the worker, a process of its own, builds. They talk through files: hooks write
+//! `request.json` and `databags.json`, the worker writes `journal.json`, and each reads the other's.
 
+pub mod builder;
+pub mod charm;
 pub mod deadline;
+pub mod github;
 pub mod host;
+pub mod http;
+pub mod instance;
 pub mod juju;
+pub mod openstack_cloud;
 pub mod secret;
 pub mod target;

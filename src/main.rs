@@ -1,3 +1,88 @@
-//! `dispatch`: the charm's executable.
+//! `dispatch`: the charm's executable. Without arguments it is a hook; with arguments it is a command line.
 
-fn main() {}
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::ExitCode;
+
+use runner_image_builder::builder;
+use runner_image_builder::charm::{Event, Unit};
+use runner_image_builder::host::Host;
+use runner_image_builder::juju::{Environment, JujuLog, ProcessTools};
+use runner_image_builder::secret::redacted;
+
+const HELP: &str = "\
+dispatch            run as a hook; started by the Juju agent
+dispatch work       do the requests that hooks have left; started by a hook, safe to start by hand
+dispatch help       this text
+dispatch --version  the version
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => hook(),
+        ["work"] => work(),
+        ["help" | "--help" | "-h"] => print(HELP),
+        ["--version"] => print(concat!(env!("CARGO_PKG_VERSION"), "\n")),
+        _ => {
+            eprint!("dispatch: unknown arguments\n{HELP}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn hook() -> ExitCode {
+    let environment = match Environment::from_process() {
+        Ok(environment) => environment,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let logger = JujuLog::install();
+    let (host, tools) = (Host::from_environment(), ProcessTools);
+    let event = Event::from_environment(&environment);
+    let result = Unit { host: &host, environment: &environment, tools: &tools }.dispatch(&event);
+    if let Err(error) = &result {
+        log::error!("event {event} failed: {error}");
+    }
+    if let Some(logger) = logger {
+        logger.flush_to(&tools);
+    }
+    if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn work() -> ExitCode {
+    let host = Host::from_environment();
+    let path = builder::worker_log(&host);
+    match OpenOptions::new().create(true).append(true).mode(0o600).open(&path) {
+        Ok(file) => env_logger::Builder::new()
+            .filter_level(log::LevelFilter::Debug)
+            .filter_module("ureq", log::LevelFilter::Warn)
+            .filter_module("ureq_proto", log::LevelFilter::Warn)
+            .filter_module("rustls", log::LevelFilter::Warn)
+            .format(|out, record| {
+                let now = builder::Timestamp::now();
+                writeln!(out, "{now} {:5} {}", record.level(), redacted(&record.args().to_string()))
+            })
+            .target(env_logger::Target::Pipe(Box::new(file)))
+            .init(),
+        Err(error) => eprintln!("opening {}: {error}", path.display()),
+    }
+    match builder::work(&host) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::error!("{error}");
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

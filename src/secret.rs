@@ -4,6 +4,7 @@
 //! or a status. Whoever needs the value says so with [`Secret::expose`]; that word is what a reviewer looks for.
 
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 /// A value that never shows itself. Serialised only where a type opts in field by field.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -27,9 +28,44 @@ impl<T> fmt::Debug for Secret<T> {
     }
 }
 
+/// Values that other programs may repeat to us, longest first.
+static KNOWN: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Shorter values are too common in ordinary text to be taken out of it.
+const SHORTEST: usize = 4;
+
+/// What stands in the place of a value.
+const REDACTED: &str = "[redacted]";
+
+/// Makes `secret` known to [`redacted`], for as long as the process lives. For secrets that are handed to programs
+/// whose output ends in our logs: the external script above all.
+pub fn redact_from_now_on(secret: &Secret<String>) {
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    // A program may repeat one line of a value of many.
+    for value in std::iter::once(secret.expose().as_str()).chain(secret.expose().lines()) {
+        if value.len() >= SHORTEST && !known.iter().any(|other| other == value) {
+            known.push(value.to_owned());
+        }
+    }
+    known.sort_by_key(|value| std::cmp::Reverse(value.len()));
+}
+
+/// `text` without the values that are known to be secret. Everything that a program said passes here before it is
+/// logged, stored or shown.
+pub fn redacted(text: &str) -> String {
+    let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    known.iter().fold(text.to_owned(), |text, value| text.replace(value.as_str(), REDACTED))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_program_repeats_of_a_secret_is_taken_out() {
+        redact_from_now_on(&Secret::new("first-line-of-it\nsecond-line-of-it".into()));
+        assert_eq!(redacted("x first-line-of-it y second-line-of-it"), "x [redacted] y [redacted]");
+    }
 
     #[test]
     fn debug_shows_nothing_of_the_value() {

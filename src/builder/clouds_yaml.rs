@@ -107,7 +107,8 @@ pub fn install_clouds_yaml(host: &Host, cloud_config: &Clouds) -> Result<Written
         let entry = Entry { auth, identity_api_version: "3".into(), interface, region_name, cacert };
         clouds.insert(name.clone(), entry);
     }
-    let text = serde_yaml::to_string(&Document { clouds }).map_err(|_| CloudsYamlError::Format { line: 0 })?;
+    let text =
+        serde_yaml::to_string(&Document { clouds }).map_err(|_| CloudsYamlError::Format { line: 0 })?;
     match host.write(&path(host), text.as_bytes(), 0o600)? {
         Written::Changed => Ok(Written::Changed),
         Written::Unchanged => Ok(written),
@@ -118,8 +119,9 @@ pub fn install_clouds_yaml(host: &Host, cloud_config: &Clouds) -> Result<Written
 pub fn read_clouds_yaml(host: &Host) -> Result<Clouds, CloudsYamlError> {
     let Some(bytes) = host.read(&path(host))? else { return Ok(Clouds::new()) };
     // The parser's own message may quote a value, and the value may be the password.
-    let document: Document = serde_yaml::from_slice(&bytes)
-        .map_err(|error| CloudsYamlError::Format { line: error.location().map_or(0, |place| place.line()) })?;
+    let document: Document = serde_yaml::from_slice(&bytes).map_err(|error| CloudsYamlError::Format {
+        line: error.location().map_or(0, |place| place.line()),
+    })?;
     let mut clouds = Clouds::new();
     for (name, entry) in document.clouds {
         let ca_certificate = match entry.cacert {

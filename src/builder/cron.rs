@@ -2,7 +2,6 @@
 
 use sha2::{Digest, Sha256};
 
-
 use crate::host::{FileError, Host, Written};
 
 /// Where the cron file lies.

@@ -7,10 +7,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{BuildSecrets, BuilderRunConfig};
+use super::config::{BuildSecrets, BuilderRunConfig, ProxyConfig};
 use super::journal::{JournalError, Timestamp, write_json};
-use crate::host::{Exclusive, FileError, Host, ProcessError, start_detached};
-use crate::http::Proxies;
+use crate::host::{Exclusive, FileError, Host, ProcessError, random_uuid, start_detached};
 use crate::secret::Secret;
 use crate::target::BaseImage;
 
@@ -36,26 +35,6 @@ impl JobId {
 impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-/// A random UUID (version 4), from the kernel.
-pub fn random_uuid() -> String {
-    use std::hash::{BuildHasher, RandomState};
-    match std::fs::read_to_string("/proc/sys/kernel/random/uuid") {
-        Ok(uuid) => uuid.trim().to_owned(),
-        // Without /proc: the randomly keyed hasher of the standard library.
-        Err(_) => {
-            let (a, b) = (RandomState::new().hash_one(1), RandomState::new().hash_one(2));
-            format!(
-                "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
-                a >> 32,
-                (a >> 16) & 0xffff,
-                a & 0xfff,
-                0x8000 | (b >> 48 & 0x3fff),
-                b & 0xffff_ffff_ffff
-            )
-        }
     }
 }
 
@@ -129,7 +108,8 @@ impl Request {
     /// Records the request, its secrets first: whoever sees the request finds them.
     pub fn save(&self, host: &Host, secrets: &BuildSecrets) -> Result<(), JournalError> {
         if self.has_secrets {
-            let shown = |secret: &Option<Secret<String>>| secret.as_ref().map(|secret| secret.expose().clone());
+            let shown =
+                |secret: &Option<Secret<String>>| secret.as_ref().map(|secret| secret.expose().clone());
             let transit = SecretsInTransit {
                 script: secrets.script.iter().map(|(k, v)| (k.clone(), v.expose().clone())).collect(),
                 http_proxy: shown(&secrets.proxies.http),
@@ -154,7 +134,7 @@ impl Request {
         host.remove_file(&path)?;
         Ok(serde_json::from_slice::<SecretsInTransit>(&bytes).ok().map(|transit| BuildSecrets {
             script: transit.script.into_iter().map(|(key, value)| (key, Secret::new(value))).collect(),
-            proxies: Proxies {
+            proxies: ProxyConfig {
                 http: transit.http_proxy.map(Secret::new),
                 https: transit.https_proxy.map(Secret::new),
                 no_proxy: transit.no_proxy,
@@ -197,7 +177,8 @@ pub fn start_worker(host: &Host) -> Result<(), StartError> {
     let ours = std::env::current_exe().map_err(StartError::Executable)?;
     let bytes = std::fs::read(&ours).map_err(StartError::Executable)?;
     let digest = super::config::hex(&<sha2::Sha256 as sha2::Digest>::digest(&bytes));
-    let copy = worker_binary_dir(host).join(format!("dispatch-{}-{}", env!("CARGO_PKG_VERSION"), &digest[..12]));
+    let copy =
+        worker_binary_dir(host).join(format!("dispatch-{}-{}", env!("CARGO_PKG_VERSION"), &digest[..12]));
     if !copy.exists() {
         host.install_executable(&ours, &copy)?;
     }

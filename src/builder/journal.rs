@@ -1,6 +1,7 @@
 //! The journal: what the worker does and has done, on disk, readable by people. The worker alone writes it, hooks
 //! read it. Every write is whole and flushed before it counts.
 
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -29,15 +30,51 @@ pub enum JournalError {
     },
 }
 
-/// Seconds since the epoch. The wall clock may jump: ages are taken with care, never trusted for safety.
+/// Seconds since the epoch, written as `2026-05-01T12:00:00Z`. The wall clock may jump: ages are taken with care, never
+/// trusted for safety.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct Timestamp(pub u64);
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Days to a date of the Gregorian calendar, whose years begin in March and repeat every 400.
+        let (days, seconds) = (self.0 / 86_400 + 719_468, self.0 % 86_400);
+        let (era, day_of_era) = (days / 146_097, days % 146_097);
+        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month_from_march = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+        let year = era * 400 + year_of_era + u64::from(month <= 2);
+        let (hour, minute, second) = (seconds / 3600, seconds % 3600 / 60, seconds % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
+}
+
+impl From<Timestamp> for String {
+    fn from(timestamp: Timestamp) -> Self {
+        timestamp.to_string()
+    }
+}
+
+impl TryFrom<String> for Timestamp {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::of_rfc3339(&text).ok_or("a time must look like 2026-05-01T12:00:00Z")
+    }
+}
 
 impl Timestamp {
     /// The present moment.
     pub fn now() -> Self {
         Self(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
+    }
+
+    /// The moment that an RFC 3339 text names, none for other texts and for times before the epoch.
+    pub fn of_rfc3339(text: &str) -> Option<Self> {
+        crate::http::of_rfc3339(text).and_then(|seconds| u64::try_from(seconds).ok()).map(Self)
     }
 
     /// The time since then; zero for a moment in the future.
@@ -192,7 +229,8 @@ impl Journal {
     pub fn load(host: &Host) -> Result<Self, JournalError> {
         let Some(bytes) = host.read(&host.state_dir().join(FILE))? else { return Ok(Self::default()) };
         let format_error = |problem| JournalError::Format { file: FILE, problem };
-        let journal: Self = serde_json::from_slice(&bytes).map_err(|error| format_error(error.to_string()))?;
+        let journal: Self =
+            serde_json::from_slice(&bytes).map_err(|error| format_error(error.to_string()))?;
         if journal.format != FORMAT {
             return Err(format_error(format!("format {}, this version knows {FORMAT}", journal.format)));
         }
@@ -233,7 +271,11 @@ impl Journal {
     }
 }
 
-pub(super) fn write_json(host: &Host, file: &'static str, value: &impl Serialize) -> Result<(), JournalError> {
+pub(super) fn write_json(
+    host: &Host,
+    file: &'static str,
+    value: &impl Serialize,
+) -> Result<(), JournalError> {
     let mut text = serde_json::to_vec_pretty(value)
         .map_err(|error| JournalError::Format { file, problem: error.to_string() })?;
     text.push(b'\n');
@@ -258,6 +300,19 @@ mod tests {
     }
 
     #[test]
+    fn a_time_is_written_as_people_read_it_and_read_back() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(Timestamp(seconds).to_string(), text);
+            assert_eq!(Timestamp::of_rfc3339(text), Some(Timestamp(seconds)));
+        }
+    }
+
+    #[test]
     fn a_cloud_has_one_newest_image_of_a_target() {
         let mut journal = Journal::default();
         journal.publish(image("5d1f5a2e-0000-4000-8000-000000000001"));
@@ -277,7 +332,12 @@ mod tests {
         journal.publish(image("5d1f5a2e-0000-4000-8000-000000000001"));
         journal.save(&host).unwrap();
         assert_eq!(Journal::load(&host).unwrap(), journal);
-        for foreign in ["{\"format\": 99}", "{", "[]", "{\"format\":99,\"job\":null,\"images\":[],\"failures_in_row\":0,\"last_success\":null}"] {
+        for foreign in [
+            "{\"format\": 99}",
+            "{",
+            "[]",
+            "{\"format\":99,\"job\":null,\"images\":[],\"failures_in_row\":0,\"last_success\":null}",
+        ] {
             host.write(&host.state_dir().join(FILE), foreign.as_bytes(), 0o600).unwrap();
             assert!(Journal::load(&host).is_err(), "{foreign}");
         }
@@ -286,8 +346,7 @@ mod tests {
     #[test]
     fn retries_come_later_with_each_failure_and_never_more_than_two_hours_apart() {
         let owner = Owner { model_uuid: "m".into(), application: "a".into(), unit: 0 };
-        let failure =
-            Failure { target: None, cloud: None, message: "no".into(), remedy: Remedy::Retry };
+        let failure = Failure { target: None, cloud: None, message: "no".into(), remedy: Remedy::Retry };
         let job = Job {
             id: JobId::random(),
             config_digest: String::new(),
@@ -297,7 +356,9 @@ mod tests {
             builds: vec![],
             failures: vec![failure],
         };
-        let at = |failures| Journal { job: Some(job.clone()), failures_in_row: failures, ..Journal::default() }.retry_at();
+        let at = |failures| {
+            Journal { job: Some(job.clone()), failures_in_row: failures, ..Journal::default() }.retry_at()
+        };
         assert_eq!(at(1), Some(Timestamp(1300)));
         assert_eq!(at(2), Some(Timestamp(1600)));
         assert_eq!(at(99), Some(Timestamp(8200)));

@@ -83,8 +83,10 @@ impl Published {
         let databags = self.0.values().flat_map(|memory| memory.read.iter().chain(&memory.written));
         databags
             .flat_map(|databag| {
-                let listed: Vec<Databag> =
-                    databag.get("images").and_then(|images| serde_json::from_str(images).ok()).unwrap_or_default();
+                let listed: Vec<Databag> = databag
+                    .get("images")
+                    .and_then(|images| serde_json::from_str(images).ok())
+                    .unwrap_or_default();
                 let ids = listed.into_iter().filter_map(|mut image| image.remove("id"));
                 ids.chain(databag.get("id").cloned()).collect::<Vec<_>>()
             })
@@ -98,7 +100,8 @@ mod tests {
 
     #[test]
     fn an_image_stays_named_until_its_replacement_was_read_back() {
-        let databag = |id: &str| Databag::from([("images".into(), format!("[{{\"id\":\"{id}\",\"tags\":\"x\"}}]"))]);
+        let databag =
+            |id: &str| Databag::from([("images".into(), format!("[{{\"id\":\"{id}\",\"tags\":\"x\"}}]"))]);
         let mut published = Published::default();
         published.relation("image:1").was_read(databag("old"));
         published.relation("image:1").was_written(databag("new"));

@@ -3,9 +3,11 @@
 use super::actions::{self, FollowError, RunParameters};
 use super::event::{Action, Event, RelationChange};
 use super::reconcile::{self, ReconcileError};
-use super::state::{CharmState, StateError};
+use super::state::{CharmState, StateError, proxies};
 use super::status;
-use crate::builder::{self, BuilderInitConfig, BuilderSetupError, JobId, Journal, JournalError, RemovalError};
+use crate::builder::{
+    self, BuilderInitConfig, BuilderSetupError, JobId, Journal, JournalError, RemovalError,
+};
 use crate::host::Host;
 use crate::juju::{Environment, HookToolError, HookTools, Status};
 
@@ -98,7 +100,9 @@ impl Unit<'_> {
     fn reconcile(&self, event: &Event) -> Result<(), DispatchError> {
         let state = match self.state(event) {
             Ok(state) => state,
-            Err(StateError::Invalid(reason)) => return Ok(self.tools.status_set(&status::invalid(&reason))?),
+            Err(StateError::Invalid(reason)) => {
+                return Ok(self.tools.status_set(&status::invalid(&reason))?);
+            }
             Err(StateError::Juju(error)) => return Err(error.into()),
         };
         self.converge(&state, event, None)?;
@@ -158,7 +162,9 @@ impl Unit<'_> {
 
     fn wait_for(&self, state: &CharmState, job: &JobId) -> Result<(), DispatchError> {
         let Some(journal) = actions::follow(self.host, self.tools, job)? else {
-            return Ok(self.tools.action_fail(&format!("Job {job} still runs; the unit's status follows it."))?);
+            return Ok(self
+                .tools
+                .action_fail(&format!("Job {job} still runs; the unit's status follows it."))?);
         };
         reconcile::relations(self.host, self.tools, self.environment, state, &journal)?;
         self.tools.status_set(&status::status(state, &journal))?;
@@ -179,7 +185,7 @@ impl Unit<'_> {
             application: self.environment.unit.application().to_owned(),
             unit: self.environment.unit.number(),
         };
-        let left = builder::remove_cloud_resources(self.host, &owner, self.environment.proxies());
+        let left = builder::remove_cloud_resources(self.host, &owner, &proxies(self.environment));
         for what in &left {
             log::warn!("left behind: {what}");
         }

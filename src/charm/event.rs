@@ -149,7 +149,9 @@ mod tests {
 
     #[test]
     fn names_of_other_charms_and_of_nobody_are_other() {
-        for path in ["hooks/collect-metrics", "hooks/secret-changed", "actions/format-disk", "hooks/", "/bin/sh"] {
+        for path in
+            ["hooks/collect-metrics", "hooks/secret-changed", "actions/format-disk", "hooks/", "/bin/sh"]
+        {
             assert_eq!(event(path), Event::Other(path.to_owned()));
         }
     }

@@ -33,7 +33,9 @@ impl ImageRelation {
             match &chosen {
                 None => chosen = Some(Self { cloud: cloud_name(&config), config }),
                 Some(known) if known.config != config => {
-                    log::warn!("relation {relation}: {unit} gives another cloud than the unit before it; not used");
+                    log::warn!(
+                        "relation {relation}: {unit} gives another cloud than the unit before it; not used"
+                    );
                 }
                 Some(_) => (),
             }
@@ -43,9 +45,11 @@ impl ImageRelation {
 }
 
 fn parse(databag: &Databag) -> Option<CloudConfig> {
-    let field = |name: &str| databag.get(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+    let field =
+        |name: &str| databag.get(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
     Some(CloudConfig {
-        auth_url: field("auth_url").filter(|url| url.starts_with("http://") || url.starts_with("https://"))?,
+        auth_url: field("auth_url")
+            .filter(|url| url.starts_with("http://") || url.starts_with("https://"))?,
         region_name: field("region_name"),
         interface: Interface::Public,
         ca_certificate: field("ca_certificate"),
@@ -68,8 +72,10 @@ struct Listed<'a> {
 /// those of the first target, absent as long as that has no image. `None` when the cloud has no image at all.
 pub fn databag(journal: &Journal, cloud: &CloudName, targets: &[Target]) -> Option<Databag> {
     let image = |target: &Target| journal.image(*target, cloud).map(|Image { result, .. }| &result.id);
-    let listed: Vec<Listed<'_>> =
-        targets.iter().filter_map(|target| Some(Listed { id: image(target)?, tags: target.tags() })).collect();
+    let listed: Vec<Listed<'_>> = targets
+        .iter()
+        .filter_map(|target| Some(Listed { id: image(target)?, tags: target.tags() }))
+        .collect();
     if listed.is_empty() {
         return None;
     }

@@ -6,7 +6,6 @@ use std::fmt::Display;
 
 use serde_json::Value;
 
-use crate::http::is_loopback_host;
 use crate::juju::SecretUri;
 use crate::openstack_cloud::{CloudConfig, Interface};
 use crate::secret::Secret;
@@ -128,7 +127,9 @@ impl Options {
         };
         let ca_certificate = self.text("openstack-ca-certificate")?;
         if ca_certificate.as_ref().is_some_and(|pem| !pem.contains("-----BEGIN CERTIFICATE-----")) {
-            return Err(InvalidOption("Option openstack-ca-certificate must be one or more PEM certificates.".into()));
+            return Err(InvalidOption(
+                "Option openstack-ca-certificate must be one or more PEM certificates.".into(),
+            ));
         }
         let config = CloudConfig {
             auth_url,
@@ -192,21 +193,26 @@ impl Options {
         if parts.len() == 3 && parts.iter().all(|part| part.len() <= 9 && part.parse::<u32>().is_ok()) {
             Ok(Some(version.to_owned()))
         } else {
-            Err(InvalidOption(format!("Invalid runner-version {text:?}: use a release such as 2.330.0, or nothing.")))
+            Err(InvalidOption(format!(
+                "Invalid runner-version {text:?}: use a release such as 2.330.0, or nothing."
+            )))
         }
     }
 
     /// The external script. Root runs it: https, or http with `#sha256=HEX` appended.
     pub fn script_url(&self) -> Checked<Option<String>> {
         let Some(text) = self.text("script-url")? else { return Ok(None) };
-        let plain = || InvalidOption("Invalid script URL, must contain scheme and hostname. (script-url)".into());
+        let plain =
+            || InvalidOption("Invalid script URL, must contain scheme and hostname. (script-url)".into());
         let url = Url::parse(&text).ok_or_else(plain)?;
         let digest = text.split_once('#').map(|(_, fragment)| fragment);
-        let pinned = digest.and_then(|fragment| fragment.strip_prefix("sha256=")).is_some_and(|hex| {
-            hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
-        });
+        let pinned = digest
+            .and_then(|fragment| fragment.strip_prefix("sha256="))
+            .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
         if digest.is_some() && !pinned {
-            return Err(InvalidOption("Invalid script URL, what follows # must be sha256=HEX. (script-url)".into()));
+            return Err(InvalidOption(
+                "Invalid script URL, what follows # must be sha256=HEX. (script-url)".into(),
+            ));
         }
         if !pinned && !url.is_tamper_proof() {
             return Err(InvalidOption(
@@ -241,7 +247,9 @@ impl Options {
         let text = self.text("build-ssh-ingress")?.unwrap_or_else(|| "0.0.0.0/0".into());
         match text.parse::<ipnet::IpNet>() {
             Ok(network) => Ok(network.trunc().to_string()),
-            Err(_) => Err(InvalidOption(format!("Invalid build-ssh-ingress {text:?}: use a CIDR, such as 10.0.0.0/8."))),
+            Err(_) => Err(InvalidOption(format!(
+                "Invalid build-ssh-ingress {text:?}: use a CIDR, such as 10.0.0.0/8."
+            ))),
         }
     }
 
@@ -250,7 +258,9 @@ impl Options {
         let text = self.text("ssh-options")?.unwrap_or_default();
         text.split_whitespace()
             .map(|option| match option.split_once('=') {
-                Some((name, value)) if !value.is_empty() && SSH_OPTIONS.contains(&name) => Ok(option.to_owned()),
+                Some((name, value)) if !value.is_empty() && SSH_OPTIONS.contains(&name) => {
+                    Ok(option.to_owned())
+                }
                 _ => Err(InvalidOption(format!(
                     "Unsupported ssh-options entry {option:?}: use Name=value with one of {}.",
                     SSH_OPTIONS.join(", ")
@@ -274,7 +284,9 @@ impl Options {
         if text.starts_with('/') && !text.contains('\0') {
             Ok(text)
         } else {
-            Err(InvalidOption(format!("Invalid base-image-keyring {text:?}: use the absolute path of a keyring file.")))
+            Err(InvalidOption(format!(
+                "Invalid base-image-keyring {text:?}: use the absolute path of a keyring file."
+            )))
         }
     }
 
@@ -296,7 +308,9 @@ impl Options {
         if Url::parse(&text).is_some_and(|url| url.is_tamper_proof()) {
             Ok(text)
         } else {
-            Err(InvalidOption(format!("Invalid {name}: the digests that it gives are believed, so it must be https.")))
+            Err(InvalidOption(format!(
+                "Invalid {name}: the digests that it gives are believed, so it must be https."
+            )))
         }
     }
 }
@@ -337,8 +351,13 @@ impl Url {
     }
 
     fn is_tamper_proof(&self) -> bool {
-        self.0.scheme_str() == Some("https") || self.0.host().is_some_and(is_loopback_host)
+        self.0.scheme_str() == Some("https") || self.0.host().is_some_and(is_this_machine)
     }
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -357,7 +376,9 @@ mod tests {
 
     #[test]
     fn missing_openstack_options_are_all_named() {
-        let text = refusal(options(json!({"openstack-auth-url": "http://k/v3", "openstack-user-name": "  "})).openstack());
+        let text = refusal(
+            options(json!({"openstack-auth-url": "http://k/v3", "openstack-user-name": "  "})).openstack(),
+        );
         assert!(text.starts_with("Please supply all OpenStack configurations."), "{text}");
         for name in ["openstack-project-domain-name", "openstack-user-name", "openstack-password-secret"] {
             assert!(text.contains(name), "{text}");
@@ -374,13 +395,18 @@ mod tests {
         }));
         assert!(refusal(bad.architectures()).starts_with("Unsupported arch='mips'"));
         assert!(refusal(bad.bases()).starts_with("Invalid bases: (warty)"));
-        assert!(refusal(bad.build_interval()).starts_with("Build interval must not be smaller than 1 or greater than 24"));
+        assert!(
+            refusal(bad.build_interval())
+                .starts_with("Build interval must not be smaller than 1 or greater than 24")
+        );
         assert!(
             refusal(bad.revision_history_limit())
                 .starts_with("Revision history must be greater than 1 and less than 100")
         );
         assert!(refusal(bad.runner_version()).contains("runner-version"));
-        assert!(refusal(bad.script_url()).starts_with("Invalid script URL, must contain scheme and hostname."));
+        assert!(
+            refusal(bad.script_url()).starts_with("Invalid script URL, must contain scheme and hostname.")
+        );
         assert!(refusal(bad.max_image_age()).contains("max-image-age"));
         assert!(refusal(bad.ssh_options()).contains("ProxyCommand"));
         assert!(refusal(bad.ssh_ingress()).contains("build-ssh-ingress"));
@@ -427,7 +453,9 @@ mod tests {
 
     #[test]
     fn credentials_in_urls_are_refused() {
-        let text = refusal(options(json!({"runner-source": "https://me:hunter2@h"})).required_web_url("runner-source"));
+        let text = refusal(
+            options(json!({"runner-source": "https://me:hunter2@h"})).required_web_url("runner-source"),
+        );
         assert!(!text.contains("hunter2"), "{text}");
     }
 }

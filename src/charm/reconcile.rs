@@ -5,8 +5,8 @@ use super::event::Event;
 use super::image_relation;
 use super::state::CharmState;
 use crate::builder::{
-    self, CloudsYamlError, Job, JobId, Journal, JournalError, Published, Reason, Rebuild, Remedy, Request, StartError,
-    Timestamp,
+    self, CloudsYamlError, Job, JobId, Journal, JournalError, Published, Reason, Rebuild, Remedy, Request,
+    StartError, Timestamp,
 };
 use crate::host::{FileError, Host};
 use crate::juju::{Environment, HookToolError, HookTools};

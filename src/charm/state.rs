@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use super::image_relation::ImageRelation;
 use super::options::{InvalidOption, Options};
 use crate::builder::{
-    BuildSecrets, BuilderRunConfig, CloudName, Clouds, Owner, RunnerSource, BaseImageSource, BuilderVm, cloud_name,
+    BaseImageSource, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, Clouds, Owner, ProxyConfig,
+    RunnerSource, cloud_name,
 };
 use crate::charm::event::IMAGE_ENDPOINT;
-use crate::http::Proxies;
 use crate::juju::{Environment, HookToolError, HookTools, RelationId, SecretUri};
 use crate::openstack_cloud::CloudConfig;
 use crate::secret::Secret;
@@ -111,13 +111,10 @@ impl CharmState {
             application: unit.application().to_owned(),
             unit: unit.number(),
         };
-        let targets =
-            bases.iter().flat_map(|base| arches.iter().map(|arch| Target { base: *base, arch: *arch })).collect();
-        let proxies = Proxies {
-            http: environment.http_proxy.clone(),
-            https: environment.https_proxy.clone(),
-            no_proxy: environment.no_proxy.clone(),
-        };
+        let targets = bases
+            .iter()
+            .flat_map(|base| arches.iter().map(|arch| Target { base: *base, arch: *arch }))
+            .collect();
         let run = BuilderRunConfig {
             owner,
             targets,
@@ -130,8 +127,17 @@ impl CharmState {
             revision_history_limit,
             max_image_age_hours,
         };
-        let secrets = BuildSecrets { script, proxies };
+        let secrets = BuildSecrets { script, proxies: proxies(environment) };
         Ok(Self { leader, build_interval, relations, relation_ids, clouds, run, secrets, script_secret })
+    }
+}
+
+/// The model's proxy settings.
+pub fn proxies(environment: &Environment) -> ProxyConfig {
+    ProxyConfig {
+        http: environment.http_proxy.clone(),
+        https: environment.https_proxy.clone(),
+        no_proxy: environment.no_proxy.clone(),
     }
 }
 
@@ -156,7 +162,9 @@ fn build_cloud(options: &Options, tools: &dyn HookTools) -> Result<CloudConfig, 
         Err(error) => return Err(error.into()),
     };
     let password = password.ok_or_else(|| {
-        InvalidOption::new(format!("Secret {uri} does not contain a 'password' key. Add it with juju update-secret."))
+        InvalidOption::new(format!(
+            "Secret {uri} does not contain a 'password' key. Add it with juju update-secret."
+        ))
     })?;
     Ok(CloudConfig { password, ..connection.config })
 }

@@ -66,7 +66,10 @@ pub fn progress(job: &Job) -> String {
     };
     let others = match job.builds.len() {
         0 | 1 => String::new(),
-        all => format!(" ({} of {all} images done)", job.builds.iter().filter(|build| is_over(&build.phase)).count()),
+        all => format!(
+            " ({} of {all} images done)",
+            job.builds.iter().filter(|build| is_over(&build.phase)).count()
+        ),
     };
     format!("Building {}: {step}, {}{others}", build.target, age(build.since.age()))
 }
@@ -98,7 +101,10 @@ fn trouble(state: &CharmState, journal: &Journal) -> Option<(Remedy, String)> {
             format!(" Next try in {}.", age(Duration::from_secs(at.0.saturating_sub(Timestamp::now().0))))
         }
     };
-    Some((first.remedy, format!("Build failed: {subject}{}{more}.{next}", first.message.trim_end_matches('.'))))
+    Some((
+        first.remedy,
+        format!("Build failed: {subject}{}{more}.{next}", first.message.trim_end_matches('.')),
+    ))
 }
 
 fn age(age: Duration) -> String {

@@ -88,7 +88,8 @@ impl Host {
             .open(path)
             .map_err(FileError::at("creating", path))?;
         // The umask may have taken bits that the mode wants; it never adds any.
-        file.set_permissions(Permissions::from_mode(mode)).map_err(FileError::at("setting the mode of", path))?;
+        file.set_permissions(Permissions::from_mode(mode))
+            .map_err(FileError::at("setting the mode of", path))?;
         file.write_all(contents).map_err(FileError::at("writing", path))?;
         file.sync_all().map_err(FileError::at("flushing", path))
     }
@@ -111,7 +112,9 @@ impl Host {
     /// Removes the file; one that is not there is as good as removed.
     pub fn remove_file(&self, path: &Path) -> Result<(), FileError> {
         match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::at("removing", path)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(FileError::at("removing", path)(error))
+            }
             _ => Ok(()),
         }
     }

@@ -7,13 +7,15 @@ mod detached;
 mod files;
 mod packages;
 mod process;
+mod random;
 
 use std::path::{Path, PathBuf};
 
 pub use detached::{start_detached, stop_group};
 pub use files::{Exclusive, FileError, Written};
 pub use packages::{PackageError, install_packages};
-pub use process::{Output, ProcessError, Program, Stdin};
+pub use process::{Output, ProcessError, Program, Running, Stdin};
+pub use random::random_uuid;
 
 /// The variable that moves every host path below another root, for tests and for people without root.
 pub const ROOT_VARIABLE: &str = "RUNNER_IMAGE_BUILDER_ROOT";

@@ -349,15 +349,20 @@ mod tests {
 
     #[test]
     fn gives_both_outputs_and_the_exit_code() {
-        let output = Program::new("sh").args(["-c", "echo out; echo err >&2; exit 3"]).output(soon()).unwrap();
+        let output =
+            Program::new("sh").args(["-c", "echo out; echo err >&2; exit 3"]).output(soon()).unwrap();
         assert_eq!((output.code, &output.stdout[..], &*output.stderr), (Some(3), &b"out\n"[..], "err"));
     }
 
     #[test]
     fn a_failure_names_the_program_its_end_and_its_last_words() {
-        let error = Program::new("sh").args(["-c", "echo no such thing >&2; exit 4"]).run(soon()).unwrap_err();
+        let error =
+            Program::new("sh").args(["-c", "echo no such thing >&2; exit 4"]).run(soon()).unwrap_err();
         let text = error.to_string();
-        assert!(text.contains("sh -c") && text.contains("exit code 4") && text.contains("no such thing"), "{text}");
+        assert!(
+            text.contains("sh -c") && text.contains("exit code 4") && text.contains("no such thing"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -365,8 +370,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("alive");
         let script = format!("(sleep 2; touch {}) & sleep 60", path.display());
-        let error =
-            Program::new("sh").args(["-c", &script]).run(Deadline::after(Duration::from_millis(200))).unwrap_err();
+        let error = Program::new("sh")
+            .args(["-c", &script])
+            .run(Deadline::after(Duration::from_millis(200)))
+            .unwrap_err();
         assert!(matches!(error, ProcessError::Deadline { .. }), "{error}");
         std::thread::sleep(Duration::from_millis(2500));
         assert!(!path.exists(), "a grandchild outlived the deadline");
@@ -381,7 +388,8 @@ mod tests {
     #[test]
     fn input_is_streamed_in_order() {
         let stream = Box::new(io::Cursor::new(b"second".to_vec()));
-        let output = Program::new("cat").stdin(Stdin::Stream(b"first ".to_vec(), stream)).run(soon()).unwrap();
+        let output =
+            Program::new("cat").stdin(Stdin::Stream(b"first ".to_vec(), stream)).run(soon()).unwrap();
         assert_eq!(output.stdout, b"first second");
     }
 

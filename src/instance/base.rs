@@ -67,7 +67,8 @@ pub fn setup(
     for (index, step) in steps.iter().enumerate() {
         progress(step.name, index + 1, of);
         log::info!("{}: {}, {} of {of}", executor.instance(), step.name, index + 1);
-        (step.run)(executor, deadline.at_most(step.limit)).map_err(|source| BaseError { step: step.name, source })?;
+        (step.run)(executor, deadline.at_most(step.limit))
+            .map_err(|source| BaseError { step: step.name, source })?;
     }
     Ok(())
 }

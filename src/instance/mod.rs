@@ -7,6 +7,6 @@ mod base;
 mod executor;
 mod runner;
 
-pub use base::{Base, BaseError, SetupProgress, Step, setup};
-pub use executor::{Command, Executor, ExecutorError, Output, SshExecutor, SshTarget};
-pub use runner::{ExternalScript, RECIPE_VERSION, RunnerBase, RunnerTarball};
+pub use base::{Base, BaseError, CommandEnvironment, SetupProgress, Step, StepFn, setup};
+pub use executor::{Command, Executor, ExecutorError, KeyPair, Output, SshExecutor, SshTarget};
+pub use runner::{ExternalScript, RECIPE_VERSION, RUNNER_USER, RunnerBase, RunnerTarball};

@@ -1,16 +1,19 @@
 //! The GitHub Actions runner image: what the Python charm puts into its images, as steps.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::base::{Base, CommandEnvironment, Step, StepFn};
 use super::executor::{Command, Executor, ExecutorError};
-use crate::builder::{BuildSecrets, UBUNTU_USER};
 use crate::deadline::Deadline;
 use crate::secret::Secret;
 use crate::target::{Arch, Target};
 
 /// Raised whenever a change to the steps makes a different image: part of every image's fingerprint.
 pub const RECIPE_VERSION: u32 = 1;
+
+/// The user that Ubuntu's cloud images have, and that runs the runner.
+pub const RUNNER_USER: &str = "ubuntu";
 
 /// A step that answers at once.
 const SIMPLE: Duration = Duration::from_secs(120);
@@ -43,7 +46,8 @@ const PACKAGES: [&str; 18] = [
 
 const RUST_PACKAGES: [&str; 2] = ["cargo", "rustc"];
 const DOTNET_PACKAGES: [&str; 1] = ["dotnet-runtime-8.0"];
-const ARM_PACKAGES: [&str; 5] = ["rustup", "docker-buildx", "libc6:armhf", "libatomic1:armhf", "libicu-dev:armhf"];
+const ARM_PACKAGES: [&str; 5] =
+    ["rustup", "docker-buildx", "libc6:armhf", "libatomic1:armhf", "libicu-dev:armhf"];
 
 /// The groups of the runner's user.
 const GROUPS: [&str; 4] = ["docker", "microk8s", "lxd", "sudo"];
@@ -84,8 +88,10 @@ pub struct RunnerBase {
     pub runner: RunnerTarball,
     /// The external script, if any.
     pub script: Option<ExternalScript>,
-    /// The script's variables, and proxies for the time of the build.
-    pub secrets: BuildSecrets,
+    /// The script's variables.
+    pub script_variables: BTreeMap<String, Secret<String>>,
+    /// Further variables for every command, for the time of the build: proxies.
+    pub environment: CommandEnvironment,
     /// An Ubuntu archive mirror for the time of the build.
     pub apt_mirror: Option<String>,
 }
@@ -126,7 +132,8 @@ impl RunnerBase {
 
     fn wait_until_ready(&self, executor: &dyn Executor, deadline: Deadline) -> Result<(), ExecutorError> {
         // Exit code 2 means ready, with something to complain about; that is not ours to judge.
-        let script = "code=0; cloud-init status --wait >/dev/null || code=$?; [ $code -eq 0 ] || [ $code -eq 2 ]";
+        let script =
+            "code=0; cloud-init status --wait >/dev/null || code=$?; [ $code -eq 0 ] || [ $code -eq 2 ]";
         executor.run(self.shell(script).limit(COMPLEX), deadline).map(drop)
     }
 
@@ -176,7 +183,10 @@ impl RunnerBase {
 
     fn install_packages(&self, executor: &dyn Executor, deadline: Deadline) -> Result<(), ExecutorError> {
         let packages = self.packages();
-        executor.run(self.apt(&[&["install", "--no-install-recommends"], packages.as_slice()].concat()), deadline)?;
+        executor.run(
+            self.apt(&[&["install", "--no-install-recommends"], packages.as_slice()].concat()),
+            deadline,
+        )?;
         executor.run(self.apt(&["autoremove"]), deadline)?;
         executor.run(self.apt(&["clean"]), deadline).map(drop)
     }
@@ -191,22 +201,24 @@ impl RunnerBase {
     fn create_users(&self, executor: &dyn Executor, deadline: Deadline) -> Result<(), ExecutorError> {
         let mut script = String::new();
         for group in GROUPS {
-            script.push_str(&format!("groupadd --force --system {group}; usermod --append --groups {group} {UBUNTU_USER}\n"));
+            script.push_str(&format!(
+                "groupadd --force --system {group}; usermod --append --groups {group} {RUNNER_USER}\n"
+            ));
         }
         // GARM wants a user `runner` and its home: the same person under another name.
         script.push_str(&format!(
-            "mkdir -p /var/lib/systemd/linger; touch /var/lib/systemd/linger/{UBUNTU_USER}
-             uid=$(id -u {UBUNTU_USER}); gid=$(id -g {UBUNTU_USER})
+            "mkdir -p /var/lib/systemd/linger; touch /var/lib/systemd/linger/{RUNNER_USER}
+             uid=$(id -u {RUNNER_USER}); gid=$(id -g {RUNNER_USER})
              getent passwd runner >/dev/null ||
-                 useradd --non-unique --uid $uid --gid $gid --no-create-home --home-dir /home/{UBUNTU_USER} --shell /bin/bash runner
-             [ -e /home/runner ] || ln -s /home/{UBUNTU_USER} /home/runner"
+                 useradd --non-unique --uid $uid --gid $gid --no-create-home --home-dir /home/{RUNNER_USER} --shell /bin/bash runner
+             [ -e /home/runner ] || ln -s /home/{RUNNER_USER} /home/runner"
         ));
         executor.run(self.shell(&script), deadline).map(drop)
     }
 
     fn install_runner(&self, executor: &dyn Executor, deadline: Deadline) -> Result<(), ExecutorError> {
         let RunnerTarball { url, sha256, .. } = &self.runner;
-        let home = format!("/home/{UBUNTU_USER}/actions-runner");
+        let home = format!("/home/{RUNNER_USER}/actions-runner");
         let script = "tarball=$(mktemp); trap 'rm -f \"$tarball\"' EXIT
             curl --fail --silent --show-error --location --proto '=http,https' --retry 5 --retry-connrefused \
                 --connect-timeout 30 --output \"$tarball\" -- \"$0\"
@@ -214,14 +226,15 @@ impl RunnerBase {
             rm -rf \"$2\"; mkdir -p \"$2\"
             tar -xzf \"$tarball\" -C \"$2\" --no-same-owner
             chown -R \"$3:$3\" \"$2\"";
-        let command = self.command(&["bash", "-euo", "pipefail", "-c", script, url, sha256, &home, UBUNTU_USER]);
+        let command =
+            self.command(&["bash", "-euo", "pipefail", "-c", script, url, sha256, &home, RUNNER_USER]);
         executor.run(command.limit(UNPREDICTABLE), deadline).map(drop)
     }
 
     fn run_script(&self, executor: &dyn Executor, deadline: Deadline) -> Result<(), ExecutorError> {
         let Some(script) = &self.script else { return Ok(()) };
         executor.push_file(SCRIPT, 0o700, script.content.clone(), deadline)?;
-        let variables = self.secrets.script.iter().map(|(name, value)| (name.clone(), Some(value.clone())));
+        let variables = self.script_variables.iter().map(|(name, value)| (name.clone(), Some(value.clone())));
         let command = self.command(&[SCRIPT]).environment(variables).limit(UNPREDICTABLE);
         let result = executor.run(command, deadline);
         executor.run(self.command(&["rm", "-f", SCRIPT]), Deadline::after(SIMPLE))?;
@@ -250,18 +263,8 @@ impl Base for RunnerBase {
         let mut set = |name: &str, value: Secret<String>| environment.insert(name.into(), Some(value));
         set("DEBIAN_FRONTEND", Secret::new("noninteractive".into()));
         set("LC_ALL", Secret::new("C.UTF-8".into()));
-        // Only in the environment of our own commands, so that no file of the image remembers them.
-        let proxies = &self.secrets.proxies;
-        for (names, value) in
-            [(["http_proxy", "HTTP_PROXY"], &proxies.http), (["https_proxy", "HTTPS_PROXY"], &proxies.https)]
-        {
-            for (name, value) in names.iter().zip(std::iter::repeat(value)) {
-                value.iter().for_each(|value| drop(set(name, value.clone())));
-            }
-        }
-        for name in ["no_proxy", "NO_PROXY"] {
-            proxies.no_proxy.iter().for_each(|value| drop(set(name, Secret::new(value.clone()))));
-        }
+        // Only in the environment of our own commands, so that no file of the image remembers it.
+        environment.extend(self.environment.clone());
         environment
     }
 

@@ -7,7 +7,9 @@ use crate::secret::Secret;
 
 /// The environment lacks what every hook context has: we were not started by a unit agent.
 #[derive(Debug, thiserror::Error)]
-#[error("reading the hook environment: {variable} {problem}; dispatch is started by the Juju agent, see `dispatch help`")]
+#[error(
+    "reading the hook environment: {variable} {problem}; dispatch is started by the Juju agent, see `dispatch help`"
+)]
 pub struct EnvironmentError {
     variable: &'static str,
     problem: &'static str,
@@ -39,13 +41,16 @@ pub struct Environment {
 impl Environment {
     /// Reads our own environment.
     pub fn from_process() -> Result<Self, EnvironmentError> {
-        Self::from_variables(std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        }))
+        Self::from_variables(
+            std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+        )
     }
 
     /// Reads an environment from its variables. A variable that is set to nothing counts as unset.
-    pub fn from_variables(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, EnvironmentError> {
+    pub fn from_variables(
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, EnvironmentError> {
         let mut variables: BTreeMap<String, String> =
             variables.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         let mut required = |variable: &'static str| {

@@ -44,11 +44,16 @@ fn answer<T: DeserializeOwned>(tool: &'static str, stdout: &[u8]) -> Result<T, H
     })
 }
 
-fn names<T>(tool: &'static str, names: Vec<String>, parse: fn(&str) -> Option<T>) -> Result<Vec<T>, HookToolError> {
+fn names<T>(
+    tool: &'static str,
+    names: Vec<String>,
+    parse: fn(&str) -> Option<T>,
+) -> Result<Vec<T>, HookToolError> {
     names
         .into_iter()
         .map(|name| {
-            parse(&name).ok_or_else(|| HookToolError::Answer { tool, problem: format!("unexpected name {name:?}") })
+            parse(&name)
+                .ok_or_else(|| HookToolError::Answer { tool, problem: format!("unexpected name {name:?}") })
         })
         .collect()
 }
@@ -85,9 +90,13 @@ impl HookTools for ProcessTools {
     }
 
     fn secret_get(&self, secret: &SecretUri) -> Result<BTreeMap<String, Secret<String>>, HookToolError> {
-        match self.ask::<BTreeMap<String, String>>("secret-get", &[secret.as_str(), "--format=json", "--refresh"]) {
+        match self
+            .ask::<BTreeMap<String, String>>("secret-get", &[secret.as_str(), "--format=json", "--refresh"])
+        {
             Ok(content) => Ok(content.into_iter().map(|(key, value)| (key, Secret::new(value))).collect()),
-            Err(HookToolError::Process(ProcessError::Failed { stderr, .. })) if stderr.contains("not found") => {
+            Err(HookToolError::Process(ProcessError::Failed { stderr, .. }))
+                if stderr.contains("not found") =>
+            {
                 Err(HookToolError::SecretNotFound(secret.to_string()))
             }
             Err(HookToolError::Process(ProcessError::Failed { stderr, .. }))

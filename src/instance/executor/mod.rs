@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::time::Duration;
 
-pub use ssh::{SshExecutor, SshTarget};
+pub use ssh::{KeyPair, SshExecutor, SshTarget};
 
 use crate::deadline::Deadline;
 use crate::host::ProcessError;
@@ -146,7 +146,13 @@ pub trait Executor {
     }
 
     /// Writes `content` to `path` in the instance, owned by root, its mode right from the first byte.
-    fn push_file(&self, path: &str, mode: u32, content: Vec<u8>, deadline: Deadline) -> Result<(), ExecutorError> {
+    fn push_file(
+        &self,
+        path: &str,
+        mode: u32,
+        content: Vec<u8>,
+        deadline: Deadline,
+    ) -> Result<(), ExecutorError> {
         let script = "umask 077; mkdir -p \"$(dirname \"$0\")\"; cat >\"$0.new\"; chmod \"$1\" \"$0.new\"; mv -fT \"$0.new\" \"$0\"";
         let command = Command::new(["bash", "-euc", script, path, &format!("{mode:o}")]);
         self.run(command.stdin(std::io::Cursor::new(content)), deadline).map(drop)
@@ -173,7 +179,8 @@ mod tests {
 
     #[test]
     fn a_commands_summary_shows_no_environment_and_one_line() {
-        let command = Command::shell("true\nfalse").environment([("KEY".into(), Some(Secret::new("hunter2".into())))]);
+        let command =
+            Command::shell("true\nfalse").environment([("KEY".into(), Some(Secret::new("hunter2".into())))]);
         assert_eq!(command.summary(), "`bash -euo pipefail -c true...`");
     }
 }

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use super::{Command, Executor, ExecutorError, Output, quoted};
 use crate::deadline::Deadline;
-use crate::host::{FileError, Host, ProcessError, Program, Running, Stdin};
+use crate::host::{FileError, Host, ProcessError, Program, Running, Stdin, random_uuid};
+use crate::secret::Secret;
 
 /// How long a client may take longer than its command: the way there and back.
 const WAY: Duration = Duration::from_secs(30);
@@ -30,8 +31,8 @@ pub struct SshTarget {
     pub address: String,
     /// The user that may become root without a password.
     pub user: String,
-    /// The file with our private key.
-    pub identity: PathBuf,
+    /// Our private key, in OpenSSH's format.
+    pub key: Secret<String>,
     /// The instance's public host key, `ssh-ed25519 AAAA...`: no other is believed.
     pub host_key: String,
     /// Further options of the client, `Name=value` each.
@@ -46,10 +47,16 @@ pub struct SshExecutor {
 }
 
 impl SshExecutor {
-    /// Connects, trying again until it works or the deadline passes. `folder` is made, holds the socket and the known
-    /// key, and goes with the connection.
-    pub fn connect(host: &Host, target: SshTarget, folder: PathBuf, deadline: Deadline) -> Result<Self, ExecutorError> {
-        let unreachable = |problem: String| ExecutorError::Unreachable { instance: target.name.clone(), problem };
+    /// Connects, trying again until it works or the deadline passes. `folder` is made, holds the socket and the keys,
+    /// and goes with the connection.
+    pub fn connect(
+        host: &Host,
+        target: SshTarget,
+        folder: PathBuf,
+        deadline: Deadline,
+    ) -> Result<Self, ExecutorError> {
+        let unreachable =
+            |problem: String| ExecutorError::Unreachable { instance: target.name.clone(), problem };
         let prepared = prepare(host, &target, &folder);
         prepared.map_err(|error| unreachable(error.to_string()))?;
         let mut last = String::from("no attempt was made before the deadline");
@@ -85,14 +92,17 @@ impl Executor for SshExecutor {
         let deadline = deadline.at_most(command.limit);
         let limit = deadline.remaining();
         let (summary, instance) = (command.summary(), self.instance());
+        let redirection = if command.stdin.is_some() { "" } else { " </dev/null" };
+        let script = script(&command, limit, redirection).into_bytes();
         let stdin = match command.stdin {
-            Some(stream) => Stdin::Stream(script(&command, limit, "").into_bytes(), stream),
-            None => Stdin::Bytes(script(&command, limit, " </dev/null").into_bytes()),
+            Some(stream) => Stdin::Stream(script, stream),
+            None => Stdin::Bytes(script),
         };
         let shown = |line: &str| log::debug!("{instance}: {line}");
         let root_shell = ["sudo", "-n", "bash", "-s"];
         // The instance kills the command at its deadline; should the connection be gone, we stop waiting soon after.
-        let output = self.client().args(root_shell).stdin(stdin).watched(Deadline::after(limit + WAY), &shown);
+        let output =
+            self.client().args(root_shell).stdin(stdin).watched(Deadline::after(limit + WAY), &shown);
         match output {
             Ok(output) => match output.code {
                 // timeout(1) says so when it had to end the command, or to kill it.
@@ -105,7 +115,9 @@ impl Executor for SshExecutor {
                 }),
                 code => Ok(Output { code: code.unwrap_or(-1), stdout: output.stdout, stderr: output.stderr }),
             },
-            Err(ProcessError::Deadline { .. }) => Err(ExecutorError::Deadline { command: summary, instance, limit }),
+            Err(ProcessError::Deadline { .. }) => {
+                Err(ExecutorError::Deadline { command: summary, instance, limit })
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -131,7 +143,8 @@ fn prepare(host: &Host, target: &SshTarget, folder: &Path) -> Result<(), FileErr
     host.remove_dir(folder)?;
     host.private_dir(folder)?;
     let known = format!("{} {}\n", target.name, target.host_key);
-    host.write(&folder.join("known_hosts"), known.as_bytes(), 0o600).map(drop)
+    host.write(&folder.join("known_hosts"), known.as_bytes(), 0o600)?;
+    host.write(&folder.join("key"), target.key.expose().as_bytes(), 0o600).map(drop)
 }
 
 /// The client with all that makes the connection certain: only our key, only the instance's key, no questions.
@@ -143,7 +156,7 @@ fn client(target: &SshTarget, folder: &Path) -> Program {
         "ServerAliveInterval=15".to_owned(),
         "ServerAliveCountMax=4".to_owned(),
         "IdentitiesOnly=yes".to_owned(),
-        format!("IdentityFile={}", target.identity.display()),
+        format!("IdentityFile={}", path("key")),
         "PreferredAuthentications=publickey".to_owned(),
         "StrictHostKeyChecking=yes".to_owned(),
         "HostKeyAlgorithms=ssh-ed25519".to_owned(),
@@ -186,7 +199,7 @@ fn attempt(target: &SshTarget, folder: &Path, deadline: Deadline) -> Result<Runn
 #[derive(Clone, Debug)]
 pub struct KeyPair {
     /// The private key in OpenSSH's format.
-    pub private: crate::secret::Secret<String>,
+    pub private: Secret<String>,
     /// The public key, `ssh-ed25519 AAAA...`, without comment.
     pub public: String,
 }
@@ -195,7 +208,7 @@ impl KeyPair {
     /// Makes an ed25519 pair with ssh-keygen, in `folder`, which must be private; nothing of it stays there.
     pub fn generate(host: &Host, folder: &Path, comment: &str) -> Result<Self, ExecutorError> {
         let failed = |problem: String| ExecutorError::Unreachable { instance: comment.to_owned(), problem };
-        let file = folder.join(format!("key-{}", crate::builder::random_uuid()));
+        let file = folder.join(format!("key-{}", random_uuid()));
         let public_file = file.with_extension("pub");
         let made = Program::new("ssh-keygen")
             .args(["-q", "-t", "ed25519", "-N", "", "-C", comment, "-f"])
@@ -211,28 +224,27 @@ impl KeyPair {
         let _ = (host.remove_file(&file), host.remove_file(&public_file));
         let (private, public) = pair?;
         let public = public.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
-        Ok(Self { private: crate::secret::Secret::new(private), public })
+        Ok(Self { private: Secret::new(private), public })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::Secret;
 
     /// Runs a command's script as the instance would, without ssh and sudo.
     fn run(command: Command) -> crate::host::Output {
-        let limit = command.limit;
-        let (input, redirect) = match command.stdin {
-            Some(_) => (true, ""),
-            None => (false, " </dev/null"),
+        let redirection = if command.stdin.is_some() { "" } else { " </dev/null" };
+        let script = script(&command, command.limit, redirection).into_bytes();
+        let stdin = match command.stdin {
+            Some(stream) => Stdin::Stream(script, stream),
+            None => Stdin::Bytes(script),
         };
-        let script = script(&command, limit, redirect).into_bytes();
-        let stdin = match (input, command.stdin) {
-            (true, Some(stream)) => Stdin::Stream(script, stream),
-            _ => Stdin::Bytes(script),
-        };
-        Program::new("bash").args(["-s"]).stdin(stdin).output(Deadline::after(Duration::from_secs(30))).unwrap()
+        Program::new("bash")
+            .args(["-s"])
+            .stdin(stdin)
+            .output(Deadline::after(Duration::from_secs(30)))
+            .unwrap()
     }
 
     #[test]
@@ -249,7 +261,10 @@ mod tests {
     #[test]
     fn a_removed_variable_is_gone_and_a_command_without_input_sees_none() {
         let command = Command::new(["bash", "-c", "echo ${PATH-unset}; cat; exit 5"]);
-        let command = Command { argv: vec!["/bin/bash".into(), "-c".into(), "echo ${HOME-unset}; cat; exit 5".into()], ..command };
+        let command = Command {
+            argv: vec!["/bin/bash".into(), "-c".into(), "echo ${HOME-unset}; cat; exit 5".into()],
+            ..command
+        };
         let output = run(command.environment([("HOME".into(), None)]));
         assert_eq!((&output.stdout[..], output.code), (&b"unset\n"[..], Some(5)));
     }

@@ -1,0 +1,229 @@
+//! From one image to many clouds: one read of the bytes feeds every upload at once, in bounded memory and without a
+//! file. A cloud that fails does not hold up the others.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use super::config::{CloudName, Owner};
+use super::job::JobId;
+use super::labels::{self, FINGERPRINT, STAGE_LABEL, Stage};
+use crate::deadline::Deadline;
+use crate::host::random_uuid;
+use crate::openstack_cloud::{Cloud, Image, ImageChange, ImageId, NewImage, OpenStackError};
+use crate::target::Target;
+
+/// The size of a piece in flight.
+const PIECE: usize = 256 << 10;
+/// How many pieces may wait for each cloud.
+const AHEAD: usize = 8;
+/// How long a cloud may take to make a complete upload active.
+const SETTLE: Duration = Duration::from_secs(1800);
+
+/// A cloud did not get its copy.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliveryError {
+    /// The cloud refused or broke off.
+    #[error(transparent)]
+    Cloud(#[from] OpenStackError),
+    /// The copy is not what was sent.
+    #[error("the copy {id} has another {algorithm} digest than its source; it was removed")]
+    Different {
+        /// The copy.
+        id: ImageId,
+        /// The algorithm that both clouds used.
+        algorithm: String,
+    },
+    /// No id could be made for the copy.
+    #[error("no random image id could be made")]
+    NoId,
+}
+
+impl DeliveryError {
+    /// Whether time alone will not mend it.
+    pub fn operator_must_act(&self) -> bool {
+        matches!(self, Self::Cloud(error) if error.operator_must_act())
+    }
+}
+
+/// An image on its way.
+pub struct Parcel<'a> {
+    /// Whose image it is.
+    pub owner: &'a Owner,
+    /// The job that delivers it.
+    pub job: &'a JobId,
+    /// What it is for.
+    pub target: Target,
+    /// What went into it.
+    pub fingerprint: &'a str,
+    /// The cloud that has it.
+    pub from: &'a Cloud,
+    /// The image there.
+    pub source: &'a Image,
+}
+
+type Piece = Result<Arc<[u8]>, String>;
+
+impl Parcel<'_> {
+    /// Delivers to each cloud, side by side; returns what came of each.
+    pub fn deliver(
+        &self,
+        to: &[(CloudName, Cloud)],
+        deadline: Deadline,
+    ) -> Vec<(CloudName, Result<ImageId, DeliveryError>)> {
+        thread::scope(|scope| {
+            let (senders, uploads): (Vec<_>, Vec<_>) = to
+                .iter()
+                .map(|(name, cloud)| {
+                    let (sender, receiver) = sync_channel::<Piece>(AHEAD);
+                    (sender, (name, scope.spawn(move || self.upload(cloud, receiver, deadline))))
+                })
+                .unzip();
+            self.feed(senders, deadline);
+            uploads
+                .into_iter()
+                .map(|(name, upload)| {
+                    let result = upload.join().unwrap_or(Err(DeliveryError::NoId));
+                    (name.clone(), result)
+                })
+                .collect()
+        })
+    }
+
+    /// Reads the source once and gives each piece to every upload that still lives. Ends with an empty piece, or with
+    /// the error that the read ended in: an upload must never take a part for the whole.
+    fn feed(&self, mut uploads: Vec<SyncSender<Piece>>, deadline: Deadline) {
+        let mut give = |piece: Piece| {
+            uploads.retain(|upload| upload.send(piece.clone()).is_ok());
+            !uploads.is_empty()
+        };
+        let mut source = match self.from.images().download(&self.source.id, deadline) {
+            Ok(source) => source,
+            Err(error) => {
+                give(Err(error.to_string()));
+                return;
+            }
+        };
+        let mut buffer = vec![0; PIECE];
+        loop {
+            let piece = match source.read(&mut buffer) {
+                Ok(read) => Ok(Arc::from(&buffer[..read])),
+                Err(error) => Err(error.to_string()),
+            };
+            let is_last = !piece.as_ref().is_ok_and(|piece: &Arc<[u8]>| !piece.is_empty());
+            if !give(piece) || is_last {
+                return;
+            }
+        }
+    }
+
+    fn upload(
+        &self,
+        cloud: &Cloud,
+        pieces: Receiver<Piece>,
+        deadline: Deadline,
+    ) -> Result<ImageId, DeliveryError> {
+        let id: ImageId = random_uuid().parse().map_err(|_| DeliveryError::NoId)?;
+        let mut properties = labels::of_image(self.owner, self.job, Stage::Delivering, &id);
+        properties.insert("architecture".into(), self.target.arch.glance().into());
+        properties.insert(FINGERPRINT.into(), self.fingerprint.into());
+        properties.extend(firmware(&self.source.properties));
+        let image = NewImage {
+            id: Some(id.clone()),
+            name: super::image_name(&self.owner.application, self.target),
+            disk_format: self.source.disk_format.clone().unwrap_or_else(|| "qcow2".into()),
+            container_format: "bare".into(),
+            min_disk: self.source.min_disk,
+            min_ram: 0,
+            properties,
+        };
+        let images = cloud.images();
+        images.create(&image, deadline)?;
+        let result = (|| {
+            images.upload(
+                &id,
+                self.source.size,
+                &mut Pieces { pieces, rest: Arc::from([]), at: 0 },
+                deadline,
+            )?;
+            let copy = images.wait_until_active(&id, deadline.at_most(SETTLE))?;
+            self.compare(&copy)?;
+            let published = [ImageChange::Replace(STAGE_LABEL.into(), Stage::Published.as_str().into())];
+            images.update(&id, &published, deadline)?;
+            Ok(())
+        })();
+        if result.is_err() {
+            let _ = images.delete(&id, Deadline::after(Duration::from_secs(60)));
+        }
+        result.map(|()| id)
+    }
+
+    /// Glance digests what it stores: equal digests mean equal bytes.
+    fn compare(&self, copy: &Image) -> Result<(), DeliveryError> {
+        let same_algorithm =
+            copy.hash_algorithm.is_some() && copy.hash_algorithm == self.source.hash_algorithm;
+        if same_algorithm && copy.hash != self.source.hash {
+            let algorithm = copy.hash_algorithm.clone().unwrap_or_default();
+            return Err(DeliveryError::Different { id: copy.id.clone(), algorithm });
+        }
+        Ok(())
+    }
+}
+
+/// The properties without which a copy would not boot as its source does.
+fn firmware(properties: &BTreeMap<String, String>) -> impl Iterator<Item = (String, String)> + '_ {
+    const NAMES: [&str; 2] = ["hw_firmware_type", "hw_machine_type"];
+    NAMES.iter().filter_map(|name| Some(((*name).to_owned(), properties.get(*name)?.clone())))
+}
+
+/// The pieces of an image as one stream. It ends well only with the empty piece.
+struct Pieces {
+    pieces: Receiver<Piece>,
+    rest: Arc<[u8]>,
+    at: usize,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.rest.len() {
+            (self.rest, self.at) = match self.pieces.recv() {
+                Ok(Ok(piece)) => (piece, 0),
+                Ok(Err(problem)) => return Err(io::Error::other(problem)),
+                Err(_) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the source ended early")),
+            };
+        }
+        let read = buffer.len().min(self.rest.len() - self.at);
+        buffer[..read].copy_from_slice(&self.rest[self.at..self.at + read]);
+        self.at += read;
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(pieces: Vec<Piece>) -> Pieces {
+        let (sender, receiver) = sync_channel(16);
+        pieces.into_iter().for_each(|piece| sender.send(piece).unwrap());
+        Pieces { pieces: receiver, rest: Arc::from([]), at: 0 }
+    }
+
+    #[test]
+    fn pieces_are_one_stream_that_ends_with_the_empty_piece() {
+        let mut bytes = Vec::new();
+        let pieces = vec![Ok(Arc::from(*b"ab")), Ok(Arc::from(*b"c")), Ok(Arc::from([]))];
+        stream(pieces).read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes, b"abc");
+    }
+
+    #[test]
+    fn a_part_is_never_taken_for_the_whole() {
+        let mut bytes = Vec::new();
+        assert!(stream(vec![Ok(Arc::from(*b"ab"))]).read_to_end(&mut bytes).is_err());
+        assert!(stream(vec![Ok(Arc::from(*b"ab")), Err("reset".into())]).read_to_end(&mut bytes).is_err());
+    }
+}

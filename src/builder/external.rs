@@ -1,0 +1,452 @@
+//! One image built in a builder VM: launched, set up, stopped, snapshotted, deleted, whatever comes between.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::UBUNTU_USER;
+use super::config::{BuilderVm, Owner};
+use super::job::JobId;
+use super::journal::Phase;
+use super::labels;
+use crate::deadline::Deadline;
+use crate::host::Host;
+use crate::instance::{BaseError, ExecutorError, KeyPair, RunnerBase, SshExecutor, SshTarget, setup};
+use crate::openstack_cloud::{
+    AddressKind, Cloud, Deletion, EtherType, Flavor, FlavorId, Image, ImageChange, ImageId, MetadataSource,
+    NetworkId, NewRule, NewServer, OpenStackError, Protocol, SecurityGroupId, Server, ServerId, ServerStatus,
+};
+use crate::secret::Secret;
+use crate::target::Target;
+
+/// What the builder needs at least, as the Python charm has it.
+const MIN_VCPUS: u64 = 2;
+const MIN_RAM_MB: u64 = 1024;
+const MIN_DISK_GB: u64 = 20;
+
+/// Longest times.
+const LAUNCH: Duration = Duration::from_secs(1200);
+const REACH: Duration = Duration::from_secs(1200);
+const STOP: Duration = Duration::from_secs(600);
+const SNAPSHOT: Duration = Duration::from_secs(3600);
+const DELETE: Duration = Duration::from_secs(600);
+
+/// A build in a builder VM came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ExternalBuildError {
+    /// A call of the build cloud failed.
+    #[error(transparent)]
+    Cloud(#[from] OpenStackError),
+    /// The flavor will not do.
+    #[error("{0}")]
+    Flavor(String),
+    /// The network will not do.
+    #[error("{0}")]
+    Network(String),
+    /// The VM has no address that ssh could use.
+    #[error("builder VM {0} has no address; check build-network")]
+    NoAddress(String),
+    /// The VM could not be reached, or our own ssh failed.
+    #[error(transparent)]
+    Executor(#[from] ExecutorError),
+    /// A step of the recipe failed.
+    #[error(transparent)]
+    Base(#[from] BaseError),
+    /// The snapshot has no bytes: the VM's disk is a volume.
+    #[error(
+        "the snapshot of builder VM {0} is empty: its disk is a volume; choose a build-flavor with a local disk"
+    )]
+    VolumeBacked(String),
+}
+
+impl ExternalBuildError {
+    /// Whether time alone will not mend it.
+    pub fn operator_must_act(&self) -> bool {
+        match self {
+            Self::Cloud(error) => error.operator_must_act(),
+            Self::Flavor(_) | Self::Network(_) | Self::NoAddress(_) | Self::VolumeBacked(_) => true,
+            Self::Executor(_) | Self::Base(_) => false,
+        }
+    }
+}
+
+/// Where builder VMs of one job are put: chosen once, before anything is started.
+#[derive(Clone, Debug)]
+pub struct Site {
+    flavor: FlavorId,
+    network: NetworkId,
+    security_group: SecurityGroupId,
+}
+
+impl Site {
+    /// Chooses flavor and network, and makes the application's security group.
+    pub fn choose(
+        cloud: &Cloud,
+        owner: &Owner,
+        vm: &BuilderVm,
+        deadline: Deadline,
+    ) -> Result<Self, ExternalBuildError> {
+        let flavor = choose_flavor(cloud.compute().flavors(deadline)?, vm.flavor.as_deref())?;
+        let network = choose_network(cloud, vm.network.as_deref(), deadline)?;
+        let security_group = security_group(cloud, owner, vm, deadline)?;
+        Ok(Self { flavor: flavor.id, network, security_group })
+    }
+}
+
+fn choose_flavor(mut flavors: Vec<Flavor>, wanted: Option<&str>) -> Result<Flavor, ExternalBuildError> {
+    let need = format!("at least {MIN_VCPUS} vCPU, {MIN_RAM_MB} MB memory, {MIN_DISK_GB} GB disk");
+    let is_enough = |flavor: &Flavor| {
+        flavor.vcpus >= MIN_VCPUS
+            && flavor.ram >= MIN_RAM_MB
+            && flavor.disk >= MIN_DISK_GB
+            && !flavor.disabled
+    };
+    let refuse = |text: String| Err(ExternalBuildError::Flavor(text));
+    if let Some(name) = wanted {
+        let Some(flavor) =
+            flavors.into_iter().find(|flavor| flavor.name == name || flavor.id.as_str() == name)
+        else {
+            return refuse(format!("build-flavor {name:?} does not exist in the build project"));
+        };
+        return match flavor.disk {
+            0 => {
+                refuse(format!("build-flavor {name:?} has no disk of its own (0 GB); choose one with {need}"))
+            }
+            _ if !is_enough(&flavor) => {
+                refuse(format!("build-flavor {name:?} is too small; choose one with {need}"))
+            }
+            _ => Ok(flavor),
+        };
+    }
+    flavors.retain(is_enough);
+    let smallest =
+        flavors.into_iter().min_by_key(|flavor| (flavor.vcpus, flavor.ram, flavor.disk, flavor.name.clone()));
+    smallest
+        .map_or_else(|| refuse(format!("no flavor of the build project has {need}; set build-flavor")), Ok)
+}
+
+fn choose_network(
+    cloud: &Cloud,
+    wanted: Option<&str>,
+    deadline: Deadline,
+) -> Result<NetworkId, ExternalBuildError> {
+    let network = cloud.network();
+    if let Some(name) = wanted {
+        let found = network.networks(Some(name), deadline)?.into_iter().next();
+        let refusal = || {
+            ExternalBuildError::Network(format!("build-network {name:?} does not exist in the build project"))
+        };
+        return Ok(found.ok_or_else(refusal)?.id);
+    }
+    // Networks that lead outside take no servers as a rule.
+    let inner: Vec<NetworkId> = network
+        .networks(None, deadline)?
+        .into_iter()
+        .filter(|network| !network.external)
+        .map(|network| network.id)
+        .collect();
+    let subnets = network.subnets(deadline)?;
+    let found = subnets.into_iter().map(|subnet| subnet.network_id).find(|id| inner.contains(id));
+    found.ok_or_else(|| {
+        ExternalBuildError::Network("no network of the build project has a subnet; set build-network".into())
+    })
+}
+
+/// The name of the application's security group.
+pub fn security_group_name(owner: &Owner) -> String {
+    let model: String = owner.model_uuid.chars().take(8).collect();
+    format!("{}-image-builder-{model}", owner.application)
+}
+
+fn security_group(
+    cloud: &Cloud,
+    owner: &Owner,
+    vm: &BuilderVm,
+    deadline: Deadline,
+) -> Result<SecurityGroupId, ExternalBuildError> {
+    let (name, description) = (security_group_name(owner), labels::owner_label(owner));
+    let network = cloud.network();
+    let present = network.security_groups(&name, deadline)?;
+    let remote = vm.ssh_ingress.parse::<ipnet::IpNet>().ok();
+    let ethertype = match remote {
+        Some(ipnet::IpNet::V6(_)) => EtherType::IPv6,
+        _ => EtherType::IPv4,
+    };
+    let has_rules = |group: &&crate::openstack_cloud::SecurityGroup| {
+        let ssh =
+            group.rules.iter().find(|rule| rule.direction == "ingress" && rule.port_range_min == Some(22));
+        let icmp =
+            group.rules.iter().any(|rule| rule.direction == "ingress" && is_icmp(rule.protocol.as_deref()));
+        let reach = ssh.map(|rule| rule.remote_ip_prefix.clone().unwrap_or_else(|| "0.0.0.0/0".into()));
+        group.description == description && icmp && reach == Some(vm.ssh_ingress.clone())
+    };
+    if let Some(group) = present.iter().find(has_rules) {
+        return Ok(group.id.clone());
+    }
+    // One with other rules is of another configuration, or half made.
+    for group in present.iter().filter(|group| group.description == description) {
+        network.delete_security_group(&group.id, deadline)?;
+    }
+    let group = network.create_security_group(&name, &description, deadline)?;
+    for protocol in [Protocol::Icmp, Protocol::Tcp(22)] {
+        network.create_security_group_rule(&group.id, &NewRule { protocol, ethertype, remote }, deadline)?;
+    }
+    Ok(group.id)
+}
+
+fn is_icmp(protocol: Option<&str>) -> bool {
+    matches!(protocol, Some("icmp" | "ipv6-icmp" | "icmpv6"))
+}
+
+/// Removes the application's security group; one that a server still uses stays.
+pub fn remove_security_group(cloud: &Cloud, owner: &Owner, deadline: Deadline) -> Result<(), OpenStackError> {
+    let network = cloud.network();
+    for group in network.security_groups(&security_group_name(owner), deadline)? {
+        if group.description == labels::owner_label(owner)
+            && let Deletion::InUse(why) = network.delete_security_group(&group.id, deadline)?
+        {
+            log::info!("security group {} stays, it is in use: {why}", group.name);
+        }
+    }
+    Ok(())
+}
+
+/// What cloud-init is told: who may come in, and which host key makes sure that we come to the right machine.
+#[derive(Serialize)]
+struct UserData<'a> {
+    ssh_deletekeys: bool,
+    ssh_keys: HostKey<'a>,
+    ssh_authorized_keys: [&'a str; 1],
+}
+
+#[derive(Serialize)]
+struct HostKey<'a> {
+    ed25519_private: &'a str,
+    ed25519_public: &'a str,
+}
+
+fn user_data(host_key: &KeyPair, our_key: &KeyPair) -> Secret<Vec<u8>> {
+    let data = UserData {
+        ssh_deletekeys: true,
+        ssh_keys: HostKey { ed25519_private: host_key.private.expose(), ed25519_public: &host_key.public },
+        ssh_authorized_keys: [&our_key.public],
+    };
+    let yaml = serde_yaml::to_string(&data).unwrap_or_default();
+    Secret::new(format!("#cloud-config\n{yaml}").into_bytes())
+}
+
+/// One build.
+pub struct ExternalBuild<'a> {
+    /// The machine that we run on.
+    pub host: &'a Host,
+    /// The cloud that the VM runs in.
+    pub cloud: &'a Cloud,
+    /// Whose it is.
+    pub owner: &'a Owner,
+    /// The job that it is part of.
+    pub job: &'a JobId,
+    /// Where the VM is put.
+    pub site: &'a Site,
+    /// Further options of the ssh client.
+    pub ssh_options: &'a [String],
+    /// What goes into the image.
+    pub base: &'a RunnerBase,
+    /// Told of each phase.
+    pub progress: &'a dyn Fn(Phase),
+}
+
+impl ExternalBuild<'_> {
+    /// Builds from `base_image` to a snapshot in the build cloud. The VM is gone when this returns; if it could not be
+    /// deleted, the next job's sweep finds it by its labels.
+    pub fn run(&self, base_image: &ImageId, deadline: Deadline) -> Result<Image, ExternalBuildError> {
+        (self.progress)(Phase::Launching);
+        // Keys of this build alone: what is left of them anywhere opens nothing later.
+        let folder = self.host.run_dir();
+        let host_key = KeyPair::generate(self.host, &folder, &self.name())?;
+        let our_key = KeyPair::generate(self.host, &folder, "runner-image-builder")?;
+        let server = match self.launch(base_image, user_data(&host_key, &our_key), deadline) {
+            Ok(server) => server,
+            Err(error) => {
+                // The answer may have been lost after the VM was made.
+                self.remove_by_name();
+                return Err(error.into());
+            }
+        };
+        let result = self.build_in(&server, &host_key, &our_key, deadline);
+        if let Err(error) = self.remove(&server) {
+            log::warn!("builder VM {server} stays for the next sweep: {error}");
+        }
+        result
+    }
+
+    fn target(&self) -> Target {
+        self.base.target
+    }
+
+    fn name(&self) -> String {
+        format!("{}-image-builder-{}-{}", self.owner.application, self.target(), self.job)
+    }
+
+    fn launch(
+        &self,
+        image: &ImageId,
+        user_data: Secret<Vec<u8>>,
+        deadline: Deadline,
+    ) -> Result<ServerId, OpenStackError> {
+        let server = NewServer {
+            name: self.name(),
+            image: image.clone(),
+            flavor: self.site.flavor.clone(),
+            network: self.site.network.clone(),
+            security_group: self.site.security_group.clone(),
+            // Not the metadata service, which any process of the VM may ask (CVE-2024-6174).
+            metadata_source: MetadataSource::ConfigDrive,
+            user_data,
+            metadata: labels::of_server(self.owner, self.job, deadline.remaining() + DELETE),
+        };
+        self.cloud.compute().create_server(&server, deadline)
+    }
+
+    fn build_in(
+        &self,
+        id: &ServerId,
+        host_key: &KeyPair,
+        our_key: &KeyPair,
+        deadline: Deadline,
+    ) -> Result<Image, ExternalBuildError> {
+        let compute = self.cloud.compute();
+        let server = compute.wait_for_server(id, &ServerStatus::Active, deadline.at_most(LAUNCH))?;
+        {
+            let executor = self.connect(&server, host_key, our_key, deadline)?;
+            let progress = |step: &'static str, number, of| {
+                (self.progress)(Phase::Installing { step: step.to_owned(), number, of })
+            };
+            setup(self.base, &executor, deadline, &progress)?;
+        }
+        (self.progress)(Phase::Snapshotting);
+        compute.stop_server(id, deadline)?;
+        compute.wait_for_server(id, &ServerStatus::ShutOff, deadline.at_most(STOP))?;
+        let snapshot = compute.create_server_image(
+            id,
+            &self.name(),
+            &labels::of_snapshot(self.owner, self.job),
+            deadline,
+        )?;
+        self.settle(&snapshot, deadline).inspect_err(|_| {
+            let _ = self.cloud.images().delete(&snapshot, Deadline::after(DELETE));
+        })
+    }
+
+    fn settle(&self, snapshot: &ImageId, deadline: Deadline) -> Result<Image, ExternalBuildError> {
+        let images = self.cloud.images();
+        let image = images.wait_until_active(snapshot, deadline.at_most(SNAPSHOT))?;
+        if image.size.unwrap_or(0) == 0 {
+            return Err(ExternalBuildError::VolumeBacked(self.name()));
+        }
+        // The snapshot inherited the base image's properties; what says that it is a base image must not stay.
+        if image.properties.contains_key(labels::DIGEST) {
+            images.update(snapshot, &[ImageChange::Remove(labels::DIGEST.into())], deadline)?;
+        }
+        Ok(image)
+    }
+
+    fn connect(
+        &self,
+        server: &Server,
+        host_key: &KeyPair,
+        our_key: &KeyPair,
+        deadline: Deadline,
+    ) -> Result<SshExecutor, ExternalBuildError> {
+        let address = reachable(server).ok_or_else(|| ExternalBuildError::NoAddress(server.name.clone()))?;
+        let target = SshTarget {
+            name: self.name(),
+            address: address.to_string(),
+            user: UBUNTU_USER.into(),
+            key: our_key.private.clone(),
+            host_key: host_key.public.clone(),
+            options: self.ssh_options.to_vec(),
+        };
+        let folder = self.host.run_dir().join(format!("ssh-{}-{}", self.job, self.target()));
+        let connected = SshExecutor::connect(self.host, target, folder, deadline.at_most(REACH));
+        connected.map_err(|error| {
+            // What the VM itself says of its boot is the first thing that one wants to know then.
+            let console = self.cloud.compute().console_output(&server.id, 30, Deadline::after(STOP));
+            log::warn!("{}: the end of its console: {}", server.name, console.unwrap_or_default());
+            error.into()
+        })
+    }
+
+    fn remove(&self, server: &ServerId) -> Result<(), OpenStackError> {
+        let deadline = Deadline::after(DELETE);
+        self.cloud.compute().delete_server(server, deadline)?;
+        self.cloud.compute().wait_until_gone(server, deadline)
+    }
+
+    fn remove_by_name(&self) {
+        let deadline = Deadline::after(DELETE);
+        let named = self.cloud.compute().servers(Some(&self.name()), deadline).unwrap_or_default();
+        for server in named.iter().filter(|server| labels::may_remove_server(self.owner, server)) {
+            if let Err(error) = self.remove(&server.id) {
+                log::warn!("builder VM {} stays for the next sweep: {error}", server.id);
+            }
+        }
+    }
+}
+
+/// The address for ssh: a floating one first, which is there to be reached from outside; else version 4 before 6.
+fn reachable(server: &Server) -> Option<IpAddr> {
+    let best = server
+        .addresses
+        .iter()
+        .min_by_key(|address| (address.kind == AddressKind::Fixed, address.address.is_ipv6()));
+    best.map(|address| address.address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flavor(name: &str, vcpus: u64, ram: u64, disk: u64) -> Flavor {
+        Flavor {
+            id: name.parse().unwrap(),
+            name: name.into(),
+            vcpus,
+            ram,
+            disk,
+            disabled: false,
+            public: true,
+        }
+    }
+
+    #[test]
+    fn the_smallest_flavor_that_is_large_enough_is_chosen() {
+        let flavors =
+            vec![flavor("big", 8, 8192, 80), flavor("fits", 2, 1024, 20), flavor("tiny", 1, 512, 1)];
+        assert_eq!(choose_flavor(flavors, None).unwrap().name, "fits");
+    }
+
+    #[test]
+    fn flavors_without_disk_too_small_or_unknown_are_refused_with_a_remedy() {
+        let flavors = || vec![flavor("None", 2, 2048, 0), flavor("tiny", 1, 512, 20)];
+        for (name, word) in [("None", "0 GB"), ("tiny", "too small"), ("none", "does not exist")] {
+            let error = choose_flavor(flavors(), Some(name)).unwrap_err();
+            assert!(error.operator_must_act() && error.to_string().contains(word), "{error}");
+        }
+        assert!(choose_flavor(flavors(), None).unwrap_err().to_string().contains("build-flavor"));
+    }
+
+    #[test]
+    fn user_data_is_cloud_config_whatever_is_in_the_keys() {
+        let pair = |text: &str| KeyPair {
+            private: Secret::new(format!("{text}\nline: 2\n")),
+            public: format!("{text} {{ x }}"),
+        };
+        let data = user_data(&pair("host"), &pair("ours"));
+        let text = String::from_utf8(data.expose().clone()).unwrap();
+        assert!(text.starts_with("#cloud-config\n"));
+        let read: serde_json::Value = serde_yaml::from_str(&text).unwrap();
+        assert_eq!(read["ssh_keys"]["ed25519_private"], "host\nline: 2\n");
+        assert_eq!(read["ssh_authorized_keys"][0], "ours { x }");
+    }
+}

@@ -1,0 +1,63 @@
+//! What goes into an image, as one digest: two images with the same fingerprint are the same image.
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::config::hex;
+use crate::instance::{RECIPE_VERSION, RunnerBase};
+use crate::target::Target;
+
+#[derive(Serialize)]
+struct Ingredients<'a> {
+    recipe: u32,
+    target: Target,
+    base_image: &'a str,
+    packages: Vec<&'static str>,
+    runner: &'a str,
+    script: Option<&'a str>,
+}
+
+/// The fingerprint of the image that `base` makes of the base image with this SHA-256.
+pub fn fingerprint(base: &RunnerBase, base_image_sha256: &str) -> String {
+    let ingredients = Ingredients {
+        recipe: RECIPE_VERSION,
+        target: base.target,
+        base_image: base_image_sha256,
+        packages: base.packages(),
+        runner: &base.runner.sha256,
+        script: base.script.as_ref().map(|script| script.sha256.as_str()),
+    };
+    // A struct of strings and numbers always serialises.
+    hex(&Sha256::digest(serde_json::to_vec(&ingredients).unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::instance::{ExternalScript, RunnerTarball};
+    use crate::target::{Arch, BaseImage};
+
+    #[test]
+    fn every_ingredient_counts_and_nothing_else_does() {
+        let tarball =
+            |digest: &str| RunnerTarball { version: "1".into(), url: "u".into(), sha256: digest.into() };
+        let base = RunnerBase {
+            target: Target { base: BaseImage::Noble, arch: Arch::X64 },
+            runner: tarball("a"),
+            script: None,
+            script_variables: BTreeMap::new(),
+            environment: BTreeMap::new(),
+            apt_mirror: None,
+        };
+        let plain = fingerprint(&base, "1");
+        let script = Some(ExternalScript { content: vec![], sha256: "s".into() });
+        let target = Target { base: BaseImage::Jammy, arch: Arch::X64 };
+        assert_ne!(plain, fingerprint(&base, "2"));
+        assert_ne!(plain, fingerprint(&RunnerBase { runner: tarball("b"), ..base.clone() }, "1"));
+        assert_ne!(plain, fingerprint(&RunnerBase { script, ..base.clone() }, "1"));
+        assert_ne!(plain, fingerprint(&RunnerBase { target, ..base.clone() }, "1"));
+        assert_eq!(plain, fingerprint(&RunnerBase { apt_mirror: Some("m".into()), ..base }, "1"));
+    }
+}

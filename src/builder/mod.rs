@@ -1,0 +1,64 @@
+//! Building images (seed `builder`): the host set up for it, what is to be built, the job that does it, and what came
+//! of it. Runs without Juju: the worker and the command line call it, hooks only leave requests.
+//!
+//! | seed's name | here |
+//! |---|---|
+//! | `initialize`, `upgrade_app` | [`initialize`], [`upgrade_app`] |
+//! | `install_clouds_yaml`, `configure_cron` | [`install_clouds_yaml`], [`configure_cron`] |
+//! | `run`, `get_latest_image` | [`run`](fn@run), [`get_latest_image`] |
+//! | `BuildConfig`, `BuildResult`, `BuilderInitConfig`, `BuilderRunConfig` | the types of the same names |
+//! | `GetLatestImageConfig`, `GetLatestImageResult` | the types of the same names |
+//! | `BuilderSetupError`, `BuilderRunError`, `GetLatestImageError`, `UpgradeApplicationError` | the types of the same names |
+
+mod base_image;
+mod clouds_yaml;
+mod config;
+mod cron;
+mod delivery;
+mod external;
+mod fingerprint;
+mod job;
+mod journal;
+mod labels;
+mod latest;
+mod prune;
+mod published;
+mod removal;
+mod run;
+mod setup;
+mod worker;
+
+pub use clouds_yaml::{Clouds, CloudsYamlError, cloud_name, install_clouds_yaml, read_clouds_yaml};
+pub use config::{
+    BaseImageSource, BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, Owner,
+    ProxyConfig, RunnerSource,
+};
+pub use cron::configure_cron;
+pub use job::{JobId, Reason, Rebuild, Request, StartError, start_worker, worker_lives};
+pub use journal::{Build, Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
+pub use latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult, get_latest_image};
+pub use published::Published;
+pub use removal::{RemovalError, remove_cloud_resources, remove_host_files};
+pub use run::{BuilderRunError, Progress, RunContext, prune_all, run};
+pub use setup::{
+    BuilderInitConfig, BuilderSetupError, UpgradeApplicationError, initialize, install_dependencies,
+    upgrade_app,
+};
+pub use worker::{WorkerError, work, worker_log};
+
+/// The user that Ubuntu's cloud images have, and that runs the runner (seed `builder`: `UBUNTU_USER`).
+pub const UBUNTU_USER: &str = crate::instance::RUNNER_USER;
+
+/// The host's packages that building stands on (seed `builder`: `APT_DEPENDENCIES`).
+pub const APT_DEPENDENCIES: [&str; 5] = ["cron", "gpgv", "logrotate", "openssh-client", "ubuntu-keyring"];
+
+/// The names of images (seed `builder`: `IMAGE_NAME_TMPL`); see [`image_name`].
+pub const IMAGE_NAME_TMPL: &str = "{application}-{base}-{arch}";
+
+/// The name of an application's image of a target.
+pub fn image_name(application: &str, target: crate::target::Target) -> String {
+    IMAGE_NAME_TMPL
+        .replace("{application}", application)
+        .replace("{base}", target.base.as_str())
+        .replace("{arch}", target.arch.as_str())
+}

@@ -1,0 +1,527 @@
+//! One run over all targets and clouds: find out what is due, build it side by side, deliver it, and tell of each
+//! result as soon as there is one.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::base_image::{self, Offer};
+use super::clouds_yaml::read_clouds_yaml;
+use super::config::{BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, CloudName, hex};
+use super::delivery::Parcel;
+use super::external::{ExternalBuild, ExternalBuildError, Site, remove_security_group};
+use super::fingerprint::fingerprint;
+use super::job::{JobId, Rebuild};
+use super::journal::{Failure, Image, Phase, Remedy, Timestamp};
+use super::labels::{self, FINGERPRINT, Stage};
+use super::latest::published;
+use super::prune::prune;
+use crate::deadline::Deadline;
+use crate::github;
+use crate::host::Host;
+use crate::http::{HttpClient, Url};
+use crate::instance::{ExternalScript, RunnerBase, RunnerTarball};
+use crate::openstack_cloud::{Cloud, Image as CloudImage};
+use crate::secret::redacted;
+use crate::target::{BaseImage, Target};
+
+/// How many targets are worked on at a time.
+const SIDE_BY_SIDE: usize = 4;
+/// How long one target may take, all in all.
+const BUILD_LIMIT: Duration = Duration::from_secs(3 * 3600);
+/// How long looking, connecting and sweeping may take.
+const LOOK_LIMIT: Duration = Duration::from_secs(900);
+/// The largest external script.
+const SCRIPT_LIMIT: u64 = 1 << 20;
+
+/// Not everything that was asked for was built (seed `builder`: `BuilderRunError`). What was built stands in it.
+#[derive(Debug, thiserror::Error)]
+#[error("{} of the asked-for images failed: {}", failures.len(), failures.first().map_or("", |failure| &failure.message))]
+pub struct BuilderRunError {
+    /// The images that exist.
+    pub results: Vec<BuildResult>,
+    /// What went wrong, at least one.
+    pub failures: Vec<Failure>,
+}
+
+/// Hears of a run's progress, from several threads.
+pub trait Progress: Sync {
+    /// A target is in this phase now.
+    fn phase(&self, target: Target, phase: Phase);
+    /// An image is active and checked in its cloud.
+    fn published(&self, image: Image);
+}
+
+/// What a run works with beside its configuration.
+pub struct RunContext<'a> {
+    /// The machine that we run on.
+    pub host: &'a Host,
+    /// The job's id.
+    pub job: &'a JobId,
+    /// The secrets of the run.
+    pub secrets: &'a BuildSecrets,
+    /// Whether to build what is up to date.
+    pub rebuild: Rebuild,
+    /// Only these bases; all when empty.
+    pub bases: &'a [BaseImage],
+    /// Who hears of it.
+    pub progress: &'a dyn Progress,
+}
+
+/// Builds and delivers images now (seed `builder`: `run`): one result for each base, architecture and cloud. An image
+/// that is there already, made of the same and young enough, is a result without a build. Blocks for as long as it
+/// takes: for the worker and the command line, never for a hook.
+pub fn run(context: &RunContext<'_>, config: &BuilderRunConfig) -> Result<Vec<BuildResult>, BuilderRunError> {
+    let outcome = Outcome::default();
+    match Run::prepare(context, config, &outcome) {
+        Ok(run) => run.work(),
+        Err(failure) => outcome.fail(failure),
+    }
+    let (results, failures) = outcome.into_parts();
+    if failures.is_empty() { Ok(results) } else { Err(BuilderRunError { results, failures }) }
+}
+
+/// Prunes old revisions in every cloud of `config`, after the new ones are published. `named` are the images that
+/// relations name; they stay.
+pub fn prune_all(
+    context: &RunContext<'_>,
+    config: &BuilderRunConfig,
+    named: &std::collections::BTreeSet<String>,
+) {
+    let outcome = Outcome::default();
+    let deadline = Deadline::after(LOOK_LIMIT);
+    let Ok(http) = http_client(context.secrets) else { return };
+    for (name, cloud) in connect(context, config, &http, &outcome, deadline) {
+        for target in config.targets.iter().filter(|_| config.clouds.contains(&name)) {
+            let limit = config.revision_history_limit;
+            if let Err(error) = prune(&cloud, &config.owner, *target, limit, named, deadline) {
+                log::warn!("pruning {target} in {name}: {error}");
+            }
+        }
+    }
+}
+
+/// What has come of a run so far.
+#[derive(Default)]
+struct Outcome {
+    results: Mutex<Vec<BuildResult>>,
+    failures: Mutex<Vec<Failure>>,
+}
+
+impl Outcome {
+    fn fail(&self, failure: Failure) {
+        log::error!("{}", failure.message);
+        lock(&self.failures).push(failure);
+    }
+
+    fn into_parts(self) -> (Vec<BuildResult>, Vec<Failure>) {
+        (std::mem::take(&mut lock(&self.results)), std::mem::take(&mut lock(&self.failures)))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn failure(error: &impl std::fmt::Display, operator_must_act: bool) -> Failure {
+    let remedy = if operator_must_act { Remedy::Operator } else { Remedy::Retry };
+    Failure { target: None, cloud: None, message: redacted(&error.to_string()), remedy }
+}
+
+fn http_client(secrets: &BuildSecrets) -> Result<HttpClient, Failure> {
+    Ok(HttpClient::new(secrets.proxies.resolved().map_err(|error| failure(&error, true))?))
+}
+
+struct Run<'a> {
+    context: &'a RunContext<'a>,
+    config: &'a BuilderRunConfig,
+    outcome: &'a Outcome,
+    http: HttpClient,
+    build_cloud: Cloud,
+    clouds: BTreeMap<CloudName, Cloud>,
+    script: Option<ExternalScript>,
+}
+
+/// A target of which we know what its image would be made of, and where there is one already.
+struct Plan {
+    base: RunnerBase,
+    offer: Offer,
+    fingerprint: String,
+    present: Vec<(CloudName, CloudImage)>,
+    missing: Vec<CloudName>,
+}
+
+impl<'a> Run<'a> {
+    fn prepare(
+        context: &'a RunContext<'a>,
+        config: &'a BuilderRunConfig,
+        outcome: &'a Outcome,
+    ) -> Result<Self, Failure> {
+        let deadline = Deadline::after(LOOK_LIMIT);
+        let http = http_client(context.secrets)?;
+        let clouds = connect(context, config, &http, outcome, deadline);
+        let Some(build_cloud) = clouds.get(&config.build_cloud).cloned() else {
+            // The outcome has the reason already.
+            return Err(lock(&outcome.failures).pop().unwrap_or_else(|| failure(&"no build cloud", true)));
+        };
+        let run = Self { context, config, outcome, http, build_cloud, clouds, script: None };
+        run.sweep(deadline);
+        let script = run.fetch_script(deadline)?;
+        Ok(Self { script, ..run })
+    }
+
+    fn targets(&self) -> Vec<Target> {
+        let chosen =
+            |target: &&Target| self.context.bases.is_empty() || self.context.bases.contains(&target.base);
+        self.config.targets.iter().filter(chosen).copied().collect()
+    }
+
+    fn work(&self) {
+        let targets = self.targets();
+        targets.iter().for_each(|target| self.context.progress.phase(*target, Phase::Waiting));
+        let plans: Vec<Plan> = side_by_side(&targets, |target| {
+            self.context.progress.phase(*target, Phase::Checking);
+            self.plan(*target, Deadline::after(LOOK_LIMIT))
+                .map_err(|failure| self.give_up(*target, failure))
+                .ok()
+        })
+        .into_iter()
+        .flatten()
+        .collect();
+        let site = match plans.iter().any(Plan::needs_build) {
+            true => Some(Site::choose(
+                &self.build_cloud,
+                &self.config.owner,
+                &self.config.vm,
+                Deadline::after(LOOK_LIMIT),
+            )),
+            false => None,
+        };
+        side_by_side(&plans, |plan| {
+            let target = plan.base.target;
+            if let Err(failure) = self.execute(plan, site.as_ref(), Deadline::after(BUILD_LIMIT)) {
+                self.give_up(target, failure);
+            }
+        });
+        if site.is_some()
+            && let Err(error) =
+                remove_security_group(&self.build_cloud, &self.config.owner, Deadline::after(LOOK_LIMIT))
+        {
+            log::warn!("the security group stays for the next job: {error}");
+        }
+    }
+
+    fn give_up(&self, target: Target, failure: Failure) {
+        self.context.progress.phase(target, Phase::Failed);
+        self.outcome.fail(Failure { target: Some(target), ..failure });
+    }
+
+    /// Removes what a run that was killed has left: we hold the worker's lock, so nothing of this unit is in use.
+    fn sweep(&self, deadline: Deadline) {
+        let owner = &self.config.owner;
+        let compute = self.build_cloud.compute();
+        let leftovers = compute.servers(None, deadline).unwrap_or_default();
+        for server in leftovers.iter().filter(|server| labels::may_remove_server(owner, server)) {
+            log::warn!("removing builder VM {} ({}) that an earlier run left", server.name, server.id);
+            let gone = compute.delete_server(&server.id, deadline);
+            if let Err(error) = gone.and_then(|_| compute.wait_until_gone(&server.id, deadline)) {
+                log::warn!("builder VM {} stays for the next sweep: {error}", server.id);
+            }
+        }
+        sweep_images(&self.build_cloud, owner, Stage::Snapshot, deadline);
+        for cloud in self.clouds.values() {
+            sweep_images(cloud, owner, Stage::Delivering, deadline);
+        }
+    }
+
+    fn fetch_script(&self, deadline: Deadline) -> Result<Option<ExternalScript>, Failure> {
+        let Some(script_url) = &self.config.script_url else { return Ok(None) };
+        let (address, pinned) = match script_url.split_once("#sha256=") {
+            Some((address, digest)) => (address, Some(digest.to_lowercase())),
+            None => (script_url.as_str(), None),
+        };
+        let failed = |problem: String| failure(&format!("fetching script-url {address}: {problem}"), false);
+        let url: Url = address.parse().map_err(|error: crate::http::HttpError| failed(error.to_string()))?;
+        let incoming = self.http.download(&url, deadline).map_err(|error| failed(error.to_string()))?;
+        let mut content = Vec::new();
+        incoming
+            .take(SCRIPT_LIMIT + 1)
+            .read_to_end(&mut content)
+            .map_err(|error| failed(error.to_string()))?;
+        if content.len() as u64 > SCRIPT_LIMIT {
+            return Err(failure(&format!("script-url {address} is larger than 1 MiB"), true));
+        }
+        let sha256 = hex(&Sha256::digest(&content));
+        if pinned.is_some_and(|pinned| pinned != sha256) {
+            return Err(failure(
+                &format!("script-url {address} has SHA-256 {sha256}, not the one that it names"),
+                true,
+            ));
+        }
+        log::info!("external script {address} has SHA-256 {sha256}");
+        Ok(Some(ExternalScript { content, sha256 }))
+    }
+
+    fn plan(&self, target: Target, deadline: Deadline) -> Result<Plan, Failure> {
+        let RunContext { host, secrets, rebuild, .. } = *self.context;
+        let offer = base_image::look_up(host, &self.http, &self.config.base_image, target, deadline)
+            .map_err(|error| failure(&error, error.operator_must_act()))?;
+        let source = &self.config.runner;
+        let application = github::runner_application(
+            &self.http,
+            &source.api_url,
+            target.arch,
+            source.version.as_deref(),
+            deadline,
+        )
+        .map_err(|error| failure(&error, error.operator_must_act()))?;
+        let runner = RunnerTarball {
+            version: application.version,
+            url: format!("{}/{}", source.source, application.path),
+            sha256: application.sha256,
+        };
+        let base = RunnerBase {
+            target,
+            runner,
+            script: self.script.clone(),
+            script_variables: secrets.script.clone(),
+            environment: secrets.proxies.environment(),
+            apt_mirror: self.config.vm.apt_mirror.clone(),
+        };
+        let fingerprint = fingerprint(&base, &offer.sha256);
+        let (mut present, mut missing) = (Vec::new(), Vec::new());
+        for (name, cloud) in self.related_clouds() {
+            let images = match rebuild {
+                Rebuild::Always => Vec::new(),
+                Rebuild::Due => published(cloud, &self.config.owner, target, deadline)
+                    .map_err(|error| failure(&error, error.operator_must_act()))?,
+            };
+            let found = images.into_iter().find(|image| self.is_fresh(image, &fingerprint));
+            match found {
+                Some(image) => present.push((name.clone(), image)),
+                None => missing.push(name.clone()),
+            }
+        }
+        Ok(Plan { base, offer, fingerprint, present, missing })
+    }
+
+    /// The clouds of relations that could be reached.
+    fn related_clouds(&self) -> impl Iterator<Item = (&CloudName, &Cloud)> {
+        self.clouds.iter().filter(|(name, _)| self.config.clouds.contains(name))
+    }
+
+    fn is_fresh(&self, image: &CloudImage, fingerprint: &str) -> bool {
+        let limit = Duration::from_secs(u64::from(self.config.max_image_age_hours) * 3600);
+        image.properties.get(FINGERPRINT).is_some_and(|made_of| made_of == fingerprint)
+            && built(image).age() <= limit
+    }
+
+    fn execute(
+        &self,
+        plan: &Plan,
+        site: Option<&Result<Site, ExternalBuildError>>,
+        deadline: Deadline,
+    ) -> Result<(), Failure> {
+        let target = plan.base.target;
+        for (name, image) in &plan.present {
+            self.publish(target, name, image.id.clone(), &plan.fingerprint, built(image));
+        }
+        if plan.missing.is_empty() {
+            self.context.progress.phase(target, Phase::UpToDate);
+            return Ok(());
+        }
+        // A cloud that has it can give it to the others: nothing is built twice.
+        let reached = plan.present.first().and_then(|(name, image)| Some((self.clouds.get(name)?, image)));
+        if let Some((cloud, image)) = reached {
+            self.deliver(plan, cloud, image, built(image), deadline);
+            return Ok(());
+        }
+        let snapshot = self.build(plan, site, deadline)?;
+        self.deliver(plan, &self.build_cloud, &snapshot, Timestamp::now(), deadline);
+        if let Err(error) = self.build_cloud.images().delete(&snapshot.id, Deadline::after(LOOK_LIMIT)) {
+            log::warn!("snapshot {} stays for the next sweep: {error}", snapshot.id);
+        }
+        Ok(())
+    }
+
+    fn build(
+        &self,
+        plan: &Plan,
+        site: Option<&Result<Site, ExternalBuildError>>,
+        deadline: Deadline,
+    ) -> Result<CloudImage, Failure> {
+        let (context, config, target) = (self.context, self.config, plan.base.target);
+        let site = match site {
+            Some(Ok(site)) => site,
+            Some(Err(error)) => return Err(failure(error, error.operator_must_act())),
+            None => return Err(failure(&"no place for a builder VM was chosen", false)),
+        };
+        let progress = |phase| context.progress.phase(target, phase);
+        progress(Phase::Preparing);
+        let base_image = base_image::ensure(
+            &self.build_cloud,
+            &self.http,
+            &config.owner,
+            context.job,
+            target,
+            &plan.offer,
+            deadline,
+        )
+        .map_err(|error| failure(&error, error.operator_must_act()))?;
+        let build = ExternalBuild {
+            host: context.host,
+            cloud: &self.build_cloud,
+            owner: &config.owner,
+            job: context.job,
+            site,
+            ssh_options: &config.vm.ssh_options,
+            base: &plan.base,
+            progress: &progress,
+        };
+        build.run(&base_image, deadline).map_err(|error| failure(&error, error.operator_must_act()))
+    }
+
+    fn deliver(&self, plan: &Plan, from: &Cloud, source: &CloudImage, made: Timestamp, deadline: Deadline) {
+        let target = plan.base.target;
+        self.context.progress.phase(target, Phase::Delivering);
+        let to: Vec<(CloudName, Cloud)> = self
+            .related_clouds()
+            .filter(|(name, _)| plan.missing.contains(name))
+            .map(|(name, cloud)| (name.clone(), cloud.clone()))
+            .collect();
+        let parcel = Parcel {
+            owner: &self.config.owner,
+            job: self.context.job,
+            target,
+            fingerprint: &plan.fingerprint,
+            from,
+            source,
+        };
+        let mut served = !plan.present.is_empty();
+        for (name, result) in parcel.deliver(&to, deadline) {
+            match result {
+                Ok(id) => {
+                    served = true;
+                    self.publish(target, &name, id, &plan.fingerprint, made);
+                }
+                Err(error) => {
+                    let failure = failure(&error, error.operator_must_act());
+                    self.outcome.fail(Failure { target: Some(target), cloud: Some(name), ..failure });
+                }
+            }
+        }
+        self.context.progress.phase(target, if served { Phase::Done } else { Phase::Failed });
+    }
+
+    fn publish(
+        &self,
+        target: Target,
+        cloud: &CloudName,
+        id: crate::openstack_cloud::ImageId,
+        fingerprint: &str,
+        built: Timestamp,
+    ) {
+        let config = BuildConfig { base: target.base, arch: target.arch, cloud_name: cloud.clone() };
+        let result = BuildResult { config, id };
+        self.context.progress.published(Image {
+            result: result.clone(),
+            fingerprint: fingerprint.to_owned(),
+            built,
+        });
+        lock(&self.outcome.results).push(result);
+    }
+}
+
+impl Plan {
+    fn needs_build(&self) -> bool {
+        self.present.is_empty() && !self.missing.is_empty()
+    }
+}
+
+fn built(image: &CloudImage) -> Timestamp {
+    Timestamp::of_rfc3339(&image.created_at).unwrap_or(Timestamp(0))
+}
+
+fn sweep_images(cloud: &Cloud, owner: &super::config::Owner, stage: Stage, deadline: Deadline) {
+    let found = labels::images(cloud, owner, stage, None, deadline).unwrap_or_default();
+    for image in found.iter().filter(|image| labels::is_of_this_unit(owner, image)) {
+        log::warn!("removing image {} ({}) that an earlier run left unfinished", image.name, image.id);
+        if let Err(error) = cloud.images().delete(&image.id, deadline) {
+            log::warn!("image {} stays for the next sweep: {error}", image.id);
+        }
+    }
+}
+
+/// Connects to the build cloud and to the related clouds, side by side; one that does not answer is a failure of its
+/// own and holds up no other.
+fn connect(
+    context: &RunContext<'_>,
+    config: &BuilderRunConfig,
+    http: &HttpClient,
+    outcome: &Outcome,
+    deadline: Deadline,
+) -> BTreeMap<CloudName, Cloud> {
+    let known = match read_clouds_yaml(context.host) {
+        Ok(known) => known,
+        Err(error) => {
+            outcome.fail(failure(&error, false));
+            return BTreeMap::new();
+        }
+    };
+    // The build cloud last: its failure is the one that the run ends with.
+    let related = config.clouds.iter().filter(|name| **name != config.build_cloud);
+    let names: Vec<&CloudName> = related.chain([&config.build_cloud]).collect();
+    let connections = side_by_side(&names, |name| match known.get(*name) {
+        None => Err(failure(&"its credentials are no longer in clouds.yaml", false)),
+        Some(cloud) => Cloud::connect(cloud, http, deadline.at_most(Duration::from_secs(120)))
+            .map_err(|error| failure(&error, error.operator_must_act())),
+    });
+    let mut clouds = BTreeMap::new();
+    for (name, connection) in names.into_iter().zip(connections) {
+        match connection {
+            Ok(cloud) => drop(clouds.insert(name.clone(), cloud)),
+            Err(failure) => outcome.fail(Failure { cloud: Some(name.clone()), ..failure }),
+        }
+    }
+    clouds
+}
+
+/// Does `work` for each item, a few at a time; the results come in the items' order.
+fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let done: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..items.len().min(SIDE_BY_SIDE) {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(index) else { break };
+                    let result = work(item);
+                    lock(&done).push((index, result));
+                }
+            });
+        }
+    });
+    let mut done = std::mem::take(&mut *lock(&done));
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_keep_the_order_of_their_items() {
+        let items: Vec<u64> = (0..50).collect();
+        let doubled = side_by_side(&items, |item| {
+            std::thread::sleep(Duration::from_micros(50 - item));
+            item * 2
+        });
+        assert_eq!(doubled, items.iter().map(|item| item * 2).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,130 @@
+//! The host made ready for building, and what an older version left brought to this one.
+
+use std::fs;
+use std::time::Duration;
+
+use super::job::{worker_binary_dir, worker_lives};
+use super::journal::{Journal, JournalError};
+use crate::deadline::Deadline;
+use crate::host::{FileError, Host, PackageError, install_packages};
+
+/// What is needed to set the host up (seed `builder`: `BuilderInitConfig`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuilderInitConfig {
+    /// The unit that the host is set up for.
+    pub unit_name: String,
+}
+
+/// The host could not be set up (seed `builder`: `BuilderSetupError`).
+#[derive(Debug, thiserror::Error)]
+pub enum BuilderSetupError {
+    /// A file operation failed.
+    #[error("setting up the host: {0}")]
+    File(#[from] FileError),
+    /// A package could not be installed.
+    #[error("setting up the host: {0}")]
+    Packages(#[from] PackageError),
+    /// Another unit on this machine has our folders.
+    #[error(
+        "setting up the host: {path} belongs to unit {other}; place the application on a machine of its own"
+    )]
+    Taken {
+        /// The folder.
+        path: String,
+        /// Who has it.
+        other: String,
+    },
+}
+
+/// Configures the host machine to build images (seed `builder`: `initialize`): folders for root alone, log rotation.
+/// Idempotent and quick: every hook calls it. The packages are [`install_dependencies`]' affair.
+pub fn initialize(host: &Host, init_config: &BuilderInitConfig) -> Result<(), BuilderSetupError> {
+    host.private_dir(&host.state_dir())?;
+    host.private_dir(&host.run_dir())?;
+    host.private_dir(&host.log_dir())?;
+    claim(host, &init_config.unit_name)?;
+    let log = host.log_dir();
+    let rotation = format!(
+        "{}/*.log {{\n    weekly\n    rotate 8\n    compress\n    missingok\n    notifempty\n    copytruncate\n    su root root\n}}\n",
+        log.display()
+    );
+    host.write(&host.path(LOGROTATE_FILE), rotation.as_bytes(), 0o644)?;
+    Ok(())
+}
+
+/// Where the log rotation is configured.
+pub(super) const LOGROTATE_FILE: &str = "/etc/logrotate.d/runner-image-builder";
+
+/// Notes whose folders these are; two units on one machine would take each other's journal.
+fn claim(host: &Host, unit_name: &str) -> Result<(), BuilderSetupError> {
+    let path = host.state_dir().join("unit");
+    let other = host.read(&path)?.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
+    match other {
+        Some(other) if other != unit_name => {
+            Err(BuilderSetupError::Taken { path: host.state_dir().display().to_string(), other })
+        }
+        _ => Ok(host.write(&path, format!("{unit_name}\n").as_bytes(), 0o600).map(drop)?),
+    }
+}
+
+/// Installs [`APT_DEPENDENCIES`](super::APT_DEPENDENCIES), those that are missing.
+pub fn install_dependencies() -> Result<(), BuilderSetupError> {
+    Ok(install_packages(&super::APT_DEPENDENCIES, Deadline::after(Duration::from_secs(900)))?)
+}
+
+/// What an older version left could not be brought to this one (seed `builder`: `UpgradeApplicationError`).
+#[derive(Debug, thiserror::Error)]
+pub enum UpgradeApplicationError {
+    /// A file operation failed.
+    #[error("upgrading: {0}")]
+    File(#[from] FileError),
+    /// The journal is of a version that we do not know.
+    #[error("upgrading: {0}")]
+    Journal(#[from] JournalError),
+}
+
+/// Upgrades the application (seed `builder`: `upgrade_app`). The application is this one binary, and Juju has replaced
+/// it before it calls; what is left to do is to bring what an older version installed to this one: the journal must
+/// be of a format that we know, and the binaries of workers that have ended are removed. Files that hooks write
+/// (clouds.yaml, cron, log rotation) are brought to this version by the reconciliation that follows.
+///
+/// Idempotent, and never under a living worker: that one keeps its own binary, ends its job, and the next upgrade or
+/// worker clears up after it.
+pub fn upgrade_app(host: &Host) -> Result<(), UpgradeApplicationError> {
+    if worker_lives(host)? {
+        log::info!("a worker is building; it goes on with the version that it has");
+        return Ok(());
+    }
+    Journal::load(host)?;
+    remove_old_binaries(host, None)
+}
+
+/// Removes the worker binaries, but for the one that runs.
+pub(super) fn remove_old_binaries(
+    host: &Host,
+    running: Option<&std::path::Path>,
+) -> Result<(), UpgradeApplicationError> {
+    let Ok(entries) = fs::read_dir(worker_binary_dir(host)) else { return Ok(()) };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if Some(path.as_path()) != running {
+            host.remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_unit_on_the_machine_is_told_to_go_elsewhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::below(dir.path());
+        let config = |unit: &str| BuilderInitConfig { unit_name: unit.into() };
+        initialize(&host, &config("builder/0")).unwrap();
+        initialize(&host, &config("builder/0")).unwrap();
+        let error = initialize(&host, &config("other/0")).unwrap_err();
+        assert!(error.to_string().contains("builder/0"), "{error}");
+    }
+}

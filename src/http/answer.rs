@@ -1,0 +1,172 @@
+//! What comes back: short answers that are read whole, and streams that are read by the caller.
+
+use std::fmt;
+use std::io::{self, Read};
+
+use serde::de::DeserializeOwned;
+use ureq::http::{HeaderMap, Response};
+use ureq::{Body, BodyReader};
+
+use super::HttpError;
+use super::error::{self, explain};
+use super::url::Url;
+
+/// The longest answer that is read into memory, in bytes.
+const ANSWER_LIMIT: u64 = 16 * 1024 * 1024;
+
+/// How much of an error's body is read, in bytes; the rest is left.
+const ERROR_LIMIT: u64 = 64 * 1024;
+
+/// How much of an error's body is shown, in characters.
+const SHOWN: usize = 300;
+
+/// Where a request went, for errors on the way back.
+#[derive(Clone)]
+pub(super) struct Trip {
+    pub(super) operation: String,
+    pub(super) url: Url,
+    pub(super) proxy: Option<String>,
+}
+
+impl Trip {
+    pub(super) fn explain(&self, error: ureq::Error) -> HttpError {
+        explain(&self.operation, &self.url, self.proxy.as_deref(), error)
+    }
+}
+
+/// A complete answer, whatever its status. Shows nothing but operation and status.
+pub struct Answer {
+    operation: String,
+    status: u16,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    /// Reads the whole body: at most 16 MiB of a success, and the first 64 KiB of an error.
+    pub(super) fn collect(trip: &Trip, response: Response<Body>) -> Result<Self, HttpError> {
+        let (head, body) = response.into_parts();
+        let limit = if head.status.is_success() { ANSWER_LIMIT } else { ERROR_LIMIT };
+        let mut bytes = Vec::new();
+        let read = body.into_reader().take(limit + 1).read_to_end(&mut bytes);
+        if let Err(error) = read {
+            return Err(trip.explain(error.into()));
+        }
+        if bytes.len() as u64 > limit {
+            if head.status.is_success() {
+                return Err(HttpError::TooLarge { operation: trip.operation.clone(), limit });
+            }
+            bytes.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        }
+        Ok(Self {
+            operation: trip.operation.clone(),
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body: bytes,
+        })
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Whether the status is one of success.
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The value of a header, when it is there and is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The body as text, with what is not UTF-8 replaced.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body, read as JSON.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, HttpError> {
+        let not_understood =
+            |reason: String| HttpError::NotUnderstood { operation: self.operation.clone(), reason };
+        let text =
+            std::str::from_utf8(&self.body).map_err(|_| not_understood("it is not UTF-8".to_owned()))?;
+        serde_json::from_str(text).map_err(|error| not_understood(error.to_string()))
+    }
+
+    /// This answer when its status is one of success, else an error with the beginning of the body.
+    pub fn or_error(self) -> Result<Self, HttpError> {
+        if self.is_success() {
+            return Ok(self);
+        }
+        let message = self.text().split_whitespace().collect::<Vec<_>>().join(" ");
+        let message = message.chars().take(SHOWN).collect();
+        Err(HttpError::Status { operation: self.operation, status: self.status, message })
+    }
+
+    pub(super) fn refused_by_proxy(&self, proxy: &str) -> Option<HttpError> {
+        let squid = self.header("x-squid-error").and_then(|text| text.split(' ').next());
+        if self.status != 407 && squid.is_none() {
+            return None;
+        }
+        let reason = squid.unwrap_or("authentication required").to_owned();
+        Some(error::refused_by_proxy(self.operation.clone(), proxy, self.status, reason))
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Answer({}: {})", self.operation, self.status)
+    }
+}
+
+/// What became of a request whose answer may be long.
+#[derive(Debug)]
+pub enum Opened {
+    /// A success, to be read.
+    Stream(Box<Incoming>),
+    /// Anything else, read already.
+    Refused(Answer),
+}
+
+/// A body that is read as it arrives, in constant memory. Fails when the connection ends before the announced
+/// size; its errors carry an [`HttpError`].
+pub struct Incoming {
+    trip: Trip,
+    size: Option<u64>,
+    headers: HeaderMap,
+    reader: BodyReader<'static>,
+}
+
+impl Incoming {
+    pub(super) fn new(trip: Trip, response: Response<Body>) -> Self {
+        let (head, body) = response.into_parts();
+        Self { trip, size: body.content_length(), headers: head.headers, reader: body.into_reader() }
+    }
+
+    /// The size in bytes, when the server announced it.
+    pub fn size(&self) -> Option<u64> {
+        self.size
+    }
+
+    /// The value of a header, when it is there and is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+impl Read for Incoming {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.reader.read(buf).map_err(|error| {
+            let kind = error.kind();
+            io::Error::new(kind, self.trip.explain(error.into()))
+        })
+    }
+}
+
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Incoming({}, {:?})", self.trip.operation, self.size)
+    }
+}

@@ -1,0 +1,401 @@
+//! Flavors and servers: Nova, version 2.1 of its API.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Deletion;
+use super::catalog::Service;
+use super::error::{ErrorKind, OpenStackError};
+use super::ids::{FlavorId, ImageId, NetworkId, SecurityGroupId, ServerId};
+use super::image::{absent_as_none, deletion};
+use super::session::{Call, Session, poll};
+use crate::deadline::Deadline;
+use crate::http::Method;
+use crate::secret::Secret;
+
+/// The compute service of one cloud.
+#[derive(Clone, Copy, Debug)]
+pub struct Compute<'a> {
+    session: &'a Session,
+}
+
+/// A size of server.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Flavor {
+    /// Its id.
+    pub id: FlavorId,
+    /// Its name.
+    pub name: String,
+    /// Virtual processors.
+    pub vcpus: u64,
+    /// Memory in MB.
+    pub ram: u64,
+    /// Disk in GB; 0 when it is as large as the image.
+    pub disk: u64,
+    /// Whether new servers of this size are refused.
+    #[serde(rename = "OS-FLV-DISABLED:disabled", default)]
+    pub disabled: bool,
+    /// Whether every project may use it.
+    #[serde(rename = "os-flavor-access:is_public", default)]
+    pub public: bool,
+}
+
+/// A server to be made.
+#[derive(Clone, Debug)]
+pub struct NewServer {
+    /// Its name.
+    pub name: String,
+    /// The image on its disk.
+    pub image: ImageId,
+    /// Its size.
+    pub flavor: FlavorId,
+    /// Its only network.
+    pub network: NetworkId,
+    /// Its only security group.
+    pub security_group: SecurityGroupId,
+    /// Whether cloud-init finds its data on a drive or asks the metadata service.
+    pub metadata_source: MetadataSource,
+    /// What cloud-init is given, at most 48 KB.
+    pub user_data: Secret<Vec<u8>>,
+    /// Labels, at most 255 bytes each.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// Where a server finds its metadata and user-data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetadataSource {
+    /// A drive that only this server sees.
+    ConfigDrive,
+    /// The cloud's metadata service.
+    Service,
+}
+
+/// The state of a server.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub enum ServerStatus {
+    /// Being made.
+    Build,
+    /// Running.
+    Active,
+    /// Stopped.
+    ShutOff,
+    /// Failed; [`Server::fault`] says why.
+    Error,
+    /// Deleted.
+    Deleted,
+    /// Something else.
+    Other(String),
+}
+
+/// A server.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "RawServer")]
+pub struct Server {
+    /// Its id.
+    pub id: ServerId,
+    /// Its name.
+    pub name: String,
+    /// Its state.
+    pub status: ServerStatus,
+    /// What is being done with it, for example `image_uploading`.
+    pub task: Option<String>,
+    /// Why it failed, in Nova's words.
+    pub fault: Option<String>,
+    /// Its addresses.
+    pub addresses: Vec<Address>,
+    /// Its labels.
+    pub metadata: BTreeMap<String, String>,
+    /// When it was made, as `2026-05-01T12:00:00Z`: text order is order in time.
+    pub created: String,
+}
+
+/// One address of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// The name of the network.
+    pub network: String,
+    /// The address.
+    pub address: IpAddr,
+    /// Fixed or floating.
+    pub kind: AddressKind,
+    /// The MAC address of the port.
+    pub mac: Option<String>,
+}
+
+/// How a server has an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressKind {
+    /// On its own network.
+    Fixed,
+    /// On another network, mapped to a fixed one.
+    Floating,
+}
+
+impl<'a> Compute<'a> {
+    pub(super) fn new(session: &'a Session) -> Self {
+        Self { session }
+    }
+
+    /// All flavors that the project may use ("List flavors with details").
+    pub fn flavors(&self, deadline: Deadline) -> Result<Vec<Flavor>, OpenStackError> {
+        let call = || Call::new(Service::Compute, Method::Get, "listing flavors", "/flavors/detail");
+        self.session.list(call, "flavors", "flavors_links", deadline)
+    }
+
+    /// Begins to make a server ("Create server"). Fails with [`ErrorKind::Invalid`] when flavor, image, network
+    /// or security group do not exist or do not fit.
+    pub fn create_server(&self, server: &NewServer, deadline: Deadline) -> Result<ServerId, OpenStackError> {
+        let content = json!({"server": {
+            "name": server.name,
+            "imageRef": server.image,
+            "flavorRef": server.flavor,
+            "networks": [{"uuid": server.network}],
+            "security_groups": [{"name": server.security_group}],
+            "config_drive": server.metadata_source == MetadataSource::ConfigDrive,
+            "user_data": BASE64_STANDARD.encode(server.user_data.expose()),
+            "metadata": server.metadata,
+        }});
+        let operation = format!("creating server {}", server.name);
+        let call = Call::new(Service::Compute, Method::Post, operation, "/servers").json(content);
+        let answer: OneServer<Identified<ServerId>> = self.session.read(&call, deadline)?;
+        Ok(answer.server.id)
+    }
+
+    /// One server, or none when there is none with this id ("Show server details").
+    pub fn server(&self, id: &ServerId, deadline: Deadline) -> Result<Option<Server>, OpenStackError> {
+        let operation = format!("looking at server {id}");
+        let call = Call::new(Service::Compute, Method::Get, operation, format!("/servers/{id}"));
+        let answer: Option<OneServer<Server>> = absent_as_none(self.session.read(&call, deadline))?;
+        Ok(answer.map(|answer| answer.server))
+    }
+
+    /// All servers of the project, or those of exactly this name ("List servers detailed").
+    pub fn servers(&self, name: Option<&str>, deadline: Deadline) -> Result<Vec<Server>, OpenStackError> {
+        let call = || {
+            let call = Call::new(Service::Compute, Method::Get, "listing servers", "/servers/detail");
+            match name {
+                Some(name) => call.query("name", format!("^{}$", literal(name))),
+                None => call,
+            }
+        };
+        let mut servers: Vec<Server> = self.session.list(call, "servers", "servers_links", deadline)?;
+        servers.retain(|server| name.is_none_or(|name| server.name == name));
+        Ok(servers)
+    }
+
+    /// Waits until a server is in `status`. Fails at once, with Nova's reason, when it failed or disappeared.
+    pub fn wait_for_server(
+        &self,
+        id: &ServerId,
+        status: &ServerStatus,
+        deadline: Deadline,
+    ) -> Result<Server, OpenStackError> {
+        let operation = format!("waiting for server {id} to become {status}");
+        let failed = |message: &str| Err(OpenStackError::new(ErrorKind::Failed, &operation, message));
+        poll(&operation, deadline, || match self.server(id, deadline)? {
+            None => failed("it disappeared"),
+            Some(server) if server.status == *status => Ok(Some(server)),
+            Some(Server { status: ServerStatus::Deleted, .. }) => failed("it was deleted"),
+            Some(Server { status: ServerStatus::Error, fault, .. }) => {
+                failed(fault.as_deref().unwrap_or("it failed, and Nova does not say why"))
+            }
+            Some(_) => Ok(None),
+        })
+    }
+
+    /// Begins to stop a server ("Stop server (os-stop action)"). One that is stopped is [`ErrorKind::Conflict`].
+    pub fn stop_server(&self, id: &ServerId, deadline: Deadline) -> Result<(), OpenStackError> {
+        let call = self.action(id, "stopping", json!({"os-stop": null}));
+        self.session.call(&call, deadline).map(drop)
+    }
+
+    /// Begins to make an image of a server's disk ("Create image (createImage action)") and returns its id. The
+    /// labels become properties of the image.
+    pub fn create_server_image(
+        &self,
+        id: &ServerId,
+        name: &str,
+        metadata: &BTreeMap<String, String>,
+        deadline: Deadline,
+    ) -> Result<ImageId, OpenStackError> {
+        let content = json!({"createImage": {"name": name, "metadata": metadata}});
+        let call = || self.action(id, "making an image of", content.clone());
+        // From 2.45 on the answer names the image; before, a header points to it.
+        let versioned = call().header("openstack-api-version", "compute 2.45");
+        let answer = match self.session.call(&versioned, deadline) {
+            Err(error) if error.status() == Some(406) => self.session.call(&call(), deadline)?,
+            other => other?,
+        };
+        if let Ok(made) = answer.json::<MadeImage>() {
+            return Ok(made.image_id);
+        }
+        answer
+            .header("location")
+            .and_then(|location| location.trim_end_matches('/').rsplit('/').next())
+            .and_then(|id| id.parse().ok())
+            .ok_or_else(|| versioned.failed(ErrorKind::Protocol, "the answer does not name the image"))
+    }
+
+    /// Begins to delete a server ("Delete server").
+    pub fn delete_server(&self, id: &ServerId, deadline: Deadline) -> Result<Deletion, OpenStackError> {
+        let operation = format!("deleting server {id}");
+        let call =
+            Call::new(Service::Compute, Method::Delete, operation, format!("/servers/{id}")).repeatable();
+        deletion(self.session.call(&call, deadline).map(drop))
+    }
+
+    /// Waits until a server is gone.
+    pub fn wait_until_gone(&self, id: &ServerId, deadline: Deadline) -> Result<(), OpenStackError> {
+        let operation = format!("waiting for server {id} to be gone");
+        poll(&operation, deadline, || match self.server(id, deadline)? {
+            None | Some(Server { status: ServerStatus::Deleted, .. }) => Ok(Some(())),
+            Some(_) => Ok(None),
+        })
+    }
+
+    /// The last `lines` of what a server wrote to its console ("Show console output (os-getConsoleOutput
+    /// action)"), for reports of failures.
+    pub fn console_output(
+        &self,
+        id: &ServerId,
+        lines: u32,
+        deadline: Deadline,
+    ) -> Result<String, OpenStackError> {
+        let content = json!({"os-getConsoleOutput": {"length": lines}});
+        let call = self.action(id, "reading the console of", content).repeatable();
+        let answer: Console = self.session.read(&call, deadline)?;
+        Ok(answer.output.unwrap_or_default())
+    }
+
+    fn action(&self, id: &ServerId, verb: &str, content: Value) -> Call {
+        let operation = format!("{verb} server {id}");
+        Call::new(Service::Compute, Method::Post, operation, format!("/servers/{id}/action")).json(content)
+    }
+}
+
+/// A regular expression that matches `text` itself, in the dialects of the databases below Nova.
+fn literal(text: &str) -> String {
+    let mut pattern = String::new();
+    for character in text.chars() {
+        if !character.is_alphanumeric() && !"-_ ".contains(character) {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern
+}
+
+#[derive(Deserialize)]
+struct OneServer<T> {
+    server: T,
+}
+
+#[derive(Deserialize)]
+struct Identified<T> {
+    id: T,
+}
+
+#[derive(Deserialize)]
+struct MadeImage {
+    image_id: ImageId,
+}
+
+#[derive(Deserialize)]
+struct Console {
+    output: Option<String>,
+}
+
+/// A server as Nova writes it.
+#[derive(Deserialize)]
+struct RawServer {
+    id: ServerId,
+    #[serde(default)]
+    name: String,
+    status: ServerStatus,
+    #[serde(rename = "OS-EXT-STS:task_state")]
+    task: Option<String>,
+    fault: Option<RawFault>,
+    #[serde(default)]
+    addresses: BTreeMap<String, Vec<RawAddress>>,
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
+    #[serde(default)]
+    created: String,
+}
+
+#[derive(Deserialize)]
+struct RawFault {
+    message: String,
+}
+
+#[derive(Deserialize)]
+struct RawAddress {
+    addr: IpAddr,
+    #[serde(rename = "OS-EXT-IPS:type")]
+    kind: Option<String>,
+    #[serde(rename = "OS-EXT-IPS-MAC:mac_addr")]
+    mac: Option<String>,
+}
+
+impl From<RawServer> for Server {
+    fn from(raw: RawServer) -> Self {
+        let addresses = raw
+            .addresses
+            .into_iter()
+            .flat_map(|(network, addresses)| {
+                addresses.into_iter().map(move |raw| Address {
+                    network: network.clone(),
+                    address: raw.addr,
+                    kind: match raw.kind.as_deref() {
+                        Some("floating") => AddressKind::Floating,
+                        _ => AddressKind::Fixed,
+                    },
+                    mac: raw.mac,
+                })
+            })
+            .collect();
+        Self {
+            id: raw.id,
+            name: raw.name,
+            status: raw.status,
+            task: raw.task,
+            fault: raw.fault.map(|fault| fault.message),
+            addresses,
+            metadata: raw.metadata,
+            created: raw.created,
+        }
+    }
+}
+
+impl From<String> for ServerStatus {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "BUILD" => Self::Build,
+            "ACTIVE" => Self::Active,
+            "SHUTOFF" => Self::ShutOff,
+            "ERROR" => Self::Error,
+            "DELETED" | "SOFT_DELETED" => Self::Deleted,
+            _ => Self::Other(text),
+        }
+    }
+}
+
+impl fmt::Display for ServerStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Build => "BUILD",
+            Self::Active => "ACTIVE",
+            Self::ShutOff => "SHUTOFF",
+            Self::Error => "ERROR",
+            Self::Deleted => "DELETED",
+            Self::Other(text) => text,
+        })
+    }
+}

@@ -1,0 +1,264 @@
+//! What an OpenStack cloud refuses, and what that means for the operator.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::http::{Answer, HttpError};
+
+/// The longest message that is shown, in characters.
+const SHOWN: usize = 300;
+
+/// A call that did not do what it should. Says what was being done, and why it failed, in the service's own
+/// words where it has some. Holds no secret.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{operation}: {message}{}", Status(.status))]
+pub struct OpenStackError {
+    kind: ErrorKind,
+    operation: String,
+    message: String,
+    status: Option<u16>,
+}
+
+/// What a failure means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// User, password, project or domain are not accepted.
+    Credentials,
+    /// The user is known but not allowed to do this.
+    Forbidden,
+    /// The project's quota is used up.
+    Quota,
+    /// What the call is about does not exist.
+    NotFound,
+    /// What the call is about is in a state or in a use that does not allow it.
+    Conflict,
+    /// The service refuses the request's content, for example an unknown flavor or network.
+    Invalid,
+    /// The cloud's address, catalog, region or certificate does not fit the configuration.
+    Configuration,
+    /// The cloud does not answer, or not in time, or says that it is broken for now: later may be better.
+    Unavailable,
+    /// A server or image ended in a state of failure.
+    Failed,
+    /// The data to upload could not be read: not the cloud's fault.
+    Source,
+    /// The cloud's answer is not understood.
+    Protocol,
+}
+
+impl OpenStackError {
+    /// An error while doing `operation` (a gerund with its object: "listing images").
+    pub(super) fn new(kind: ErrorKind, operation: impl Into<String>, message: impl AsRef<str>) -> Self {
+        Self { kind, operation: operation.into(), message: tidy(message.as_ref()), status: None }
+    }
+
+    /// A request without a usable answer.
+    pub(super) fn http(operation: impl Into<String>, error: &HttpError) -> Self {
+        let kind = match error {
+            HttpError::Source { .. } => ErrorKind::Source,
+            HttpError::Tls { .. }
+            | HttpError::Certificate { .. }
+            | HttpError::Address { .. }
+            | HttpError::ProxySetting { .. }
+            | HttpError::Redirected { .. }
+            | HttpError::Proxy { status: 403 | 407, .. } => ErrorKind::Configuration,
+            error if error.is_transient() => ErrorKind::Unavailable,
+            HttpError::Proxy { .. } => ErrorKind::Unavailable,
+            _ => ErrorKind::Protocol,
+        };
+        // Not shortened: these texts are ours, bounded, and end in the remedy.
+        Self { kind, operation: operation.into(), message: error.to_string(), status: None }
+    }
+
+    /// An answer with an error status.
+    pub(super) fn refused(operation: impl Into<String>, answer: &Answer) -> Self {
+        let (message, code) = explanation(&answer.text());
+        let status = answer.status();
+        let message =
+            if message.is_empty() { "the service gives no reason".to_owned() } else { tidy(&message) };
+        let kind = classify(status, &message, &code);
+        Self { kind, operation: operation.into(), message, status: Some(status) }
+    }
+
+    /// What the failure means.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The HTTP status, when the service answered with one.
+    pub fn status(&self) -> Option<u16> {
+        self.status
+    }
+
+    /// What was being done.
+    pub fn operation(&self) -> &str {
+        &self.operation
+    }
+
+    /// Why it failed.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Whether somebody has to change the configuration, the credentials or the cloud before the same call can
+    /// succeed. Otherwise the charm may try again by itself.
+    pub fn operator_must_act(&self) -> bool {
+        matches!(
+            self.kind,
+            ErrorKind::Credentials
+                | ErrorKind::Forbidden
+                | ErrorKind::Quota
+                | ErrorKind::Invalid
+                | ErrorKind::Configuration
+        )
+    }
+}
+
+/// " (HTTP 404)" when there is a status.
+struct Status<'a>(&'a Option<u16>);
+
+impl fmt::Display for Status<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(status) => write!(f, " (HTTP {status})"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn classify(status: u16, message: &str, code: &str) -> ErrorKind {
+    let quota = code == "OverQuota" || message.to_ascii_lowercase().contains("quota");
+    match status {
+        401 => ErrorKind::Credentials,
+        403 | 409 | 413 if quota => ErrorKind::Quota,
+        413 => ErrorKind::Quota,
+        403 => ErrorKind::Forbidden,
+        404 | 410 => ErrorKind::NotFound,
+        409 => ErrorKind::Conflict,
+        408 | 429 | 500..=599 => ErrorKind::Unavailable,
+        400..=499 => ErrorKind::Invalid,
+        _ => ErrorKind::Protocol,
+    }
+}
+
+/// The service's own message, and Neutron's name for the error where there is one. Keystone, Nova, Neutron and
+/// Glance each have a shape of their own; what stands before them speaks HTML.
+fn explanation(body: &str) -> (String, String) {
+    let Ok(Value::Object(fields)) = serde_json::from_str::<Value>(body) else {
+        return (without_markup(body), String::new());
+    };
+    if let Some(Value::String(message)) = fields.get("message") {
+        return (without_markup(message), String::new());
+    }
+    for value in fields.values() {
+        let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        match value {
+            Value::Object(inner) if inner.contains_key("message") => return (text("message"), text("type")),
+            Value::String(message) => return (message.clone(), String::new()),
+            _ => {}
+        }
+    }
+    (String::new(), String::new())
+}
+
+/// The words of a small HTML page, without its title.
+fn without_markup(text: &str) -> String {
+    let body = match (text.find("<body"), text.find("</head>")) {
+        (Some(start), _) | (None, Some(start)) => text.get(start..).unwrap_or(text),
+        _ => text,
+    };
+    let mut words = String::with_capacity(body.len());
+    let mut inside = false;
+    for character in body.chars() {
+        match character {
+            '<' => inside = true,
+            '>' if inside => {
+                inside = false;
+                words.push(' ');
+            }
+            _ if !inside => words.push(character),
+            _ => {}
+        }
+    }
+    [("&#x27;", "'"), ("&#39;", "'"), ("&quot;", "\""), ("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")]
+        .iter()
+        .fold(words, |words, (entity, meaning)| words.replace(entity, meaning))
+}
+
+/// One line of bounded length.
+fn tidy(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line: String = line.chars().filter(|character| !character.is_control()).collect();
+    if line.chars().count() <= SHOWN {
+        return line;
+    }
+    let short: String = line.chars().take(SHOWN - 1).collect();
+    format!("{short}…")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_service_is_heard_in_its_own_words() {
+        let cases = [
+            (
+                r#"{"error": {"code": 401, "message": "The request you have made requires authentication.", "title": "Unauthorized"}}"#,
+                "The request you have made requires authentication.",
+            ),
+            (
+                r#"{"badRequest": {"code": 400, "message": "Flavor x could not be found."}}"#,
+                "Flavor x could not be found.",
+            ),
+            (
+                r#"{"NeutronError": {"type": "SecurityGroupInUse", "message": "Security Group 1 in use.", "detail": ""}}"#,
+                "Security Group 1 in use.",
+            ),
+            (
+                "<html>\n <head>\n  <title>409 Conflict</title>\n </head>\n <body>\n  <h1>409 Conflict</h1>\n  Image &#x27;a&#x27; is in use<br /><br />\n </body>\n</html>",
+                "409 Conflict Image 'a' is in use",
+            ),
+            (
+                r#"{"message": "Image is in use<br /><br />", "code": "409 Conflict", "title": "Conflict"}"#,
+                "Image is in use",
+            ),
+            ("409 Conflict\n\nImage is in use\n\n   ", "409 Conflict Image is in use"),
+            ("[]", "[]"),
+            (r#"{"a": 1}"#, ""),
+        ];
+        for (body, message) in cases {
+            assert_eq!(tidy(&explanation(body).0), message, "{body}");
+        }
+    }
+
+    #[test]
+    fn messages_are_one_line_of_bounded_length() {
+        let long = tidy(&"ab\u{7}\n ".repeat(10_000));
+        assert_eq!(long.chars().count(), SHOWN);
+        assert!(!long.contains(['\n', '\u{7}']));
+    }
+
+    #[test]
+    fn a_failure_means_what_its_status_and_words_say() {
+        use ErrorKind::*;
+        for (status, message, code, kind) in [
+            (401, "", "", Credentials),
+            (403, "Policy doesn't allow os_compute_api:servers:create to be performed.", "", Forbidden),
+            (403, "Quota exceeded for instances: Requested 1, but already used 10 of 10", "", Quota),
+            (413, "Denying attempt to upload image", "", Quota),
+            (409, "Quota exceeded for resources: ['security_group'].", "OverQuota", Quota),
+            (409, "in use", "SecurityGroupInUse", Conflict),
+            (404, "", "", NotFound),
+            (400, "", "", Invalid),
+            (500, "", "", Unavailable),
+            (503, "", "", Unavailable),
+            (429, "", "", Unavailable),
+            (304, "", "", Protocol),
+        ] {
+            assert_eq!(classify(status, message, code), kind, "{status} {message}");
+        }
+    }
+}

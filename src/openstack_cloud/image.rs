@@ -1,0 +1,425 @@
+//! Images: Glance, version 2 of its API.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Read;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::Deletion;
+use super::catalog::Service;
+use super::error::{ErrorKind, OpenStackError};
+use super::ids::{ImageId, ProjectId};
+use super::session::{Call, Session, poll};
+use crate::deadline::Deadline;
+use crate::http::{Incoming, Method, Outgoing};
+
+/// The fields of an image that are not properties of its owner, beside those that [`Image`] has.
+const OTHER_FIELDS: [&str; 12] = [
+    "checksum",
+    "direct_url",
+    "file",
+    "locations",
+    "members",
+    "min_ram",
+    "protected",
+    "schema",
+    "self",
+    "tags",
+    "updated_at",
+    "virtual_size",
+];
+
+/// The image service of one cloud.
+#[derive(Clone, Copy, Debug)]
+pub struct Images<'a> {
+    session: &'a Session,
+}
+
+/// Which images to list: those that fit everything that is given.
+#[derive(Clone, Debug, Default)]
+pub struct ImageFilter {
+    /// Exactly this name.
+    pub name: Option<String>,
+    /// In this status.
+    pub status: Option<ImageStatus>,
+    /// Owned by this project.
+    pub owner: Option<ProjectId>,
+    /// With these properties of these values.
+    pub properties: Vec<(String, String)>,
+    /// The listed or the hidden ones.
+    pub hidden: Hidden,
+}
+
+/// Whether an image is left out of ordinary lists (`os_hidden`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hidden {
+    /// Listed.
+    #[default]
+    No,
+    /// Left out; found by its id, or by asking for hidden images.
+    Yes,
+}
+
+/// An image to be made, private to its project, without data yet.
+#[derive(Clone, Debug)]
+pub struct NewImage {
+    /// Its id, or none to let Glance choose one.
+    pub id: Option<ImageId>,
+    /// Its name.
+    pub name: String,
+    /// The format of the data: `qcow2`, `raw`.
+    pub disk_format: String,
+    /// The format around it: `bare`.
+    pub container_format: String,
+    /// The smallest disk that it fits, in GB.
+    pub min_disk: u64,
+    /// The least memory that it needs, in MB.
+    pub min_ram: u64,
+    /// Further properties, such as `architecture`. `self` and other names of Glance's own are refused by it.
+    pub properties: BTreeMap<String, String>,
+}
+
+/// One change of an image's fields or properties.
+#[derive(Clone, Debug)]
+pub enum ImageChange {
+    /// Sets a property, whether it is there or not.
+    Add(String, Value),
+    /// Sets a property or field that is there, such as `name`, `visibility` or `os_hidden`.
+    Replace(String, Value),
+    /// Removes a property that is there.
+    Remove(String),
+}
+
+/// The state of an image.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub enum ImageStatus {
+    /// Known, but without data.
+    Queued,
+    /// Its data is being uploaded.
+    Saving,
+    /// Its data is being imported.
+    Importing,
+    /// Usable.
+    Active,
+    /// Its upload failed.
+    Killed,
+    /// Deleted.
+    Deleted,
+    /// Deleted, but not gone yet.
+    PendingDelete,
+    /// Known and complete, but not for use.
+    Deactivated,
+    /// Something else.
+    Other(String),
+}
+
+/// Who can see an image.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub enum Visibility {
+    /// Its project.
+    Private,
+    /// Its project and those it is shared with.
+    Shared,
+    /// Everybody who knows its id.
+    Community,
+    /// Everybody.
+    Public,
+    /// Something else.
+    Other(String),
+}
+
+/// An image.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "RawImage")]
+pub struct Image {
+    /// Its id.
+    pub id: ImageId,
+    /// Its name, empty when it has none.
+    pub name: String,
+    /// Its state.
+    pub status: ImageStatus,
+    /// The size of its data in bytes, once it is known.
+    pub size: Option<u64>,
+    /// The smallest disk that it fits, in GB.
+    pub min_disk: u64,
+    /// The format of its data.
+    pub disk_format: Option<String>,
+    /// The algorithm of `hash`: `sha512` by default.
+    pub hash_algorithm: Option<String>,
+    /// The digest of its data in hexadecimal, once it is active (`os_hash_value`).
+    pub hash: Option<String>,
+    /// The project that owns it.
+    pub owner: Option<ProjectId>,
+    /// Who can see it.
+    pub visibility: Visibility,
+    /// When it was made, as `2026-05-01T12:00:00Z`: text order is order in time.
+    pub created_at: String,
+    /// Whether it is left out of ordinary lists.
+    pub hidden: Hidden,
+    /// All further properties.
+    pub properties: BTreeMap<String, String>,
+}
+
+impl<'a> Images<'a> {
+    pub(super) fn new(session: &'a Session) -> Self {
+        Self { session }
+    }
+
+    /// All images that fit `filter` ("List images").
+    pub fn list(&self, filter: &ImageFilter, deadline: Deadline) -> Result<Vec<Image>, OpenStackError> {
+        let call = || {
+            let mut call = Call::new(Service::Image, Method::Get, "listing images", "/images");
+            let fields = [
+                ("name", filter.name.clone()),
+                ("status", filter.status.as_ref().map(ToString::to_string)),
+                ("owner", filter.owner.as_ref().map(ToString::to_string)),
+                ("os_hidden", (filter.hidden == Hidden::Yes).then(|| "true".to_owned())),
+            ];
+            for (key, value) in fields {
+                if let Some(value) = value {
+                    call = call.query(key, value);
+                }
+            }
+            filter.properties.iter().fold(call, |call, (key, value)| call.query(key, value))
+        };
+        self.session.list(call, "images", "next", deadline)
+    }
+
+    /// One image, or none when there is none with this id that we may see ("Show image").
+    pub fn get(&self, id: &ImageId, deadline: Deadline) -> Result<Option<Image>, OpenStackError> {
+        let call =
+            Call::new(Service::Image, Method::Get, format!("looking at image {id}"), format!("/images/{id}"));
+        absent_as_none(self.session.read(&call, deadline))
+    }
+
+    /// Makes an image without data ("Create image"). Fails with [`ErrorKind::Conflict`] when its id is taken.
+    pub fn create(&self, image: &NewImage, deadline: Deadline) -> Result<Image, OpenStackError> {
+        let mut fields: Map<String, Value> =
+            image.properties.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+        fields.insert("name".to_owned(), json!(image.name));
+        fields.insert("disk_format".to_owned(), json!(image.disk_format));
+        fields.insert("container_format".to_owned(), json!(image.container_format));
+        fields.insert("visibility".to_owned(), json!("private"));
+        fields.insert("min_disk".to_owned(), json!(image.min_disk));
+        fields.insert("min_ram".to_owned(), json!(image.min_ram));
+        if let Some(id) = &image.id {
+            fields.insert("id".to_owned(), json!(id));
+        }
+        let operation = format!("creating image {}", image.name);
+        let call = Call::new(Service::Image, Method::Post, operation, "/images").json(Value::Object(fields));
+        self.session.read(&call, deadline)
+    }
+
+    /// Sends the data of a queued image ("Upload binary image data"), `size` bytes, or until `reader` ends when
+    /// the size is not known. Constant in memory. What `reader` itself fails with comes back as
+    /// [`ErrorKind::Source`]; data that is shorter or longer than `size` is such a failure.
+    pub fn upload(
+        &self,
+        id: &ImageId,
+        size: Option<u64>,
+        reader: &mut dyn Read,
+        deadline: Deadline,
+    ) -> Result<(), OpenStackError> {
+        let operation = format!("uploading image {id}");
+        let call = Call::new(Service::Image, Method::Put, operation, format!("/images/{id}/file"))
+            .header("content-type", "application/octet-stream");
+        self.session.upload(&call, Outgoing { size, reader }, deadline).map(drop)
+    }
+
+    /// The data of an image ("Download binary image data"), to be read as it arrives: constant in memory. The
+    /// deadline holds until the last byte; a broken connection is a read error.
+    pub fn download(&self, id: &ImageId, deadline: Deadline) -> Result<Incoming, OpenStackError> {
+        let operation = format!("downloading image {id}");
+        let call = Call::new(Service::Image, Method::Get, operation, format!("/images/{id}/file"));
+        self.session.open_stream(&call, deadline)
+    }
+
+    /// Changes fields and properties ("Update image").
+    pub fn update(
+        &self,
+        id: &ImageId,
+        changes: &[ImageChange],
+        deadline: Deadline,
+    ) -> Result<Image, OpenStackError> {
+        let path = |name: &str| format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+        let patch: Vec<Value> = changes
+            .iter()
+            .map(|change| match change {
+                ImageChange::Add(name, value) => json!({"op": "add", "path": path(name), "value": value}),
+                ImageChange::Replace(name, value) => {
+                    json!({"op": "replace", "path": path(name), "value": value})
+                }
+                ImageChange::Remove(name) => json!({"op": "remove", "path": path(name)}),
+            })
+            .collect();
+        let call =
+            Call::new(Service::Image, Method::Patch, format!("updating image {id}"), format!("/images/{id}"))
+                .json_of_type("application/openstack-images-v2.1-json-patch", Value::Array(patch));
+        let removes = changes.iter().any(|change| matches!(change, ImageChange::Remove(_)));
+        self.session.read(&if removes { call } else { call.repeatable() }, deadline)
+    }
+
+    /// Lets another project use a shared image by its id ("Create image member"). The image's visibility must be
+    /// `shared`. Sharing twice is no error.
+    pub fn share(&self, id: &ImageId, project: &ProjectId, deadline: Deadline) -> Result<(), OpenStackError> {
+        let operation = format!("sharing image {id} with project {project}");
+        let call = Call::new(Service::Image, Method::Post, operation, format!("/images/{id}/members"))
+            .json(json!({"member": project}))
+            .repeatable();
+        match self.session.call(&call, deadline) {
+            Err(error) if error.kind() == ErrorKind::Conflict => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    /// Deletes an image ("Delete image"). One whose data others build upon is [`Deletion::InUse`].
+    pub fn delete(&self, id: &ImageId, deadline: Deadline) -> Result<Deletion, OpenStackError> {
+        let call = Call::new(
+            Service::Image,
+            Method::Delete,
+            format!("deleting image {id}"),
+            format!("/images/{id}"),
+        )
+        .repeatable();
+        deletion(self.session.call(&call, deadline).map(drop))
+    }
+
+    /// Waits until an image is active. Fails at once when it never will be.
+    pub fn wait_until_active(&self, id: &ImageId, deadline: Deadline) -> Result<Image, OpenStackError> {
+        let operation = format!("waiting for image {id} to become active");
+        poll(&operation, deadline, || {
+            let failed = |message: &str| Err(OpenStackError::new(ErrorKind::Failed, &operation, message));
+            match self.get(id, deadline)? {
+                None => failed("it disappeared"),
+                Some(image) => match image.status {
+                    ImageStatus::Active => Ok(Some(image)),
+                    ImageStatus::Killed
+                    | ImageStatus::Deleted
+                    | ImageStatus::PendingDelete
+                    | ImageStatus::Deactivated => failed(&format!("it is {}", image.status)),
+                    _ => Ok(None),
+                },
+            }
+        })
+    }
+}
+
+/// An answer that something is not there, as an answer.
+pub(super) fn absent_as_none<T>(result: Result<T, OpenStackError>) -> Result<Option<T>, OpenStackError> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What became of something that was to be deleted.
+pub(super) fn deletion(result: Result<(), OpenStackError>) -> Result<Deletion, OpenStackError> {
+    match result {
+        Ok(()) => Ok(Deletion::Deleted),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Deletion::Absent),
+        Err(error) if error.kind() == ErrorKind::Conflict => Ok(Deletion::InUse(error.message().to_owned())),
+        Err(error) => Err(error),
+    }
+}
+
+/// An image as Glance writes it: owners' properties stand among its own fields.
+#[derive(Deserialize)]
+struct RawImage {
+    id: ImageId,
+    name: Option<String>,
+    status: ImageStatus,
+    size: Option<u64>,
+    #[serde(default)]
+    min_disk: u64,
+    disk_format: Option<String>,
+    // Not a property, so it must not land in `rest`.
+    #[serde(rename = "container_format")]
+    _container_format: Option<String>,
+    os_hash_algo: Option<String>,
+    os_hash_value: Option<String>,
+    owner: Option<ProjectId>,
+    visibility: Visibility,
+    created_at: String,
+    #[serde(default)]
+    os_hidden: bool,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
+}
+
+impl From<RawImage> for Image {
+    fn from(raw: RawImage) -> Self {
+        let properties = raw
+            .rest
+            .into_iter()
+            .filter(|(key, value)| !OTHER_FIELDS.contains(&key.as_str()) && !value.is_null())
+            .map(|(key, value)| match value {
+                Value::String(text) => (key, text),
+                other => (key, other.to_string()),
+            })
+            .collect();
+        Self {
+            id: raw.id,
+            name: raw.name.unwrap_or_default(),
+            status: raw.status,
+            size: raw.size,
+            min_disk: raw.min_disk,
+            disk_format: raw.disk_format,
+            hash_algorithm: raw.os_hash_algo,
+            hash: raw.os_hash_value,
+            owner: raw.owner,
+            visibility: raw.visibility,
+            created_at: raw.created_at,
+            hidden: if raw.os_hidden { Hidden::Yes } else { Hidden::No },
+            properties,
+        }
+    }
+}
+
+impl From<String> for ImageStatus {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "queued" => Self::Queued,
+            "saving" => Self::Saving,
+            "importing" => Self::Importing,
+            "active" => Self::Active,
+            "killed" => Self::Killed,
+            "deleted" => Self::Deleted,
+            "pending_delete" => Self::PendingDelete,
+            "deactivated" => Self::Deactivated,
+            _ => Self::Other(text),
+        }
+    }
+}
+
+impl fmt::Display for ImageStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Queued => "queued",
+            Self::Saving => "saving",
+            Self::Importing => "importing",
+            Self::Active => "active",
+            Self::Killed => "killed",
+            Self::Deleted => "deleted",
+            Self::PendingDelete => "pending_delete",
+            Self::Deactivated => "deactivated",
+            Self::Other(text) => text,
+        })
+    }
+}
+
+impl From<String> for Visibility {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "private" => Self::Private,
+            "shared" => Self::Shared,
+            "community" => Self::Community,
+            "public" => Self::Public,
+            _ => Self::Other(text),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! An OpenStack cloud as far as this charm uses one: images, servers, and the network around them.
+//!
+//! [`Cloud::connect`] gives a session; [`Cloud::images`], [`Cloud::compute`] and [`Cloud::network`] are its
+//! services. Each method is one call of the OpenStack API (its doc names it as the API reference does) or waits
+//! for the effect of one, and takes the deadline of its caller. Nothing here knows what the objects are for.
+
+mod catalog;
+mod compute;
+mod error;
+mod ids;
+mod image;
+mod network;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+pub use catalog::{Interface, NotAnInterface};
+pub use compute::{Address, AddressKind, Compute, Flavor, MetadataSource, NewServer, Server, ServerStatus};
+pub use error::{ErrorKind, OpenStackError};
+pub use ids::{
+    FlavorId, ImageId, NetworkId, NotAnId, ProjectId, SecurityGroupId, ServerId, SubnetId, UserId,
+};
+pub use image::{Hidden, Image, ImageChange, ImageFilter, ImageStatus, Images, NewImage, Visibility};
+pub use network::{
+    EtherType, Network, NetworkService, NewRule, Protocol, SecurityGroup, SecurityGroupRule, Subnet,
+};
+pub use session::CloudConfig;
+
+use crate::deadline::Deadline;
+use crate::http::HttpClient;
+use session::Session;
+
+/// A cloud that accepted our credentials. Cheap to clone; clones share one token, and threads may share it.
+#[derive(Clone, Debug)]
+pub struct Cloud {
+    session: Arc<Session>,
+}
+
+impl Cloud {
+    /// Authenticates with user and password for the configured project (Identity API: "Password authentication
+    /// with scoped authorization"). Fails with [`ErrorKind::Credentials`] when Keystone refuses them.
+    pub fn connect(
+        config: &CloudConfig,
+        http: &HttpClient,
+        deadline: Deadline,
+    ) -> Result<Self, OpenStackError> {
+        Ok(Self { session: Arc::new(Session::open(config, http, deadline)?) })
+    }
+
+    /// The project that is worked in.
+    pub fn project_id(&self) -> ProjectId {
+        self.session.project()
+    }
+
+    /// The user as whom we work.
+    pub fn user_id(&self) -> UserId {
+        self.session.user()
+    }
+
+    /// Images (Glance).
+    pub fn images(&self) -> Images<'_> {
+        Images::new(&self.session)
+    }
+
+    /// Flavors and servers (Nova).
+    pub fn compute(&self) -> Compute<'_> {
+        Compute::new(&self.session)
+    }
+
+    /// Networks and security groups (Neutron).
+    pub fn network(&self) -> NetworkService<'_> {
+        NetworkService::new(&self.session)
+    }
+}
+
+/// What became of something that was to be deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deletion {
+    /// It is deleted, or its deletion has begun.
+    Deleted,
+    /// It was not there.
+    Absent,
+    /// Something still uses it; the service's words say what.
+    InUse(String),
+}

@@ -1,0 +1,440 @@
+//! A user's session with one cloud: the token, its renewal, and calls made with it.
+//!
+//! Only this file knows the password and the token.
+
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::catalog::{Catalog, Interface, Service};
+use super::error::{ErrorKind, OpenStackError};
+use super::ids::{ProjectId, UserId};
+use crate::deadline::Deadline;
+use crate::http::{
+    Answer, HttpClient, HttpError, Incoming, Method, Opened, Outgoing, Request, Url, jittered, of_rfc3339,
+};
+use crate::secret::Secret;
+
+/// The longest time that getting a token may take.
+const TOKEN_LIMIT: Duration = Duration::from_secs(60);
+
+/// A token with less time left than this is renewed first.
+const TOKEN_RESERVE: Duration = Duration::from_secs(120);
+
+/// A token older than this is renewed before a transfer of unknown length.
+const FRESH: Duration = Duration::from_secs(60);
+
+/// Objects asked for at once.
+const PAGE: usize = 100;
+
+/// The most pages that are read of one list.
+const PAGES: usize = 200;
+
+/// Which cloud, which project, and who we are there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloudConfig {
+    /// Keystone's address, with or without `/v3`.
+    pub auth_url: String,
+    /// The region, which may be left out where there is only one.
+    pub region_name: Option<String>,
+    /// Which of the services' addresses to use.
+    pub interface: Interface,
+    /// PEM certificates to trust beside those that the machine trusts.
+    pub ca_certificate: Option<String>,
+    /// The project to work in.
+    pub project_name: String,
+    /// The domain of the project.
+    pub project_domain_name: String,
+    /// The domain of the user.
+    pub user_domain_name: String,
+    /// The user.
+    pub username: String,
+    /// The user's password.
+    pub password: Secret<String>,
+}
+
+/// One call to one service. `operation` says what it is for, as a gerund with its object.
+pub(super) struct Call {
+    service: Service,
+    method: Method,
+    operation: String,
+    path: String,
+    query: Vec<(String, String)>,
+    headers: Vec<(&'static str, String)>,
+    content: Option<(&'static str, Value)>,
+    repeatable: bool,
+}
+
+impl Call {
+    pub(super) fn new(
+        service: Service,
+        method: Method,
+        operation: impl Into<String>,
+        path: impl Into<String>,
+    ) -> Self {
+        Self {
+            service,
+            method,
+            operation: operation.into(),
+            path: path.into(),
+            query: Vec::new(),
+            headers: Vec::new(),
+            content: None,
+            repeatable: false,
+        }
+    }
+
+    pub(super) fn query(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.query.push((key.into(), value.into()));
+        self
+    }
+
+    pub(super) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub(super) fn json(self, content: Value) -> Self {
+        self.json_of_type("application/json", content)
+    }
+
+    pub(super) fn json_of_type(mut self, content_type: &'static str, content: Value) -> Self {
+        self.content = Some((content_type, content));
+        self
+    }
+
+    /// Says that making this call twice is as good as making it once.
+    pub(super) fn repeatable(mut self) -> Self {
+        self.repeatable = true;
+        self
+    }
+
+    /// An error of this call.
+    pub(super) fn failed(&self, kind: ErrorKind, message: impl AsRef<str>) -> OpenStackError {
+        OpenStackError::new(kind, &self.operation, message)
+    }
+
+    /// A transport error of this call.
+    pub(super) fn broken(&self, error: &HttpError) -> OpenStackError {
+        OpenStackError::http(&self.operation, error)
+    }
+
+    fn request(&self, endpoint: &Url, token: &Secret<String>) -> Result<Request, HttpError> {
+        let query: Vec<(&str, &str)> =
+            self.query.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let url = endpoint.below(&self.path)?.with_query(&query)?;
+        let mut request = Request::new(self.method, url).header("x-auth-token", token.expose());
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        if let Some((content_type, content)) = &self.content {
+            request = request.json_of_type(content_type, content)?;
+        }
+        Ok(if self.repeatable { request.repeatable() } else { request })
+    }
+}
+
+/// A session. Renews its token by itself; threads may share it.
+#[derive(Debug)]
+pub(super) struct Session {
+    http: HttpClient,
+    config: CloudConfig,
+    tokens: Url,
+    access: Mutex<Arc<Access>>,
+}
+
+/// What Keystone gave us last.
+#[derive(Debug)]
+struct Access {
+    token: Secret<String>,
+    granted: Instant,
+    renew: Instant,
+    catalog: Catalog,
+    project: ProjectId,
+    user: UserId,
+}
+
+impl Session {
+    /// Gets the first token (Keystone: "Password authentication with scoped authorization").
+    pub(super) fn open(
+        config: &CloudConfig,
+        http: &HttpClient,
+        deadline: Deadline,
+    ) -> Result<Self, OpenStackError> {
+        let operation = "reading the cloud's configuration";
+        let http = match &config.ca_certificate {
+            Some(pem) => http.trusting(pem).map_err(|error| OpenStackError::http(operation, &error))?,
+            None => http.clone(),
+        };
+        let tokens = tokens_url(&config.auth_url).map_err(|error| OpenStackError::http(operation, &error))?;
+        let access = Arc::new(authenticate(config, &http, &tokens, deadline)?);
+        Ok(Self { http, config: config.clone(), tokens, access: Mutex::new(access) })
+    }
+
+    pub(super) fn project(&self) -> ProjectId {
+        self.lock().project.clone()
+    }
+
+    pub(super) fn user(&self) -> UserId {
+        self.lock().user.clone()
+    }
+
+    /// Makes a call and returns its successful answer.
+    pub(super) fn call(&self, call: &Call, deadline: Deadline) -> Result<Answer, OpenStackError> {
+        let answer = self.with_token(call, Duration::MAX, deadline, Answer::status, |request| {
+            self.http.call(request, deadline)
+        })?;
+        if answer.is_success() { Ok(answer) } else { Err(OpenStackError::refused(&call.operation, &answer)) }
+    }
+
+    /// Makes a call that reads a long answer, with a fresh token.
+    pub(super) fn open_stream(&self, call: &Call, deadline: Deadline) -> Result<Incoming, OpenStackError> {
+        let status = |opened: &Opened| match opened {
+            Opened::Stream(_) => 200,
+            Opened::Refused(answer) => answer.status(),
+        };
+        match self.with_token(call, FRESH, deadline, status, |request| self.http.open(request, deadline))? {
+            Opened::Stream(incoming) => Ok(*incoming),
+            Opened::Refused(answer) => Err(OpenStackError::refused(&call.operation, &answer)),
+        }
+    }
+
+    /// Makes a call that sends `data`, with a fresh token.
+    pub(super) fn upload(
+        &self,
+        call: &Call,
+        data: Outgoing<'_>,
+        deadline: Deadline,
+    ) -> Result<Answer, OpenStackError> {
+        let mut source = Once { reader: data.reader, touched: false, refused: false };
+        let answer = self.with_token(call, FRESH, deadline, Answer::status, |request| {
+            source.refused = source.touched;
+            self.http.upload(request, Outgoing { size: data.size, reader: &mut source }, deadline)
+        })?;
+        if answer.is_success() { Ok(answer) } else { Err(OpenStackError::refused(&call.operation, &answer)) }
+    }
+
+    /// Reads a whole list, page by page: `key` names the list in each answer, `next` the field that is there as
+    /// long as more follows. The last object's id marks where the next page begins, which also works where a
+    /// service does not know its own outer address.
+    pub(super) fn list<T: for<'a> Deserialize<'a>>(
+        &self,
+        call: impl Fn() -> Call,
+        key: &str,
+        next: &str,
+        deadline: Deadline,
+    ) -> Result<Vec<T>, OpenStackError> {
+        let mut objects = Vec::new();
+        let mut marker: Option<String> = None;
+        for _ in 0..PAGES {
+            let mut call = call().query("limit", PAGE.to_string());
+            if let Some(marker) = &marker {
+                call = call.query("marker", marker);
+            }
+            let mut page: Value = self.read(&call, deadline)?;
+            let Some(Value::Array(items)) = page.get_mut(key).map(Value::take) else {
+                return Err(call.failed(ErrorKind::Protocol, format!("the answer has no {key:?}")));
+            };
+            let last =
+                items.last().and_then(|item| item.get("id")).and_then(Value::as_str).map(str::to_owned);
+            for item in items {
+                let object = serde_json::from_value(item)
+                    .map_err(|error| call.failed(ErrorKind::Protocol, format!("in {key:?}: {error}")))?;
+                objects.push(object);
+            }
+            if page.get(next).is_none_or(Value::is_null) || last.is_none() {
+                return Ok(objects);
+            }
+            if last == marker {
+                return Err(call.failed(ErrorKind::Protocol, "the list repeats itself"));
+            }
+            marker = last;
+        }
+        Err(call().failed(ErrorKind::Protocol, format!("the list has more than {} objects", PAGE * PAGES)))
+    }
+
+    /// Makes a call and reads its answer as JSON.
+    pub(super) fn read<T: for<'a> Deserialize<'a>>(
+        &self,
+        call: &Call,
+        deadline: Deadline,
+    ) -> Result<T, OpenStackError> {
+        self.call(call, deadline)?.json().map_err(|error| call.broken(&error))
+    }
+
+    /// Sends a request with a token no older than `age`, and once more with a new one when it is refused.
+    fn with_token<T>(
+        &self,
+        call: &Call,
+        age: Duration,
+        deadline: Deadline,
+        status: impl Fn(&T) -> u16,
+        mut send: impl FnMut(&Request) -> Result<T, HttpError>,
+    ) -> Result<T, OpenStackError> {
+        let mut attempt = |access: &Access| {
+            let endpoint = self.endpoint(access, call.service)?;
+            let request = call.request(&endpoint, &access.token).map_err(|error| call.broken(&error))?;
+            send(&request).map_err(|error| call.broken(&error))
+        };
+        let access = self.access(age, deadline)?;
+        let result = attempt(&access)?;
+        if status(&result) != 401 {
+            return Ok(result);
+        }
+        attempt(&*self.renewed(&access, deadline)?)
+    }
+
+    fn endpoint(&self, access: &Access, service: Service) -> Result<Url, OpenStackError> {
+        access.catalog.endpoint(service, self.config.interface, self.config.region_name.as_deref())
+    }
+
+    /// A token that is no older than `age` and has some time left.
+    fn access(&self, age: Duration, deadline: Deadline) -> Result<Arc<Access>, OpenStackError> {
+        let current = Arc::clone(&self.lock());
+        if Instant::now() < current.renew && current.granted.elapsed() <= age {
+            return Ok(current);
+        }
+        self.renewed(&current, deadline)
+    }
+
+    /// A token newer than `stale`: another thread's, or a new one.
+    fn renewed(&self, stale: &Arc<Access>, deadline: Deadline) -> Result<Arc<Access>, OpenStackError> {
+        let mut current = self.lock();
+        if Arc::ptr_eq(&current, stale) {
+            *current = Arc::new(authenticate(&self.config, &self.http, &self.tokens, deadline)?);
+        }
+        Ok(Arc::clone(&current))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<Access>> {
+        self.access.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Data that can be sent once. Once it was touched, a second attempt fails instead of sending the rest.
+struct Once<'a> {
+    reader: &'a mut dyn Read,
+    touched: bool,
+    refused: bool,
+}
+
+impl Read for Once<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.refused {
+            return Err(io::Error::other("the token was refused after part of the data was sent"));
+        }
+        self.touched = true;
+        self.reader.read(buf)
+    }
+}
+
+/// Asks `check` until it has an answer, at first every second, later every five. Trouble that may pass is waited
+/// out too.
+pub(super) fn poll<T>(
+    operation: &str,
+    deadline: Deadline,
+    mut check: impl FnMut() -> Result<Option<T>, OpenStackError>,
+) -> Result<T, OpenStackError> {
+    let mut pause = Duration::from_secs(1);
+    loop {
+        let trouble = match check() {
+            Ok(Some(answer)) => return Ok(answer),
+            Ok(None) => None,
+            Err(error) if error.kind() == ErrorKind::Unavailable => Some(error),
+            Err(error) => return Err(error),
+        };
+        if !deadline.sleep(jittered(pause)) {
+            let message = "it did not happen in time";
+            return Err(
+                trouble.unwrap_or_else(|| OpenStackError::new(ErrorKind::Unavailable, operation, message))
+            );
+        }
+        pause = pause.mul_f64(1.3).min(Duration::from_secs(5));
+    }
+}
+
+/// Where Keystone gives tokens.
+fn tokens_url(auth_url: &str) -> Result<Url, HttpError> {
+    let url: Url = auth_url.parse()?;
+    let path = url.path().trim_end_matches('/');
+    let version = if path.ends_with("/v3") { "" } else { "/v3" };
+    format!("{}{path}{version}/auth/tokens", url.origin()).parse()
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    token: Token,
+}
+
+#[derive(Deserialize)]
+struct Token {
+    issued_at: String,
+    expires_at: String,
+    catalog: Catalog,
+    project: Named<ProjectId>,
+    user: Named<UserId>,
+}
+
+#[derive(Deserialize)]
+struct Named<T> {
+    id: T,
+}
+
+fn authenticate(
+    config: &CloudConfig,
+    http: &HttpClient,
+    tokens: &Url,
+    deadline: Deadline,
+) -> Result<Access, OpenStackError> {
+    let operation = format!(
+        "authenticating as {} for project {} at {}",
+        config.username, config.project_name, config.auth_url
+    );
+    let broken = |error: HttpError| OpenStackError::http(&operation, &error);
+    let content = json!({"auth": {
+        "identity": {"methods": ["password"], "password": {"user": {
+            "name": config.username,
+            "domain": {"name": config.user_domain_name},
+            "password": config.password.expose(),
+        }}},
+        "scope": {"project": {
+            "name": config.project_name,
+            "domain": {"name": config.project_domain_name},
+        }},
+    }});
+    let request = Request::new(Method::Post, tokens.clone()).repeatable().json(&content).map_err(broken)?;
+    let granted = Instant::now();
+    let answer = http.call(&request, deadline.at_most(TOKEN_LIMIT)).map_err(broken)?;
+    if !answer.is_success() {
+        return Err(not_granted(operation, &answer));
+    }
+    let token: TokenAnswer = answer.json().map_err(broken)?;
+    let token = token.token;
+    let strange = |message| OpenStackError::new(ErrorKind::Protocol, &operation, message);
+    let secret = answer.header("x-subject-token").ok_or_else(|| strange("the answer has no token"))?;
+    // The token's life is measured by the cloud's clock alone; ours may differ.
+    let life = of_rfc3339(&token.expires_at)
+        .zip(of_rfc3339(&token.issued_at))
+        .and_then(|(end, start)| u64::try_from(end - start).ok())
+        .ok_or_else(|| strange("the answer does not say how long the token is valid"))?;
+    let life = Duration::from_secs(life.min(24 * 3600));
+    Ok(Access {
+        token: Secret::new(secret.to_owned()),
+        granted,
+        renew: granted + life.saturating_sub(TOKEN_RESERVE),
+        catalog: token.catalog,
+        project: token.project.id,
+        user: token.user.id,
+    })
+}
+
+fn not_granted(operation: String, answer: &Answer) -> OpenStackError {
+    if answer.status() == 404 {
+        let message = "there is no Keystone v3 at this address; check openstack-auth-url";
+        return OpenStackError::new(ErrorKind::Configuration, operation, message);
+    }
+    OpenStackError::refused(operation, answer)
+}
