@@ -105,6 +105,10 @@ impl Answer {
         Err(HttpError::Status { operation: self.operation, status: self.status, message })
     }
 
+    pub(super) fn not_understood(&self, reason: String) -> HttpError {
+        HttpError::NotUnderstood { operation: self.operation.clone(), reason }
+    }
+
     pub(super) fn refused_by_proxy(&self, proxy: &str) -> Option<HttpError> {
         let squid = self.header("x-squid-error").and_then(|text| text.split(' ').next());
         if self.status != 407 && squid.is_none() {
@@ -124,9 +128,9 @@ impl fmt::Debug for Answer {
 /// What became of a request whose answer may be long.
 #[derive(Debug)]
 pub enum Opened {
-    /// A success, to be read.
+    /// What was asked for (status 200), to be read.
     Stream(Box<Incoming>),
-    /// Anything else, read already.
+    /// Anything else, an empty success included, read already.
     Refused(Answer),
 }
 

@@ -31,7 +31,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ureq::config::Config;
-use ureq::http::{Response, header};
+use ureq::http::{Response, StatusCode, header};
 use ureq::unversioned::transport::{Connector, TcpConnector};
 use ureq::{Agent, Body, SendBody};
 
@@ -105,7 +105,7 @@ impl HttpClient {
     pub fn open(&self, request: &Request, deadline: Deadline) -> Result<Opened, HttpError> {
         let repeatable = request.may_be_repeated();
         persist(POLICY, deadline, || match self.begin(request, deadline) {
-            Ok((trip, response)) if response.status().is_success() => {
+            Ok((trip, response)) if response.status() == StatusCode::OK => {
                 (Ok(Opened::Stream(Box::new(Incoming::new(trip, response)))), Verdict::Final)
             }
             other => {
@@ -142,9 +142,7 @@ impl HttpClient {
                 Ok(Opened::Stream(incoming)) => return Ok(*incoming),
                 Ok(Opened::Refused(answer)) => match redirection(&answer) {
                     Some(location) => url = next_hop(&request, &url.joined(location)?)?,
-                    None => {
-                        answer.or_error()?;
-                    }
+                    None => return Err(no_file(answer)),
                 },
                 Err(error) => return Err(error),
             }
@@ -287,6 +285,14 @@ fn refuse_redirection(trip: &Trip, answer: Answer) -> Result<Answer, HttpError> 
     let location = trip.url.joined(location).map_or_else(|_| url::shown(location), |url| url.to_string());
     let reason = "a request with credentials stays where it was sent; configure the new address";
     Err(HttpError::Redirected { operation: trip.operation.clone(), location, reason })
+}
+
+/// An answer to a download that is no file.
+fn no_file(answer: Answer) -> HttpError {
+    match answer.or_error() {
+        Ok(answer) => answer.not_understood("it holds no file".to_owned()),
+        Err(error) => error,
+    }
 }
 
 /// The next address of a download, unless it gives up encryption.

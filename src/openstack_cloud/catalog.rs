@@ -97,9 +97,15 @@ struct Entry {
 #[derive(Debug, Deserialize)]
 struct Endpoint {
     interface: String,
-    #[serde(alias = "region_id")]
+    region_id: Option<String>,
     region: Option<String>,
     url: String,
+}
+
+impl Endpoint {
+    fn region(&self) -> Option<&str> {
+        self.region_id.as_deref().or(self.region.as_deref())
+    }
 }
 
 impl Catalog {
@@ -127,11 +133,11 @@ impl Catalog {
                 "there is none with a {interface} address; check openstack-interface"
             )));
         }
-        let regions: BTreeSet<&str> = all.iter().filter_map(|endpoint| endpoint.region.as_deref()).collect();
+        let regions: BTreeSet<&str> = all.iter().filter_map(|endpoint| endpoint.region()).collect();
         let list = || regions.iter().copied().collect::<Vec<_>>().join(", ");
         let chosen = match region {
             Some(region) => {
-                all.iter().find(|endpoint| endpoint.region.as_deref() == Some(region)).ok_or_else(|| {
+                all.iter().find(|endpoint| endpoint.region() == Some(region)).ok_or_else(|| {
                     refused(format!(
                         "there is none in region {region:?}; set openstack-region-name to one of: {}",
                         list()

@@ -19,6 +19,9 @@ use crate::deadline::Deadline;
 use crate::http::Method;
 use crate::secret::Secret;
 
+/// The longest user-data that Nova takes, in bytes.
+const USER_DATA_LIMIT: usize = 65_535 / 4 * 3;
+
 /// The compute service of one cloud.
 #[derive(Clone, Copy, Debug)]
 pub struct Compute<'a> {
@@ -61,7 +64,7 @@ pub struct NewServer {
     pub security_group: SecurityGroupId,
     /// Whether cloud-init finds its data on a drive or asks the metadata service.
     pub metadata_source: MetadataSource,
-    /// What cloud-init is given, at most 48 KB.
+    /// What cloud-init is given, at most 49,149 bytes.
     pub user_data: Secret<Vec<u8>>,
     /// Labels, at most 255 bytes each.
     pub metadata: BTreeMap<String, String>,
@@ -164,6 +167,11 @@ impl<'a> Compute<'a> {
         }});
         let operation = format!("creating server {}", server.name);
         let call = Call::new(Service::Compute, Method::Post, operation, "/servers").json(content);
+        let size = server.user_data.expose().len();
+        if size > USER_DATA_LIMIT {
+            let message = format!("the user-data has {size} bytes, {USER_DATA_LIMIT} are allowed");
+            return Err(call.failed(ErrorKind::Invalid, message));
+        }
         let answer: OneServer<Identified<ServerId>> = self.session.read(&call, deadline)?;
         Ok(answer.server.id)
     }

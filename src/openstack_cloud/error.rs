@@ -146,8 +146,20 @@ fn classify(status: u16, message: &str, code: &str) -> ErrorKind {
 /// The service's own message, and Neutron's name for the error where there is one. Keystone, Nova, Neutron and
 /// Glance each have a shape of their own; what stands before them speaks HTML.
 fn explanation(body: &str) -> (String, String) {
-    let Ok(Value::Object(fields)) = serde_json::from_str::<Value>(body) else {
-        return (without_markup(body), String::new());
+    let (message, code) = explanation_as_given(body);
+    // Nova repeats what it was given, and a server's user-data is a secret.
+    match message.find(" Value: ") {
+        Some(end) => (message.get(..end).unwrap_or_default().to_owned(), code),
+        None => (message, code),
+    }
+}
+
+fn explanation_as_given(body: &str) -> (String, String) {
+    let fields = match serde_json::from_str::<Value>(body) {
+        Ok(Value::Object(fields)) => fields,
+        // JSON that was cut off may hold anything.
+        _ if body.trim_start().starts_with(['{', '[']) => return Default::default(),
+        _ => return (without_markup(body), String::new()),
     };
     if let Some(Value::String(message)) = fields.get("message") {
         return (without_markup(message), String::new());
@@ -169,6 +181,7 @@ fn without_markup(text: &str) -> String {
         (Some(start), _) | (None, Some(start)) => text.get(start..).unwrap_or(text),
         _ => text,
     };
+    let body = body.split_once("</h1>").map_or(body, |(_, text)| text);
     let mut words = String::with_capacity(body.len());
     let mut inside = false;
     for character in body.chars() {
@@ -219,14 +232,19 @@ mod tests {
             ),
             (
                 "<html>\n <head>\n  <title>409 Conflict</title>\n </head>\n <body>\n  <h1>409 Conflict</h1>\n  Image &#x27;a&#x27; is in use<br /><br />\n </body>\n</html>",
-                "409 Conflict Image 'a' is in use",
+                "Image 'a' is in use",
             ),
             (
                 r#"{"message": "Image is in use<br /><br />", "code": "409 Conflict", "title": "Conflict"}"#,
                 "Image is in use",
             ),
             ("409 Conflict\n\nImage is in use\n\n   ", "409 Conflict Image is in use"),
-            ("[]", "[]"),
+            ("[]", ""),
+            (
+                r#"{"badRequest": {"message": "Invalid input for field/attribute user_data. Value: aHVudGVyMg==. 'aHVudGVyMg==' is too long"}}"#,
+                "Invalid input for field/attribute user_data.",
+            ),
+            (r#"{"badRequest": {"message": "Invalid input. Value: aHVudGVyMg="#, ""),
             (r#"{"a": 1}"#, ""),
         ];
         for (body, message) in cases {

@@ -231,11 +231,17 @@ impl<'a> Images<'a> {
     }
 
     /// The data of an image ("Download binary image data"), to be read as it arrives: constant in memory. The
-    /// deadline holds until the last byte; a broken connection is a read error.
+    /// deadline holds until the last byte; a broken connection is a read error. An image without data is
+    /// [`ErrorKind::Conflict`].
     pub fn download(&self, id: &ImageId, deadline: Deadline) -> Result<Incoming, OpenStackError> {
         let operation = format!("downloading image {id}");
         let call = Call::new(Service::Image, Method::Get, operation, format!("/images/{id}/file"));
-        self.session.open_stream(&call, deadline)
+        match self.session.open_stream(&call, deadline) {
+            Err(error) if error.status() == Some(204) => {
+                Err(call.failed(ErrorKind::Conflict, "it has no data yet"))
+            }
+            other => other,
+        }
     }
 
     /// Changes fields and properties ("Update image").
