@@ -46,11 +46,6 @@ pub(super) fn variables(
     set("JUJU_AVAILABILITY_ZONE", &"nova");
     set("JUJU_VERSION", &world.version.number());
     set("CLOUD_API_VERSION", &"");
-    if world.version == JujuVersion::V3_6 {
-        set("JUJU_METER_STATUS", &"AMBER");
-        set("JUJU_METER_INFO", &"not set");
-        set("JUJU_SLA", &"unsupported");
-    }
     set("JUJU_CHARM_HTTP_PROXY", &world.proxies.http);
     set("JUJU_CHARM_HTTPS_PROXY", &world.proxies.https);
     set("JUJU_CHARM_FTP_PROXY", &world.proxies.ftp);

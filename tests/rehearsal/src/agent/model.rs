@@ -78,7 +78,9 @@ impl Model {
         let socket = root.join("s");
         let listener = UnixListener::bind(&socket)
             .map_err(AgentError::io(format!("listening on {}", socket.display())))?;
-        let uuid = format!("0000cafe-0000-4000-8000-{:012x}", std::process::id());
+        let uuid = fs::read_to_string("/proc/sys/kernel/random/uuid")
+            .map_err(AgentError::io("making a model UUID"))?;
+        let uuid = uuid.trim().to_owned();
         let shared = Arc::new(Shared::new(root, socket, version, uuid));
         let server = thread::spawn({
             let shared = Arc::clone(&shared);

@@ -15,6 +15,16 @@ pub struct Process {
     pub command: String,
 }
 
+impl Process {
+    /// Kills it at once, as a crash does.
+    pub fn kill(&self) {
+        if let Some(pid) = Pid::from_raw(self.pid.cast_signed()) {
+            // It may have ended since.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+}
+
 /// The processes that have to do with `root`: by their executable, working directory, command line or environment.
 /// The calling process is never one of them.
 pub fn processes_below(root: &Path) -> Vec<Process> {
@@ -36,12 +46,7 @@ pub(super) fn with_environment(variable: &str) -> Vec<Process> {
 
 /// Kills them at once.
 pub(super) fn kill_all(processes: &[Process]) {
-    for process in processes {
-        if let Some(pid) = Pid::from_raw(process.pid.cast_signed()) {
-            // It may have ended since.
-            let _ = kill_process(pid, Signal::KILL);
-        }
-    }
+    processes.iter().for_each(Process::kill);
 }
 
 fn filter(wanted: impl Fn(&Path) -> bool) -> Vec<Process> {

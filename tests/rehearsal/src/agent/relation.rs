@@ -207,9 +207,9 @@ impl Relation {
         let mut world = self.shared.lock();
         let relation = world.relations.get_mut(&self.id).ok_or_else(|| self.gone())?;
         let events = what(relation, self.id)?;
-        let units = { relation.app.clone() };
+        let app = relation.app.clone();
         let mut jobs = Vec::new();
-        for unit in world.unit_ids(&units) {
+        for unit in world.unit_ids(&app) {
             for event in &events {
                 jobs.extend(world.enqueue(&unit, event.clone()).map(|job| (unit.clone(), job)));
             }

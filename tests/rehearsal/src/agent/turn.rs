@@ -111,12 +111,9 @@ fn take(shared: &Shared, unit: &UnitId, plan: Plan<'_>) -> Result<(HookRun, Cont
         return Err(gone());
     }
     let mut context = Context::new(&world, unit, plan.relation.clone()).ok_or_else(gone)?;
-    let context_id = format!(
-        "{}-{}-{:016x}",
-        unit.name(),
-        plan.name_in_id(),
-        world.next("context") ^ 0x9e37_79b9_7f4a_7c15
-    );
+    // Unique beyond the model, since processes are found and killed by it.
+    let number = world.next("context");
+    let context_id = format!("{}-{}-{}{number}", unit.name(), plan.name_in_id(), world.uuid.replace('-', ""));
     let charm_dir = shared.charm_dir(world.unit(unit)?.machine, unit);
     let program = plan.program(&charm_dir);
     if let Some((_, params)) = &plan.action {

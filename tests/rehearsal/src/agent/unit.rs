@@ -197,6 +197,18 @@ impl Unit {
         Ok(found)
     }
 
+    /// Kills all of them, as a power cut does: a hook that was running has failed, and Juju runs it again
+    /// ([`retry`](Self::retry)).
+    pub fn power_cut(&self) -> Result<()> {
+        while let processes = self.processes()?
+            && !processes.is_empty()
+        {
+            processes.iter().for_each(Process::kill);
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
+    }
+
     fn check_error(&self, world: &World) -> Result<()> {
         match &world.unit(&self.id)?.failed {
             None => Ok(()),

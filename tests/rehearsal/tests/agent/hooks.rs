@@ -159,6 +159,30 @@ fn a_hook_that_is_killed_has_failed() {
 }
 
 #[test]
+fn a_power_cut_ends_hook_and_worker_and_the_hook_runs_again() {
+    let worker = "env -u JUJU_CONTEXT_ID setsid sleep 62 >/dev/null 2>&1 &";
+    let it = deployed(
+        1,
+        &format!(
+            "[ \"$HOOK\" = update-status ] || exit 0; {worker} [ -e again ] || {{ touch again; sleep 63; }}"
+        ),
+    );
+    let unit = it.app.unit(0);
+    let hook = std::thread::spawn({
+        let unit = unit.clone();
+        move || unit.update_status().unwrap()
+    });
+    let both = || {
+        unit.processes().unwrap().iter().filter(|process| process.command.starts_with("sleep 6")).count() == 2
+    };
+    it.model.wait_until("hook and worker", Duration::from_secs(5), both).unwrap();
+    unit.power_cut().unwrap();
+    assert_eq!(hook.join().unwrap().ending, Ending::Signal(9));
+    assert_eq!(unit.processes().unwrap(), []);
+    assert!(unit.retry().unwrap()[0].succeeded());
+}
+
+#[test]
 fn a_run_tells_what_it_cost() {
     let script = "[ \"$HOOK\" = update-status ] || exit 0; is-leader; is-leader; config-get; \
         i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
