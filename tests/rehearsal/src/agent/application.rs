@@ -1,0 +1,380 @@
+//! An application: its config, leader, units and relations; and how it is deployed.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::charm::{Charm, Role};
+use super::error::{AgentError, Result};
+use super::files;
+use super::model::{constant, make_machine};
+use super::record::{HookRun, Status};
+use super::relation::{Databag, Relation, RelationState, announce_remotes};
+use super::unit::Unit;
+use super::units::{self, settle};
+use super::world::{App, EnvValue, Event, Shared, Step, UnitId, UnitState, World, status};
+
+/// A deployment being described; [`run`](Self::run) does it.
+pub struct Deployment {
+    shared: Arc<Shared>,
+    charm: PathBuf,
+    name: String,
+    units: u32,
+    config: Vec<(String, String)>,
+    path: Vec<PathBuf>,
+    env: Vec<(OsString, EnvValue)>,
+}
+
+impl Deployment {
+    pub(super) fn new(shared: Arc<Shared>, charm: PathBuf, name: String) -> Self {
+        Self { shared, charm, name, units: 1, config: Vec::new(), path: Vec::new(), env: Vec::new() }
+    }
+
+    /// How many units.
+    pub fn units(mut self, units: u32) -> Self {
+        self.units = units;
+        self
+    }
+
+    /// A config option, from the beginning.
+    pub fn config(mut self, option: &str, value: &str) -> Self {
+        self.config.push((option.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// A directory on PATH, after the hook tools and before everything else.
+    pub fn path_entry(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.path.push(dir.into());
+        self
+    }
+
+    /// An extra variable for all units.
+    pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.env.push((name.into(), constant(value.into())));
+        self
+    }
+
+    /// An extra variable that is made from the unit's number.
+    pub fn env_for<V: Into<OsString>>(
+        mut self,
+        name: &str,
+        value: impl Fn(u32) -> V + Send + Sync + 'static,
+    ) -> Self {
+        self.env.push((name.into(), Arc::new(move |number| value(number).into())));
+        self
+    }
+
+    /// Deploys, and returns when the units have started or failed.
+    pub fn run(self) -> Result<Application> {
+        let charm = Charm::read(&self.charm)?;
+        let mut settings = BTreeMap::new();
+        for (option, value) in &self.config {
+            settings.insert(option.clone(), parse(&charm, option, value)?);
+        }
+        let mut world = self.shared.lock();
+        if world.apps.contains_key(&self.name) {
+            return Err(AgentError::refused(format!(
+                "cannot add application {:?}: application already exists",
+                self.name
+            )));
+        }
+        for (endpoint, _) in charm.endpoints.iter().filter(|(_, endpoint)| endpoint.role == Role::Peer) {
+            let relation = new_relation(endpoint, &self.name, &self.name);
+            let id = world.next("relation") as u32;
+            world.relations.insert(id, RelationState { peer: true, ..relation });
+        }
+        let app = App {
+            charm,
+            settings,
+            units: BTreeMap::new(),
+            next_unit: 0,
+            leader: (self.units > 0).then_some(0),
+            status: vec![status("unknown", "")],
+            path: self.path,
+            env: self.env,
+        };
+        world.apps.insert(self.name.clone(), app);
+        drop(world);
+        let app = Application { shared: self.shared, name: self.name };
+        let mut jobs = Vec::new();
+        for _ in 0..self.units {
+            jobs.extend(app.start_unit(&self.charm)?);
+        }
+        settle(&app.shared, &jobs)?;
+        Ok(app)
+    }
+}
+
+/// An application in the model. Clones are the same application.
+#[derive(Clone)]
+pub struct Application {
+    shared: Arc<Shared>,
+    name: String,
+}
+
+impl Application {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The unit with this number. That it exists is seen when it is used.
+    pub fn unit(&self, number: u32) -> Unit {
+        Unit::new(Arc::clone(&self.shared), UnitId { app: self.name.clone(), number })
+    }
+
+    /// All units that there are now.
+    pub fn units(&self) -> Vec<Unit> {
+        let ids = self.shared.lock().unit_ids(&self.name);
+        ids.into_iter().map(|id| self.unit(id.number)).collect()
+    }
+
+    /// Sets options as `juju config` does, checked by the charm's config.yaml: config-changed, if anything changed.
+    pub fn set_config(&self, values: &[(&str, &str)]) -> Result<Vec<HookRun>> {
+        self.change_config(|charm, settings| {
+            for (option, value) in values {
+                settings.insert((*option).to_owned(), parse(charm, option, value)?);
+            }
+            Ok(())
+        })
+    }
+
+    /// Sets options back to their defaults.
+    pub fn reset_config(&self, options: &[&str]) -> Result<Vec<HookRun>> {
+        self.change_config(|charm, settings| {
+            for option in options {
+                known(charm, option)?;
+                settings.remove(*option);
+            }
+            Ok(())
+        })
+    }
+
+    /// The options that are set or have a default.
+    pub fn config(&self) -> Result<BTreeMap<String, Value>> {
+        let world = self.shared.lock();
+        let app = world.app(&self.name)?;
+        let values =
+            app.charm.options.iter().map(|(name, option)| {
+                (name.clone(), app.settings.get(name).unwrap_or(&option.default).clone())
+            });
+        Ok(values.filter(|(_, value)| !value.is_null()).collect())
+    }
+
+    /// The application's own status, as its leader set it.
+    pub fn status(&self) -> Result<Status> {
+        let world = self.shared.lock();
+        Ok(world.app(&self.name)?.status.last().cloned().unwrap_or_else(|| status("unknown", "")))
+    }
+
+    /// Who leads.
+    pub fn leader(&self) -> Result<Option<Unit>> {
+        let leader = self.shared.lock().app(&self.name)?.leader;
+        Ok(leader.map(|number| self.unit(number)))
+    }
+
+    /// Makes another unit the leader: leader-elected there.
+    pub fn set_leader(&self, number: u32) -> Result<Vec<HookRun>> {
+        let id = UnitId { app: self.name.clone(), number };
+        let mut world = self.shared.lock();
+        world.unit(&id)?;
+        let app = world.app_mut(&self.name)?;
+        if app.leader == Some(number) {
+            return Ok(Vec::new());
+        }
+        app.leader = Some(number);
+        let job = world.enqueue(&id, Event::plain("leader-elected")).map(|job| (id, job));
+        drop(world);
+        settle(&self.shared, &Vec::from_iter(job))
+    }
+
+    /// Takes leadership from everybody; no hook tells of that.
+    pub fn depose_leader(&self) -> Result<()> {
+        self.shared.lock().app_mut(&self.name)?.leader = None;
+        Ok(())
+    }
+
+    /// Adds a unit, of the charm in `charm`, and lets it start; peers are told.
+    pub fn add_unit(&self, charm: impl AsRef<Path>) -> Result<Unit> {
+        let number = self.shared.lock().app(&self.name)?.next_unit;
+        let jobs = self.start_unit(charm.as_ref())?;
+        settle(&self.shared, &jobs)?;
+        Ok(self.unit(number))
+    }
+
+    /// Removes a unit: relations departed and broken, stop, remove. Another unit becomes leader if it was.
+    pub fn remove_unit(&self, number: u32) -> Result<Vec<HookRun>> {
+        let id = UnitId { app: self.name.clone(), number };
+        let mut world = self.shared.lock();
+        world.unit(&id)?;
+        let mut jobs = units::farewell(&mut world, &id);
+        if world.is_leader(&id) {
+            let next = world.unit_ids(&self.name).into_iter().find(|other| *other != id);
+            world.app_mut(&self.name)?.leader = next.as_ref().map(|next| next.number);
+            if let Some(next) = next {
+                jobs.extend(world.enqueue(&next, Event::plain("leader-elected")).map(|job| (next, job)));
+            }
+        }
+        drop(world);
+        settle(&self.shared, &jobs)
+    }
+
+    /// Removes the application with all units and relations, as far as no hook fails.
+    pub fn remove(&self) -> Result<Vec<HookRun>> {
+        let mut world = self.shared.lock();
+        let mut jobs = Vec::new();
+        for unit in world.unit_ids(&self.name) {
+            jobs.extend(units::farewell(&mut world, &unit));
+        }
+        drop(world);
+        let runs = settle(&self.shared, &jobs)?;
+        let mut world = self.shared.lock();
+        if world.unit_ids(&self.name).is_empty() {
+            world.apps.remove(&self.name);
+            world.relations.retain(|_, relation| relation.app != self.name);
+        }
+        Ok(runs)
+    }
+
+    /// Replaces the charm in place in every unit: upgrade-charm, config-changed.
+    pub fn refresh(&self, charm: impl AsRef<Path>) -> Result<Vec<HookRun>> {
+        let read = Charm::read(charm.as_ref())?;
+        let mut world = self.shared.lock();
+        let app = world.app_mut(&self.name)?;
+        app.settings.retain(|name, _| read.options.contains_key(name));
+        app.charm = read;
+        let mut jobs = Vec::new();
+        for unit in world.unit_ids(&self.name) {
+            let state = world.unit_mut(&unit)?;
+            let dir = self.shared.charm_dir(state.machine, &unit);
+            state.manifest = files::deploy(charm.as_ref(), &dir, &state.manifest)?;
+            for hook in ["upgrade-charm", "config-changed"] {
+                jobs.extend(world.enqueue(&unit, Event::plain(hook)).map(|job| (unit.clone(), job)));
+            }
+        }
+        drop(world);
+        settle(&self.shared, &jobs)
+    }
+
+    /// Integrates with an application that the test plays, with one remote unit per databag: relation-created,
+    /// then joined and changed for each. [`Relation::add_remote_unit`] adds more.
+    pub fn integrate(
+        &self,
+        endpoint: &str,
+        remote_app: &str,
+        remote_units: &[&[(&str, &str)]],
+    ) -> Result<Relation> {
+        let mut world = self.shared.lock();
+        self.check_endpoint(&world, endpoint)?;
+        let mut relation = new_relation(endpoint, &self.name, remote_app);
+        for (number, values) in remote_units.iter().enumerate() {
+            relation.add_remote(number as u32, values);
+        }
+        let id = world.next("relation") as u32;
+        let created = relation.event(id, "created", Step::Created, "");
+        world.relations.insert(id, relation);
+        let mut jobs = Vec::new();
+        for unit in world.unit_ids(&self.name) {
+            jobs.extend(world.enqueue(&unit, created.clone()).map(|job| (unit.clone(), job)));
+            jobs.extend(announce_remotes(&mut world, &unit, id).into_iter().map(|job| (unit.clone(), job)));
+        }
+        drop(world);
+        settle(&self.shared, &jobs)?;
+        Ok(Relation { shared: Arc::clone(&self.shared), id })
+    }
+
+    /// The application's peer relation of this name.
+    pub fn peer_relation(&self, endpoint: &str) -> Result<Relation> {
+        let world = self.shared.lock();
+        let found = world.relations.iter().find(|(_, relation)| {
+            relation.peer && relation.app == self.name && relation.endpoint == endpoint
+        });
+        let (id, _) = found.ok_or_else(|| AgentError::Gone(format!("peer relation {endpoint}")))?;
+        Ok(Relation { shared: Arc::clone(&self.shared), id: *id })
+    }
+
+    fn check_endpoint(&self, world: &World, endpoint: &str) -> Result<()> {
+        let charm = &world.app(&self.name)?.charm;
+        let found = charm.endpoints.get(endpoint).filter(|found| found.role != Role::Peer);
+        let found = found.ok_or_else(|| {
+            AgentError::refused(format!("application {:?} has no {endpoint:?} relation", self.name))
+        })?;
+        let there = world
+            .relations
+            .values()
+            .filter(|other| other.app == self.name && other.endpoint == endpoint)
+            .count();
+        match found.limit {
+            Some(limit) if there >= limit => Err(AgentError::refused(format!(
+                "establishing a new relation for {}:{endpoint} would exceed its maximum relation limit of {limit}",
+                self.name
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn change_config(
+        &self,
+        change: impl FnOnce(&Charm, &mut BTreeMap<String, Value>) -> Result<()>,
+    ) -> Result<Vec<HookRun>> {
+        let mut world = self.shared.lock();
+        let app = world.app_mut(&self.name)?;
+        let mut settings = app.settings.clone();
+        change(&app.charm, &mut settings)?;
+        if settings == app.settings {
+            return Ok(Vec::new());
+        }
+        app.settings = settings;
+        let mut jobs = Vec::new();
+        for unit in world.unit_ids(&self.name) {
+            jobs.extend(world.enqueue(&unit, Event::plain("config-changed")).map(|job| (unit, job)));
+        }
+        drop(world);
+        settle(&self.shared, &jobs)
+    }
+
+    fn start_unit(&self, charm: &Path) -> Result<Vec<(UnitId, u64)>> {
+        let mut world = self.shared.lock();
+        let machine = world.next("machine");
+        let version = world.version;
+        let app = world.app_mut(&self.name)?;
+        let id = UnitId { app: self.name.clone(), number: app.next_unit };
+        app.next_unit += 1;
+        if app.leader.is_none() {
+            app.leader = Some(id.number);
+        }
+        let dir = make_machine(&self.shared, machine, &id, version)?;
+        let mut state = UnitState::new(id.name(), machine);
+        state.manifest = files::deploy(charm, &dir, &state.manifest)?;
+        world.app_mut(&self.name)?.units.insert(id.number, state);
+        let jobs = units::welcome(&mut world, &id);
+        drop(world);
+        self.shared.start(move |shared| units::live(shared, &id));
+        Ok(jobs)
+    }
+}
+
+fn new_relation(endpoint: &str, app: &str, remote_app: &str) -> RelationState {
+    RelationState {
+        endpoint: endpoint.to_owned(),
+        app: app.to_owned(),
+        remote_app: remote_app.to_owned(),
+        peer: false,
+        local_units: BTreeMap::new(),
+        local_app: Databag::new(),
+        remote_units: BTreeMap::new(),
+        remote_app_data: Databag::new(),
+        changes: BTreeMap::new(),
+    }
+}
+
+fn known<'a>(charm: &'a Charm, option: &str) -> Result<&'a super::charm::ConfigOption> {
+    charm.options.get(option).ok_or_else(|| AgentError::refused(format!("unknown option {option:?}")))
+}
+
+fn parse(charm: &Charm, option: &str, value: &str) -> Result<Value> {
+    known(charm, option)?.parse(option, value)
+}

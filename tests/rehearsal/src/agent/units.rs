@@ -1,0 +1,248 @@
+//! The units' threads: each takes one job after the other from its queue, as the unit agent of Juju does.
+//!
+//! A unit has a machine of its own here, so this is also the one turn at a time of a machine. After a failed hook
+//! the thread waits until the test says how to go on.
+
+use std::sync::Arc;
+
+use super::error::{AgentError, Result};
+use super::record::{HookRun, Level};
+use super::relation::{announce_remotes, network_keys};
+use super::turn;
+use super::world::{Event, Job, Queued, Shared, Step, UnitId, World};
+
+/// Lives as long as the unit and the model do.
+pub(super) fn live(shared: &Arc<Shared>, unit: &UnitId) {
+    while let Some(Queued { id, job }) = next(shared, unit) {
+        match job {
+            Job::Hook(event) => hook(shared, unit, id, event),
+            Job::Action { id: action, name, params, reply } => {
+                // Nobody may be waiting for it any more.
+                let _ = reply.send(turn::action(shared, unit, id, (&action, &name), params));
+            }
+            Job::Exec { commands, relation, reply } => {
+                let _ = reply.send(turn::exec(shared, unit, id, &commands, relation));
+            }
+        }
+        let mut world = shared.lock();
+        world.done.insert(id);
+        if let Ok(state) = world.unit_mut(unit) {
+            state.running = None;
+        }
+        drop(world);
+        shared.announce();
+    }
+}
+
+fn next(shared: &Shared, unit: &UnitId) -> Option<Queued> {
+    let mut world = shared.lock();
+    loop {
+        if world.closed {
+            return None;
+        }
+        let state = world.unit_mut(unit).ok()?;
+        if state.failed.is_none()
+            && let Some(queued) = state.queue.pop_front()
+        {
+            state.running = Some(queued.id);
+            return Some(queued);
+        }
+        world = shared.wait(world);
+    }
+}
+
+fn hook(shared: &Shared, unit: &UnitId, id: u64, event: Event) {
+    before(&mut shared.lock(), unit, &event);
+    let succeeded = turn::hook(shared, unit, id, &event);
+    let mut world = shared.lock();
+    if succeeded {
+        after(&mut world, unit, &event);
+    } else {
+        fail(&mut world, unit, event);
+    }
+}
+
+/// What the agent does itself before the hook runs. A retry does it again.
+fn before(world: &mut World, unit: &UnitId, event: &Event) {
+    let Ok(state) = world.unit_mut(unit) else { return };
+    let machine = state.machine;
+    if event.hook == "install" {
+        state.set_status("maintenance", "installing charm software");
+    }
+    let Some(relation) = &event.relation else { return };
+    let members = state.seen.entry(relation.id).or_default();
+    match event.step {
+        Step::Joined => {
+            members.insert(relation.remote_unit.clone());
+        }
+        Step::Departed => {
+            members.remove(&relation.remote_unit);
+        }
+        Step::Broken => members.clear(),
+        Step::Created | Step::Plain | Step::Removed => {}
+    }
+    if let Some(relation) = world.relations.get_mut(&relation.id) {
+        relation.local_units.entry(unit.name()).or_insert_with(|| network_keys(machine));
+    }
+}
+
+fn after(world: &mut World, unit: &UnitId, event: &Event) {
+    match (event.step, &event.relation) {
+        (Step::Broken, Some(relation)) => {
+            if let Ok(state) = world.unit_mut(unit) {
+                state.seen.remove(&relation.id);
+            }
+            if let Some(state) = world.relations.get_mut(&relation.id) {
+                state.local_units.remove(&unit.name());
+                if state.local_units.is_empty() {
+                    world.relations.remove(&relation.id);
+                }
+            }
+        }
+        (Step::Removed, _) => {
+            if let Ok(app) = world.app_mut(&unit.app) {
+                app.units.remove(&unit.number);
+                if app.leader == Some(unit.number) {
+                    app.leader = None;
+                }
+            }
+        }
+        _ if event.hook == "start" => {
+            if let Ok(state) = world.unit_mut(unit)
+                && state.workload_status().message == "installing charm software"
+            {
+                state.set_status("unknown", "");
+            }
+        }
+        _ => {}
+    }
+}
+
+fn fail(world: &mut World, unit: &UnitId, event: Event) {
+    let name = unit.name();
+    world.note(&name, Level::Error, "agent", format!("hook {:?} failed", event.hook));
+    let Ok(state) = world.unit_mut(unit) else { return };
+    state.set_status("error", &format!("hook failed: {:?}", event.hook));
+    let text = format!("unit {name:?} is in error state: hook failed: {:?}", event.hook);
+    state.failed = Some(event);
+    let (hooks, others) = std::mem::take(&mut state.queue)
+        .into_iter()
+        .partition(|queued: &Queued| matches!(queued.job, Job::Hook(_)));
+    state.queue = hooks;
+    for queued in others {
+        let refused = AgentError::refused(text.clone());
+        match queued.job {
+            Job::Hook(_) => {}
+            Job::Action { reply, .. } => drop(reply.send(Err(refused))),
+            Job::Exec { reply, .. } => drop(reply.send(Err(refused))),
+        }
+    }
+}
+
+/// Ends the error state; the failed hook runs again first if it is given back.
+pub(super) fn resolve(world: &mut World, unit: &UnitId, again: Again) -> Result<Vec<(UnitId, u64)>> {
+    let job = world.next("job");
+    let state = world.unit_mut(unit)?;
+    let Some(event) = state.failed.take() else {
+        return Err(AgentError::refused(format!("unit {:?} is not in an error state", unit.name())));
+    };
+    let workload = state.workload_status();
+    state.set_status(&workload.state, &workload.message);
+    match again {
+        Again::Retry => state.queue.push_front(Queued { id: job, job: Job::Hook(event) }),
+        Again::Skip => after(world, unit, &event),
+    }
+    let waiting =
+        world.unit(unit).map(|state| state.queue.iter().map(|queued| queued.id).collect::<Vec<_>>());
+    Ok(waiting.unwrap_or_default().into_iter().map(|id| (unit.clone(), id)).collect())
+}
+
+/// What becomes of a failed hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    Retry,
+    Skip,
+}
+
+/// The hooks of a unit's first day, in Juju's order.
+pub(super) fn welcome(world: &mut World, unit: &UnitId) -> Vec<(UnitId, u64)> {
+    let mut jobs = Vec::new();
+    jobs.extend(world.enqueue(unit, Event::plain("install")));
+    let ids: Vec<u32> =
+        world.relations.iter().filter(|(_, relation)| relation.app == unit.app).map(|(id, _)| *id).collect();
+    for id in &ids {
+        let created = world.relations[id].event(*id, "created", Step::Created, "");
+        jobs.extend(world.enqueue(unit, created));
+    }
+    if world.is_leader(unit) {
+        jobs.extend(world.enqueue(unit, Event::plain("leader-elected")));
+    } else if world.version == super::model::JujuVersion::V3_6 {
+        jobs.extend(world.enqueue(unit, Event::plain("leader-settings-changed")));
+    }
+    jobs.extend(world.enqueue(unit, Event::plain("config-changed")));
+    jobs.extend(world.enqueue(unit, Event::plain("start")));
+    let mut jobs: Vec<(UnitId, u64)> = jobs.into_iter().map(|job| (unit.clone(), job)).collect();
+    for id in ids {
+        let machine = world.unit(unit).map(|state| state.machine).unwrap_or_default();
+        let Some(relation) = world.relations.get_mut(&id) else { continue };
+        relation.local_units.entry(unit.name()).or_insert_with(|| network_keys(machine));
+        let peer = relation.peer.then(|| relation.clone());
+        jobs.extend(announce_remotes(world, unit, id).into_iter().map(|job| (unit.clone(), job)));
+        let Some(relation) = peer else { continue };
+        for other in world.unit_ids(&unit.app).into_iter().filter(|other| other != unit) {
+            for (what, step) in [("joined", Step::Joined), ("changed", Step::Plain)] {
+                let event = relation.event(id, what, step, &unit.name());
+                jobs.extend(world.enqueue(&other, event).map(|job| (other.clone(), job)));
+            }
+        }
+    }
+    jobs
+}
+
+/// The hooks of a unit's last day.
+pub(super) fn farewell(world: &mut World, unit: &UnitId) -> Vec<(UnitId, u64)> {
+    let mut jobs = Vec::new();
+    let seen: Vec<u32> =
+        world.unit(unit).map(|state| state.seen.keys().copied().collect()).unwrap_or_default();
+    for id in seen {
+        let Some(relation) = world.relations.get(&id).cloned() else { continue };
+        for remote in relation.remotes_of(&unit.name()) {
+            let mut event = relation.event(id, "departed", Step::Departed, &remote);
+            if let Some(relation) = &mut event.relation {
+                relation.departing = unit.name();
+            }
+            jobs.extend(world.enqueue(unit, event).map(|job| (unit.clone(), job)));
+        }
+        let broken = relation.event(id, "broken", Step::Broken, "");
+        jobs.extend(world.enqueue(unit, broken).map(|job| (unit.clone(), job)));
+        for other in world.unit_ids(&unit.app).into_iter().filter(|other| relation.peer && other != unit) {
+            let event = relation.event(id, "departed", Step::Departed, &unit.name());
+            jobs.extend(world.enqueue(&other, event).map(|job| (other, job)));
+        }
+    }
+    jobs.extend(world.enqueue(unit, Event::plain("stop")).map(|job| (unit.clone(), job)));
+    let remove = Event { step: Step::Removed, ..Event::plain("remove") };
+    jobs.extend(world.enqueue(unit, remove).map(|job| (unit.clone(), job)));
+    jobs
+}
+
+/// Waits until these jobs are done, or cannot be because their unit failed or is gone; the runs that there were.
+pub(super) fn settle(shared: &Shared, jobs: &[(UnitId, u64)]) -> Result<Vec<HookRun>> {
+    shared.announce();
+    let mut world = shared.lock();
+    loop {
+        if world.closed {
+            return Err(AgentError::Gone("the model".to_owned()));
+        }
+        let settled = |(unit, job): &(UnitId, u64)| {
+            let stuck =
+                world.unit(unit).map_or(true, |state| state.failed.is_some() && state.running.is_none());
+            world.done.contains(job) || stuck
+        };
+        if jobs.iter().all(settled) {
+            let runs = world.runs.iter().filter(|run| jobs.iter().any(|(_, job)| *job == run.job));
+            return Ok(runs.cloned().collect());
+        }
+        world = shared.wait(world);
+    }
+}

@@ -1,0 +1,146 @@
+//! Relations: the order of events, who sees and writes what, leadership.
+
+use crate::charm::{Deployed, deployed};
+
+const SHOW: &str = "echo $HOOK $JUJU_RELATION_ID unit=$JUJU_REMOTE_UNIT app=$JUJU_REMOTE_APP \
+    leaving=$JUJU_DEPARTING_UNIT members=$(relation-list 2>/dev/null | tr '\\n' ' ')";
+
+fn lines(it: &Deployed, from: usize) -> Vec<String> {
+    let runs = it.app.unit(0).runs();
+    runs[from..].iter().map(|run| run.stdout.trim().to_owned()).collect()
+}
+
+#[test]
+fn a_relation_is_told_in_jujus_order() {
+    let it = deployed(1, SHOW);
+    let before = it.app.unit(0).runs().len();
+    let relation = it.app.integrate("image", "runners", &[&[("a", "1")], &[("a", "2")]]).unwrap();
+    relation.set_remote_unit(1, &[("a", "3")]).unwrap();
+    relation.set_remote_unit(1, &[("a", "3")]).unwrap();
+    relation.set_remote_app(&[("b", "1")]).unwrap();
+    relation.remove_remote_unit(0).unwrap();
+    relation.remove().unwrap();
+    let expected = [
+        "image-relation-created image:1 unit= app=runners leaving= members=",
+        "image-relation-joined image:1 unit=runners/0 app=runners leaving= members=runners/0",
+        "image-relation-changed image:1 unit=runners/0 app=runners leaving= members=runners/0",
+        "image-relation-joined image:1 unit=runners/1 app=runners leaving= members=runners/0 runners/1",
+        "image-relation-changed image:1 unit=runners/1 app=runners leaving= members=runners/0 runners/1",
+        "image-relation-changed image:1 unit=runners/1 app=runners leaving= members=runners/0 runners/1",
+        "image-relation-changed image:1 unit= app=runners leaving= members=runners/0 runners/1",
+        "image-relation-departed image:1 unit=runners/0 app=runners leaving=runners/0 members=runners/1",
+        "image-relation-departed image:1 unit=runners/1 app=runners leaving=runners/1 members=",
+        "image-relation-broken image:1 unit= app=runners leaving= members=",
+    ];
+    assert_eq!(lines(&it, before), expected);
+    assert!(relation.id().is_err(), "it is gone");
+}
+
+#[test]
+fn remote_data_is_read_with_what_juju_adds_and_kept_after_departure() {
+    let script = "[ \"$HOOK\" != update-status ] || { relation-get -r image:1 a runners/0; \
+        relation-get -r image:1 --format=json private-address runners/0; relation-ids image; }";
+    let it = deployed(1, script);
+    let relation = it.app.integrate("image", "runners", &[&[("a", "1")]]).unwrap();
+    let expected = "1\n\"10.0.0.110\"\nimage:1\n";
+    assert_eq!(it.app.unit(0).fire("update-status").unwrap().stdout, expected);
+    relation.remove_remote_unit(0).unwrap();
+    assert_eq!(it.app.unit(0).fire("update-status").unwrap().stdout, expected);
+}
+
+#[test]
+fn writes_are_kept_and_counted_only_when_they_change_something() {
+    let script = "[ \"$HOOK\" != update-status ] || \
+        { printf '{\"id\": \"7\", \"tags\": \"x64,noble\", \"n\": 5}' | relation-set -r image:1 --file - id=8; }";
+    let it = deployed(1, script);
+    let unit = it.app.unit(0);
+    let relation = it.app.integrate("image", "runners", &[]).unwrap();
+    let run = unit.fire("update-status").unwrap();
+    assert_eq!(run.calls[0].stdin_bytes, 40);
+    unit.fire("update-status").unwrap();
+    assert_eq!(relation.changes_by(&unit).unwrap(), 1);
+    let written = relation.written_by(&unit).unwrap();
+    assert_eq!(
+        written.into_iter().collect::<Vec<_>>(),
+        [
+            ("id".to_owned(), "8".to_owned()),
+            ("n".to_owned(), "5".to_owned()),
+            ("tags".to_owned(), "x64,noble".to_owned())
+        ]
+    );
+    assert!(relation.unit_data(&unit).unwrap().contains_key("ingress-address"));
+}
+
+#[test]
+fn an_empty_value_removes_a_key() {
+    let it = deployed(1, "[ \"$HOOK\" != update-status ] || relation-set -r image:1 a=$(cat value)");
+    let unit = it.app.unit(0);
+    let relation = it.app.integrate("image", "runners", &[]).unwrap();
+    std::fs::write(unit.charm_dir().unwrap().join("value"), "1").unwrap();
+    unit.fire("update-status").unwrap();
+    assert_eq!(relation.written_by(&unit).unwrap()["a"], "1");
+    std::fs::write(unit.charm_dir().unwrap().join("value"), "").unwrap();
+    unit.fire("update-status").unwrap();
+    assert!(relation.written_by(&unit).unwrap().is_empty());
+}
+
+#[test]
+fn only_the_leader_writes_and_reads_the_applications_databag() {
+    let script = "[ \"$HOOK\" != update-status ] || \
+        { relation-set -r image:1 --app a=1; relation-get -r image:1 --app a sample; }";
+    let it = deployed(2, script);
+    let relation = it.app.integrate("image", "runners", &[]).unwrap();
+    let run = it.app.unit(1).fire("update-status").unwrap();
+    assert_eq!(run.stderr, "ERROR cannot write relation settings\nERROR permission denied\n");
+    assert!(!it.app.unit(1).retry().unwrap()[0].succeeded());
+    let run = it.app.unit(0).fire("update-status").unwrap();
+    assert_eq!(run.stdout, "1\n");
+    assert_eq!(relation.app_data().unwrap()["a"], "1");
+    assert_eq!(relation.app_changes().unwrap(), 1);
+}
+
+#[test]
+fn leadership_moves_with_leader_elected() {
+    let it = deployed(2, "is-leader; is-leader --format=json");
+    assert_eq!(it.app.leader().unwrap().unwrap().name(), "sample/0");
+    let runs = it.app.set_leader(1).unwrap();
+    assert_eq!((runs[0].unit.as_str(), runs[0].name.as_str()), ("sample/1", "leader-elected"));
+    assert_eq!(runs[0].stdout, "True\ntrue\n");
+    assert_eq!(it.app.unit(0).fire("update-status").unwrap().stdout, "False\nfalse\n");
+}
+
+#[test]
+fn peers_meet_and_hear_of_each_others_writes() {
+    let it = deployed(2, "[ \"$HOOK\" != update-status ] || relation-set -r replicas:0 ready=yes");
+    let (first, second) = (it.app.unit(0), it.app.unit(1));
+    assert!(first.hooks().contains(&"replicas-relation-joined".to_owned()));
+    let before = second.runs().len();
+    first.fire("update-status").unwrap();
+    second.wait_idle(std::time::Duration::from_secs(5)).unwrap();
+    let news = &second.runs()[before..];
+    assert_eq!(news.len(), 1);
+    assert_eq!(news[0].name, "replicas-relation-changed");
+}
+
+#[test]
+fn a_new_unit_joins_and_a_leaving_one_departs() {
+    let it = deployed(1, SHOW);
+    it.app.integrate("image", "runners", &[&[]]).unwrap();
+    let before = it.app.unit(0).runs().len();
+    let second = it.app.add_unit(it.charm.path()).unwrap();
+    assert!(second.hooks().contains(&"image-relation-joined".to_owned()));
+    let joined = "replicas-relation-joined replicas:0 unit=sample/1 app=sample leaving= members=sample/1";
+    assert_eq!(lines(&it, before)[0], joined);
+    let runs = it.app.remove_unit(0).unwrap();
+    assert!(runs.iter().any(|run| run.unit == "sample/1" && run.name == "leader-elected"));
+    assert!(runs.iter().any(|run| run.stdout.contains("leaving=sample/0") && run.unit == "sample/1"));
+}
+
+#[test]
+fn endpoints_and_their_limits_are_the_charms() {
+    let it = deployed(1, "");
+    let refusal = |endpoint| it.app.integrate(endpoint, "other", &[]).err().map(|error| error.to_string());
+    assert_eq!(refusal("imagee").unwrap(), "ERROR application \"sample\" has no \"imagee\" relation");
+    assert_eq!(refusal("cos-agent"), None);
+    assert!(refusal("cos-agent").unwrap().contains("maximum relation limit of 1"));
+}
