@@ -1,0 +1,171 @@
+//! The charm, deployed by the test's Juju agent on this machine, below a root of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use rehearsal::agent::{ActionRun, Application, HookRun, JujuVersion, Model, Proxies, Relation, Secret, Unit};
+use runner_image_builder::builder::Journal;
+use runner_image_builder::host::Host;
+
+use crate::cloud::Project;
+use crate::trace::Trace;
+
+/// The script's secret: nobody but the script may ever see it.
+pub const SCRIPT_SECRET: &str = "planted-script-secret-7b1f0c5e";
+/// The name of the application, and the beginning of all names that it gives.
+pub const APPLICATION: &str = "image-builder";
+/// The address of the test site inside the namespace, as builder VMs reach it.
+pub const SITE: &str = "http://10.77.0.1:8080";
+/// The proxy, as builder VMs reach it.
+pub const PROXY: &str = "http://10.77.0.1:3128";
+
+/// A deployed charm.
+pub struct Charm {
+    pub model: Model,
+    pub app: Application,
+    pub root: PathBuf,
+    pub trace: Trace,
+    _dir: tempfile::TempDir,
+    password: Secret,
+    script: Secret,
+}
+
+impl Charm {
+    /// Deploys one unit without any configuration.
+    pub fn deploy(build: &Project) -> Self {
+        let charm = std::env::var_os("RUNNER_IMAGE_BUILDER_CHARM")
+            .expect("RUNNER_IMAGE_BUILDER_CHARM: the folder that `make charm` makes");
+        let dir = tempfile::tempdir().expect("a folder");
+        let root = dir.path().join("root");
+        std::fs::create_dir(&root).expect("the root");
+        let trace = Trace::below(dir.path());
+        let model = Model::new(JujuVersion::V3_6).expect("a model");
+        model
+            .set_proxies(Proxies {
+                http: PROXY.into(),
+                https: PROXY.into(),
+                no_proxy: "127.0.0.1,localhost".into(),
+                ..Proxies::default()
+            })
+            .expect("proxies");
+        let app = model
+            .deployment(charm, APPLICATION)
+            .env("RUNNER_IMAGE_BUILDER_ROOT", &root)
+            .path_entry(trace.tools())
+            .run()
+            .expect("deployment");
+        let password = model.add_secret(&[("password", build.auth("password"))]).expect("secret");
+        let script = model.add_secret(&[("rib-test-secret", SCRIPT_SECRET)]).expect("secret");
+        password.grant(&app).expect("grant");
+        script.grant(&app).expect("grant");
+        Self { model, app, root, trace, _dir: dir, password, script }
+    }
+
+    /// Sets every option that the build needs.
+    pub fn configure(&self, build: &Project) {
+        let keyring = crate::cloud::state_dir().join("site-keys/cloudimage-keyring.gpg");
+        let runs = self.app.set_config(&[
+            ("architecture", "amd64"),
+            ("base-image", "24.04"),
+            ("base-image-source", &format!("{SITE}/cloud-images")),
+            ("base-image-keyring", &keyring.to_string_lossy()),
+            ("build-apt-mirror", &format!("{SITE}/ubuntu")),
+            ("build-network", "runner-net"),
+            ("build-ssh-ingress", "10.77.0.0/24"),
+            // The machine itself: what it says is believed without https.
+            ("github-api-url", "http://127.0.0.1:8080/api"),
+            ("runner-source", SITE),
+            ("openstack-auth-url", build.auth("auth_url")),
+            ("openstack-password-secret", &self.password.uri()),
+            ("openstack-project-domain-name", build.auth("project_domain_name")),
+            ("openstack-project-name", build.auth("project_name")),
+            ("openstack-user-domain-name", build.auth("user_domain_name")),
+            ("openstack-user-name", build.auth("username")),
+            ("revision-history-limit", "2"),
+            ("script-url", "http://127.0.0.1:8080/script/setup.sh"),
+            ("script-secret-id", &self.script.uri()),
+        ]);
+        all_succeeded(&runs.expect("config"));
+    }
+
+    /// The only unit.
+    pub fn unit(&self) -> Unit {
+        self.app.unit(0)
+    }
+
+    /// The unit's status as `state: message`.
+    pub fn status(&self) -> String {
+        let status = self.unit().status().expect("status");
+        format!("{}: {}", status.state, status.message)
+    }
+
+    /// Integrates with a consumer that has one unit in `project`.
+    pub fn integrate(&self, consumer: &str, project: &Project) -> Relation {
+        self.app.integrate("image", consumer, &[&project.relation_data()]).expect("integration")
+    }
+
+    /// The id that the relation's databag names.
+    pub fn published(&self, relation: &Relation) -> Option<String> {
+        relation.written_by(&self.unit()).expect("databag").get("id").cloned()
+    }
+
+    /// Runs action `run`.
+    pub fn run(&self, parameters: serde_json::Value) -> ActionRun {
+        self.unit().run_action("run", parameters).expect("action")
+    }
+
+    /// The journal as it stands.
+    pub fn journal(&self) -> Journal {
+        Journal::load(&Host::below(&self.root)).expect("journal")
+    }
+
+    /// Waits until no worker lives.
+    pub fn worker_ended(&self, limit: Duration) {
+        crate::cloud::wait_for("the end of the worker", limit, || self.worker().is_none().then_some(()));
+    }
+
+    /// The base64 parts of the two public keys of the running build: ours, and the builder VM's host key.
+    pub fn builder_keys(&self) -> [String; 2] {
+        let entries = std::fs::read_dir(self.root.join("run/runner-image-builder")).expect("the run folder");
+        let folder = entries.flatten().map(|entry| entry.path()).find(|path| path.join("key").exists());
+        let folder = folder.expect("a connection to the builder VM");
+        let ours = Command::new("ssh-keygen").arg("-yf").arg(folder.join("key")).output().expect("ssh-keygen");
+        let ours = String::from_utf8_lossy(&ours.stdout).into_owned();
+        let theirs = std::fs::read_to_string(folder.join("known_hosts")).expect("known_hosts");
+        let key = |line: &str, word: usize| line.split_whitespace().nth(word).expect("a key").to_owned();
+        [key(&ours, 1), key(&theirs, 2)]
+    }
+
+    /// The process of the living worker.
+    pub fn worker(&self) -> Option<i32> {
+        let lives = runner_image_builder::builder::worker_lives(&Host::below(&self.root)).expect("lock");
+        let note = std::fs::read_to_string(self.root.join("var/lib/runner-image-builder/worker.lock")).ok()?;
+        lives.then(|| note.trim().parse().ok()).flatten()
+    }
+
+    /// A host file below the root.
+    pub fn file(&self, path: &str) -> String {
+        let path = self.root.join(path.trim_start_matches('/'));
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// The worker's log, for a failure's report.
+    pub fn show_log(&self) {
+        let path = self.root.join("var/log/runner-image-builder/worker.log");
+        let log = std::fs::read_to_string(Path::new(&path)).unwrap_or_default();
+        let tail: Vec<&str> = log.lines().rev().take(60).collect();
+        eprintln!("the end of the worker's log:");
+        tail.iter().rev().for_each(|line| eprintln!("  {line}"));
+        for line in self.model.debug_log().iter().rev().take(30).rev() {
+            eprintln!("  {line:?}");
+        }
+    }
+}
+
+/// Every hook must succeed.
+pub fn all_succeeded(runs: &[HookRun]) {
+    for run in runs {
+        assert!(run.succeeded(), "{} ended with {}: {}", run.name, run.ending, run.stderr);
+    }
+}

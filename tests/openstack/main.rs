@@ -1,0 +1,41 @@
+//! The charm on a real OpenStack: hooks in, images out, nothing left behind. `tests/openstack/run.sh` starts the cloud
+//! and runs this inside its network namespace.
+//!
+//! One story, told in order, since a build takes minutes: each chapter is a promise with a name of its own.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test says what it expects")]
+
+mod charm;
+mod cloud;
+mod story;
+mod trace;
+
+use std::time::Instant;
+
+use story::Story;
+
+/// Tells one chapter and how long it took.
+fn chapter(name: &str, tell: impl FnOnce()) {
+    println!("--- {name}");
+    let started = Instant::now();
+    tell();
+    println!("    ok, {} s", started.elapsed().as_secs());
+}
+
+#[test]
+fn a_hook_in_an_image_out_and_nothing_left_behind() {
+    let mut story = Story::begin();
+    chapter("says what is missing before it is configured", || story.says_what_is_missing());
+    chapter("asks for a relation when it is configured", || story.asks_for_a_relation());
+    chapter("serves config-changed within two seconds while it builds", || story.serves_config_while_building());
+    chapter("delivers an active image to every related project", || story.delivers_to_every_project());
+    chapter("shows no secret in any process's arguments or environment", || story.no_secret_in_any_exec());
+    chapter("gives consumers a machine that is complete and its own", || story.a_consumer_boots_it());
+    chapter("leaves no secret, key or proxy setting in the image", || story.the_image_keeps_no_secret());
+    chapter("leaves no builder VM and no security group", || story.no_leftovers());
+    chapter("does not build what is up to date", || story.does_nothing_twice());
+    chapter("keeps the last image when the script fails", || story.keeps_the_last_image());
+    chapter("recovers from a worker that was killed", || story.recovers_from_a_killed_worker());
+    chapter("prunes the first image after the third build and no other", || story.prunes_the_oldest());
+    chapter("leaves published images and nothing else when it is removed", || story.is_removed());
+}

@@ -1,0 +1,33 @@
+#!/bin/bash
+# run.sh [TEST-ARGUMENT...]: starts the cloud, its base image and the servers around it, runs the charm's story in it, and
+# stops what it has started. KEEP=1 leaves it all running. RUNNER_IMAGE_BUILDER_CHARM names the unpacked charm
+# (`make charm`).
+set -euo pipefail
+HERE=$(dirname "$(readlink -f "$0")")
+. "$HERE/lib.sh"
+need_root
+cargo=$(PATH=$ORIGINAL_PATH command -v cargo) || die "cargo is not on PATH"
+TOP=$(readlink -f "$HERE/../..")
+export RUNNER_IMAGE_BUILDER_CHARM=${RUNNER_IMAGE_BUILDER_CHARM:-$TOP/target/charm}
+[ -x "$RUNNER_IMAGE_BUILDER_CHARM/dispatch" ] || die "no charm in $RUNNER_IMAGE_BUILDER_CHARM: run make charm"
+
+stop() {
+  status=$?
+  if [ -z "${KEEP:-}" ]; then
+    "$HERE/squid.sh" down || true
+    "$HERE/site.sh" down || true
+    "$HERE/down.sh" || true
+  fi
+  exit $status
+}
+trap stop EXIT
+trap 'exit 130' INT TERM
+
+# The service's start may be tried once more; an assertion never is.
+"$HERE/up.sh" || { "$HERE/down.sh"; "$HERE/up.sh"; }
+"$HERE/site.sh" up
+"$HERE/squid.sh" up
+# The test is built outside of the namespace, which has no way to a package registry.
+PATH=$ORIGINAL_PATH "$cargo" test --manifest-path "$TOP/Cargo.toml" --test openstack --no-run
+PATH=$ORIGINAL_PATH ip netns exec "$NS" "$cargo" test --offline --manifest-path "$TOP/Cargo.toml" --test openstack -- \
+  --nocapture --test-threads=1 "$@"
