@@ -355,3 +355,18 @@ fn nothing_of_a_session_shows_a_secret() {
     let shown = format!("{cloud:?} {:?} {:?}", config(&server), cloud.images());
     assert!(!shown.contains("hunter2"), "{shown}");
 }
+
+#[test]
+fn threads_may_share_a_cloud() {
+    fn shared<T: Clone + Send + Sync>() {}
+    shared::<Cloud>();
+    shared::<HttpClient>();
+    let page = Reply::json(200, r#"{"images":[]}"#);
+    let (server, cloud) = cloud(vec![page; 8]);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| cloud.images().list(&ImageFilter::default(), soon()).unwrap());
+        }
+    });
+    assert_eq!(server.received().len(), 9);
+}
