@@ -146,7 +146,9 @@ impl<'a> Compute<'a> {
         poll(&operation, deadline, || match self.server(id, deadline)? {
             None => failed("it disappeared"),
             Some(server) if server.status == *status => Ok(Some(server)),
-            Some(Server { status: ServerStatus::Deleted, .. }) => failed("it was deleted"),
+            Some(Server { status: ServerStatus::Deleted | ServerStatus::SoftDeleted, .. }) => {
+                failed("it was deleted")
+            }
             Some(Server { status: ServerStatus::Error, fault, .. }) => {
                 failed(fault.as_deref().unwrap_or("it failed, and Nova does not say why"))
             }
@@ -195,11 +197,11 @@ impl<'a> Compute<'a> {
         deletion(self.session.call(&call, deadline).map(drop))
     }
 
-    /// Waits until a server is gone.
+    /// Waits until a server is gone: not found any more, or kept only by the cloud's own soft deletion.
     pub fn wait_until_gone(&self, id: &ServerId, deadline: Deadline) -> Result<(), OpenStackError> {
         let operation = format!("waiting for server {id} to be gone");
         poll(&operation, deadline, || match self.server(id, deadline)? {
-            None | Some(Server { status: ServerStatus::Deleted, .. }) => Ok(Some(())),
+            None | Some(Server { status: ServerStatus::SoftDeleted, .. }) => Ok(Some(())),
             Some(_) => Ok(None),
         })
     }

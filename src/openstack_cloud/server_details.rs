@@ -42,8 +42,10 @@ pub enum ServerStatus {
     ShutOff,
     /// Failed; [`Server::fault`] says why.
     Error,
-    /// Deleted.
+    /// Deleted, though still listed for a moment.
     Deleted,
+    /// Deleted for its project; the cloud keeps it for a while.
+    SoftDeleted,
     /// Something else.
     Other(String),
 }
@@ -139,7 +141,8 @@ impl From<String> for ServerStatus {
             "ACTIVE" => Self::Active,
             "SHUTOFF" => Self::ShutOff,
             "ERROR" => Self::Error,
-            "DELETED" | "SOFT_DELETED" => Self::Deleted,
+            "DELETED" => Self::Deleted,
+            "SOFT_DELETED" => Self::SoftDeleted,
             _ => Self::Other(text),
         }
     }
@@ -153,6 +156,7 @@ impl fmt::Display for ServerStatus {
             Self::ShutOff => "SHUTOFF",
             Self::Error => "ERROR",
             Self::Deleted => "DELETED",
+            Self::SoftDeleted => "SOFT_DELETED",
             Self::Other(text) => text,
         })
     }
