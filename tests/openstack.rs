@@ -7,6 +7,8 @@
 //! OS_CLIENT_CONFIG_FILE=clouds.yaml cargo test --test openstack -- --ignored --nocapture --test-threads=1
 //! ```
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::time::{Duration, Instant};

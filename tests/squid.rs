@@ -3,6 +3,8 @@
 //! Squid listens on a loopback port and knows the name `cloud.test`, which nobody else does: what reaches the
 //! target under that name came through the proxy.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;

@@ -15,6 +15,7 @@
 mod answer;
 mod date;
 mod error;
+mod interim;
 mod outgoing;
 mod proxy;
 mod request;
@@ -46,6 +47,7 @@ pub use url::{Url, encoded};
 
 use crate::deadline::Deadline;
 use answer::Trip;
+use interim::Interim;
 use outgoing::Source;
 use retry::{POLICY, Repeatable, Verdict, judge_error, judge_status, persist};
 use tls::{ExtraRoots, Tls};
@@ -116,8 +118,8 @@ impl HttpClient {
         })
     }
 
-    /// Makes a request that sends `data`. The server is asked first whether it wants it; once data was read
-    /// there is no second attempt. Redirects are an error.
+    /// Makes a request that sends `data`. The server is asked first whether it wants it, unless something on the
+    /// way does not let that through; once data was read there is no second attempt. Redirects are an error.
     pub fn upload(
         &self,
         request: &Request,
@@ -125,9 +127,18 @@ impl HttpClient {
         deadline: Deadline,
     ) -> Result<Answer, HttpError> {
         let mut source = Source::new(data);
+        let asking = [("expect", "100-continue".to_owned())];
+        let mut ask = asking.as_slice();
         persist(POLICY, deadline, || {
-            let result = self.attempt_upload(request, &mut source, deadline);
-            let verdict = if source.is_touched() { Verdict::Final } else { judge(Repeatable::Yes, &result) };
+            let result = self.attempt_upload(request, ask, &mut source, deadline);
+            let verdict = match &result {
+                _ if source.is_touched() => Verdict::Final,
+                Ok(answer) if answer.status() == 417 && !ask.is_empty() => {
+                    ask = &[];
+                    Verdict::Again(None)
+                }
+                result => judge(Repeatable::Yes, result),
+            };
             (result, verdict)
         })
     }
@@ -174,7 +185,8 @@ impl HttpClient {
             let connector =
                 ().chain(TcpConnector::default())
                     .chain(ThroughProxy::new(self.inner.proxies.clone()))
-                    .chain(Tls::new(self.inner.extra.clone()));
+                    .chain(Tls::new(self.inner.extra.clone()))
+                    .chain(Interim);
             Agent::with_parts(config, connector, FirstHop::new(self.inner.proxies.clone()))
         })
     }
@@ -207,11 +219,12 @@ impl HttpClient {
     fn attempt_upload(
         &self,
         request: &Request,
+        ask: &[(&str, String)],
         source: &mut Source<'_>,
         deadline: Deadline,
     ) -> Result<Answer, HttpError> {
         let trip = self.trip(request);
-        let mut headers = vec![("expect", "100-continue".to_owned())];
+        let mut headers = ask.to_vec();
         headers.extend(source.size().map(|size| ("content-length", size.to_string())));
         let body = request.with_body(&headers, SendBody::from_reader(source))?;
         let result = self.run(body, Repeatable::No, STORE_LIMIT, deadline);

@@ -16,6 +16,8 @@ pub(crate) enum Reply {
     Zeros(u64),
     /// Answers before the body of the request is asked for or read.
     Early(String),
+    /// Says that it wants the data with a header of its own and in pieces, then as [`Reply::Raw`].
+    WordyContinue(String),
     /// Reads the request and never answers.
     Hang,
     /// Reads the request and closes the connection.
@@ -110,7 +112,11 @@ fn serve(connection: TcpStream, reply: &Reply, record: &Mutex<Vec<Received>>) ->
         connection.write_all(answer.as_bytes()).ok()?;
         return Some(());
     }
-    if request.header("expect").is_some() {
+    if let Reply::WordyContinue(_) = reply {
+        connection.write_all(b"HTTP/1.1 100 Continue\r\nConnection: ke").ok()?;
+        std::thread::sleep(Duration::from_millis(50));
+        connection.write_all(b"ep-alive\r\n\r\n").ok()?;
+    } else if request.header("expect").is_some() {
         connection.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").ok()?;
     }
     let complete = match (request.header("content-length"), request.header("transfer-encoding")) {
@@ -124,7 +130,7 @@ fn serve(connection: TcpStream, reply: &Reply, record: &Mutex<Vec<Received>>) ->
     record.lock().unwrap().push(request);
     complete?;
     match reply {
-        Reply::Raw(answer) => connection.write_all(answer.as_bytes()).ok()?,
+        Reply::Raw(answer) | Reply::WordyContinue(answer) => connection.write_all(answer.as_bytes()).ok()?,
         Reply::Zeros(count) => {
             let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {count}\r\n\r\n");
             connection.write_all(head.as_bytes()).ok()?;
@@ -151,7 +157,7 @@ fn take(reader: &mut impl Read, length: u64, request: &mut Received) -> Option<(
     Some(())
 }
 
-fn take_chunks(reader: &mut (impl BufRead + Read), request: &mut Received) -> Option<()> {
+fn take_chunks(reader: &mut impl BufRead, request: &mut Received) -> Option<()> {
     loop {
         let mut line = String::new();
         reader.read_line(&mut line).ok()?;

@@ -230,6 +230,20 @@ fn an_upload_that_is_not_wanted_sends_nothing() {
 }
 
 #[test]
+fn an_upload_understands_whatever_lets_it_go_on() {
+    for script in [
+        vec![Reply::WordyContinue(OK.into())],
+        vec![Reply::Early("HTTP/1.1 417 No\r\ncontent-length: 0\r\n\r\n".into()), Reply::Raw(OK.into())],
+    ] {
+        let server = Server::start(script);
+        let request = Request::new(Method::Put, server.url("/file"));
+        let outgoing = Outgoing { size: None, reader: &mut &b"0123456789"[..] };
+        assert_eq!(client().upload(&request, outgoing, soon()).unwrap().status(), 200);
+        assert_eq!(server.received().last().unwrap().body, b"0123456789");
+    }
+}
+
+#[test]
 fn data_of_another_size_than_announced_is_an_error_of_the_source() {
     for (size, words) in [(11, "1 bytes before its announced size"), (9, "more data than announced")] {
         let server = Server::start(vec![Reply::Raw(OK.into())]);

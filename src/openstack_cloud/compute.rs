@@ -1,19 +1,17 @@
 //! Flavors and servers: Nova, version 2.1 of its API.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::net::IpAddr;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Deletion;
 use super::catalog::Service;
 use super::error::{ErrorKind, OpenStackError};
 use super::ids::{FlavorId, ImageId, NetworkId, SecurityGroupId, ServerId};
-use super::image::{absent_as_none, deletion};
+use super::outcome::{Deletion, absent_as_none, deletion};
+use super::server_details::{Server, ServerStatus};
 use super::session::{Call, Session, poll};
 use crate::deadline::Deadline;
 use crate::http::Method;
@@ -77,68 +75,6 @@ pub enum MetadataSource {
     ConfigDrive,
     /// The cloud's metadata service.
     Service,
-}
-
-/// The state of a server.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(from = "String")]
-pub enum ServerStatus {
-    /// Being made.
-    Build,
-    /// Running.
-    Active,
-    /// Stopped.
-    ShutOff,
-    /// Failed; [`Server::fault`] says why.
-    Error,
-    /// Deleted.
-    Deleted,
-    /// Something else.
-    Other(String),
-}
-
-/// A server.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(from = "RawServer")]
-pub struct Server {
-    /// Its id.
-    pub id: ServerId,
-    /// Its name.
-    pub name: String,
-    /// Its state.
-    pub status: ServerStatus,
-    /// What is being done with it, for example `image_uploading`.
-    pub task: Option<String>,
-    /// Why it failed, in Nova's words.
-    pub fault: Option<String>,
-    /// Its addresses.
-    pub addresses: Vec<Address>,
-    /// Its labels.
-    pub metadata: BTreeMap<String, String>,
-    /// When it was made, as `2026-05-01T12:00:00Z`: text order is order in time.
-    pub created: String,
-}
-
-/// One address of a server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address {
-    /// The name of the network.
-    pub network: String,
-    /// The address.
-    pub address: IpAddr,
-    /// Fixed or floating.
-    pub kind: AddressKind,
-    /// The MAC address of the port.
-    pub mac: Option<String>,
-}
-
-/// How a server has an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AddressKind {
-    /// On its own network.
-    Fixed,
-    /// On another network, mapped to a fixed one.
-    Floating,
 }
 
 impl<'a> Compute<'a> {
@@ -210,7 +146,9 @@ impl<'a> Compute<'a> {
         poll(&operation, deadline, || match self.server(id, deadline)? {
             None => failed("it disappeared"),
             Some(server) if server.status == *status => Ok(Some(server)),
-            Some(Server { status: ServerStatus::Deleted, .. }) => failed("it was deleted"),
+            Some(Server { status: ServerStatus::Deleted | ServerStatus::SoftDeleted, .. }) => {
+                failed("it was deleted")
+            }
             Some(Server { status: ServerStatus::Error, fault, .. }) => {
                 failed(fault.as_deref().unwrap_or("it failed, and Nova does not say why"))
             }
@@ -259,11 +197,11 @@ impl<'a> Compute<'a> {
         deletion(self.session.call(&call, deadline).map(drop))
     }
 
-    /// Waits until a server is gone.
+    /// Waits until a server is gone: not found any more, or kept only by the cloud's own soft deletion.
     pub fn wait_until_gone(&self, id: &ServerId, deadline: Deadline) -> Result<(), OpenStackError> {
         let operation = format!("waiting for server {id} to be gone");
         poll(&operation, deadline, || match self.server(id, deadline)? {
-            None | Some(Server { status: ServerStatus::Deleted, .. }) => Ok(Some(())),
+            None | Some(Server { status: ServerStatus::SoftDeleted, .. }) => Ok(Some(())),
             Some(_) => Ok(None),
         })
     }
@@ -318,92 +256,4 @@ struct MadeImage {
 #[derive(Deserialize)]
 struct Console {
     output: Option<String>,
-}
-
-/// A server as Nova writes it.
-#[derive(Deserialize)]
-struct RawServer {
-    id: ServerId,
-    #[serde(default)]
-    name: String,
-    status: ServerStatus,
-    #[serde(rename = "OS-EXT-STS:task_state")]
-    task: Option<String>,
-    fault: Option<RawFault>,
-    #[serde(default)]
-    addresses: BTreeMap<String, Vec<RawAddress>>,
-    #[serde(default)]
-    metadata: BTreeMap<String, String>,
-    #[serde(default)]
-    created: String,
-}
-
-#[derive(Deserialize)]
-struct RawFault {
-    message: String,
-}
-
-#[derive(Deserialize)]
-struct RawAddress {
-    addr: IpAddr,
-    #[serde(rename = "OS-EXT-IPS:type")]
-    kind: Option<String>,
-    #[serde(rename = "OS-EXT-IPS-MAC:mac_addr")]
-    mac: Option<String>,
-}
-
-impl From<RawServer> for Server {
-    fn from(raw: RawServer) -> Self {
-        let addresses = raw
-            .addresses
-            .into_iter()
-            .flat_map(|(network, addresses)| {
-                addresses.into_iter().map(move |raw| Address {
-                    network: network.clone(),
-                    address: raw.addr,
-                    kind: match raw.kind.as_deref() {
-                        Some("floating") => AddressKind::Floating,
-                        _ => AddressKind::Fixed,
-                    },
-                    mac: raw.mac,
-                })
-            })
-            .collect();
-        Self {
-            id: raw.id,
-            name: raw.name,
-            status: raw.status,
-            task: raw.task,
-            fault: raw.fault.map(|fault| fault.message),
-            addresses,
-            metadata: raw.metadata,
-            created: raw.created,
-        }
-    }
-}
-
-impl From<String> for ServerStatus {
-    fn from(text: String) -> Self {
-        match text.as_str() {
-            "BUILD" => Self::Build,
-            "ACTIVE" => Self::Active,
-            "SHUTOFF" => Self::ShutOff,
-            "ERROR" => Self::Error,
-            "DELETED" | "SOFT_DELETED" => Self::Deleted,
-            _ => Self::Other(text),
-        }
-    }
-}
-
-impl fmt::Display for ServerStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Build => "BUILD",
-            Self::Active => "ACTIVE",
-            Self::ShutOff => "SHUTOFF",
-            Self::Error => "ERROR",
-            Self::Deleted => "DELETED",
-            Self::Other(text) => text,
-        })
-    }
 }

@@ -1,35 +1,18 @@
 //! Images: Glance, version 2 of its API.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io::Read;
 
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::Deletion;
 use super::catalog::Service;
 use super::error::{ErrorKind, OpenStackError};
 use super::ids::{ImageId, ProjectId};
+use super::image_details::{Hidden, Image, ImageStatus};
+use super::outcome::{Deletion, absent_as_none, deletion};
 use super::session::{Call, Session, poll};
 use crate::deadline::Deadline;
 use crate::http::{Incoming, Method, Outgoing};
-
-/// The fields of an image that are not properties of its owner, beside those that [`Image`] has.
-const OTHER_FIELDS: [&str; 12] = [
-    "checksum",
-    "direct_url",
-    "file",
-    "locations",
-    "members",
-    "min_ram",
-    "protected",
-    "schema",
-    "self",
-    "tags",
-    "updated_at",
-    "virtual_size",
-];
 
 /// The image service of one cloud.
 #[derive(Clone, Copy, Debug)]
@@ -50,16 +33,6 @@ pub struct ImageFilter {
     pub properties: Vec<(String, String)>,
     /// The listed or the hidden ones.
     pub hidden: Hidden,
-}
-
-/// Whether an image is left out of ordinary lists (`os_hidden`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Hidden {
-    /// Listed.
-    #[default]
-    No,
-    /// Left out; found by its id, or by asking for hidden images.
-    Yes,
 }
 
 /// An image to be made, private to its project, without data yet.
@@ -90,78 +63,6 @@ pub enum ImageChange {
     Replace(String, Value),
     /// Removes a property that is there.
     Remove(String),
-}
-
-/// The state of an image.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(from = "String")]
-pub enum ImageStatus {
-    /// Known, but without data.
-    Queued,
-    /// Its data is being uploaded.
-    Saving,
-    /// Its data is being imported.
-    Importing,
-    /// Usable.
-    Active,
-    /// Its upload failed.
-    Killed,
-    /// Deleted.
-    Deleted,
-    /// Deleted, but not gone yet.
-    PendingDelete,
-    /// Known and complete, but not for use.
-    Deactivated,
-    /// Something else.
-    Other(String),
-}
-
-/// Who can see an image.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(from = "String")]
-pub enum Visibility {
-    /// Its project.
-    Private,
-    /// Its project and those it is shared with.
-    Shared,
-    /// Everybody who knows its id.
-    Community,
-    /// Everybody.
-    Public,
-    /// Something else.
-    Other(String),
-}
-
-/// An image.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(from = "RawImage")]
-pub struct Image {
-    /// Its id.
-    pub id: ImageId,
-    /// Its name, empty when it has none.
-    pub name: String,
-    /// Its state.
-    pub status: ImageStatus,
-    /// The size of its data in bytes, once it is known.
-    pub size: Option<u64>,
-    /// The smallest disk that it fits, in GB.
-    pub min_disk: u64,
-    /// The format of its data.
-    pub disk_format: Option<String>,
-    /// The algorithm of `hash`: `sha512` by default.
-    pub hash_algorithm: Option<String>,
-    /// The digest of its data in hexadecimal, once it is active (`os_hash_value`).
-    pub hash: Option<String>,
-    /// The project that owns it.
-    pub owner: Option<ProjectId>,
-    /// Who can see it.
-    pub visibility: Visibility,
-    /// When it was made, as `2026-05-01T12:00:00Z`: text order is order in time.
-    pub created_at: String,
-    /// Whether it is left out of ordinary lists.
-    pub hidden: Hidden,
-    /// All further properties.
-    pub properties: BTreeMap<String, String>,
 }
 
 impl<'a> Images<'a> {
@@ -311,121 +212,5 @@ impl<'a> Images<'a> {
                 },
             }
         })
-    }
-}
-
-/// An answer that something is not there, as an answer.
-pub(super) fn absent_as_none<T>(result: Result<T, OpenStackError>) -> Result<Option<T>, OpenStackError> {
-    match result {
-        Ok(found) => Ok(Some(found)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// What became of something that was to be deleted.
-pub(super) fn deletion(result: Result<(), OpenStackError>) -> Result<Deletion, OpenStackError> {
-    match result {
-        Ok(()) => Ok(Deletion::Deleted),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Deletion::Absent),
-        Err(error) if error.kind() == ErrorKind::Conflict => Ok(Deletion::InUse(error.message().to_owned())),
-        Err(error) => Err(error),
-    }
-}
-
-/// An image as Glance writes it: owners' properties stand among its own fields.
-#[derive(Deserialize)]
-struct RawImage {
-    id: ImageId,
-    name: Option<String>,
-    status: ImageStatus,
-    size: Option<u64>,
-    #[serde(default)]
-    min_disk: u64,
-    disk_format: Option<String>,
-    // Not a property, so it must not land in `rest`.
-    #[serde(rename = "container_format")]
-    _container_format: Option<String>,
-    os_hash_algo: Option<String>,
-    os_hash_value: Option<String>,
-    owner: Option<ProjectId>,
-    visibility: Visibility,
-    created_at: String,
-    #[serde(default)]
-    os_hidden: bool,
-    #[serde(flatten)]
-    rest: BTreeMap<String, Value>,
-}
-
-impl From<RawImage> for Image {
-    fn from(raw: RawImage) -> Self {
-        let properties = raw
-            .rest
-            .into_iter()
-            .filter(|(key, value)| !OTHER_FIELDS.contains(&key.as_str()) && !value.is_null())
-            .map(|(key, value)| match value {
-                Value::String(text) => (key, text),
-                other => (key, other.to_string()),
-            })
-            .collect();
-        Self {
-            id: raw.id,
-            name: raw.name.unwrap_or_default(),
-            status: raw.status,
-            size: raw.size,
-            min_disk: raw.min_disk,
-            disk_format: raw.disk_format,
-            hash_algorithm: raw.os_hash_algo,
-            hash: raw.os_hash_value,
-            owner: raw.owner,
-            visibility: raw.visibility,
-            created_at: raw.created_at,
-            hidden: if raw.os_hidden { Hidden::Yes } else { Hidden::No },
-            properties,
-        }
-    }
-}
-
-impl From<String> for ImageStatus {
-    fn from(text: String) -> Self {
-        match text.as_str() {
-            "queued" => Self::Queued,
-            "saving" => Self::Saving,
-            "importing" => Self::Importing,
-            "active" => Self::Active,
-            "killed" => Self::Killed,
-            "deleted" => Self::Deleted,
-            "pending_delete" => Self::PendingDelete,
-            "deactivated" => Self::Deactivated,
-            _ => Self::Other(text),
-        }
-    }
-}
-
-impl fmt::Display for ImageStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Queued => "queued",
-            Self::Saving => "saving",
-            Self::Importing => "importing",
-            Self::Active => "active",
-            Self::Killed => "killed",
-            Self::Deleted => "deleted",
-            Self::PendingDelete => "pending_delete",
-            Self::Deactivated => "deactivated",
-            Self::Other(text) => text,
-        })
-    }
-}
-
-impl From<String> for Visibility {
-    fn from(text: String) -> Self {
-        match text.as_str() {
-            "private" => Self::Private,
-            "shared" => Self::Shared,
-            "community" => Self::Community,
-            "public" => Self::Public,
-            _ => Self::Other(text),
-        }
     }
 }

@@ -9,7 +9,11 @@ mod compute;
 mod error;
 mod ids;
 mod image;
+mod image_details;
+mod keystone;
 mod network;
+mod outcome;
+mod server_details;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -17,16 +21,19 @@ mod tests;
 use std::sync::Arc;
 
 pub use catalog::{Interface, NotAnInterface};
-pub use compute::{Address, AddressKind, Compute, Flavor, MetadataSource, NewServer, Server, ServerStatus};
+pub use compute::{Compute, Flavor, MetadataSource, NewServer};
 pub use error::{ErrorKind, OpenStackError};
 pub use ids::{
     FlavorId, ImageId, NetworkId, NotAnId, ProjectId, SecurityGroupId, ServerId, SubnetId, UserId,
 };
-pub use image::{Hidden, Image, ImageChange, ImageFilter, ImageStatus, Images, NewImage, Visibility};
+pub use image::{ImageChange, ImageFilter, Images, NewImage};
+pub use image_details::{Hidden, Image, ImageStatus, Visibility};
+pub use keystone::CloudConfig;
 pub use network::{
     EtherType, Network, NetworkService, NewRule, Protocol, SecurityGroup, SecurityGroupRule, Subnet,
 };
-pub use session::CloudConfig;
+pub use outcome::Deletion;
+pub use server_details::{Address, AddressKind, Server, ServerStatus};
 
 use crate::deadline::Deadline;
 use crate::http::HttpClient;
@@ -73,15 +80,4 @@ impl Cloud {
     pub fn network(&self) -> NetworkService<'_> {
         NetworkService::new(&self.session)
     }
-}
-
-/// What became of something that was to be deleted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Deletion {
-    /// It is deleted, or its deletion has begun.
-    Deleted,
-    /// It was not there.
-    Absent,
-    /// Something still uses it; the service's words say what.
-    InUse(String),
 }

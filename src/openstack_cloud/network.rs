@@ -4,11 +4,10 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::Deletion;
 use super::catalog::Service;
 use super::error::{ErrorKind, OpenStackError};
 use super::ids::{NetworkId, SecurityGroupId, SubnetId};
-use super::image::deletion;
+use super::outcome::{Deletion, deletion};
 use super::session::{Call, Session};
 use crate::deadline::Deadline;
 use crate::http::Method;

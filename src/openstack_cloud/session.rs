@@ -1,28 +1,21 @@
-//! A user's session with one cloud: the token, its renewal, and calls made with it.
-//!
-//! Only this file knows the password and the token.
+//! A user's session with one cloud: calls made with a token that is renewed in time.
 
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::catalog::{Catalog, Interface, Service};
+use super::catalog::Service;
 use super::error::{ErrorKind, OpenStackError};
 use super::ids::{ProjectId, UserId};
+use super::keystone::{Access, CloudConfig, authenticate, tokens_url};
 use crate::deadline::Deadline;
 use crate::http::{
-    Answer, HttpClient, HttpError, Incoming, Method, Opened, Outgoing, Request, Url, jittered, of_rfc3339,
+    Answer, HttpClient, HttpError, Incoming, Method, Opened, Outgoing, Request, Url, jittered,
 };
 use crate::secret::Secret;
-
-/// The longest time that getting a token may take.
-const TOKEN_LIMIT: Duration = Duration::from_secs(60);
-
-/// A token with less time left than this is renewed first.
-const TOKEN_RESERVE: Duration = Duration::from_secs(120);
 
 /// A token older than this is renewed before a transfer of unknown length.
 const FRESH: Duration = Duration::from_secs(60);
@@ -32,29 +25,6 @@ const PAGE: usize = 100;
 
 /// The most pages that are read of one list.
 const PAGES: usize = 200;
-
-/// Which cloud, which project, and who we are there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CloudConfig {
-    /// Keystone's address, with or without `/v3`.
-    pub auth_url: String,
-    /// The region, which may be left out where there is only one.
-    pub region_name: Option<String>,
-    /// Which of the services' addresses to use.
-    pub interface: Interface,
-    /// PEM certificates to trust beside those that the machine trusts.
-    pub ca_certificate: Option<String>,
-    /// The project to work in.
-    pub project_name: String,
-    /// The domain of the project.
-    pub project_domain_name: String,
-    /// The domain of the user.
-    pub user_domain_name: String,
-    /// The user.
-    pub username: String,
-    /// The user's password.
-    pub password: Secret<String>,
-}
 
 /// One call to one service. `operation` says what it is for, as a gerund with its object.
 pub(super) struct Call {
@@ -146,19 +116,8 @@ pub(super) struct Session {
     access: Mutex<Arc<Access>>,
 }
 
-/// What Keystone gave us last.
-#[derive(Debug)]
-struct Access {
-    token: Secret<String>,
-    granted: Instant,
-    renew: Instant,
-    catalog: Catalog,
-    project: ProjectId,
-    user: UserId,
-}
-
 impl Session {
-    /// Gets the first token (Keystone: "Password authentication with scoped authorization").
+    /// Gets the first token.
     pub(super) fn open(
         config: &CloudConfig,
         http: &HttpClient,
@@ -354,87 +313,4 @@ pub(super) fn poll<T>(
         }
         pause = pause.mul_f64(1.3).min(Duration::from_secs(5));
     }
-}
-
-/// Where Keystone gives tokens.
-fn tokens_url(auth_url: &str) -> Result<Url, HttpError> {
-    let url: Url = auth_url.parse()?;
-    let path = url.path().trim_end_matches('/');
-    let version = if path.ends_with("/v3") { "" } else { "/v3" };
-    format!("{}{path}{version}/auth/tokens", url.origin()).parse()
-}
-
-#[derive(Deserialize)]
-struct TokenAnswer {
-    token: Token,
-}
-
-#[derive(Deserialize)]
-struct Token {
-    issued_at: String,
-    expires_at: String,
-    catalog: Catalog,
-    project: Named<ProjectId>,
-    user: Named<UserId>,
-}
-
-#[derive(Deserialize)]
-struct Named<T> {
-    id: T,
-}
-
-fn authenticate(
-    config: &CloudConfig,
-    http: &HttpClient,
-    tokens: &Url,
-    deadline: Deadline,
-) -> Result<Access, OpenStackError> {
-    let operation = format!(
-        "authenticating as {} for project {} at {}",
-        config.username, config.project_name, config.auth_url
-    );
-    let broken = |error: HttpError| OpenStackError::http(&operation, &error);
-    let content = json!({"auth": {
-        "identity": {"methods": ["password"], "password": {"user": {
-            "name": config.username,
-            "domain": {"name": config.user_domain_name},
-            "password": config.password.expose(),
-        }}},
-        "scope": {"project": {
-            "name": config.project_name,
-            "domain": {"name": config.project_domain_name},
-        }},
-    }});
-    let request = Request::new(Method::Post, tokens.clone()).repeatable().json(&content).map_err(broken)?;
-    let granted = Instant::now();
-    let answer = http.call(&request, deadline.at_most(TOKEN_LIMIT)).map_err(broken)?;
-    if !answer.is_success() {
-        return Err(not_granted(operation, &answer));
-    }
-    let token: TokenAnswer = answer.json().map_err(broken)?;
-    let token = token.token;
-    let strange = |message| OpenStackError::new(ErrorKind::Protocol, &operation, message);
-    let secret = answer.header("x-subject-token").ok_or_else(|| strange("the answer has no token"))?;
-    // The token's life is measured by the cloud's clock alone; ours may differ.
-    let life = of_rfc3339(&token.expires_at)
-        .zip(of_rfc3339(&token.issued_at))
-        .and_then(|(end, start)| u64::try_from(end - start).ok())
-        .ok_or_else(|| strange("the answer does not say how long the token is valid"))?;
-    let life = Duration::from_secs(life.min(24 * 3600));
-    Ok(Access {
-        token: Secret::new(secret.to_owned()),
-        granted,
-        renew: granted + life.saturating_sub(TOKEN_RESERVE),
-        catalog: token.catalog,
-        project: token.project.id,
-        user: token.user.id,
-    })
-}
-
-fn not_granted(operation: String, answer: &Answer) -> OpenStackError {
-    if answer.status() == 404 {
-        let message = "there is no Keystone v3 at this address; check openstack-auth-url";
-        return OpenStackError::new(ErrorKind::Configuration, operation, message);
-    }
-    OpenStackError::refused(operation, answer)
 }

@@ -294,6 +294,19 @@ fn waiting_for_a_server_ends_with_its_fault() {
 }
 
 #[test]
+fn a_server_is_gone_when_it_is_not_listed_any_more() {
+    let (server, cloud) = cloud(vec![
+        server_json("ACTIVE", ""),
+        server_json("DELETED", ""),
+        Reply::json(404, "{}"),
+        server_json("SOFT_DELETED", ""),
+    ]);
+    cloud.compute().wait_until_gone(&id(), soon()).unwrap();
+    assert_eq!(server.received().len(), 4);
+    cloud.compute().wait_until_gone(&id(), soon()).unwrap();
+}
+
+#[test]
 fn a_snapshot_is_named_by_new_and_old_clouds() {
     let location = format!("location: http://glance/v2/images/{ID}\r\n");
     let (server, cloud) = cloud(vec![
@@ -354,4 +367,19 @@ fn nothing_of_a_session_shows_a_secret() {
     let (server, cloud) = cloud(vec![]);
     let shown = format!("{cloud:?} {:?} {:?}", config(&server), cloud.images());
     assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn threads_may_share_a_cloud() {
+    fn shared<T: Clone + Send + Sync>() {}
+    shared::<Cloud>();
+    shared::<HttpClient>();
+    let page = Reply::json(200, r#"{"images":[]}"#);
+    let (server, cloud) = cloud(vec![page; 8]);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| cloud.images().list(&ImageFilter::default(), soon()).unwrap());
+        }
+    });
+    assert_eq!(server.received().len(), 9);
 }

@@ -1,0 +1,139 @@
+//! Keystone: a token for a user and a project, and what comes with it.
+//!
+//! Only this file and the session know the password and the token.
+
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::catalog::{Catalog, Interface};
+use super::error::{ErrorKind, OpenStackError};
+use super::ids::{ProjectId, UserId};
+use crate::deadline::Deadline;
+use crate::http::{Answer, HttpClient, HttpError, Method, Request, Url, of_rfc3339};
+use crate::secret::Secret;
+
+/// The longest time that getting a token may take.
+const TOKEN_LIMIT: Duration = Duration::from_secs(60);
+
+/// A token with less time left than this is renewed first.
+const TOKEN_RESERVE: Duration = Duration::from_secs(120);
+
+/// Which cloud, which project, and who we are there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloudConfig {
+    /// Keystone's address, with or without `/v3`.
+    pub auth_url: String,
+    /// The region, which may be left out where there is only one.
+    pub region_name: Option<String>,
+    /// Which of the services' addresses to use.
+    pub interface: Interface,
+    /// PEM certificates to trust beside those that the machine trusts.
+    pub ca_certificate: Option<String>,
+    /// The project to work in.
+    pub project_name: String,
+    /// The domain of the project.
+    pub project_domain_name: String,
+    /// The domain of the user.
+    pub user_domain_name: String,
+    /// The user.
+    pub username: String,
+    /// The user's password.
+    pub password: Secret<String>,
+}
+
+/// What Keystone gave us last.
+#[derive(Debug)]
+pub(super) struct Access {
+    pub(super) token: Secret<String>,
+    pub(super) granted: Instant,
+    pub(super) renew: Instant,
+    pub(super) catalog: Catalog,
+    pub(super) project: ProjectId,
+    pub(super) user: UserId,
+}
+
+/// Where Keystone gives tokens.
+pub(super) fn tokens_url(auth_url: &str) -> Result<Url, HttpError> {
+    let url: Url = auth_url.parse()?;
+    let path = url.path().trim_end_matches('/');
+    let version = if path.ends_with("/v3") { "" } else { "/v3" };
+    format!("{}{path}{version}/auth/tokens", url.origin()).parse()
+}
+
+/// Gets a token (Keystone: "Password authentication with scoped authorization").
+pub(super) fn authenticate(
+    config: &CloudConfig,
+    http: &HttpClient,
+    tokens: &Url,
+    deadline: Deadline,
+) -> Result<Access, OpenStackError> {
+    let operation = format!(
+        "authenticating as {} for project {} at {}",
+        config.username, config.project_name, config.auth_url
+    );
+    let broken = |error: HttpError| OpenStackError::http(&operation, &error);
+    let content = json!({"auth": {
+        "identity": {"methods": ["password"], "password": {"user": {
+            "name": config.username,
+            "domain": {"name": config.user_domain_name},
+            "password": config.password.expose(),
+        }}},
+        "scope": {"project": {
+            "name": config.project_name,
+            "domain": {"name": config.project_domain_name},
+        }},
+    }});
+    let request = Request::new(Method::Post, tokens.clone()).repeatable().json(&content).map_err(broken)?;
+    let granted = Instant::now();
+    let answer = http.call(&request, deadline.at_most(TOKEN_LIMIT)).map_err(broken)?;
+    if !answer.is_success() {
+        return Err(not_granted(operation, &answer));
+    }
+    let token: TokenAnswer = answer.json().map_err(broken)?;
+    let token = token.token;
+    let strange = |message| OpenStackError::new(ErrorKind::Protocol, &operation, message);
+    let secret = answer.header("x-subject-token").ok_or_else(|| strange("the answer has no token"))?;
+    // The token's life is measured by the cloud's clock alone; ours may differ.
+    let life = of_rfc3339(&token.expires_at)
+        .zip(of_rfc3339(&token.issued_at))
+        .and_then(|(end, start)| u64::try_from(end - start).ok())
+        .ok_or_else(|| strange("the answer does not say how long the token is valid"))?;
+    let life = Duration::from_secs(life.min(24 * 3600));
+    Ok(Access {
+        token: Secret::new(secret.to_owned()),
+        granted,
+        renew: granted + life.saturating_sub(TOKEN_RESERVE),
+        catalog: token.catalog,
+        project: token.project.id,
+        user: token.user.id,
+    })
+}
+
+fn not_granted(operation: String, answer: &Answer) -> OpenStackError {
+    if answer.status() == 404 {
+        let message = "there is no Keystone v3 at this address; check openstack-auth-url";
+        return OpenStackError::new(ErrorKind::Configuration, operation, message);
+    }
+    OpenStackError::refused(operation, answer)
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    token: Token,
+}
+
+#[derive(Deserialize)]
+struct Token {
+    issued_at: String,
+    expires_at: String,
+    catalog: Catalog,
+    project: Named<ProjectId>,
+    user: Named<UserId>,
+}
+
+#[derive(Deserialize)]
+struct Named<T> {
+    id: T,
+}

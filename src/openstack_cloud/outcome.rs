@@ -1,0 +1,33 @@
+//! Answers that other clients treat as errors.
+
+use super::error::{ErrorKind, OpenStackError};
+
+/// What became of something that was to be deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deletion {
+    /// It is deleted, or its deletion has begun.
+    Deleted,
+    /// It was not there.
+    Absent,
+    /// Something still uses it; the service's words say what.
+    InUse(String),
+}
+
+/// An answer that something is not there, as an answer.
+pub(super) fn absent_as_none<T>(result: Result<T, OpenStackError>) -> Result<Option<T>, OpenStackError> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What became of something that was to be deleted.
+pub(super) fn deletion(result: Result<(), OpenStackError>) -> Result<Deletion, OpenStackError> {
+    match result {
+        Ok(()) => Ok(Deletion::Deleted),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Deletion::Absent),
+        Err(error) if error.kind() == ErrorKind::Conflict => Ok(Deletion::InUse(error.message().to_owned())),
+        Err(error) => Err(error),
+    }
+}
