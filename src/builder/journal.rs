@@ -92,7 +92,7 @@ impl Timestamp {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Journal {
-    /// [`FORMAT`] of the version that wrote it.
+    /// The format of the version that wrote it.
     pub format: u32,
     /// The job that runs, or ran last.
     pub job: Option<Job>,
@@ -116,7 +116,7 @@ pub struct Image {
     /// The image, and what it was built for.
     #[serde(flatten)]
     pub result: BuildResult,
-    /// What went into it, see [`fingerprint`](super::fingerprint).
+    /// A digest of what went into it.
     pub fingerprint: String,
     /// When it was built.
     pub built: Timestamp,

@@ -49,8 +49,9 @@ pub use worker::{WorkerError, work, worker_log};
 /// The user that Ubuntu's cloud images have, and that runs the runner (seed `builder`: `UBUNTU_USER`).
 pub const UBUNTU_USER: &str = crate::instance::RUNNER_USER;
 
-/// The host's packages that building stands on (seed `builder`: `APT_DEPENDENCIES`).
-pub const APT_DEPENDENCIES: [&str; 5] = ["cron", "gpgv", "logrotate", "openssh-client", "ubuntu-keyring"];
+/// The host's packages that building stands on (seed `builder`: `APT_DEPENDENCIES`). The keyring of Ubuntu's cloud images
+/// (`ubuntu-keyring`) is part of every Ubuntu machine.
+pub const APT_DEPENDENCIES: [&str; 4] = ["cron", "gpgv", "logrotate", "openssh-client"];
 
 /// The names of images (seed `builder`: `IMAGE_NAME_TMPL`); see [`image_name`].
 pub const IMAGE_NAME_TMPL: &str = "{application}-{base}-{arch}";

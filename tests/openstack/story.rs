@@ -74,6 +74,7 @@ impl Story {
         }
         let seen = wait_for("progress in the status", BUILD, || {
             let status = self.charm.status();
+            assert!(!status.contains("failed"), "{status}");
             status.contains("Building noble-x64: installing packages").then_some(status)
         });
         assert!(seen.starts_with("maintenance: Building noble-x64: installing packages, 4 of 10, "), "{seen}");
@@ -87,6 +88,8 @@ impl Story {
 
     pub fn delivers_to_every_project(&mut self) {
         wait_for("an image in every databag", BUILD, || {
+            let status = self.charm.status();
+            assert!(!status.contains("failed"), "{status}");
             self.relations.iter().all(|relation| self.charm.published(relation).is_some()).then_some(())
         });
         for (relation, project) in self.relations.iter().zip(&self.consumers) {
