@@ -45,6 +45,7 @@ charm: ## Build target/charm/ (runnable) and the .charm beside it (deployable)
 	chmod 0644 $(CHARM)/manifest.yaml
 	find $(CHARM) -exec touch --date=$(TIMESTAMP) {} +
 	cd $(CHARM); find . -type f -printf '%P\n' | LC_ALL=C sort | TZ=UTC zip -q -X -D -9 ../$(notdir $(ARCHIVE)) -@
+	chmod 0644 $(ARCHIVE)
 	@ls -l $(CHARM)/dispatch $(ARCHIVE)
 
 .PHONY: test

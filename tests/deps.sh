@@ -8,7 +8,7 @@ packages=(
     # building: ring compiles C
     gcc libc6-dev ca-certificates bsdextrautils
     # the charm's archive and its test
-    zip binutils python3 python3-apt python3-venv python3-yaml
+    zip unzip binutils python3 python3-apt python3-venv python3-yaml
     # what the charm calls on a unit
     cron gpgv logrotate openssh-client ubuntu-keyring
     # what tests call besides

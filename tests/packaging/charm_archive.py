@@ -73,7 +73,7 @@ def check_same_sources(folder, sources):
 
 
 def check_dispatch(folder):
-    """The executable runs on the base and the architecture that the manifest names."""
+    """The executable runs on the base and the architecture that the manifest, found good, names."""
     base = yaml_files.load(folder / "manifest.yaml")["bases"][0]
     architecture = base["architectures"][0]
     dispatch = folder / "dispatch"
@@ -92,7 +92,6 @@ def check_dispatch(folder):
     newest = max(versions, default=(0, 0))
     if newest > GLIBC[base["channel"]]:
         yield f"dispatch: needs glibc {newest[0]}.{newest[1]}, which {base['name']} {base['channel']} has not"
-    print(f"dispatch: {dispatch.stat().st_size} bytes, {architecture}, glibc {'.'.join(map(str, newest))}")
 
 
 def readelf(*arguments):
@@ -121,9 +120,9 @@ def check(archive, sources, folder):
         yield from check_modes(archive)
         yield from check_contents(unpacked)
         yield from yaml_files.check(unpacked)
-        yield from check_manifest(unpacked, charmcraft)
         yield from check_same_sources(unpacked, sources)
-        yield from check_dispatch(unpacked)
+        unfit = list(check_manifest(unpacked, charmcraft))
+        yield from unfit or check_dispatch(unpacked)
     if folder:
         yield from check_equal(archive, folder)
 
