@@ -10,9 +10,9 @@ packages=(
     # the charm's archive and its test
     zip unzip binutils python3 python3-apt python3-venv python3-yaml
     # what the charm calls on a unit
-    cron gpgv logrotate openssh-client ubuntu-keyring
+    cron gpgv logrotate openssh-client
     # what tests call besides
-    curl gnupg procps squid strace util-linux
+    curl gnupg openssl procps squid strace util-linux
 )
 
 missing=()

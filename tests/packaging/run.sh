@@ -43,13 +43,14 @@ if ! cmp --silent "$requirements" "$venv/requirements.txt"; then
     cp "$requirements" "$venv/requirements.txt"
 fi
 
-project=$scratch/project
-rm -rf "$project" "$scratch/home" "$scratch/etc"
-mkdir -p "$project/target" "$scratch/home" "$scratch/etc"
+work=$scratch/charmcraft
+project=$work/project
+rm -rf "$work"
+mkdir -p "$project/target" "$work/home" "$work/etc"
 cp charmcraft.yaml metadata.yaml config.yaml actions.yaml "$project/"
 cp -a target/charm "$project/target/"
 # charmcraft packs on the charm's base only; it learns from this file where it is.
-cat >"$scratch/etc/os-release" <<'OS'
+cat >"$work/etc/os-release" <<'OS'
 NAME="Ubuntu"
 ID=ubuntu
 ID_LIKE=debian
@@ -58,9 +59,9 @@ VERSION_CODENAME=noble
 PRETTY_NAME="Ubuntu 24.04 LTS"
 OS
 charmcraft() {
-    (cd "$project" && env HOME="$scratch/home" XDG_CACHE_HOME="$scratch/home/.cache" \
-        XDG_STATE_HOME="$scratch/home/.state" XDG_CONFIG_HOME="$scratch/home/.config" \
-        XDG_DATA_HOME="$scratch/home/.data" XDG_RUNTIME_DIR="$scratch/home" UNIXCONFDIR="$scratch/etc" \
+    (cd "$project" && env HOME="$work/home" XDG_CACHE_HOME="$work/home/.cache" \
+        XDG_STATE_HOME="$work/home/.state" XDG_CONFIG_HOME="$work/home/.config" \
+        XDG_DATA_HOME="$work/home/.data" XDG_RUNTIME_DIR="$work/home" UNIXCONFDIR="$work/etc" \
         CRAFT_VERBOSITY_LEVEL=brief "$venv/bin/charmcraft" "$@" </dev/null)
 }
 charmcraft --version
@@ -73,5 +74,5 @@ for file in dispatch LICENSE hooks/install; do
     unzip -p "$packed" "$file" | cmp - "target/charm/$file"
 done
 
-rm -rf "$project" "$scratch/home" "$scratch/etc"
+rm -rf "$work"
 say "packaging: all checks passed"
