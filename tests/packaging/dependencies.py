@@ -2,8 +2,9 @@
 """Holds all dependencies, as cargo resolves them from Cargo.lock, against deny.toml, without network.
 
 Licences, banned crates, two versions of one crate, wildcard requirements, and where crates come from: what
-`cargo deny check licenses bans sources` checks, by the same file. A key of deny.toml that is not known here is a
-fault, so that nobody believes in a rule that is not applied. An exception or licence that nothing needs is one too.
+`cargo deny check licenses bans sources` checks, by the same file; and that docs/dependencies.md has a reason for each
+direct dependency. A key of deny.toml that is not known here is a
+fault, so that nobody believes in a rule that is not applied. An exception or licence that nothing needs is noted.
 """
 
 import json
@@ -33,13 +34,15 @@ SETTINGS = {
 
 
 def resolved(targets):
-    """All packages that a build or test for one of the targets takes part in."""
+    """All packages that a build or test for one of the targets takes part in, each with the names of those it uses."""
     packages = {}
     for target in targets:
         command = ["cargo", "metadata", "--format-version=1", "--locked", f"--filter-platform={target}"]
         metadata = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-        used = {node["id"] for node in metadata["resolve"]["nodes"]}
-        packages |= {package["id"]: package for package in metadata["packages"] if package["id"] in used}
+        known = {package["id"]: package for package in metadata["packages"]}
+        for node in metadata["resolve"]["nodes"]:
+            package = packages.setdefault(node["id"], known[node["id"]] | {"uses": set()})
+            package["uses"] |= {known[used]["name"] for used in node["dependencies"]}
     return list(packages.values())
 
 
@@ -53,15 +56,19 @@ def check_rules(rules):
 
 
 def check_licences(packages, allowed):
-    used = set()
     for package in packages:
-        expression = (package["license"] or "").replace("/", " OR ")
-        chosen = licences_of(expression, allowed)
-        if chosen is None:
-            yield f"{label(package)}: licence {expression or 'not given'}"
-        used |= chosen or set()
+        if usable_licences(package, allowed) is None:
+            yield f"{label(package)}: licence {package['license'] or 'not given'}"
+
+
+def unused_licences(packages, allowed):
+    used = set().union(*(usable_licences(package, allowed) or set() for package in packages))
     for licence in sorted(allowed - used):
-        yield f"deny.toml: no crate needs the licence {licence}"
+        yield f"no crate needs the licence {licence}"
+
+
+def usable_licences(package, allowed):
+    return licences_of((package["license"] or "").replace("/", " OR "), allowed)
 
 
 def licences_of(expression, allowed):
@@ -101,28 +108,39 @@ def licences_of(expression, allowed):
 
 
 def check_bans(packages, rules):
+    """No banned crate is used; where a ban names wrappers, by nobody else."""
     for ban in rules["deny"]:
+        wrappers = set(ban.get("wrappers", []))
         for package in packages:
-            if package["name"] == ban["crate"]:
-                yield f"{label(package)}: banned: {ban['reason']}"
+            if ban["crate"] in package["uses"] and package["name"] not in wrappers:
+                yield f"{label(package)}: uses {ban['crate']}, banned: {ban['reason']}"
 
 
 def check_versions(packages, rules):
     """One version of each crate; `skip` names a version that may stand beside another one."""
-    versions, needed = defaultdict(list), set()
-    skips = [skip["crate"].split("@") for skip in rules["skip"]]
+    for name, versions in several_versions(packages).items():
+        counted = [version for version in versions if not any(skips(rule, name, version) for rule in rules["skip"])]
+        if len(counted) > 1:
+            yield f"{name}: versions {', '.join(versions)}"
+
+
+def unused_skips(packages, rules):
+    several = several_versions(packages)
+    for rule in rules["skip"]:
+        if not any(skips(rule, name, version) for name, versions in several.items() for version in versions):
+            yield f"nothing needs the exception for {rule['crate']}"
+
+
+def several_versions(packages):
+    versions = defaultdict(set)
     for package in packages:
-        versions[package["name"]].append(package["version"])
-    for name, found in versions.items():
-        if len(found) == 1:
-            continue
-        skipped = {version for version in found for crate, start in skips if crate == name and starts(version, start)}
-        needed |= {(crate, start) for crate, start in skips if crate == name}
-        if len(set(found) - skipped) > 1:
-            yield f"{name}: versions {', '.join(sorted(found))}"
-    for crate, start in skips:
-        if (crate, start) not in needed:
-            yield f"deny.toml: nothing needs the exception for {crate}@{start}"
+        versions[package["name"]].add(package["version"])
+    return {name: sorted(found) for name, found in versions.items() if len(found) > 1}
+
+
+def skips(rule, name, version):
+    crate, start = rule["crate"].split("@")
+    return crate == name and starts(version, start)
 
 
 def starts(version, start):
@@ -145,6 +163,17 @@ def check_sources(packages, rules):
             yield f"{label(package)}: from {package['source']}"
 
 
+def check_reasons(packages, page):
+    """Each direct dependency of our own crates has a line in the section of its crate."""
+    for package in packages:
+        if package["source"] is None:
+            section = page.partition(f"\n## {package['name']}\n")[2].partition("\n## ")[0]
+            for dependency in package["dependencies"]:
+                name = dependency["rename"] or dependency["name"]
+                if f"\n| `{name}`" not in section:
+                    yield f"docs/dependencies.md: no reason for {name} of {package['name']}"
+
+
 def label(package):
     return f"{package['name']} {package['version']}"
 
@@ -158,8 +187,11 @@ def main():
     faults += check_versions(packages, rules["bans"])
     faults += check_wildcards(packages)
     faults += check_sources(packages, rules["sources"])
+    faults += check_reasons(packages, Path("docs/dependencies.md").read_text(encoding="utf-8"))
     for fault in faults:
         print(fault, file=sys.stderr)
+    for note in [*unused_licences(packages, set(rules["licenses"]["allow"])), *unused_skips(packages, rules["bans"])]:
+        print(f"deny.toml: {note}")
     print(f"dependencies: {len(packages)} crates, {len(faults) or 'no'} faults")
     sys.exit(bool(faults))
 

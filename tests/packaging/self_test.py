@@ -159,25 +159,40 @@ class Dependencies(unittest.TestCase):
             with self.subTest(expression):
                 self.assertEqual(dependencies.licences_of(expression, ALLOWED) is not None, usable)
 
-    def test_finds_a_licence_that_nobody_needs(self):
-        packages = [{"name": "a", "version": "1.0.0", "license": "MIT"}]
-        faults = list(dependencies.check_licences(packages, {"MIT", "ISC"}))
-        self.assertEqual(faults, ["deny.toml: no crate needs the licence ISC"])
+    def test_finds_a_licence_that_is_not_allowed_and_one_that_nobody_needs(self):
+        packages = [{"name": "a", "version": "1.0.0", "license": licence} for licence in ["MIT", "GPL-3.0", None]]
+        faults = list(dependencies.check_licences(packages, {"MIT"}))
+        self.assertEqual(faults, ["a 1.0.0: licence GPL-3.0", "a 1.0.0: licence not given"])
+        notes = list(dependencies.unused_licences(packages, {"MIT", "ISC"}))
+        self.assertEqual(notes, ["no crate needs the licence ISC"])
 
     def test_finds_two_versions_and_a_stale_exception(self):
         packages = [{"name": "a", "version": version} for version in ["1.0.0", "2.1.0"]]
+        exception = {"skip": [{"crate": "a@1.0"}]}
         self.assertEqual(list(dependencies.check_versions(packages, {"skip": []})), ["a: versions 1.0.0, 2.1.0"])
-        self.assertEqual(list(dependencies.check_versions(packages, {"skip": [{"crate": "a@1.0"}]})), [])
-        faults = list(dependencies.check_versions(packages[:1], {"skip": [{"crate": "a@1.0"}]}))
-        self.assertEqual(faults, ["deny.toml: nothing needs the exception for a@1.0"])
+        self.assertEqual(list(dependencies.check_versions(packages, exception)), [])
+        self.assertEqual(list(dependencies.unused_skips(packages, exception)), [])
+        notes = list(dependencies.unused_skips(packages[:1], exception))
+        self.assertEqual(notes, ["nothing needs the exception for a@1.0"])
 
-    def test_finds_a_banned_crate_a_wildcard_and_a_foreign_source(self):
+    def test_finds_who_uses_a_banned_crate(self):
+        packages = [{"name": name, "version": "1.0.0", "uses": {"b"}} for name in ["a", "wrapper"]]
+        rules = {"deny": [{"crate": "b", "reason": "why", "wrappers": ["wrapper"]}]}
+        self.assertEqual(list(dependencies.check_bans(packages, rules)), ["a 1.0.0: uses b, banned: why"])
+
+    def test_finds_a_wildcard_and_a_foreign_source(self):
         package = {"name": "a", "version": "1.0.0", "source": None, "dependencies": [{"name": "b", "req": "*"}]}
-        rules = {"deny": [{"crate": "a", "reason": "why"}], "allow-registry": ["https://here"]}
-        self.assertEqual(list(dependencies.check_bans([package], rules)), ["a 1.0.0: banned: why"])
         self.assertEqual(list(dependencies.check_wildcards([package])), ["a 1.0.0: any version of b"])
         package["source"] = "git+https://there"
-        self.assertEqual(list(dependencies.check_sources([package], rules)), ["a 1.0.0: from git+https://there"])
+        faults = list(dependencies.check_sources([package], {"allow-registry": ["https://here"]}))
+        self.assertEqual(faults, ["a 1.0.0: from git+https://there"])
+
+    def test_finds_a_dependency_without_a_reason(self):
+        uses = [{"name": "b", "rename": None}, {"name": "c-d", "rename": "c"}]
+        package = {"name": "a", "source": None, "dependencies": uses}
+        page = "\n## a\n\n| `b` | why |\n\n## other\n\n| `c` | why |\n"
+        faults = list(dependencies.check_reasons([package], page))
+        self.assertEqual(faults, ["docs/dependencies.md: no reason for c of a"])
 
     def test_finds_a_rule_that_is_not_applied(self):
         rules = {"graph": {}, "licenses": {"confidence-threshold": 1}, "bans": {}, "sources": {}}
