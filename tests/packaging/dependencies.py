@@ -3,8 +3,8 @@
 
 Licences, banned crates, two versions of one crate, wildcard requirements, and where crates come from: what
 `cargo deny check licenses bans sources` checks, by the same file; and that docs/dependencies.md has a reason for each
-direct dependency. A key of deny.toml that is not known here is a
-fault, so that nobody believes in a rule that is not applied. An exception or licence that nothing needs is noted.
+direct dependency. A key of deny.toml that is not known here is a fault, so that nobody believes in a rule that is not
+applied. An exception or licence that nothing needs is noted.
 """
 
 import json
