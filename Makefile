@@ -1,0 +1,85 @@
+# The words: make charm | test | check | fmt, and those that `make help` lists.
+# Everything that is made lies below target/.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+NAME := runner-image-builder
+ARCH := $(shell dpkg --print-architecture)
+BASE := $(shell sed -n 's/^base: *//p' charmcraft.yaml)
+CHARM := target/charm
+ARCHIVE := target/$(NAME)_$(ARCH).charm
+CARGO_HOME ?= $(HOME)/.cargo
+# The system's own Python: Debian's modules (yaml, apt) belong to it, not to another one in PATH.
+PYTHON := /usr/bin/python3
+# The oldest time that a zip archive can tell.
+TIMESTAMP := 1980-01-01T00:00:00Z
+
+# manifest.yaml is what charmcraft would write: Juju reads from it where the charm can run.
+define MANIFEST
+bases:
+- name: $(word 1,$(subst @, ,$(BASE)))
+  channel: '$(word 2,$(subst @, ,$(BASE)))'
+  architectures:
+  - $(ARCH)
+endef
+export MANIFEST
+
+.PHONY: help
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
+
+.PHONY: charm
+charm: ## Build target/charm/ (runnable) and the .charm beside it (deployable)
+	@command -v zip >/dev/null || $(MAKE) --no-print-directory deps
+# The archive is the same wherever it is built: no path of the builder's home is in the binary.
+	RUSTFLAGS="$${RUSTFLAGS-} --remap-path-prefix=$(CARGO_HOME)/registry/src=/crates" \
+		cargo build --release --locked --bin dispatch
+	rm -rf $(CHARM) $(ARCHIVE)
+	install -d -m 0755 $(CHARM) $(CHARM)/hooks
+	install -m 0755 $${CARGO_TARGET_DIR:-target}/release/dispatch $(CHARM)/dispatch
+	install -m 0755 hooks/* $(CHARM)/hooks/
+	install -m 0644 LICENSE metadata.yaml config.yaml actions.yaml $(CHARM)/
+	printf '%s\n' "$$MANIFEST" > $(CHARM)/manifest.yaml
+	chmod 0644 $(CHARM)/manifest.yaml
+	find $(CHARM) -exec touch --date=$(TIMESTAMP) {} +
+	cd $(CHARM); find . -type f -printf '%P\n' | LC_ALL=C sort | TZ=UTC zip -q -X -D -9 ../$(notdir $(ARCHIVE)) -@
+	chmod 0644 $(ARCHIVE)
+	@ls -l $(CHARM)/dispatch $(ARCHIVE)
+
+.PHONY: test
+test: deps charm ## Run all tests that need no cloud, against the charm's release binary
+	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) cargo test --workspace --locked
+
+.PHONY: test-openstack
+test-openstack: deps charm ## Start an OpenStack on this machine and run the charm on it (root)
+	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) tests/openstack/run.sh
+
+.PHONY: test-packaging
+test-packaging: deps ## Check the charm's folder and archive, and pack it with the real charmcraft
+	tests/packaging/run.sh
+
+.PHONY: check
+check: deps ## Formatting, lints, documentation, yaml files, dependencies
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+# The documentation is for those who work on the charm: it shows private items, and may link to them.
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" \
+		cargo doc --workspace --no-deps --document-private-items --locked
+	$(PYTHON) -B tests/packaging/yaml_files.py .
+	$(PYTHON) tests/packaging/dependencies.py
+	tests/packaging/advisories.sh
+
+.PHONY: fmt
+fmt: ## Format the sources
+	cargo fmt --all
+
+.PHONY: deps
+deps: ## Install the Debian packages that building and testing need, if any is missing (root)
+	@tests/deps.sh
+
+.PHONY: clean
+clean: ## Remove all that was made
+	cargo clean
+	rm -rf target

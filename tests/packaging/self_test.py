@@ -1,0 +1,203 @@
+#!/usr/bin/python3
+"""The packaging checks' own test: each is shown a fault that it has to find. Runs on small made-up charms."""
+
+import copy
+import shutil
+import tempfile
+import unittest
+import zipfile
+from pathlib import Path
+
+import charm_archive
+import dependencies
+import yaml_files
+
+SOURCES = Path(__file__).resolve().parents[2]
+ALLOWED = {"Apache-2.0", "MIT", "Unicode-3.0"}
+
+
+class YamlFiles(unittest.TestCase):
+    def setUp(self):
+        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        for name in ["charmcraft.yaml", "metadata.yaml", "config.yaml", "actions.yaml"]:
+            shutil.copy(SOURCES / name, self.folder)
+        shutil.copytree(SOURCES / "hooks", self.folder / "hooks")
+
+    def assert_found(self, fault):
+        self.assertIn(fault, "\n".join(yaml_files.check(self.folder)))
+
+    def append(self, name, text):
+        with (self.folder / name).open("a", encoding="utf-8") as file:
+            file.write(text)
+
+    def test_accepts_the_project(self):
+        self.assertEqual(yaml_files.check(self.folder), [])
+
+    def test_finds_a_key_twice_in_one_file(self):
+        self.append("metadata.yaml", "name: other\n")
+        self.assert_found("twice: name")
+
+    def test_finds_a_key_in_two_files(self):
+        self.append("charmcraft.yaml", "summary: another\n")
+        self.assert_found("summary: stands in")
+
+    def test_finds_options_in_charmcraft_yaml(self):
+        self.append("charmcraft.yaml", "config: {options: {}}\n")
+        self.assert_found("config: stands in")
+
+    def test_finds_an_option_without_description(self):
+        self.append("config.yaml", "  bare:\n    type: string\n")
+        self.assert_found("option bare: no description")
+
+    def test_finds_a_default_of_another_type(self):
+        self.append("config.yaml", "  bare:\n    type: int\n    default: '1'\n    description: x\n")
+        self.assert_found("option bare: the default is no int")
+
+    def test_finds_an_underscore_in_a_name(self):
+        self.append("actions.yaml", "list_images:\n  description: x\n  additionalProperties: false\n")
+        self.assert_found("action list_images: write it")
+
+    def test_finds_a_missing_hook_and_a_foreign_one(self):
+        (self.folder / "hooks/start").rename(self.folder / "hooks/begin")
+        self.assert_found("hooks/start: missing")
+        self.assert_found("hooks/begin: no event has this name")
+
+    def test_finds_a_hook_that_cannot_be_run(self):
+        (self.folder / "hooks/start").chmod(0o644)
+        self.assert_found("hooks/start: mode 644")
+
+    def test_finds_a_hook_that_tells_another_name(self):
+        shutil.copy(self.folder / "hooks/stop", self.folder / "hooks/start")
+        self.assert_found("hooks/start: does not name its event")
+
+    def test_finds_what_is_not_yaml(self):
+        self.append("actions.yaml", "\t- :")
+        self.assert_found("actions.yaml: ")
+
+
+class Archive(unittest.TestCase):
+    """A charm around /bin/true, which is as good an executable as any."""
+
+    def setUp(self):
+        self.scratch = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.folder = self.scratch / "charm"
+        self.folder.mkdir()
+        for name in ["LICENSE", "metadata.yaml", "config.yaml", "actions.yaml"]:
+            shutil.copy(SOURCES / name, self.folder)
+            (self.folder / name).chmod(0o644)
+        shutil.copytree(SOURCES / "hooks", self.folder / "hooks")
+        shutil.copy("/bin/true", self.folder / "dispatch")
+        self.manifest("'24.04'", "amd64")
+
+    def manifest(self, channel, architecture):
+        text = f"bases:\n- name: ubuntu\n  channel: {channel}\n  architectures: [{architecture}]\n"
+        (self.folder / "manifest.yaml").write_text(text, encoding="utf-8")
+
+    def faults(self):
+        path = self.scratch / "a.charm"
+        with zipfile.ZipFile(path, "w") as archive:
+            for file in sorted(self.folder.rglob("*")):
+                archive.write(file, file.relative_to(self.folder))
+        with zipfile.ZipFile(path) as archive:
+            return "\n".join(charm_archive.check(archive, SOURCES, None))
+
+    def test_accepts_a_charm(self):
+        self.assertEqual(self.faults(), "")
+
+    def test_finds_a_dispatch_that_cannot_be_run(self):
+        (self.folder / "dispatch").chmod(0o644)
+        self.assertIn("dispatch: mode 644", self.faults())
+
+    def test_finds_a_script_as_dispatch(self):
+        (self.folder / "dispatch").write_text("#!/bin/sh\n", encoding="utf-8")
+        self.assertIn("dispatch: not an ELF file", self.faults())
+
+    def test_finds_an_executable_for_another_architecture(self):
+        content = bytearray((self.folder / "dispatch").read_bytes())
+        content[18:20] = b"\xb7\x00"  # e_machine: AArch64
+        (self.folder / "dispatch").write_bytes(content)
+        self.assertIn("dispatch: not for amd64", self.faults())
+
+    def test_finds_a_c_library_that_is_too_new(self):
+        known = copy.copy(charm_archive.GLIBC)
+        self.addCleanup(charm_archive.GLIBC.update, known)
+        charm_archive.GLIBC["24.04"] = (2, 0)
+        self.assertIn("which ubuntu 24.04 has not", self.faults())
+
+    def test_finds_a_missing_file_and_one_too_many(self):
+        (self.folder / "LICENSE").rename(self.folder / "notes")
+        self.assertIn("LICENSE: missing", self.faults())
+        self.assertIn("notes: not expected", self.faults())
+
+    def test_finds_a_channel_without_quotes(self):
+        self.manifest("24.04", "amd64")
+        self.assertIn("manifest.yaml: bases", self.faults())
+
+    def test_finds_an_architecture_that_is_no_platform(self):
+        self.manifest("'24.04'", "riscv64")
+        self.assertIn("architectures ['riscv64']", self.faults())
+
+    def test_finds_an_option_that_is_not_in_the_sources(self):
+        with (self.folder / "config.yaml").open("a", encoding="utf-8") as file:
+            file.write("  more:\n    type: string\n    description: x\n")
+        self.assertIn("config.yaml: differs from its source in options", self.faults())
+
+
+class Dependencies(unittest.TestCase):
+    def test_reads_licence_expressions(self):
+        for expression, usable in [
+            ("MIT", True),
+            ("GPL-3.0", False),
+            ("MIT OR GPL-3.0", True),
+            ("GPL-3.0 OR MIT", True),
+            ("MIT AND GPL-3.0", False),
+            ("(GPL-3.0 OR MIT) AND Unicode-3.0", True),
+            ("GPL-3.0 OR MIT AND Unicode-3.0", True),
+            ("Apache-2.0 WITH LLVM-exception", True),
+            ("", False),
+        ]:
+            with self.subTest(expression):
+                self.assertEqual(dependencies.licences_of(expression, ALLOWED) is not None, usable)
+
+    def test_finds_a_licence_that_is_not_allowed_and_one_that_nobody_needs(self):
+        packages = [{"name": "a", "version": "1.0.0", "license": licence} for licence in ["MIT", "GPL-3.0", None]]
+        faults = list(dependencies.check_licences(packages, {"MIT"}))
+        self.assertEqual(faults, ["a 1.0.0: licence GPL-3.0", "a 1.0.0: licence not given"])
+        notes = list(dependencies.unused_licences(packages, {"MIT", "ISC"}))
+        self.assertEqual(notes, ["no crate needs the licence ISC"])
+
+    def test_finds_two_versions_and_a_stale_exception(self):
+        packages = [{"name": "a", "version": version} for version in ["1.0.0", "2.1.0"]]
+        exception = {"skip": [{"crate": "a@1.0"}]}
+        self.assertEqual(list(dependencies.check_versions(packages, {"skip": []})), ["a: versions 1.0.0, 2.1.0"])
+        self.assertEqual(list(dependencies.check_versions(packages, exception)), [])
+        self.assertEqual(list(dependencies.unused_skips(packages, exception)), [])
+        notes = list(dependencies.unused_skips(packages[:1], exception))
+        self.assertEqual(notes, ["nothing needs the exception for a@1.0"])
+
+    def test_finds_who_uses_a_banned_crate(self):
+        packages = [{"name": name, "version": "1.0.0", "uses": {"b"}} for name in ["a", "wrapper"]]
+        rules = {"deny": [{"crate": "b", "reason": "why", "wrappers": ["wrapper"]}]}
+        self.assertEqual(list(dependencies.check_bans(packages, rules)), ["a 1.0.0: uses b, banned: why"])
+
+    def test_finds_a_wildcard_and_a_foreign_source(self):
+        package = {"name": "a", "version": "1.0.0", "source": None, "dependencies": [{"name": "b", "req": "*"}]}
+        self.assertEqual(list(dependencies.check_wildcards([package])), ["a 1.0.0: any version of b"])
+        package["source"] = "git+https://there"
+        faults = list(dependencies.check_sources([package], {"allow-registry": ["https://here"]}))
+        self.assertEqual(faults, ["a 1.0.0: from git+https://there"])
+
+    def test_finds_a_dependency_without_a_reason(self):
+        uses = [{"name": "b", "rename": None}, {"name": "c-d", "rename": "c"}]
+        package = {"name": "a", "source": None, "dependencies": uses}
+        page = "\n## a\n\n| `b` | why |\n\n## other\n\n| `c` | why |\n"
+        faults = list(dependencies.check_reasons([package], page))
+        self.assertEqual(faults, ["docs/dependencies.md: no reason for c of a"])
+
+    def test_finds_a_rule_that_is_not_applied(self):
+        rules = {"graph": {}, "licenses": {"confidence-threshold": 1}, "bans": {}, "sources": {}}
+        self.assertIn("licenses.confidence-threshold is not known", next(dependencies.check_rules(rules)))
+
+
+if __name__ == "__main__":
+    unittest.main()
