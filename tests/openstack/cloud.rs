@@ -9,7 +9,9 @@ use serde_json::Value;
 
 /// The folder of the running stack.
 pub fn state_dir() -> PathBuf {
-    std::env::var_os("OPENSTACK_TESTBED_DIR").unwrap_or("/var/tmp/runner-image-builder-openstack".into()).into()
+    std::env::var_os("OPENSTACK_TESTBED_DIR")
+        .unwrap_or("/var/tmp/runner-image-builder-openstack".into())
+        .into()
 }
 
 /// One project of the stack's clouds.yaml.
