@@ -6,8 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{BuildResult, CloudName, Owner};
-use super::job::JobId;
+use super::config::{BuildResult, CloudName, JobId, Owner};
 use crate::host::{FileError, Host};
 use crate::target::Target;
 

@@ -25,16 +25,20 @@ mod prune;
 mod published;
 mod removal;
 mod run;
+mod script;
 mod setup;
+mod side_by_side;
+mod site;
+mod sweep;
 mod worker;
 
 pub use clouds_yaml::{Clouds, CloudsYamlError, cloud_name, install_clouds_yaml, read_clouds_yaml};
 pub use config::{
-    BaseImageSource, BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, Owner,
-    ProxyConfig, RunnerSource,
+    BaseImageSource, BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, JobId,
+    Owner, ProxyConfig, RunnerSource,
 };
 pub use cron::configure_cron;
-pub use job::{JobId, Reason, Rebuild, Request, StartError, start_worker, worker_lives};
+pub use job::{Reason, Rebuild, Request, StartError, start_worker, worker_lives};
 pub use journal::{Build, Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
 pub use latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult, get_latest_image};
 pub use published::Published;
