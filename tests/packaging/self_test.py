@@ -64,7 +64,7 @@ class YamlFiles(unittest.TestCase):
 
     def test_finds_a_hook_that_cannot_be_run(self):
         (self.folder / "hooks/start").chmod(0o644)
-        self.assert_found("hooks/start: mode 644")
+        self.assert_found("hooks/start: not executable")
 
     def test_finds_a_hook_that_tells_another_name(self):
         shutil.copy(self.folder / "hooks/stop", self.folder / "hooks/start")
@@ -84,10 +84,13 @@ class Archive(unittest.TestCase):
         self.folder.mkdir()
         for name in ["LICENSE", "metadata.yaml", "config.yaml", "actions.yaml"]:
             shutil.copy(SOURCES / name, self.folder)
-            (self.folder / name).chmod(0o644)
         shutil.copytree(SOURCES / "hooks", self.folder / "hooks")
         shutil.copy("/bin/true", self.folder / "dispatch")
         self.manifest("'24.04'", "amd64")
+
+        for file in self.folder.rglob("*"):
+            file.chmod(0o755 if file.name == "dispatch" or file.parent.name == "hooks" else 0o644)
+        (self.folder / "hooks").chmod(0o755)
 
     def manifest(self, channel, architecture):
         text = f"bases:\n- name: ubuntu\n  channel: {channel}\n  architectures: [{architecture}]\n"
