@@ -190,7 +190,6 @@ impl RunnerBase {
             self.apt(&[&["install", "--no-install-recommends"], packages.as_slice()].concat()),
             deadline,
         )?;
-        executor.run(self.apt(&["autoremove"]), deadline)?;
         executor.run(self.apt(&["clean"]), deadline).map(drop)
     }
 

@@ -77,9 +77,9 @@ impl Project {
         serde_json::from_str(&text).ok()
     }
 
-    /// The ids of the project's own images of this name.
+    /// The ids of the images of this name that the project sees.
     pub fn images_named(&self, name: &str) -> Vec<String> {
-        let listed = self.json(&["image", "list", "--private", "--name", name]);
+        let listed = self.json(&["image", "list", "--name", name]);
         let listed = listed.as_array().expect("a list").iter();
         listed.map(|image| image["ID"].as_str().unwrap_or_default().to_owned()).collect()
     }
