@@ -1,6 +1,5 @@
 //! What the services of one cloud share: identity, regions, and where everything listens.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use serde_json::{Value, json};
@@ -12,6 +11,9 @@ use crate::instance::Hypervisor;
 use crate::lock;
 use crate::servers::http::{Faults, Request};
 
+/// How a service's URL in the catalog comes from its region.
+type UrlOf = fn(&Region) -> String;
+
 /// The heart of a cloud.
 pub(super) struct Core {
     pub setup: CloudSetup,
@@ -19,7 +21,6 @@ pub(super) struct Core {
     pub regions: Vec<Arc<Region>>,
     pub faults: Arc<Faults>,
     pub hypervisor: Hypervisor,
-    pub directory: PathBuf,
     pub keystone_url: OnceLock<String>,
     endpoint_ids: Vec<String>,
 }
@@ -30,7 +31,6 @@ impl Core {
         regions: Vec<Arc<Region>>,
         faults: Arc<Faults>,
         hypervisor: Hypervisor,
-        directory: PathBuf,
     ) -> Self {
         let endpoints = 4 * setup.regions.len() * setup.interfaces.len() + 4;
         Self {
@@ -41,7 +41,6 @@ impl Core {
             regions,
             faults,
             hypervisor,
-            directory,
         }
     }
 
@@ -58,7 +57,7 @@ impl Core {
 
     /// The service catalog.
     pub fn catalog(&self) -> Value {
-        let services: [(&str, &str, fn(&Region) -> String); 3] = [
+        let services: [(&str, &str, UrlOf); 3] = [
             ("compute", "nova", |region| format!("{}/v2.1", region.url("nova"))),
             ("image", "glance", |region| region.url("glance")),
             ("network", "neutron", |region| region.url("neutron")),

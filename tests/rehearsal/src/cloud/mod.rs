@@ -60,8 +60,7 @@ impl RehearsalCloud {
             regions.push(Arc::new(Region::new(name, &setup, store)));
         }
         let hypervisor = Hypervisor::start(directory.path(), setup.ssh_port)?;
-        let core =
-            Arc::new(Core::new(setup, regions, Arc::default(), hypervisor, directory.path().to_owned()));
+        let core = Arc::new(Core::new(setup, regions, Arc::default(), hypervisor));
         let mut servers = Vec::new();
         let handler = Arc::clone(&core);
         let keystone = Server::start(

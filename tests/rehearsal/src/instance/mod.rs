@@ -53,7 +53,7 @@ pub struct Hypervisor {
     sandbox: Result<Sandbox, String>,
     ssh_port: u16,
     net: (u8, u8),
-    taken: Mutex<HashSet<Ipv4Addr>>,
+    taken: Arc<Mutex<HashSet<Ipv4Addr>>>,
     runtime: Mutex<Option<Runtime>>,
 }
 
@@ -106,7 +106,7 @@ impl Hypervisor {
             directory: instances,
             ssh_port,
             net,
-            taken: Mutex::new(HashSet::new()),
+            taken: Arc::default(),
             runtime: Mutex::new(Some(runtime)),
         })
     }
@@ -146,6 +146,7 @@ impl Hypervisor {
         let instance = Arc::new_cyclic(|own| Instance {
             own: Weak::clone(own),
             ssh_port: self.ssh_port,
+            taken: Arc::clone(&self.taken),
             runtime: runtime.handle().clone(),
             sandbox,
             tree,
@@ -169,6 +170,7 @@ impl Hypervisor {
 pub struct Instance {
     own: Weak<Instance>,
     ssh_port: u16,
+    taken: Arc<Mutex<HashSet<Ipv4Addr>>>,
     runtime: tokio::runtime::Handle,
     sandbox: Sandbox,
     tree: PathBuf,
@@ -294,6 +296,7 @@ impl Instance {
     pub fn destroy(&self) {
         drop(self.stop());
         archive::remove_tree(&self.tree);
+        lock(&self.taken).remove(&self.boot.address);
     }
 
     /// What the machine's first process passes on.

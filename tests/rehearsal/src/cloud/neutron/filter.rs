@@ -73,7 +73,8 @@ fn is(value: &Value, wanted: &str) -> bool {
         }
         Value::Null => wanted.is_empty() || wanted == "null",
         Value::Array(items) => items.iter().any(|item| is(item, wanted)),
-        other => other.to_string() == wanted,
+        Value::Number(number) => number.to_string() == wanted,
+        Value::Object(_) => false,
     }
 }
 

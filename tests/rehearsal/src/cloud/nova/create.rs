@@ -189,27 +189,35 @@ fn key_name(call: &Call<'_, '_>, wanted: &Value) -> Result<Option<String>, Refus
     if known { Ok(Some(name.to_owned())) } else { Err(Refusal::new(400, "Invalid key_name provided.")) }
 }
 
+/// One limit: what is wanted and used of it.
+struct Check {
+    name: &'static str,
+    wanted: u64,
+    used: u64,
+    limit: u64,
+}
+
 fn within_quota(call: &Call<'_, '_>, flavor: &Flavor, count: u64) -> Result<(), Refusal> {
     let quota = call.core.setup.quota;
     let used = super::catalogue::usage(call.region, call.caller.project_id());
+    let check = |name, wanted, used, limit| Check { name, wanted, used, limit };
     let checks = [
-        ("cores", flavor.vcpus * count, used.cores, quota.cores),
-        ("instances", count, used.instances, quota.instances),
-        ("ram", flavor.ram * count, used.ram, quota.ram),
+        check("cores", flavor.vcpus * count, used.cores, quota.cores),
+        check("instances", count, used.instances, quota.instances),
+        check("ram", flavor.ram * count, used.ram, quota.ram),
     ];
-    let over: Vec<_> = checks.iter().filter(|(_, wanted, used, limit)| wanted + used > *limit).collect();
+    let over: Vec<&Check> = checks.iter().filter(|check| check.wanted + check.used > check.limit).collect();
     if over.is_empty() {
         return Ok(());
     }
-    let join = |part: &dyn Fn(&(&str, u64, u64, u64)) -> String| {
-        over.iter().map(|check| part(check)).collect::<Vec<_>>().join(", ")
-    };
-    let names = join(&|check| check.0.to_owned());
+    let join =
+        |part: fn(&Check) -> String| over.iter().map(|check| part(check)).collect::<Vec<_>>().join(", ");
+    let names = join(|check| check.name.to_owned());
     let message = format!(
         "Quota exceeded for {names}: Requested {}, but already used {} of {} {names}",
-        join(&|check| check.1.to_string()),
-        join(&|check| check.2.to_string()),
-        join(&|check| check.3.to_string()),
+        join(|check| check.wanted.to_string()),
+        join(|check| check.used.to_string()),
+        join(|check| check.limit.to_string()),
     );
     Err(Refusal::new(403, message))
 }

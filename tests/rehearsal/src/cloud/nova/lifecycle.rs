@@ -41,7 +41,8 @@ pub(super) fn build(core: &Arc<Core>, region: &Arc<Region>, id: &str) {
     thread::spawn(move || {
         let step = core.setup.latencies.build / 2;
         thread::sleep(step);
-        if let Some(why) = lock(&region.compute).failures.pop_front() {
+        let failure = lock(&region.compute).failures.pop_front();
+        if let Some(why) = failure {
             fail(&region, &id, &why);
             return;
         }

@@ -41,15 +41,20 @@ inside)
     /.host/usr/bin/umount -n -l /.old
     rmdir /.old
     /.host/usr/bin/unshare --mount --propagation private /bin/bash /.rehearsal/init people < /dev/null > /dev/null &
-    while [ ! -s /dev/.people ]; do sleep 0.005; done
+    while [ ! -s /dev/.people ]; do
+        kill -0 $! 2> /dev/null || { echo "cannot keep people from writing to the file system of an instance" >&2; exit 1; }
+        sleep 0.005
+    done
     echo ready
     while read -r _; do :; done
     ;;
 people)
     for place in /home /tmp /var/tmp; do /.host/usr/bin/mount -n --bind "$place" "$place"; done
     for options in ro ro,nosuid ro,nosuid,nodev ro,nosuid,nodev,noatime ro,nosuid,nodev,relatime; do
-        /.host/usr/bin/mount -n -o "remount,bind,$options" / 2> /dev/null && break
+        # Named twice, so that the instance's own fstab is not asked.
+        /.host/usr/bin/mount -n -o "remount,bind,$options" / / 2> /dev/null && break
     done
+    ! touch /etc 2> /dev/null || exit 1
     echo $$ > /dev/.people
     exec sleep infinity
     ;;

@@ -33,10 +33,11 @@ provide_commands() {
     local name=$1 command
     for command in $(awk -v name="$name" '$1 == name {for (i = 2; i <= NF; i++) print $i}' "$known"); do
         [ -e "/usr/bin/$command" ] || [ -L "/usr/bin/$command" ] && continue
+        # A script, not a link: it is part of the image.
         if [ -e "/.rehearsal/bin/$command" ]; then
-            ln -s "/.rehearsal/bin/$command" "/usr/bin/$command"
+            printf '#!/bin/sh\nexec /.rehearsal/bin/%s "$@"\n' "$command" > "/usr/bin/$command"
         elif grep -qx "$command" /.rehearsal/host-commands && [ -x "/.host/usr/bin/$command" ]; then
-            ln -s "/.host/usr/bin/$command" "/usr/bin/$command"
+            printf '#!/bin/sh\nexec /.host/usr/bin/%s "$@"\n' "$command" > "/usr/bin/$command"
         else
             cat > "/usr/bin/$command" << END
 #!/bin/sh
@@ -46,8 +47,8 @@ case "\${1:-}" in
     *) echo "$command: the rehearsal only knows --version" >&2; exit 127 ;;
 esac
 END
-            chmod 0755 "/usr/bin/$command"
         fi
+        chmod 0755 "/usr/bin/$command"
     done
 }
 

@@ -68,14 +68,16 @@ standin_sudo() {
         if [ $# -gt 0 ]; then set -- /bin/bash -c "$*"; else set -- /bin/bash; fi
     fi
     [ $# -gt 0 ] || die 1 "usage: sudo [-n] [-u user] command"
-    local names=() name
+    local name
     if [ -z "$keep" ]; then
         for name in $(compgen -e); do
             case $name in LANG | LC_* | LANGUAGE | TERM | DISPLAY | COLORS | SHLVL | PWD | _ | REHEARSAL_*) ;; *) unset "$name" ;; esac
         done
     fi
+    local secure=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin
+    export PATH=$secure
     while IFS= read -r line; do export "${line?}"; done < <(pam_environment)
-    export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin
+    export PATH=$secure
     export SUDO_USER=$(me) SUDO_UID=1000 SUDO_GID=1000 SUDO_COMMAND="$*"
     export HOME=$home LOGNAME=$user USER=$user SHELL=/bin/bash
     for line in "${assignments[@]+"${assignments[@]}"}"; do export "${line?}"; done

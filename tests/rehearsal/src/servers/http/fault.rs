@@ -159,7 +159,7 @@ mod tests {
         let faults = Faults::default();
         let fault = Fault::new("GET", "/a$", What::DropConnection).unwrap().from_nth(2).times(1);
         faults.inject(fault);
-        let mut struck = || faults.strike("GET", "http://127.0.0.1:1/a").is_some();
+        let struck = || faults.strike("GET", "http://127.0.0.1:1/a").is_some();
         assert_eq!([struck(), struck(), struck()], [false, true, false]);
         assert_eq!(faults.strike("PUT", "http://127.0.0.1:1/a"), None);
     }
