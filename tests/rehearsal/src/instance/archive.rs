@@ -74,13 +74,26 @@ fn append<W: Write>(archive: &mut Builder<W>, tree: &Path, inside: &Path, owners
             archive.append_data(&mut header(EntryType::Directory), inside.join(""), io::empty())?;
             append(archive, tree, &inside, owners)?;
         } else if found.is_file() {
-            let bytes = fs::read(entry.path())?;
+            let bytes = read(&entry.path(), found.permissions())?;
             let mut header = header(EntryType::Regular);
             header.set_size(bytes.len() as u64);
             archive.append_data(&mut header, &inside, bytes.as_slice())?;
         }
     }
     Ok(())
+}
+
+/// The bytes of a file, also when its mode keeps its owner from reading it.
+fn read(path: &Path, mode: fs::Permissions) -> io::Result<Vec<u8>> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+            let bytes = fs::read(path);
+            fs::set_permissions(path, mode)?;
+            bytes
+        }
+        other => other,
+    }
 }
 
 /// Restores a tree, with a note of who owned what.

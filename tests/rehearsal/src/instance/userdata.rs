@@ -98,8 +98,19 @@ fn write(tree: &Path, path: &str, text: &str, mode: u32) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
+    replaceable(&path)?;
     fs::write(&path, text)?;
     fs::set_permissions(path, Permissions::from_mode(mode))
+}
+
+/// Makes a file writable that its mode protects even from its owner; root in a machine would not notice.
+fn replaceable(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_file() && found.permissions().mode() & 0o200 == 0 => {
+            fs::set_permissions(path, Permissions::from_mode(0o600))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Keys that go into the machine's own hands, and those that nobody knows.
@@ -167,6 +178,7 @@ fn users(tree: &Path, config: &Value, public_keys: &[String], plan: &mut Plan) -
         };
         for rule in rules {
             let path = tree.join("etc/sudoers.d/90-cloud-init-users");
+            replaceable(&path)?;
             let mut file = OpenOptions::new().create(true).append(true).open(path)?;
             writeln!(file, "{name} {rule}")?;
         }
@@ -260,6 +272,7 @@ fn write_file(tree: &Path, file: &Value) -> Result<(), String> {
         if let Some(parent) = place.parent() {
             fs::create_dir_all(parent)?;
         }
+        replaceable(&place)?;
         let append = file["append"].as_bool() == Some(true);
         let mut options = OpenOptions::new();
         options.create(true).write(true).append(append).truncate(!append);

@@ -158,6 +158,8 @@ impl Login<'_> {
     pub fn await_status(&self, server: &str, status: &str) -> Value {
         until(|| {
             let server = self.server(server);
+            let failed = status != "ERROR" && server["status"] == "ERROR";
+            assert!(!failed, "the server failed: {}", server["fault"]);
             (server["status"] == status && server["OS-EXT-STS:task_state"].is_null()).then_some(server)
         })
     }
