@@ -129,27 +129,15 @@ impl Identity {
         self.tokens.get(id).filter(|token| Stamp::now() < token.expires).cloned()
     }
 
-    /// Ends a token. Returns whether it was good.
-    pub fn revoke(&mut self, id: &str) -> Revoked {
-        match self.tokens.remove(id) {
-            Some(_) => Revoked::Yes,
-            None => Revoked::Unknown,
-        }
+    /// Ends a token.
+    pub fn revoke(&mut self, id: &str) {
+        self.tokens.remove(id);
     }
 
     /// Ends all tokens, as when their time is over.
     pub fn revoke_all(&mut self) {
         self.tokens.clear();
     }
-}
-
-/// Whether there was something to revoke.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Revoked {
-    /// There was.
-    Yes,
-    /// There was not.
-    Unknown,
 }
 
 /// 32 hexadecimal digits, as Keystone's ids.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use tar::{Archive, Builder, EntryType, Header};
 
 use super::commands;
+use super::inside;
 
 /// The first member of every such archive.
 const MARK: &str = ".rehearsal-image";
@@ -160,7 +161,7 @@ struct Note {
 
 impl Owners {
     fn read(tree: &Path) -> Self {
-        let text = fs::read_to_string(tree.join("var/lib/.rehearsal/owners")).unwrap_or_default();
+        let text = inside::read(tree, "var/lib/.rehearsal/owners").unwrap_or_default();
         let notes = text.lines().filter_map(|line| {
             let mut words = line.splitn(4, ' ');
             let recursive = words.next()? == "R";

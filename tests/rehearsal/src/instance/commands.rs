@@ -7,6 +7,8 @@ use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use super::inside;
+
 const COMMON: &str = include_str!("standins/common.sh");
 /// The libraries of stand-ins: name, text, what they need besides the common one.
 const LIBRARIES: [(&str, &str, &[&str]); 5] = [
@@ -123,11 +125,10 @@ fn on_host(command: &str) -> Option<PathBuf> {
 /// Makes the links in a tree, except where the tree has something of its own.
 pub(super) fn link_into(tree: &Path) -> io::Result<()> {
     for (place, target) in links() {
-        let place = tree.join(place);
-        if let Some(parent) = place.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        match symlink(&target, &place) {
+        let place = Path::new(&place);
+        let parent = inside::resolve(tree, place.parent().unwrap_or(Path::new("")))?;
+        fs::create_dir_all(&parent)?;
+        match symlink(&target, parent.join(place.file_name().unwrap_or_default())) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             other => other?,
         }

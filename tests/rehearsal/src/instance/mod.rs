@@ -4,6 +4,7 @@
 
 pub mod archive;
 mod commands;
+mod inside;
 mod sandbox;
 mod session;
 mod ssh;
@@ -211,7 +212,7 @@ impl Instance {
             .map_err(doing("applying user-data"))?;
         let key = ssh::host_key(&self.tree).map_err(doing("reading the ssh host key"))?;
         self.sandbox.hand_over(&self.tree).map_err(doing("handing the tree over"))?;
-        let name = fs::read_to_string(self.tree.join("etc/hostname")).unwrap_or_default();
+        let name = inside::read(&self.tree, "etc/hostname").unwrap_or_default();
         let weak = Weak::clone(&self.own);
         let machine = self
             .sandbox

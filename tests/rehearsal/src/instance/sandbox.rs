@@ -6,10 +6,11 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::thread;
 
 use crate::lock;
@@ -26,9 +27,16 @@ pub(super) struct Sandbox {
 }
 
 impl Sandbox {
-    /// Finds out how, or why not: tries it with an empty tree.
+    /// Finds out how, or why not: tries it with an empty tree, once per process.
     pub fn probe(directory: &Path, shared: &Path) -> Result<Self, String> {
-        let root = fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
+        static FOUND: OnceLock<Result<Option<u32>, String>> = OnceLock::new();
+        let found = FOUND.get_or_init(|| Self::find_user(directory, shared)).clone();
+        found.map(|user| Self { shared: shared.to_owned(), user })
+    }
+
+    /// As whom machines can run here; `None` is whoever runs the rehearsal.
+    fn find_user(directory: &Path, shared: &Path) -> Result<Option<u32>, String> {
+        let root = fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
         let ways: &[Option<u32>] = if root { &[Some(NOBODY), None] } else { &[None] };
         let mut why = String::new();
         for user in ways {
@@ -37,7 +45,7 @@ impl Sandbox {
             let tried = sandbox.try_out(&tree);
             super::archive::remove_tree(&tree);
             match tried {
-                Ok(()) => return Ok(sandbox),
+                Ok(()) => return Ok(*user),
                 Err(error) => why = error.to_string(),
             }
         }

@@ -1,6 +1,5 @@
 //! One command of an ssh session: its input, output, errors, status and signals.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -10,6 +9,8 @@ use russh::{Channel, ChannelMsg, Sig};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::process::ChildStdin;
 use tokio::sync::mpsc;
+
+use super::inside;
 
 /// A command that was started.
 pub(super) struct Running {
@@ -49,7 +50,7 @@ pub(super) fn environment(tree: &Path, user: &str, home: &str) -> Vec<(String, S
         ("LANG".into(), "C.UTF-8".into()),
         ("PATH".into(), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin".into()),
     ];
-    let text = fs::read_to_string(tree.join("etc/environment")).unwrap_or_default();
+    let text = inside::read(tree, "etc/environment").unwrap_or_default();
     for line in text.lines() {
         let line = line.trim().trim_start_matches("export ");
         if let Some((name, value)) = line.split_once('=').filter(|_| !line.starts_with('#')) {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use russh::{Channel, ChannelId, MethodKind, MethodSet, Sig};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use super::inside;
 use super::sandbox::Machine;
 use super::session::{self, Running};
 
@@ -27,8 +28,8 @@ pub(super) struct Door {
 }
 
 /// The host's key in the tree; made when there is none, as cloud-init does.
-pub(super) fn host_key(tree: &std::path::Path) -> io::Result<PrivateKey> {
-    let place = tree.join("etc/ssh/ssh_host_ed25519_key");
+pub(super) fn host_key(tree: &Path) -> io::Result<PrivateKey> {
+    let place = inside::resolve(tree, "etc/ssh/ssh_host_ed25519_key")?;
     if let Ok(text) = fs::read_to_string(&place) {
         return PrivateKey::from_openssh(text.trim()).map_err(io::Error::other);
     }
@@ -96,7 +97,7 @@ struct Slot {
 impl Visitor {
     /// The home directory of a user that may log in.
     fn home(&self, user: &str) -> Option<String> {
-        let passwd = fs::read_to_string(self.door.tree.join("etc/passwd")).ok()?;
+        let passwd = inside::read(&self.door.tree, "etc/passwd").ok()?;
         let line = passwd.lines().find(|line| line.split(':').next() == Some(user))?;
         let shell = line.rsplit(':').next().unwrap_or_default();
         let may = user != "root" && !shell.ends_with("nologin") && !shell.ends_with("false");
@@ -105,8 +106,8 @@ impl Visitor {
 
     fn knows(&self, user: &str, key: &PublicKey) -> bool {
         let Some(home) = self.home(user) else { return false };
-        let file = self.door.tree.join(home.trim_start_matches('/')).join(".ssh/authorized_keys");
-        let text = fs::read_to_string(file).unwrap_or_default();
+        let file = Path::new(&home).join(".ssh/authorized_keys");
+        let text = inside::read(&self.door.tree, file).unwrap_or_default();
         let mut keys = text.lines().filter_map(|line| PublicKey::from_openssh(line.trim()).ok());
         keys.any(|known| known.key_data() == key.key_data())
     }

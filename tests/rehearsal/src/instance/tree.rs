@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::archive;
 use super::commands;
+use super::inside;
 
 /// Makes the tree of a new instance from the bytes of its image.
 pub(super) fn create(
@@ -166,16 +167,22 @@ pub(super) fn prepare_boot(tree: &Path) -> io::Result<()> {
     for (volatile, mode) in [("run", 0o755), ("tmp", 0o1777), ("dev", 0o755), ("proc", 0o555), ("sys", 0o555)]
     {
         let place = tree.join(volatile);
-        drop(fs::set_permissions(&place, Permissions::from_mode(0o755)));
-        drop(fs::remove_dir_all(&place));
+        // A link would lead who knows where: it goes, and a directory takes its place.
+        if fs::symlink_metadata(&place).is_ok_and(|found| found.is_dir()) {
+            drop(fs::set_permissions(&place, Permissions::from_mode(0o755)));
+            archive::remove_tree(&place);
+        } else {
+            drop(fs::remove_file(&place));
+        }
         fs::create_dir_all(&place)?;
         fs::set_permissions(&place, Permissions::from_mode(mode))?;
     }
     for (place, mode) in [("var/tmp", 0o1777), ("run/lock", 0o1777), ("run/systemd/rehearsal", 0o755)] {
-        fs::create_dir_all(tree.join(place))?;
-        fs::set_permissions(tree.join(place), Permissions::from_mode(mode))?;
+        let place = inside::resolve(tree, place)?;
+        fs::create_dir_all(&place)?;
+        fs::set_permissions(place, Permissions::from_mode(mode))?;
     }
-    let machine_id = tree.join("etc/machine-id");
+    let machine_id = inside::resolve(tree, "etc/machine-id")?;
     let known = fs::read_to_string(&machine_id).unwrap_or_default();
     if known.trim().is_empty() || known.trim() == "uninitialized" {
         drop(fs::remove_file(&machine_id));

@@ -9,6 +9,8 @@ use std::path::Path;
 use base64::Engine as _;
 use serde_yaml::Value;
 
+use super::inside;
+
 /// What is left to do once the machine runs.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
@@ -70,10 +72,7 @@ pub(super) fn apply(
     };
     let name = config["hostname"].as_str().unwrap_or(hostname);
     write(tree, "etc/hostname", &format!("{name}\n"), 0o644)?;
-    if !tree.join("var/lib/cloud/instance").exists() {
-        // The first boot of this instance.
-        fs::create_dir_all(tree.join("var/lib/cloud/instance"))?;
-    }
+    fs::create_dir_all(inside::resolve(tree, "var/lib/cloud/instance")?)?;
     users(tree, &config, public_keys, &mut plan)?;
     host_keys(tree, &config)?;
     for file in list(&config["write_files"]) {
@@ -94,7 +93,7 @@ fn texts(value: &Value) -> Vec<String> {
 }
 
 fn write(tree: &Path, path: &str, text: &str, mode: u32) -> io::Result<()> {
-    let path = tree.join(path);
+    let path = inside::resolve(tree, path)?;
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
@@ -177,7 +176,7 @@ fn users(tree: &Path, config: &Value, public_keys: &[String], plan: &mut Plan) -
             other => texts(other),
         };
         for rule in rules {
-            let path = tree.join("etc/sudoers.d/90-cloud-init-users");
+            let path = inside::resolve(tree, "etc/sudoers.d/90-cloud-init-users")?;
             replaceable(&path)?;
             let mut file = OpenOptions::new().create(true).append(true).open(path)?;
             writeln!(file, "{name} {rule}")?;
@@ -187,7 +186,7 @@ fn users(tree: &Path, config: &Value, public_keys: &[String], plan: &mut Plan) -
 }
 
 fn add_user(tree: &Path, name: &str, shell: &str, groups: &[String], keys: &[String]) -> io::Result<()> {
-    let passwd = fs::read_to_string(tree.join("etc/passwd"))?;
+    let passwd = inside::read(tree, "etc/passwd")?;
     let known = passwd.lines().find_map(|line| line.strip_prefix(&format!("{name}:")));
     let home = match known {
         Some(rest) => rest.split(':').nth(4).unwrap_or_default().to_owned(),
@@ -196,12 +195,13 @@ fn add_user(tree: &Path, name: &str, shell: &str, groups: &[String], keys: &[Str
             let id = (1000..).find(|id| !taken(id)).unwrap_or(1000);
             append(tree, "etc/passwd", &format!("{name}:x:{id}:{id}::/home/{name}:{shell}\n"))?;
             append(tree, "etc/shadow", &format!("{name}:!:19000:0:99999:7:::\n"))?;
-            let group = fs::read_to_string(tree.join("etc/group"))?;
+            let group = inside::read(tree, "etc/group")?;
             let joined: String = group.lines().map(|line| join(line, name, groups)).collect();
             write(tree, "etc/group", &format!("{joined}{name}:x:{id}:\n"), 0o644)?;
-            fs::create_dir_all(tree.join("home").join(name))?;
-            fs::set_permissions(tree.join("home").join(name), Permissions::from_mode(0o750))?;
-            fs::create_dir_all(tree.join("var/lib/.rehearsal"))?;
+            let home = inside::resolve(tree, Path::new("home").join(name))?;
+            fs::create_dir_all(&home)?;
+            fs::set_permissions(home, Permissions::from_mode(0o750))?;
+            fs::create_dir_all(inside::resolve(tree, "var/lib/.rehearsal")?)?;
             append(tree, "var/lib/.rehearsal/owners", &format!("R {id} {id} /home/{name}\n"))?;
             format!("/home/{name}")
         }
@@ -210,7 +210,7 @@ fn add_user(tree: &Path, name: &str, shell: &str, groups: &[String], keys: &[Str
         let ssh = format!("{}/.ssh", home.trim_start_matches('/'));
         let text: String = keys.iter().map(|key| format!("{}\n", key.trim())).collect();
         write(tree, &format!("{ssh}/authorized_keys"), &text, 0o600)?;
-        fs::set_permissions(tree.join(ssh), Permissions::from_mode(0o700))?;
+        fs::set_permissions(inside::resolve(tree, ssh)?, Permissions::from_mode(0o700))?;
     }
     Ok(())
 }
@@ -226,7 +226,11 @@ fn join(line: &str, name: &str, groups: &[String]) -> String {
 }
 
 fn append(tree: &Path, path: &str, text: &str) -> io::Result<()> {
-    OpenOptions::new().create(true).append(true).open(tree.join(path))?.write_all(text.as_bytes())
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(inside::resolve(tree, path)?)?
+        .write_all(text.as_bytes())
 }
 
 fn host_keys(tree: &Path, config: &Value) -> io::Result<()> {
@@ -266,9 +270,8 @@ fn write_file(tree: &Path, file: &Value) -> Result<(), String> {
         Value::Number(number) => number.as_u64().and_then(|mode| u32::try_from(mode).ok()).unwrap_or(0o644),
         _ => 0o644,
     };
-    let inside = path.trim_start_matches('/');
     let put = || -> io::Result<()> {
-        let place = tree.join(inside);
+        let place = inside::resolve(tree, path)?;
         if let Some(parent) = place.parent() {
             fs::create_dir_all(parent)?;
         }

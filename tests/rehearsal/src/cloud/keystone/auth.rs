@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::super::core::Core;
-use super::super::identity::{Identity, Project, Revoked, Token, User};
-use super::{bad_request, error, unauthorized};
+use super::super::identity::{Identity, Project, Token, User};
+use super::{bad_request, error, forbidden, unauthorized};
 use crate::lock;
 use crate::servers::http::{Request, Response};
 
@@ -38,12 +38,13 @@ pub(super) fn issue(core: &Core, request: &mut Request<'_>) -> Response {
 }
 
 /// `GET /v3/auth/tokens`
-pub(super) fn show(core: &Core, request: &Request<'_>) -> Response {
+pub(super) fn show(core: &Core, request: &Request<'_>, caller: &Token) -> Response {
     let Some(id) = request.header("x-subject-token") else {
         return bad_request("Expecting to find X-Subject-Token in request headers.");
     };
     let token = lock(&core.identity).token(id);
     match token {
+        Some(token) if !may_see(caller, &token) => forbidden("identity:validate_token"),
         Some(token) => {
             Response::json(200, &json!({"token": render(core, &token)})).with("X-Subject-Token", id)
         }
@@ -52,12 +53,22 @@ pub(super) fn show(core: &Core, request: &Request<'_>) -> Response {
 }
 
 /// `DELETE /v3/auth/tokens`
-pub(super) fn revoke(core: &Core, request: &Request<'_>) -> Response {
+pub(super) fn revoke(core: &Core, request: &Request<'_>, caller: &Token) -> Response {
     let id = request.header("x-subject-token").unwrap_or_default();
-    match lock(&core.identity).revoke(id) {
-        Revoked::Yes => Response::empty(204),
-        Revoked::Unknown => unknown_token(),
+    let mut identity = lock(&core.identity);
+    match identity.token(id) {
+        Some(token) if !may_see(caller, &token) => forbidden("identity:revoke_token"),
+        Some(_) => {
+            identity.revoke(id);
+            Response::empty(204)
+        }
+        None => unknown_token(),
     }
+}
+
+/// A token concerns its owner and administrators.
+fn may_see(caller: &Token, token: &Token) -> bool {
+    caller.is_admin() || caller.user.id == token.user.id
 }
 
 fn unknown_token() -> Response {

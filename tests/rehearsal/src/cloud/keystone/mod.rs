@@ -26,8 +26,8 @@ pub(super) fn handle(core: &Arc<Core>, request: &mut Request<'_>) -> Response {
             match token {
                 None => unauthorized(core),
                 Some(token) => match (method, path) {
-                    ("GET" | "HEAD", "/v3/auth/tokens") => auth::show(core, request),
-                    ("DELETE", "/v3/auth/tokens") => auth::revoke(core, request),
+                    ("GET" | "HEAD", "/v3/auth/tokens") => auth::show(core, request, &token),
+                    ("DELETE", "/v3/auth/tokens") => auth::revoke(core, request, &token),
                     ("GET", "/v3/auth/catalog") => {
                         let links = json!({"self": format!("{}/auth/catalog", core.auth_url())});
                         Response::json(200, &json!({"catalog": core.catalog(), "links": links}))

@@ -145,8 +145,11 @@ pub(super) fn interfaces(call: &Call<'_, '_>, id: &str) -> Answer {
         .iter()
         .map(|address| json!({"subnet_id": nic.subnet, "ip_address": address.to_string()}))
         .collect();
-    let attachment = json!({"net_id": nic.network, "port_id": nic.port, "mac_addr": nic.mac,
+    let mut attachment = json!({"net_id": nic.network, "port_id": nic.port, "mac_addr": nic.mac,
         "port_state": "ACTIVE", "fixed_ips": addresses});
+    if call.minor >= 70 {
+        attachment["tag"] = Value::Null;
+    }
     Ok(Response::json(200, &json!({"interfaceAttachments": [attachment]})))
 }
 
