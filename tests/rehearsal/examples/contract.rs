@@ -373,5 +373,7 @@ fn main() {
         println!("{name:<34} {:>9} {:>5}  {}", ours.status, theirs.status, notes.join(" "));
     }
     println!("{differences} differences");
+    // exit() runs no destructors.
+    drop(cloud);
     std::process::exit(i32::from(differences > 0));
 }

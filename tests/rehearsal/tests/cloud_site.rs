@@ -5,7 +5,7 @@ mod cloud_support;
 
 use std::process::Command;
 
-use cloud_support::{send, text};
+use cloud_support::{send, text, until};
 use rehearsal::servers::{Proxy, Site, SiteSetup};
 
 #[test]
@@ -70,7 +70,7 @@ fn the_proxy_forwards_and_tunnels_to_port_443_only() {
         "{}",
         text(&tunnelled.stderr)
     );
-    let log = proxy.log();
+    let log = until(|| Some(proxy.log()).filter(|log| log.len() == 2));
     assert_eq!((log[0].status, log[0].url.as_str()), (200, script.as_str()));
     assert_eq!((log[1].method.as_str(), log[1].status), ("CONNECT", 403));
 }
