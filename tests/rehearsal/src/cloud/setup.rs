@@ -1,0 +1,172 @@
+//! What a cloud looks like when it starts. Everything has a default that a small real cloud could have.
+
+use std::time::Duration;
+
+/// A cloud before it runs.
+#[derive(Clone, Debug)]
+pub struct CloudSetup {
+    /// Each has its own Glance, Nova and Neutron; Keystone is shared.
+    pub regions: Vec<String>,
+    /// The interfaces in the catalog, all with the same URLs.
+    pub interfaces: Vec<String>,
+    /// Projects of the domain Default.
+    pub projects: Vec<String>,
+    /// Who may log in.
+    pub users: Vec<UserSetup>,
+    /// The same in every region.
+    pub flavors: Vec<FlavorSetup>,
+    /// Networks that all projects share, each with one subnet, the same in every region.
+    pub networks: Vec<String>,
+    /// Nova's and Neutron's limits per project.
+    pub quota: Quota,
+    /// How long things take.
+    pub latencies: Latencies,
+    /// The port on which every instance answers ssh, at an address of its own; 0 takes a free one.
+    pub ssh_port: u16,
+    /// How long a token is good.
+    pub token_lifetime: Duration,
+    /// Whether Glance refuses to delete an image that a server was made from (as copy-on-write stores do).
+    pub images_in_use: ImagesInUse,
+}
+
+/// What happens to an image that a server was made from when somebody deletes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImagesInUse {
+    /// It goes, as with a file store.
+    CanBeDeleted,
+    /// 409, as with Ceph.
+    AreKept,
+}
+
+/// A user of the domain Default.
+#[derive(Clone, Debug)]
+pub struct UserSetup {
+    /// The name to log in with.
+    pub name: String,
+    /// The password.
+    pub password: String,
+    /// The projects on which the user has roles.
+    pub projects: Vec<String>,
+    /// `member` and `reader`, or `admin`.
+    pub roles: Vec<String>,
+}
+
+/// A flavor.
+#[derive(Clone, Debug)]
+pub struct FlavorSetup {
+    /// Its name.
+    pub name: String,
+    /// Virtual CPUs.
+    pub vcpus: u64,
+    /// MiB.
+    pub ram: u64,
+    /// GiB.
+    pub disk: u64,
+    /// Extra specs, in order.
+    pub extra_specs: Vec<(String, String)>,
+}
+
+/// Limits per project.
+#[derive(Clone, Copy, Debug)]
+pub struct Quota {
+    /// Servers.
+    pub instances: u64,
+    /// Virtual CPUs.
+    pub cores: u64,
+    /// MiB.
+    pub ram: u64,
+    /// Security groups.
+    pub security_groups: u64,
+    /// Security group rules.
+    pub security_group_rules: u64,
+}
+
+/// How long the asynchronous steps take.
+#[derive(Clone, Copy, Debug)]
+pub struct Latencies {
+    /// BUILD to ACTIVE.
+    pub build: Duration,
+    /// ACTIVE to an answering ssh.
+    pub boot: Duration,
+    /// ssh to the end of cloud-init, besides what the user-data has to do.
+    pub cloud_init: Duration,
+    /// os-stop to SHUTOFF, and os-start or reboot to ACTIVE.
+    pub power: Duration,
+    /// createImage to the upload of the snapshot.
+    pub snapshot: Duration,
+    /// The last byte of an upload to the status active.
+    pub image: Duration,
+    /// DELETE of a server to its absence.
+    pub delete: Duration,
+}
+
+impl Default for Latencies {
+    fn default() -> Self {
+        let ms = Duration::from_millis;
+        Self {
+            build: ms(40),
+            boot: ms(20),
+            cloud_init: ms(20),
+            power: ms(20),
+            snapshot: ms(30),
+            image: ms(0),
+            delete: ms(30),
+        }
+    }
+}
+
+impl Default for CloudSetup {
+    /// One region, the projects `builder-project`, `upload-project` and `upload2-project` with a user each
+    /// (`builder-user`, password `builder-password`, and so on) and an `admin`; flavors `builder` and
+    /// `m1.tiny` and `no-disk`; the network `runner-net`.
+    fn default() -> Self {
+        let member = |name: &str| UserSetup {
+            name: format!("{name}-user"),
+            password: format!("{name}-password"),
+            projects: vec![format!("{name}-project")],
+            roles: vec!["member".into(), "reader".into()],
+        };
+        let flavor = |name: &str, vcpus, ram, disk| FlavorSetup {
+            name: name.into(),
+            vcpus,
+            ram,
+            disk,
+            extra_specs: Vec::new(),
+        };
+        Self {
+            regions: vec!["RegionOne".into()],
+            interfaces: vec!["public".into(), "internal".into(), "admin".into()],
+            projects: ["builder-project", "upload-project", "upload2-project", "admin"]
+                .map(Into::into)
+                .into(),
+            users: vec![
+                member("builder"),
+                member("upload"),
+                member("upload2"),
+                UserSetup {
+                    name: "admin".into(),
+                    password: "admin-password".into(),
+                    projects: vec!["admin".into(), "builder-project".into()],
+                    roles: vec!["admin".into(), "member".into(), "reader".into()],
+                },
+            ],
+            flavors: vec![
+                flavor("m1.tiny", 1, 512, 1),
+                flavor("builder", 2, 2048, 20),
+                flavor("no-disk", 2, 4096, 0),
+            ],
+            networks: vec!["runner-net".into()],
+            quota: Quota {
+                instances: 10,
+                cores: 20,
+                ram: 51_200,
+                security_groups: 10,
+                security_group_rules: 100,
+            },
+            latencies: Latencies::default(),
+            ssh_port: 0,
+            token_lifetime: Duration::from_secs(24 * 3600),
+            images_in_use: ImagesInUse::CanBeDeleted,
+        }
+    }
+}

@@ -1,0 +1,323 @@
+# apt, dpkg, snap and npm, upon the instance's own dpkg status and a list of packages that exist.
+
+status=/var/lib/dpkg/status
+known=/.rehearsal/packages
+series() { . /etc/os-release; printf '%s\n' "${VERSION_CODENAME:-noble}"; }
+architecture() { cat /var/lib/dpkg/arch 2> /dev/null || printf 'amd64\n'; }
+installed() { grep -qx "Package: $1" "$status"; }
+version_of() { awk -v name="$1" '$1 == "Package:" {here = $2 == name} here && $1 == "Version:" {print $2; exit}' "$status"; }
+exists() { awk -v name="$1" '$1 == name {found = 1} END {exit !found}' "$known"; }
+candidate() { printf '1.0-%s\n' "$(series)"; }
+
+apt_options=()
+apt_words=()
+apt_parse() {
+    apt_options=() apt_words=()
+    while [ $# -gt 0 ]; do
+        case $1 in
+            -o | --option | -c) shift ;;
+            -o*) ;;
+            -y | --yes | --assume-yes | -q | -qq | --quiet | -qy | -yq | -qqy | -yqq | -V | -f | --fix-broken) ;;
+            --no-install-recommends | --no-install-suggests | --install-recommends) ;;
+            --allow-downgrades | --allow-change-held-packages | --allow-releaseinfo-change | --fix-missing) ;;
+            --purge | --auto-remove | --autoremove | --only-upgrade | --no-remove | --with-new-pkgs) ;;
+            --error-on=any | --no-upgrade | --reinstall | --quiet=*) ;;
+            -*) unknown "$1" ;;
+            *) apt_words+=("$1") ;;
+        esac
+        shift
+    done
+}
+
+provide_commands() {
+    local name=$1 command
+    for command in $(awk -v name="$name" '$1 == name {for (i = 2; i <= NF; i++) print $i}' "$known"); do
+        [ -e "/usr/bin/$command" ] || [ -L "/usr/bin/$command" ] && continue
+        # A script, not a link: it is part of the image.
+        if [ -e "/.rehearsal/bin/$command" ]; then
+            printf '#!/bin/sh\nexec /.rehearsal/bin/%s "$@"\n' "$command" > "/usr/bin/$command"
+        elif grep -qx "$command" /.rehearsal/host-commands && [ -x "/.host/usr/bin/$command" ]; then
+            printf '#!/bin/sh\nexec /.host/usr/bin/%s "$@"\n' "$command" > "/usr/bin/$command"
+        else
+            cat > "/usr/bin/$command" << END
+#!/bin/sh
+# What the package $name brings in the rehearsal.
+case "\${1:-}" in
+    --version | -v | -V | version) echo "$command 1.0 (rehearsal)" ;;
+    *) echo "$command: the rehearsal only knows --version" >&2; exit 127 ;;
+esac
+END
+        fi
+        chmod 0755 "/usr/bin/$command"
+    done
+}
+
+put() {
+    local name=$1
+    installed "$name" && return
+    printf 'Package: %s\nStatus: install ok installed\nArchitecture: %s\nVersion: %s\n\n' \
+        "$name" "$(architecture)" "$(candidate)" >> "$status"
+    mkdir -p "/usr/share/doc/$name"
+    printf 'installed by the rehearsal\n' > "/usr/share/doc/$name/copyright"
+    provide_commands "$name"
+    case $name in
+        docker.io) has_group docker || printf 'docker:x:%s:\n' "$(next_gid)" >> /etc/group ;;
+        lxd | incus) has_group "$name" || printf '%s:x:%s:\n' "$name" "$(next_gid)" >> /etc/group ;;
+        libvirt-daemon-system | libvirt-daemon | qemu-kvm)
+            has_group kvm || printf 'kvm:x:%s:\n' "$(next_gid)" >> /etc/group
+            has_group libvirt || printf 'libvirt:x:%s:\n' "$(next_gid)" >> /etc/group ;;
+    esac
+    printf 'Setting up %s (%s) ...\n' "$name" "$(candidate)"
+}
+
+next_gid() {
+    local gid=110
+    while cut -d: -f3 /etc/group | grep -qx "$gid"; do gid=$((gid + 1)); done
+    printf '%s\n' "$gid"
+}
+
+drop() {
+    awk -v name="$1" 'BEGIN {RS = ""; ORS = "\n\n"} $0 !~ "^Package: " name "\n"' "$status" > "$status.new"
+    mv "$status.new" "$status"
+    rm -rf "/usr/share/doc/$1"
+    local command
+    for command in $(awk -v name="$1" '$1 == name {for (i = 2; i <= NF; i++) print $i}' "$known"); do
+        rm -f "/usr/bin/$command"
+    done
+    printf 'Removing %s ...\n' "$1"
+}
+
+standin_apt-get() {
+    apt_parse "$@"
+    local verb=${apt_words[0]:-} name
+    set -- "${apt_words[@]:1}"
+    [ -n "$verb" ] || die 1 "apt-get: no command"
+    if [ "$(me)" != root ]; then
+        die 100 "E: Could not open lock file /var/lib/dpkg/lock-frontend - open (13: Permission denied)"
+    fi
+    case $verb in
+        update)
+            mkdir -p /var/lib/apt/lists
+            printf 'Hit:1 http://archive.ubuntu.com/ubuntu %s InRelease\nReading package lists...\n' "$(series)"
+            printf 'known to the rehearsal\n' > "/var/lib/apt/lists/archive.ubuntu.com_ubuntu_dists_$(series)_main_Packages" ;;
+        install)
+            for name in "$@"; do
+                case $name in
+                    */*.deb | ./*.deb)
+                        [ -f "$name" ] || die 100 "E: Unsupported file $name given on commandline"
+                        continue ;;
+                esac
+                name=${name%%=*}; name=${name%%/*}; name=${name%:*}; name=${name%+}
+                installed "$name" && continue
+                ls /var/lib/apt/lists/*_Packages > /dev/null 2>&1 && exists "$name" \
+                    || die 100 "E: Unable to locate package $name"
+            done
+            for name in "$@"; do
+                case $name in
+                    *.deb) name=${name##*/}; name=${name%%_*}; name=${name%.deb} ;;
+                    *) name=${name%%=*}; name=${name%%/*}; name=${name%:*}; name=${name%+} ;;
+                esac
+                put "$name"
+            done ;;
+        remove | purge)
+            for name in "$@"; do
+                if installed "$name"; then drop "$name"
+                elif exists "$name"; then printf "Package '%s' is not installed, so not removed\n" "$name"
+                else die 100 "E: Unable to locate package $name"; fi
+            done ;;
+        upgrade | dist-upgrade | full-upgrade)
+            [ $# -eq 0 ] || unknown "$@"
+            mkdir -p "$state"; touch "$state/upgraded"
+            printf '0 upgraded, 0 newly installed, 0 to remove and 0 not upgraded.\n' ;;
+        autoremove | autopurge | check) printf '0 upgraded, 0 newly installed, 0 to remove and 0 not upgraded.\n' ;;
+        clean | autoclean) rm -rf /var/cache/apt/archives/*.deb /var/cache/apt/*.bin ;;
+        *) die 100 "E: Invalid operation $verb" ;;
+    esac
+}
+
+standin_apt() { standin_apt-get "$@"; }
+
+standin_apt-cache() {
+    local verb=${1:-} name
+    shift
+    case $verb in
+        policy)
+            for name in "$@"; do
+                exists "$name" || installed "$name" || continue
+                printf '%s:\n  Installed: %s\n  Candidate: %s\n' "$name" "$(version_of "$name" | grep . || echo '(none)')" "$(candidate)"
+            done ;;
+        show | madison)
+            for name in "$@"; do
+                exists "$name" || die 100 "E: No packages found"
+                printf 'Package: %s\nVersion: %s\n\n' "$name" "$(candidate)"
+            done ;;
+        *) unknown "$verb" ;;
+    esac
+}
+
+standin_apt-mark() {
+    case ${1:-} in
+        hold | unhold | auto | manual | showhold | showmanual) ;;
+        *) unknown "$@" ;;
+    esac
+}
+
+standin_apt-config() { [ "${1:-}" = dump ] || [ "${1:-}" = shell ] || unknown "$@"; }
+
+standin_add-apt-repository() {
+    local name=
+    need_root
+    while [ $# -gt 0 ]; do
+        case $1 in
+            -y | --yes | -n | --no-update) ;;
+            -*) unknown "$1" ;;
+            *) name=$1 ;;
+        esac
+        shift
+    done
+    printf '# %s\n' "$name" > "/etc/apt/sources.list.d/$(printf '%s' "$name" | tr -c 'a-zA-Z0-9\n' -).sources"
+}
+
+standin_dpkg() {
+    local name
+    case ${1:-} in
+        --print-architecture) architecture ;;
+        --print-foreign-architectures) ;;
+        --configure) [ "${2:-}" = -a ] || unknown "$@" ;;
+        --audit) ;;
+        -s | --status)
+            shift
+            for name in "$@"; do
+                installed "$name" || die 1 "dpkg-query: package '$name' is not installed and no information is available"
+                awk -v name="$name" 'BEGIN {RS = ""} $0 ~ "^Package: " name "\n" {print; print ""}' "$status"
+            done ;;
+        -l | --list)
+            shift
+            awk -v wanted="${1:-}" '/^Package:/ {name = $2} /^Version:/ {if (wanted == "" || wanted == name) {printf "ii  %s  %s\n", name, $2; found = 1}} END {exit !found}' "$status" ;;
+        *) unknown "$@" ;;
+    esac
+}
+
+standin_dpkg-query() {
+    local format='${Package}\t${Version}\n' names=() name show= code=0
+    while [ $# -gt 0 ]; do
+        case $1 in
+            -W | --show) show=1 ;;
+            -f | --showformat) format=$2; shift ;;
+            -f=* | --showformat=*) format=${1#*=} ;;
+            -f*) format=${1#-f} ;;
+            -s | --status | -l | --list) standin_dpkg "$@"; return ;;
+            --) ;;
+            -*) unknown "$1" ;;
+            *) names+=("$1") ;;
+        esac
+        shift
+    done
+    [ -n "$show" ] || unknown "no action"
+    [ ${#names[@]} -gt 0 ] || mapfile -t names < <(sed -n 's/^Package: //p' "$status")
+    for name in "${names[@]}"; do
+        if ! installed "$name"; then
+            printf 'dpkg-query: no packages found matching %s\n' "$name" >&2
+            code=1
+            continue
+        fi
+        local line=$format
+        line=${line//'${Package}'/$name}
+        line=${line//'${binary:Package}'/$name}
+        line=${line//'${Version}'/$(version_of "$name")}
+        line=${line//'${Architecture}'/$(architecture)}
+        line=${line//'${Status}'/install ok installed}
+        line=${line//'${db:Status-Status}'/installed}
+        line=${line//'${db:Status-Abbrev}'/ii }
+        case $line in *'${'*) unknown "$format" ;; esac
+        printf "${line//%/%%}"
+    done
+    return $code
+}
+
+standin_dpkg-reconfigure() { need_root; }
+
+standin_snap() {
+    local verb=${1:-} name names=() channel=latest/stable
+    shift
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --channel) channel=$2; shift ;;
+            --channel=*) channel=${1#*=} ;;
+            --edge | --beta | --candidate | --stable) channel=latest/${1#--} ;;
+            --classic | --dangerous | --devmode | --hold | --hold=* | --last=* | --purge | --no-wait) ;;
+            --color=* | --unicode=*) ;;
+            -*) unknown "$1" ;;
+            *) names+=("$1") ;;
+        esac
+        shift
+    done
+    installed snapd || die 127 "bash: snap: command not found"
+    case $verb in
+        install)
+            need_root "error: access denied (try with sudo)"
+            for name in "${names[@]}"; do
+                grep -qx "$name" /.rehearsal/snaps || die 1 "error: snap \"$name\" not found"
+                mkdir -p "/snap/$name/current/meta" /snap/bin /var/lib/snapd/snaps
+                printf 'name: %s\nversion: "1.0"\n' "$name" > "/snap/$name/current/meta/snap.yaml"
+                printf '%s\n' "$channel" > "/var/lib/snapd/snaps/${name}_1.snap"
+                printf '#!/bin/sh\necho "%s 1.0 (rehearsal)"\n' "$name" > "/snap/bin/$name"
+                chmod 0755 "/snap/bin/$name"
+                printf '%s 1.0 from the rehearsal installed\n' "$name"
+            done ;;
+        remove)
+            need_root "error: access denied (try with sudo)"
+            for name in "${names[@]}"; do
+                rm -rf "/snap/$name" "/snap/bin/$name" "/var/lib/snapd/snaps/${name}_1.snap"
+                printf '%s removed\n' "$name"
+            done ;;
+        list)
+            printf 'Name  Version  Rev  Tracking  Publisher  Notes\n'
+            local file code=0
+            if [ ${#names[@]} -gt 0 ]; then
+                for name in "${names[@]}"; do
+                    [ -d "/snap/$name" ] || die 1 "error: no matching snaps installed"
+                done
+            fi
+            for file in /var/lib/snapd/snaps/*_1.snap; do
+                [ -e "$file" ] || continue
+                name=${file##*/}; name=${name%_1.snap}
+                printf '%s  1.0  1  %s  rehearsal  -\n' "$name" "$(cat "$file")"
+            done ;;
+        set) need_root; mkdir -p "$state"; printf '%s\n' "${names[*]}" >> "$state/snap-set" ;;
+        unset) need_root ;;
+        get) ;;
+        wait | watch | refresh | version | ack | connect | alias | warnings) ;;
+        *) unknown "$verb" ;;
+    esac
+}
+
+standin_npm() {
+    local verb=${1:-} name names=() global=
+    shift
+    while [ $# -gt 0 ]; do
+        case $1 in
+            -g | --global | --location=global) global=1 ;;
+            --no-fund | --no-audit | --silent | --quiet | --loglevel=* | --prefix=* | --registry=* | -s) ;;
+            -*) unknown "$1" ;;
+            *) names+=("$1") ;;
+        esac
+        shift
+    done
+    case $verb in
+        --version | -v) printf '9.2.0\n' ;;
+        install | i | add)
+            [ -n "$global" ] || unknown "install without --global"
+            for name in "${names[@]}"; do
+                mkdir -p "/usr/local/lib/node_modules/${name%@*}" || exit 1
+                printf '{"name": "%s", "version": "1.0.0"}\n' "${name%@*}" > "/usr/local/lib/node_modules/${name%@*}/package.json"
+                printf '#!/bin/sh\necho 1.0.0\n' > "/usr/local/bin/${name%@*}"
+                chmod 0755 "/usr/local/bin/${name%@*}"
+            done
+            printf 'added %s packages\n' "${#names[@]}" ;;
+        cache) ;;
+        config) ;;
+        list | ls) ls /usr/local/lib/node_modules 2> /dev/null ;;
+        *) unknown "$verb" ;;
+    esac
+}

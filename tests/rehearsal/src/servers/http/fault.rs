@@ -1,0 +1,166 @@
+//! Misbehaviour on demand, and the record of what was asked: rules that say which request goes wrong and how,
+//! and a log of all requests (method, URL, status; no header, hence no token).
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use regex_lite::Regex;
+
+use crate::lock;
+
+/// How a request goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Nobody listens: connections to the server whose base URL matches are refused until the rule is lifted.
+    Refuse,
+    /// The request is read and never answered.
+    AcceptAndHang,
+    /// This answer instead of the real one; the request has no effect.
+    Status(u16, Vec<(String, String)>, String),
+    /// The real answer's headers, half of its body, and the connection is closed.
+    TruncateBody,
+    /// The real status, and a body that is no JSON.
+    GarbageJson,
+    /// The real answer, later.
+    Delay(Duration),
+    /// The connection is closed as soon as the headers are read; the request has no effect.
+    DropConnection,
+    /// The request has its effect, and the connection is closed before the answer.
+    LoseReply,
+}
+
+/// One rule: which requests, what happens to them, how often.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    method: Option<String>,
+    url: Regex,
+    skip: u32,
+    times: Option<u32>,
+    what: What,
+}
+
+impl Fault {
+    /// `what` happens to every request whose method is `method` (`*` for any) and whose URL
+    /// (`http://127.0.0.1:PORT/path?query`) has a match of the regular expression `url`.
+    pub fn new(method: &str, url: &str, what: What) -> Result<Self, regex_lite::Error> {
+        let method = (method != "*").then(|| method.to_owned());
+        Ok(Self { method, url: Regex::new(url)?, skip: 0, times: None, what })
+    }
+
+    /// From the `nth` matching request on, counted from 1.
+    pub fn from_nth(mut self, nth: u32) -> Self {
+        self.skip = nth.saturating_sub(1);
+        self
+    }
+
+    /// That many times, then never again.
+    pub fn times(mut self, times: u32) -> Self {
+        self.times = Some(times);
+        self
+    }
+}
+
+/// Names an injected rule, so that it can be lifted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FaultId(u64);
+
+/// One line of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogEntry {
+    /// The method.
+    pub method: String,
+    /// Scheme, host, path and query.
+    pub url: String,
+    /// The status that was sent; 0 when none was.
+    pub status: u16,
+}
+
+/// The rules and the log that several servers share.
+#[derive(Default)]
+pub struct Faults {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    last: u64,
+    rules: Vec<(FaultId, Fault)>,
+    log: Vec<LogEntry>,
+}
+
+impl Faults {
+    /// Adds a rule; earlier rules go first.
+    pub fn inject(&self, fault: Fault) -> FaultId {
+        let mut inner = lock(&self.inner);
+        inner.last += 1;
+        let id = FaultId(inner.last);
+        inner.rules.push((id, fault));
+        id
+    }
+
+    /// Takes a rule back.
+    pub fn lift(&self, id: FaultId) {
+        lock(&self.inner).rules.retain(|(known, _)| *known != id);
+    }
+
+    /// Takes all rules back.
+    pub fn heal(&self) {
+        lock(&self.inner).rules.clear();
+    }
+
+    /// What happens to this request, if anything; counts it.
+    pub fn strike(&self, method: &str, url: &str) -> Option<What> {
+        let mut inner = lock(&self.inner);
+        for (_, rule) in &mut inner.rules {
+            let concerned = rule.what != What::Refuse
+                && rule.method.as_ref().is_none_or(|wanted| wanted == method)
+                && rule.times != Some(0)
+                && rule.url.is_match(url);
+            if !concerned {
+                continue;
+            }
+            if rule.skip > 0 {
+                rule.skip -= 1;
+                continue;
+            }
+            if let Some(times) = &mut rule.times {
+                *times -= 1;
+            }
+            return Some(rule.what.clone());
+        }
+        None
+    }
+
+    /// Whether nobody may listen at this base URL at the moment.
+    pub fn refuses(&self, base_url: &str) -> bool {
+        lock(&self.inner)
+            .rules
+            .iter()
+            .any(|(_, rule)| rule.what == What::Refuse && rule.url.is_match(base_url))
+    }
+
+    /// Writes a line of the log.
+    pub fn record(&self, method: &str, url: &str, status: u16) {
+        lock(&self.inner).log.push(LogEntry { method: method.to_owned(), url: url.to_owned(), status });
+    }
+
+    /// The log so far.
+    pub fn log(&self) -> Vec<LogEntry> {
+        lock(&self.inner).log.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_strikes_from_the_nth_match_on_and_so_many_times() {
+        let faults = Faults::default();
+        let fault = Fault::new("GET", "/a$", What::DropConnection).unwrap().from_nth(2).times(1);
+        faults.inject(fault);
+        let struck = || faults.strike("GET", "http://127.0.0.1:1/a").is_some();
+        assert_eq!([struck(), struck(), struck()], [false, true, false]);
+        assert_eq!(faults.strike("PUT", "http://127.0.0.1:1/a"), None);
+    }
+}

@@ -1,0 +1,221 @@
+//! One web site with everything that a charm downloads: cloud images with signed checksums, runner releases with
+//! their digests, scripts. What it serves can be changed while it runs, as the real ones change.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+use super::http::{Fault, FaultId, Faults, LogEntry, Request, Response, Server};
+use super::release::runner_tarball;
+use super::signing::Signer;
+use crate::lock;
+
+/// What a site has to offer when it starts.
+#[derive(Clone, Debug)]
+pub struct SiteSetup {
+    /// Code names of the series that have cloud images.
+    pub series: Vec<String>,
+    /// Their architectures, as in file names.
+    pub architectures: Vec<String>,
+    /// Bytes of each image.
+    pub image_size: usize,
+    /// Versions of the runner, the latest last.
+    pub runner_versions: Vec<String>,
+}
+
+impl Default for SiteSetup {
+    fn default() -> Self {
+        Self {
+            series: ["jammy", "noble"].map(Into::into).into(),
+            architectures: ["amd64", "arm64"].map(Into::into).into(),
+            image_size: 1 << 20,
+            runner_versions: ["2.330.0", "2.331.0"].map(Into::into).into(),
+        }
+    }
+}
+
+/// The running site.
+pub struct Site {
+    server: Server,
+    faults: Arc<Faults>,
+    files: Files,
+    signer: Signer,
+    setup: Mutex<SiteSetup>,
+    _directory: TempDir,
+}
+
+type Files = Arc<Mutex<BTreeMap<String, (String, Vec<u8>)>>>;
+
+impl Site {
+    /// Starts it; it answers when this returns.
+    pub fn start(setup: SiteSetup) -> io::Result<Self> {
+        let directory = tempfile::Builder::new().prefix("rehearsal-site-").tempdir()?;
+        let files = Files::default();
+        let faults = Arc::<Faults>::default();
+        let served = Arc::clone(&files);
+        let server = Server::start(
+            Arc::clone(&faults),
+            Arc::new(move |request: &mut Request<'_>| answer(&served, request)),
+        )?;
+        let site = Self {
+            signer: Signer::create(directory.path())?,
+            server,
+            faults,
+            files,
+            setup: Mutex::new(setup.clone()),
+            _directory: directory,
+        };
+        for series in &setup.series {
+            site.publish_images(series, 1)?;
+        }
+        site.publish_runners(setup.runner_versions)?;
+        Ok(site)
+    }
+
+    /// Its URL without a trailing slash.
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// The root of the cloud images: below it SERIES/current/...
+    pub fn images_url(&self) -> String {
+        format!("{}/cloud-images", self.url())
+    }
+
+    /// What stands for `https://api.github.com`.
+    pub fn github_api_url(&self) -> String {
+        format!("{}/api", self.url())
+    }
+
+    /// What stands for `https://github.com`.
+    pub fn github_url(&self) -> String {
+        self.url()
+    }
+
+    /// The key that signs SHA256SUMS, as gpgv wants it.
+    pub fn keyring(&self) -> &Path {
+        self.signer.keyring()
+    }
+
+    /// Serves bytes at a path and returns the URL.
+    pub fn serve(&self, path: &str, media_type: &str, bytes: impl Into<Vec<u8>>) -> String {
+        lock(&self.files).insert(path.to_owned(), (media_type.to_owned(), bytes.into()));
+        format!("{}{path}", self.url())
+    }
+
+    /// Serves an external script and returns its URL.
+    pub fn serve_script(&self, name: &str, text: &str) -> String {
+        self.serve(&format!("/scripts/{name}"), "text/x-shellscript", text)
+    }
+
+    /// Publishes the images of a series anew; another `edition` has other bytes.
+    pub fn publish_images(&self, series: &str, edition: u32) -> io::Result<()> {
+        let setup = lock(&self.setup).clone();
+        let base = format!("/cloud-images/{series}/current");
+        let mut sums = String::new();
+        for architecture in &setup.architectures {
+            let name = format!("{series}-server-cloudimg-{architecture}.img");
+            let bytes = image_bytes(&format!("{name} {edition}"), setup.image_size);
+            sums.push_str(&format!("{} *{name}\n", hex(&Sha256::digest(&bytes))));
+            self.serve(&format!("{base}/{name}"), "application/octet-stream", bytes);
+        }
+        self.publish_sums(series, &sums)
+    }
+
+    /// Publishes and signs a SHA256SUMS of one's own making.
+    pub fn publish_sums(&self, series: &str, sums: &str) -> io::Result<()> {
+        let base = format!("/cloud-images/{series}/current");
+        let signature = self.signer.sign(sums.as_bytes())?;
+        self.serve(&format!("{base}/SHA256SUMS"), "text/plain", sums);
+        self.serve(&format!("{base}/SHA256SUMS.gpg"), "application/pgp-signature", signature);
+        Ok(())
+    }
+
+    /// Publishes runner releases, the latest last.
+    pub fn publish_runners(&self, versions: Vec<String>) -> io::Result<()> {
+        for version in &versions {
+            let release = self.release(version)?;
+            let path = format!("/api/repos/actions/runner/releases/tags/v{version}");
+            self.serve(&path, "application/json; charset=utf-8", release.to_string());
+            if Some(version) == versions.last() {
+                let path = "/api/repos/actions/runner/releases/latest";
+                self.serve(path, "application/json; charset=utf-8", release.to_string());
+            }
+        }
+        lock(&self.setup).runner_versions = versions;
+        Ok(())
+    }
+
+    fn release(&self, version: &str) -> io::Result<Value> {
+        let mut assets = Vec::new();
+        for architecture in ["x64", "arm64", "arm"] {
+            let name = format!("actions-runner-linux-{architecture}-{version}.tar.gz");
+            let bytes = runner_tarball(architecture, version)?;
+            let (size, digest) = (bytes.len(), hex(&Sha256::digest(&bytes)));
+            let path = format!("/actions/runner/releases/download/v{version}/{name}");
+            let url = self.serve(&path, "application/octet-stream", bytes);
+            assets.push(json!({"name": name, "size": size, "digest": format!("sha256:{digest}"),
+                "content_type": "application/octet-stream", "state": "uploaded", "browser_download_url": url}));
+        }
+        Ok(json!({"tag_name": format!("v{version}"), "name": format!("v{version}"), "draft": false,
+            "prerelease": false, "published_at": "2026-01-01T00:00:00Z", "assets": assets,
+            "html_url": format!("{}/actions/runner/releases/tag/v{version}", self.url())}))
+    }
+
+    /// Lets requests go wrong.
+    pub fn inject(&self, fault: Fault) -> FaultId {
+        let id = self.faults.inject(fault);
+        drop(self.server.follow_rules());
+        id
+    }
+
+    /// Takes all faults back.
+    pub fn heal(&self) {
+        self.faults.heal();
+        drop(self.server.follow_rules());
+    }
+
+    /// All requests so far.
+    pub fn log(&self) -> Vec<LogEntry> {
+        self.faults.log()
+    }
+}
+
+fn answer(files: &Files, request: &mut Request<'_>) -> Response {
+    if !matches!(request.method.as_str(), "GET" | "HEAD") {
+        return Response::bytes(405, "text/plain", "Method Not Allowed\n");
+    }
+    let Some((media_type, bytes)) = lock(files).get(&request.path).cloned() else {
+        let message = json!({"message": "Not Found", "status": "404"});
+        return if request.path.starts_with("/api/") {
+            Response::json(404, &message)
+        } else {
+            Response::bytes(404, "text/html", "<html><title>404 Not Found</title></html>\n")
+        };
+    };
+    Response::bytes(200, &media_type, bytes)
+}
+
+/// Bytes that look like nothing, depend on the name, and do not compress.
+fn image_bytes(name: &str, size: usize) -> Vec<u8> {
+    let seed = Sha256::digest(name.as_bytes());
+    let mut state = seed.iter().fold(0_u64, |state, byte| state.rotate_left(8) ^ u64::from(*byte)) | 1;
+    let mut bytes = b"QFI\xfb".to_vec();
+    while bytes.len() < size {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend(state.to_le_bytes());
+    }
+    bytes.truncate(size);
+    bytes
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
