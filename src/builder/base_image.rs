@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::config::{BaseImageSource, Owner, hex};
-use super::job::JobId;
+use super::config::{BaseImageSource, JobId, Owner, hex};
 use super::labels::{self, DIGEST, Stage};
 use crate::deadline::Deadline;
 use crate::host::{FileError, Host, ProcessError, Program, random_uuid};

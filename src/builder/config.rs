@@ -7,6 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::host::random_uuid;
 use crate::http::{HttpError, Proxies};
 use crate::instance::CommandEnvironment;
 use crate::openstack_cloud::ImageId;
@@ -45,6 +46,31 @@ pub struct Owner {
     pub application: String,
     /// The unit's number.
     pub unit: u32,
+}
+
+/// The name of a job: eight hexadecimal digits, also part of the names of what it makes in a cloud.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobId(String);
+
+impl JobId {
+    /// A new id.
+    pub fn random() -> Self {
+        let mut uuid = random_uuid();
+        uuid.truncate(8);
+        Self(uuid)
+    }
+
+    /// The id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// One image to build for one cloud (seed `builder`: `BuildConfig`).

@@ -8,8 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use super::config::{CloudName, Owner};
-use super::job::JobId;
+use super::config::{CloudName, JobId, Owner};
 use super::labels::{self, FINGERPRINT, STAGE_LABEL, Stage};
 use crate::deadline::Deadline;
 use crate::host::random_uuid;

@@ -2,41 +2,15 @@
 //! worker that ends one looks for a newer before it goes.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{BuildSecrets, BuilderRunConfig, ProxyConfig};
+use super::config::{BuildSecrets, BuilderRunConfig, JobId, ProxyConfig};
 use super::journal::{JournalError, Timestamp, write_json};
-use crate::host::{Exclusive, FileError, Host, ProcessError, random_uuid, start_detached};
+use crate::host::{Exclusive, FileError, Host, ProcessError, start_detached};
 use crate::secret::Secret;
 use crate::target::BaseImage;
-
-/// The name of a job: eight hexadecimal digits, also part of the names of what it makes in a cloud.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct JobId(String);
-
-impl JobId {
-    /// A new id.
-    pub fn random() -> Self {
-        let mut uuid = random_uuid();
-        uuid.truncate(8);
-        Self(uuid)
-    }
-
-    /// The id.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for JobId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// Why a hook asks for a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,8 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{BuildResult, CloudName, Owner};
-use super::job::JobId;
+use super::config::{BuildResult, CloudName, JobId, Owner};
 use crate::host::{FileError, Host};
 use crate::target::Target;
 
@@ -92,7 +91,7 @@ impl Timestamp {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Journal {
-    /// [`FORMAT`] of the version that wrote it.
+    /// The format of the version that wrote it.
     pub format: u32,
     /// The job that runs, or ran last.
     pub job: Option<Job>,
@@ -116,7 +115,7 @@ pub struct Image {
     /// The image, and what it was built for.
     #[serde(flatten)]
     pub result: BuildResult,
-    /// What went into it, see [`fingerprint`](super::fingerprint).
+    /// A digest of what went into it.
     pub fingerprint: String,
     /// When it was built.
     pub built: Timestamp,

@@ -5,8 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::config::Owner;
-use super::job::JobId;
+use super::config::{JobId, Owner};
 use super::journal::Timestamp;
 use crate::deadline::Deadline;
 use crate::openstack_cloud::{Cloud, Image, ImageFilter, ImageId, OpenStackError, Server};

@@ -25,16 +25,20 @@ mod prune;
 mod published;
 mod removal;
 mod run;
+mod script;
 mod setup;
+mod side_by_side;
+mod site;
+mod sweep;
 mod worker;
 
 pub use clouds_yaml::{Clouds, CloudsYamlError, cloud_name, install_clouds_yaml, read_clouds_yaml};
 pub use config::{
-    BaseImageSource, BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, Owner,
-    ProxyConfig, RunnerSource,
+    BaseImageSource, BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, JobId,
+    Owner, ProxyConfig, RunnerSource,
 };
 pub use cron::configure_cron;
-pub use job::{JobId, Reason, Rebuild, Request, StartError, start_worker, worker_lives};
+pub use job::{Reason, Rebuild, Request, StartError, start_worker, worker_lives};
 pub use journal::{Build, Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
 pub use latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult, get_latest_image};
 pub use published::Published;
@@ -49,8 +53,9 @@ pub use worker::{WorkerError, work, worker_log};
 /// The user that Ubuntu's cloud images have, and that runs the runner (seed `builder`: `UBUNTU_USER`).
 pub const UBUNTU_USER: &str = crate::instance::RUNNER_USER;
 
-/// The host's packages that building stands on (seed `builder`: `APT_DEPENDENCIES`).
-pub const APT_DEPENDENCIES: [&str; 5] = ["cron", "gpgv", "logrotate", "openssh-client", "ubuntu-keyring"];
+/// The host's packages that building stands on (seed `builder`: `APT_DEPENDENCIES`). The keyring of Ubuntu's cloud images
+/// (`ubuntu-keyring`) is part of every Ubuntu machine.
+pub const APT_DEPENDENCIES: [&str; 4] = ["cron", "gpgv", "logrotate", "openssh-client"];
 
 /// The names of images (seed `builder`: `IMAGE_NAME_TMPL`); see [`image_name`].
 pub const IMAGE_NAME_TMPL: &str = "{application}-{base}-{arch}";

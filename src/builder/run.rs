@@ -2,41 +2,37 @@
 //! result as soon as there is one.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-
-use sha2::{Digest, Sha256};
 
 use super::base_image::{self, Offer};
 use super::clouds_yaml::read_clouds_yaml;
-use super::config::{BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, CloudName, hex};
+use super::config::{BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, CloudName, JobId};
 use super::delivery::Parcel;
-use super::external::{ExternalBuild, ExternalBuildError, Site, remove_security_group};
+use super::external::ExternalBuild;
 use super::fingerprint::fingerprint;
-use super::job::{JobId, Rebuild};
+use super::job::Rebuild;
 use super::journal::{Failure, Image, Phase, Remedy, Timestamp};
-use super::labels::{self, FINGERPRINT, Stage};
+use super::labels::FINGERPRINT;
 use super::latest::published;
 use super::prune::prune;
+use super::script;
+use super::side_by_side::side_by_side;
+use super::site::{Site, SiteError, remove_security_group};
+use super::sweep::sweep;
 use crate::deadline::Deadline;
 use crate::github;
 use crate::host::Host;
-use crate::http::{HttpClient, Url};
+use crate::http::HttpClient;
 use crate::instance::{ExternalScript, RunnerBase, RunnerTarball};
 use crate::openstack_cloud::{Cloud, Image as CloudImage};
 use crate::secret::redacted;
 use crate::target::{BaseImage, Target};
 
-/// How many targets are worked on at a time.
-const SIDE_BY_SIDE: usize = 4;
 /// How long one target may take, all in all.
 const BUILD_LIMIT: Duration = Duration::from_secs(3 * 3600);
 /// How long looking, connecting and sweeping may take.
 const LOOK_LIMIT: Duration = Duration::from_secs(900);
-/// The largest external script.
-const SCRIPT_LIMIT: u64 = 1 << 20;
 
 /// Not everything that was asked for was built (seed `builder`: `BuilderRunError`). What was built stands in it.
 #[derive(Debug, thiserror::Error)]
@@ -169,8 +165,10 @@ impl<'a> Run<'a> {
             return Err(lock(&outcome.failures).pop().unwrap_or_else(|| failure(&"no build cloud", true)));
         };
         let run = Self { context, config, outcome, http, build_cloud, clouds, script: None };
-        run.sweep(deadline);
-        let script = run.fetch_script(deadline)?;
+        sweep(&run.build_cloud, run.clouds.values(), &config.owner, deadline);
+        let script =
+            config.script_url.as_deref().map(|url| script::fetch(&run.http, url, deadline)).transpose();
+        let script = script.map_err(|error| failure(&error, error.operator_must_act()))?;
         Ok(Self { script, ..run })
     }
 
@@ -218,52 +216,6 @@ impl<'a> Run<'a> {
     fn give_up(&self, target: Target, failure: Failure) {
         self.context.progress.phase(target, Phase::Failed);
         self.outcome.fail(Failure { target: Some(target), ..failure });
-    }
-
-    /// Removes what a run that was killed has left: we hold the worker's lock, so nothing of this unit is in use.
-    fn sweep(&self, deadline: Deadline) {
-        let owner = &self.config.owner;
-        let compute = self.build_cloud.compute();
-        let leftovers = compute.servers(None, deadline).unwrap_or_default();
-        for server in leftovers.iter().filter(|server| labels::may_remove_server(owner, server)) {
-            log::warn!("removing builder VM {} ({}) that an earlier run left", server.name, server.id);
-            let gone = compute.delete_server(&server.id, deadline);
-            if let Err(error) = gone.and_then(|_| compute.wait_until_gone(&server.id, deadline)) {
-                log::warn!("builder VM {} stays for the next sweep: {error}", server.id);
-            }
-        }
-        sweep_images(&self.build_cloud, owner, Stage::Snapshot, deadline);
-        for cloud in self.clouds.values() {
-            sweep_images(cloud, owner, Stage::Delivering, deadline);
-        }
-    }
-
-    fn fetch_script(&self, deadline: Deadline) -> Result<Option<ExternalScript>, Failure> {
-        let Some(script_url) = &self.config.script_url else { return Ok(None) };
-        let (address, pinned) = match script_url.split_once("#sha256=") {
-            Some((address, digest)) => (address, Some(digest.to_lowercase())),
-            None => (script_url.as_str(), None),
-        };
-        let failed = |problem: String| failure(&format!("fetching script-url {address}: {problem}"), false);
-        let url: Url = address.parse().map_err(|error: crate::http::HttpError| failed(error.to_string()))?;
-        let incoming = self.http.download(&url, deadline).map_err(|error| failed(error.to_string()))?;
-        let mut content = Vec::new();
-        incoming
-            .take(SCRIPT_LIMIT + 1)
-            .read_to_end(&mut content)
-            .map_err(|error| failed(error.to_string()))?;
-        if content.len() as u64 > SCRIPT_LIMIT {
-            return Err(failure(&format!("script-url {address} is larger than 1 MiB"), true));
-        }
-        let sha256 = hex(&Sha256::digest(&content));
-        if pinned.is_some_and(|pinned| pinned != sha256) {
-            return Err(failure(
-                &format!("script-url {address} has SHA-256 {sha256}, not the one that it names"),
-                true,
-            ));
-        }
-        log::info!("external script {address} has SHA-256 {sha256}");
-        Ok(Some(ExternalScript { content, sha256 }))
     }
 
     fn plan(&self, target: Target, deadline: Deadline) -> Result<Plan, Failure> {
@@ -323,7 +275,7 @@ impl<'a> Run<'a> {
     fn execute(
         &self,
         plan: &Plan,
-        site: Option<&Result<Site, ExternalBuildError>>,
+        site: Option<&Result<Site, SiteError>>,
         deadline: Deadline,
     ) -> Result<(), Failure> {
         let target = plan.base.target;
@@ -351,7 +303,7 @@ impl<'a> Run<'a> {
     fn build(
         &self,
         plan: &Plan,
-        site: Option<&Result<Site, ExternalBuildError>>,
+        site: Option<&Result<Site, SiteError>>,
         deadline: Deadline,
     ) -> Result<CloudImage, Failure> {
         let (context, config, target) = (self.context, self.config, plan.base.target);
@@ -446,16 +398,6 @@ fn built(image: &CloudImage) -> Timestamp {
     Timestamp::of_rfc3339(&image.created_at).unwrap_or(Timestamp(0))
 }
 
-fn sweep_images(cloud: &Cloud, owner: &super::config::Owner, stage: Stage, deadline: Deadline) {
-    let found = labels::images(cloud, owner, stage, None, deadline).unwrap_or_default();
-    for image in found.iter().filter(|image| labels::is_of_this_unit(owner, image)) {
-        log::warn!("removing image {} ({}) that an earlier run left unfinished", image.name, image.id);
-        if let Err(error) = cloud.images().delete(&image.id, deadline) {
-            log::warn!("image {} stays for the next sweep: {error}", image.id);
-        }
-    }
-}
-
 /// Connects to the build cloud and to the related clouds, side by side; one that does not answer is a failure of its
 /// own and holds up no other.
 fn connect(
@@ -488,40 +430,4 @@ fn connect(
         }
     }
     clouds
-}
-
-/// Does `work` for each item, a few at a time; the results come in the items' order.
-fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..items.len().min(SIDE_BY_SIDE) {
-            scope.spawn(|| {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(item) = items.get(index) else { break };
-                    let result = work(item);
-                    lock(&done).push((index, result));
-                }
-            });
-        }
-    });
-    let mut done = std::mem::take(&mut *lock(&done));
-    done.sort_by_key(|(index, _)| *index);
-    done.into_iter().map(|(_, result)| result).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn results_keep_the_order_of_their_items() {
-        let items: Vec<u64> = (0..50).collect();
-        let doubled = side_by_side(&items, |item| {
-            std::thread::sleep(Duration::from_micros(50 - item));
-            item * 2
-        });
-        assert_eq!(doubled, items.iter().map(|item| item * 2).collect::<Vec<_>>());
-    }
 }

@@ -97,9 +97,8 @@ fn do_request(host: &Host, request: &Request) -> Result<(), WorkerError> {
         let failures = match install_dependencies() {
             Ok(()) => run(&context, &request.config).err().map(|error| error.failures).unwrap_or_default(),
             Err(error) => {
-                let failure =
-                    Failure { target: None, cloud: None, message: error.to_string(), remedy: Remedy::Retry };
-                vec![failure]
+                log::error!("{error}");
+                vec![Failure { target: None, cloud: None, message: error.to_string(), remedy: Remedy::Retry }]
             }
         };
         let _ = record.news.send(News::End);

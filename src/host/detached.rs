@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
 use super::{Host, ProcessError, Program, ROOT_VARIABLE};
 use crate::deadline::Deadline;
 
@@ -29,12 +31,18 @@ pub fn start_detached(host: &Host, unit: &str, program: &Path, args: &[&str]) ->
     } else {
         Program::new("setsid").args(["--fork", "env", "-i"]).args(&kept).args([program])
     };
-    starter.args(args).discard_output().run(Deadline::after(Duration::from_secs(20))).map(drop)
+    // Not in the charm's folder, which a refresh replaces.
+    starter
+        .args(args)
+        .current_dir(Path::new("/"))
+        .discard_output()
+        .run(Deadline::after(Duration::from_secs(20)))
+        .map(drop)
 }
 
-/// Kills the process group that `leader` leads. One that is gone is as good as killed.
+/// Kills a process and the group that it leads, if it leads one. What is gone is as good as killed.
 pub fn stop_group(leader: u32) {
-    if let Some(group) = i32::try_from(leader).ok().and_then(rustix::process::Pid::from_raw) {
-        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    if let Some(leader) = i32::try_from(leader).ok().and_then(Pid::from_raw) {
+        let _ = (kill_process_group(leader, Signal::KILL), kill_process(leader, Signal::KILL));
     }
 }

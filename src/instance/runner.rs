@@ -177,7 +177,10 @@ impl RunnerBase {
                       systemctl stop unattended-upgrades.service || true";
         executor.run(self.shell(timers), deadline)?;
         executor.run(self.apt(&["update"]), deadline)?;
-        executor.run(self.apt(&["purge", "unattended-upgrades"]), deadline)?;
+        let unattended = self.command(&["dpkg-query", "--show", "unattended-upgrades"]);
+        if executor.execute(unattended, deadline)?.code == 0 {
+            executor.run(self.apt(&["purge", "unattended-upgrades"]), deadline)?;
+        }
         executor.run(self.apt(&["dist-upgrade"]), deadline).map(drop)
     }
 
@@ -187,7 +190,6 @@ impl RunnerBase {
             self.apt(&[&["install", "--no-install-recommends"], packages.as_slice()].concat()),
             deadline,
         )?;
-        executor.run(self.apt(&["autoremove"]), deadline)?;
         executor.run(self.apt(&["clean"]), deadline).map(drop)
     }
 

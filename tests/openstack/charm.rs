@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use rehearsal::agent::{ActionRun, Application, HookRun, JujuVersion, Model, Proxies, Relation, Secret, Unit};
+use rehearsal::agent::{
+    ActionRun, Application, HookRun, JujuVersion, Model, Proxies, Relation, Secret, Unit,
+};
 use runner_image_builder::builder::Journal;
 use runner_image_builder::host::Host;
 
@@ -130,7 +132,8 @@ impl Charm {
         let entries = std::fs::read_dir(self.root.join("run/runner-image-builder")).expect("the run folder");
         let folder = entries.flatten().map(|entry| entry.path()).find(|path| path.join("key").exists());
         let folder = folder.expect("a connection to the builder VM");
-        let ours = Command::new("ssh-keygen").arg("-yf").arg(folder.join("key")).output().expect("ssh-keygen");
+        let ours =
+            Command::new("ssh-keygen").arg("-yf").arg(folder.join("key")).output().expect("ssh-keygen");
         let ours = String::from_utf8_lossy(&ours.stdout).into_owned();
         let theirs = std::fs::read_to_string(folder.join("known_hosts")).expect("known_hosts");
         let key = |line: &str, word: usize| line.split_whitespace().nth(word).expect("a key").to_owned();
@@ -140,7 +143,8 @@ impl Charm {
     /// The process of the living worker.
     pub fn worker(&self) -> Option<i32> {
         let lives = runner_image_builder::builder::worker_lives(&Host::below(&self.root)).expect("lock");
-        let note = std::fs::read_to_string(self.root.join("var/lib/runner-image-builder/worker.lock")).ok()?;
+        let note =
+            std::fs::read_to_string(self.root.join("var/lib/runner-image-builder/worker.lock")).ok()?;
         lives.then(|| note.trim().parse().ok()).flatten()
     }
 

@@ -9,7 +9,9 @@ use serde_json::Value;
 
 /// The folder of the running stack.
 pub fn state_dir() -> PathBuf {
-    std::env::var_os("OPENSTACK_TESTBED_DIR").unwrap_or("/var/tmp/runner-image-builder-openstack".into()).into()
+    std::env::var_os("OPENSTACK_TESTBED_DIR")
+        .unwrap_or("/var/tmp/runner-image-builder-openstack".into())
+        .into()
 }
 
 /// One project of the stack's clouds.yaml.
@@ -75,9 +77,9 @@ impl Project {
         serde_json::from_str(&text).ok()
     }
 
-    /// The ids of the project's own images of this name.
+    /// The ids of the images of this name that the project sees.
     pub fn images_named(&self, name: &str) -> Vec<String> {
-        let listed = self.json(&["image", "list", "--private", "--name", name]);
+        let listed = self.json(&["image", "list", "--name", name]);
         let listed = listed.as_array().expect("a list").iter();
         listed.map(|image| image["ID"].as_str().unwrap_or_default().to_owned()).collect()
     }

@@ -27,7 +27,9 @@ fn a_hook_in_an_image_out_and_nothing_left_behind() {
     let mut story = Story::begin();
     chapter("says what is missing before it is configured", || story.says_what_is_missing());
     chapter("asks for a relation when it is configured", || story.asks_for_a_relation());
-    chapter("serves config-changed within two seconds while it builds", || story.serves_config_while_building());
+    chapter("serves config-changed within two seconds while it builds", || {
+        story.serves_config_while_building()
+    });
     chapter("delivers an active image to every related project", || story.delivers_to_every_project());
     chapter("shows no secret in any process's arguments or environment", || story.no_secret_in_any_exec());
     chapter("gives consumers a machine that is complete and its own", || story.a_consumer_boots_it());

@@ -48,11 +48,21 @@ impl Story {
         let file = state_dir().join("foreign.img");
         fs::write(&file, b"somebody else's").expect("a file");
         let path = file.to_string_lossy().into_owned();
-        let args = ["image", "create", IMAGE, "--disk-format", "raw", "--file", &path, "-f", "value", "-c", "id"];
+        let args =
+            ["image", "create", IMAGE, "--disk-format", "raw", "--file", &path, "-f", "value", "-c", "id"];
         let foreign = consumers[0].client(&args);
         let before = [&build, &consumers[0], &consumers[1]].map(Project::inventory).to_vec();
         let charm = Charm::deploy(&build);
-        Self { charm, build, consumers, relations: Vec::new(), before, foreign, revisions: Vec::new(), keys: Default::default() }
+        Self {
+            charm,
+            build,
+            consumers,
+            relations: Vec::new(),
+            before,
+            foreign,
+            revisions: Vec::new(),
+            keys: Default::default(),
+        }
     }
 
     pub fn says_what_is_missing(&mut self) {
@@ -74,9 +84,13 @@ impl Story {
         }
         let seen = wait_for("progress in the status", BUILD, || {
             let status = self.charm.status();
+            assert!(!status.contains("failed"), "{status}");
             status.contains("Building noble-x64: installing packages").then_some(status)
         });
-        assert!(seen.starts_with("maintenance: Building noble-x64: installing packages, 4 of 10, "), "{seen}");
+        assert!(
+            seen.starts_with("maintenance: Building noble-x64: installing packages, 4 of 10, "),
+            "{seen}"
+        );
         self.keys = self.charm.builder_keys();
         let started = Instant::now();
         all_succeeded(&self.charm.app.set_config(&[("build-interval", "3")]).expect("config"));
@@ -87,12 +101,16 @@ impl Story {
 
     pub fn delivers_to_every_project(&mut self) {
         wait_for("an image in every databag", BUILD, || {
+            let status = self.charm.status();
+            assert!(!status.contains("failed"), "{status}");
             self.relations.iter().all(|relation| self.charm.published(relation).is_some()).then_some(())
         });
         for (relation, project) in self.relations.iter().zip(&self.consumers) {
             let databag = relation.written_by(&self.charm.unit()).expect("databag");
             let id = &databag["id"];
-            let image = project.image(id).unwrap_or_else(|| panic!("{id} is not in {}", project.auth("project_name")));
+            let image = project
+                .image(id)
+                .unwrap_or_else(|| panic!("{id} is not in {}", project.auth("project_name")));
             assert_eq!((&image["name"], &image["status"]), (&json!(IMAGE), &json!("active")));
             assert_eq!(image["properties"]["architecture"], "x86_64");
             assert_eq!(databag["tags"], "x64,noble");
@@ -110,7 +128,10 @@ impl Story {
         let programs: BTreeSet<&str> =
             lines.iter().filter_map(|line| line.split("execve(\"").nth(1)?.split('"').next()).collect();
         for program in ["ssh", "gpgv", "ssh-keygen", "dpkg-query", "juju-exec"] {
-            assert!(programs.iter().any(|path| path.ends_with(program)), "the trace has no {program}: {programs:?}");
+            assert!(
+                programs.iter().any(|path| path.ends_with(program)),
+                "the trace has no {program}: {programs:?}"
+            );
         }
         let projects = [&self.build, &self.consumers[0], &self.consumers[1]];
         let mut secrets: Vec<&str> = projects.map(|project| project.auth("password")).to_vec();
@@ -149,12 +170,22 @@ impl Story {
     pub fn the_image_keeps_no_secret(&mut self) {
         let file = state_dir().join("published.img");
         let path = file.to_string_lossy().into_owned();
-        self.consumers[0].client(&["image", "save", "--file", &path, self.revisions.last().expect("a revision")]);
+        self.consumers[0].client(&[
+            "image",
+            "save",
+            "--file",
+            &path,
+            self.revisions.last().expect("a revision"),
+        ]);
         let patterns = state_dir().join("patterns");
         fs::write(&patterns, format!("{SCRIPT_SECRET}\n")).expect("patterns");
         // Anywhere on the disk, also where no file is any more.
         let inspect = |mode: &str| {
-            Command::new(script("inspect-image.sh")).args([mode, &path]).arg(&patterns).output().expect("inspect")
+            Command::new(script("inspect-image.sh"))
+                .args([mode, &path])
+                .arg(&patterns)
+                .output()
+                .expect("inspect")
         };
         let output = inspect("raw");
         assert!(output.status.success(), "the script's secret: {}", String::from_utf8_lossy(&output.stdout));
@@ -200,7 +231,10 @@ impl Story {
             status.contains("Build failed").then_some(status)
         });
         assert!(status.starts_with("active: noble-x64 "), "{status}");
-        assert!(status.contains("running the external script") && status.contains("always fails"), "{status}");
+        assert!(
+            status.contains("running the external script") && status.contains("always fails"),
+            "{status}"
+        );
         assert_eq!(self.charm.published(&self.relations[0]).as_ref(), self.revisions.last());
         self.charm.worker_ended(Duration::from_secs(180));
         self.no_leftovers();
@@ -223,7 +257,9 @@ impl Story {
         });
         std::thread::sleep(Duration::from_secs(5));
         kill_with_children(worker);
-        wait_for("the worker's death", Duration::from_secs(20), || self.charm.worker().is_none().then_some(()));
+        wait_for("the worker's death", Duration::from_secs(20), || {
+            self.charm.worker().is_none().then_some(())
+        });
         let run = self.charm.unit().update_status().expect("hook");
         assert!(run.succeeded(), "{}", run.stderr);
         let old = self.revisions.last().cloned();

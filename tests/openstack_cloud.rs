@@ -4,7 +4,7 @@
 //! (default `builder`), `TEST_FLAVOR` and `TEST_NETWORK` what the server gets; `TEST_FLAVOR` must have a disk.
 //!
 //! ```text
-//! OS_CLIENT_CONFIG_FILE=clouds.yaml cargo test --test openstack -- --ignored --nocapture --test-threads=1
+//! OS_CLIENT_CONFIG_FILE=clouds.yaml cargo test --test openstack_cloud -- --nocapture --test-threads=1
 //! ```
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -91,7 +91,6 @@ fn marked() -> ImageFilter {
 }
 
 #[test]
-#[ignore = "needs an OpenStack cloud"]
 fn every_call_does_what_it_says() {
     let start = Instant::now();
     let step = |what: &str| println!("{:6.1} s  {what}", start.elapsed().as_secs_f32());
@@ -232,7 +231,6 @@ fn every_call_does_what_it_says() {
 }
 
 #[test]
-#[ignore = "needs an OpenStack cloud"]
 fn a_clouds_refusals_are_understood() {
     let good = config();
     let cloud = connect(&good).unwrap();
