@@ -47,6 +47,7 @@ work=$scratch/charmcraft
 project=$work/project
 rm -rf "$work"
 mkdir -p "$project/target" "$work/home" "$work/etc"
+chmod 0700 "$work/home" # else it is no XDG_RUNTIME_DIR, and another is made below /tmp
 cp charmcraft.yaml metadata.yaml config.yaml actions.yaml "$project/"
 cp -a target/charm "$project/target/"
 # charmcraft packs on the charm's base only; it learns from this file where it is.
@@ -59,7 +60,8 @@ VERSION_CODENAME=noble
 PRETTY_NAME="Ubuntu 24.04 LTS"
 OS
 charmcraft() {
-    (cd "$project" && env HOME="$work/home" XDG_CACHE_HOME="$work/home/.cache" \
+    # The yaml files that it writes get the modes that the umask leaves.
+    (umask 0022 && cd "$project" && env HOME="$work/home" XDG_CACHE_HOME="$work/home/.cache" \
         XDG_STATE_HOME="$work/home/.state" XDG_CONFIG_HOME="$work/home/.config" \
         XDG_DATA_HOME="$work/home/.data" XDG_RUNTIME_DIR="$work/home" UNIXCONFDIR="$work/etc" \
         CRAFT_VERBOSITY_LEVEL=brief "$venv/bin/charmcraft" "$@" </dev/null)
