@@ -1,0 +1,75 @@
+//! Publishing and pruning, and clouds that fail alone.
+
+use rehearsal::cloud::{Fault, What};
+
+use crate::scene::{APPLICATION, Scene};
+
+#[test]
+fn the_oldest_revision_is_pruned_and_a_strangers_image_is_not() {
+    let scene = Scene::set(&[("revision-history-limit", "2")]);
+    let project = || scene.cloud.project("upload-project");
+    let name = format!("{APPLICATION}-noble-x64");
+    let foreign = project().add_image(&name, b"somebody else's", &[]).unwrap().id;
+    let relation = scene.integrate("upload");
+    scene.job_ended();
+    let mut revisions = vec![scene.told(&relation, "id").unwrap()];
+    for _ in 0..2 {
+        assert_eq!(scene.build_again().failures, []);
+        revisions.push(scene.told(&relation, "id").unwrap());
+    }
+    let mut kept: Vec<String> = project().images().iter().map(|image| image.id.to_string()).collect();
+    let mut wanted = vec![revisions[1].clone(), revisions[2].clone(), foreign.to_string()];
+    kept.sort();
+    wanted.sort();
+    assert_eq!(kept, wanted, "all revisions: {revisions:?}");
+}
+
+#[test]
+fn a_project_that_refuses_its_copy_holds_up_no_other_and_gets_it_later_without_a_build() {
+    let scene = Scene::set(&[]);
+    // The second project's Keystone user is fine, its image quota is not: its creations alone are refused.
+    let other = scene.cloud.project("upload2-project").id().to_owned();
+    let first = scene.integrate("upload");
+    scene.job_ended();
+    let fault = scene
+        .cloud
+        .inject(Fault::new("POST", "/v2/images$", What::Status(403, vec![], "quota".into())).unwrap());
+    let second = scene.integrate("upload2");
+    let job = scene.job_ended();
+    let failed: Vec<String> =
+        job.failures.iter().filter_map(|failure| failure.cloud.as_ref().map(ToString::to_string)).collect();
+    assert!(failed.len() == 1 && failed[0].starts_with("upload2-project-"), "{failed:?} ({other})");
+    assert!(scene.told(&first, "id").is_some() && scene.told(&second, "id").is_none());
+    let status = scene.status();
+    assert!(status.starts_with("active: ") && status.contains("for upload2-project-"), "{status}");
+    scene.cloud.lift(fault);
+    let servers = || {
+        scene
+            .cloud
+            .log()
+            .iter()
+            .filter(|entry| entry.method == "POST" && entry.url.ends_with("/servers"))
+            .count()
+    };
+    let before = servers();
+    scene.unit().exec("JUJU_DISPATCH_PATH=run ./dispatch").unwrap();
+    assert_eq!(scene.job_ended().failures, []);
+    assert!(scene.told(&second, "id").is_some());
+    assert_eq!(servers(), before, "copied from the project that has it");
+}
+
+#[test]
+fn an_upload_that_breaks_off_leaves_no_part_behind_and_the_last_image_published() {
+    let scene = Scene::set(&[]);
+    let relation = scene.integrate("upload");
+    scene.job_ended();
+    let id = scene.told(&relation, "id").unwrap();
+    let fault = Fault::new("PUT", "/v2/images/.*/file", What::DropConnection).unwrap();
+    scene.cloud.inject(fault);
+    let job = scene.build_again();
+    assert_eq!(job.failures.len(), 1, "{:?}", job.failures);
+    scene.cloud.heal();
+    assert_eq!(scene.told(&relation, "id"), Some(id));
+    assert_eq!(scene.cloud.project("upload-project").images().len(), 1);
+    assert_eq!(scene.leftovers(), [] as [String; 0]);
+}

@@ -1,0 +1,104 @@
+//! What goes wrong is said, leaves nothing behind, and is got over.
+
+use rehearsal::cloud::{Fault, What};
+
+use crate::scene::{SCRIPT_SECRET, Scene, wait_for};
+
+/// The scene after its first job, which must have failed and left nothing.
+fn failed(options: &[(&str, &str)], prepare: impl FnOnce(&Scene)) -> (Scene, String) {
+    let scene = Scene::set(options);
+    prepare(&scene);
+    scene.integrate("upload");
+    let job = scene.job_ended();
+    assert!(!job.failures.is_empty(), "the job should have failed");
+    assert_eq!(scene.leftovers(), [] as [String; 0]);
+    assert!(scene.cloud.project("upload-project").images().is_empty());
+    let status = scene.status();
+    (scene, status)
+}
+
+#[test]
+fn a_flavor_without_disk_is_refused_before_anything_starts() {
+    let (scene, status) = failed(&[("build-flavor", "no-disk")], |_| ());
+    assert!(status.starts_with("blocked: Build failed: noble-x64: build-flavor \"no-disk\""), "{status}");
+    assert!(!scene.cloud.log().iter().any(|entry| entry.method == "POST" && entry.url.ends_with("/servers")));
+}
+
+#[test]
+fn a_base_image_with_another_digest_than_the_signed_one_is_not_used() {
+    let (scene, status) = failed(&[], |scene| {
+        let path = "/cloud-images/noble/current/noble-server-cloudimg-amd64.img";
+        scene.site.serve(path, "application/octet-stream", b"tampered with".to_vec());
+    });
+    assert!(status.contains("SHA-256") && status.starts_with("maintenance: Build failed"), "{status}");
+    assert!(scene.cloud.project("builder-project").images().is_empty(), "the tampered image is gone");
+}
+
+#[test]
+fn a_list_of_digests_that_somebody_else_signed_is_not_believed() {
+    let (_scene, status) = failed(&[], |scene| {
+        let digest = "0".repeat(64);
+        let list = format!("{digest} *noble-server-cloudimg-amd64.img\n");
+        scene.site.serve("/cloud-images/noble/current/SHA256SUMS", "text/plain", list.into_bytes());
+    });
+    assert!(status.starts_with("blocked: ") && status.contains("signature"), "{status}");
+}
+
+#[test]
+fn a_script_that_fails_is_named_and_its_secret_is_not() {
+    let (_scene, status) = failed(&[], |scene| {
+        let script = "#!/bin/bash\necho \"bad password: $rib_test_secret\" >&2\nexit 3\n";
+        let url = scene.site.serve_script("broken.sh", script);
+        let secret = scene.script_secret.uri();
+        scene.app.set_config(&[("script-url", &url), ("script-secret-id", &secret)]).unwrap();
+    });
+    assert!(status.contains("running the external script") && status.contains("exit code 3"), "{status}");
+    assert!(status.contains("bad password: [redacted]") && !status.contains(SCRIPT_SECRET), "{status}");
+}
+
+#[test]
+fn an_error_page_in_the_place_of_the_script_is_not_run() {
+    let (_scene, status) = failed(&[], |scene| {
+        let url = format!("{}/script/missing.sh", scene.site.url());
+        scene.app.set_config(&[("script-url", &url)]).unwrap();
+    });
+    assert!(status.contains("fetching script-url") && status.contains("404"), "{status}");
+}
+
+#[test]
+fn credentials_that_the_build_cloud_refuses_block_with_the_remedy() {
+    let (_scene, status) = failed(&[("openstack-user-name", "nobody")], |_| ());
+    assert!(status.starts_with("blocked: Build failed: ") && status.contains("nobody"), "{status}");
+}
+
+#[test]
+fn a_builder_that_never_starts_is_deleted() {
+    let (_scene, status) = failed(&[], |scene| scene.cloud.fail_next_build("No valid host was found."));
+    assert!(status.contains("No valid host was found."), "{status}");
+}
+
+#[test]
+fn a_lost_answer_to_the_creation_of_a_builder_leaves_no_server() {
+    let (_scene, status) = failed(&[], |scene| {
+        scene.cloud.inject(Fault::new("POST", "/servers$", What::LoseReply).unwrap());
+    });
+    assert!(status.starts_with("maintenance: Build failed: noble-x64: creating server"), "{status}");
+}
+
+#[test]
+fn a_killed_worker_is_replaced_and_what_it_left_is_removed() {
+    let scene = Scene::set(&[]);
+    let url = scene.site.serve_script("slow.sh", "#!/bin/bash\nsleep 300\n");
+    scene.app.set_config(&[("script-url", &url)]).unwrap();
+    let relation = scene.integrate("upload");
+    wait_for("the script", || scene.status().contains("running the external script").then_some(()));
+    let worker = scene.worker().expect("a worker");
+    std::process::Command::new("kill").args(["-KILL", &worker.to_string()]).status().unwrap();
+    wait_for("its death", || scene.worker().is_none().then_some(()));
+    assert_eq!(scene.cloud.project("builder-project").servers().len(), 1, "it could not clean up");
+    let url = scene.site.serve_script("quick.sh", "#!/bin/bash\ntrue\n");
+    scene.app.set_config(&[("script-url", &url)]).unwrap();
+    assert_eq!(scene.job_ended().failures, []);
+    assert!(scene.told(&relation, "id").is_some());
+    assert_eq!(scene.leftovers(), [] as [String; 0]);
+}

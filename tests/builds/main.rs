@@ -1,0 +1,9 @@
+//! Whole builds against the embedded OpenStack, through hooks, worker, real HTTP and real ssh: what becomes of images,
+//! relations and leftovers when all goes well and when something goes wrong.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says what it expects")]
+
+mod delivery;
+mod failures;
+mod images;
+mod scene;
