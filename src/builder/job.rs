@@ -80,7 +80,9 @@ impl Request {
     }
 
     /// Records the request, its secrets first: whoever sees the request finds them.
+    /// The secrets of the request that it replaces go: nobody would take them any more.
     pub fn save(&self, host: &Host, secrets: &BuildSecrets) -> Result<(), JournalError> {
+        let replaced = Self::load(host).ok().flatten().filter(|replaced| replaced.id != self.id);
         if self.has_secrets {
             let shown =
                 |secret: &Option<Secret<String>>| secret.as_ref().map(|secret| secret.expose().clone());
@@ -95,7 +97,11 @@ impl Request {
             host.private_dir(&host.run_dir())?;
             host.write(&self.secrets_file(host), &text, 0o600)?;
         }
-        write_json(host, FILE, self)
+        write_json(host, FILE, self)?;
+        match replaced {
+            Some(replaced) => Ok(host.remove_file(&replaced.secrets_file(host))?),
+            None => Ok(()),
+        }
     }
 
     /// Takes the secrets of this request out of the run folder; `None` when they are lost.

@@ -23,8 +23,8 @@ pub struct Memory {
     cloud: Option<CloudName>,
     /// What Juju has said that it holds.
     read: Option<Databag>,
-    /// What we have written since; it holds if that hook succeeded.
-    written: Option<Databag>,
+    /// What we have written since, and in which cloud its images are; it holds if that hook succeeded.
+    written: Option<(CloudName, Databag)>,
 }
 
 impl Memory {
@@ -35,12 +35,17 @@ impl Memory {
 
     /// Juju has said that it holds `databag`.
     pub fn was_read(&mut self, databag: Databag) {
-        (self.read, self.written) = (Some(databag), None);
+        if let Some((cloud, written)) = self.written.take()
+            && written == databag
+        {
+            self.cloud = Some(cloud);
+        }
+        self.read = Some(databag);
     }
 
-    /// This hook has written `databag`; whether it took effect, the next one will see.
-    pub fn was_written(&mut self, databag: Databag) {
-        self.written = Some(databag);
+    /// This hook has written `databag` with images of `cloud`; whether it took effect, the next one will see.
+    pub fn was_written(&mut self, cloud: &CloudName, databag: Databag) {
+        self.written = Some((cloud.clone(), databag));
     }
 
     /// Its images are in `cloud`.
@@ -80,7 +85,10 @@ impl Published {
 
     /// The ids of all images that a relation names, or may name once a hook has ended.
     pub fn named_images(&self) -> BTreeSet<String> {
-        let databags = self.0.values().flat_map(|memory| memory.read.iter().chain(&memory.written));
+        let databags = self
+            .0
+            .values()
+            .flat_map(|memory| memory.read.iter().chain(memory.written.iter().map(|(_, databag)| databag)));
         databags
             .flat_map(|databag| {
                 let listed: Vec<Databag> = databag
@@ -104,9 +112,25 @@ mod tests {
             |id: &str| Databag::from([("images".into(), format!("[{{\"id\":\"{id}\",\"tags\":\"x\"}}]"))]);
         let mut published = Published::default();
         published.relation("image:1").was_read(databag("old"));
-        published.relation("image:1").was_written(databag("new"));
+        published.relation("image:1").was_written(&CloudName::new("ci-1"), databag("new"));
         assert_eq!(published.named_images(), BTreeSet::from(["old".into(), "new".into()]));
         published.relation("image:1").was_read(databag("new"));
         assert_eq!(published.named_images(), BTreeSet::from(["new".into()]));
+    }
+
+    #[test]
+    fn a_databag_is_of_another_cloud_when_what_was_written_for_that_took_effect() {
+        let [here, there] = ["here-1", "there-2"].map(CloudName::new);
+        let full = Databag::from([("id".into(), "old".into())]);
+        let mut memory = Memory::default();
+        memory.was_written(&here, full.clone());
+        memory.was_read(full.clone());
+        assert!(!memory.is_of_another_cloud(&here) && memory.is_of_another_cloud(&there));
+        memory.was_written(&there, Databag::new());
+        memory.was_read(full);
+        assert!(memory.is_of_another_cloud(&there), "the hook that wrote it has failed");
+        memory.was_written(&there, Databag::new());
+        memory.was_read(Databag::new());
+        assert!(!memory.is_of_another_cloud(&there));
     }
 }

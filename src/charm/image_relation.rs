@@ -114,13 +114,78 @@ pub fn publish(
         None if memory.is_of_another_cloud(cloud) => Databag::new(),
         None => return Ok(()),
     };
-    if wanted != present {
+    if wanted == present {
+        memory.belongs_to(cloud);
+    } else {
         // An empty value removes its key.
         let mut change: Databag = KEYS.map(|key| (key.to_owned(), String::new())).into();
         change.extend(wanted.clone());
         tools.relation_set(relation, &change)?;
-        memory.was_written(wanted);
+        memory.was_written(cloud, wanted);
     }
-    memory.belongs_to(cloud);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::builder::{BuildConfig, BuildResult, Timestamp};
+    use crate::target::{Arch, BaseImage};
+
+    const NOBLE: Target = Target { base: BaseImage::Noble, arch: Arch::X64 };
+    const JAMMY: Target = Target { base: BaseImage::Jammy, arch: Arch::Arm64 };
+
+    fn journal(images: &[(&str, Target, &str)]) -> Journal {
+        let mut journal = Journal::default();
+        for (id, target, cloud) in images {
+            let config =
+                BuildConfig { base: target.base, arch: target.arch, cloud_name: CloudName::new(*cloud) };
+            let result = BuildResult { config, id: id.parse().unwrap() };
+            journal.publish(Image { result, fingerprint: String::new(), built: Timestamp(1) });
+        }
+        journal
+    }
+
+    #[test]
+    fn a_databag_lists_the_images_of_its_cloud_in_the_operators_order() {
+        let journal = journal(&[("n", NOBLE, "here"), ("j", JAMMY, "here"), ("x", NOBLE, "there")]);
+        let expected = Databag::from([
+            ("id".into(), "j".into()),
+            ("tags".into(), "arm64,jammy".into()),
+            ("images".into(), r#"[{"id":"j","tags":"arm64,jammy"},{"id":"n","tags":"x64,noble"}]"#.into()),
+        ]);
+        assert_eq!(databag(&journal, &CloudName::new("here"), &[JAMMY, NOBLE]), Some(expected));
+    }
+
+    #[test]
+    fn id_and_tags_are_absent_while_the_first_target_has_no_image() {
+        let journal = journal(&[("n", NOBLE, "here")]);
+        let databag = databag(&journal, &CloudName::new("here"), &[JAMMY, NOBLE]).unwrap();
+        assert_eq!(databag.keys().collect::<Vec<_>>(), ["images"]);
+    }
+
+    #[test]
+    fn a_cloud_without_any_wanted_image_has_nothing_to_say() {
+        let journal = journal(&[("n", NOBLE, "here")]);
+        assert_eq!(databag(&journal, &CloudName::new("there"), &[NOBLE]), None);
+        assert_eq!(databag(&journal, &CloudName::new("here"), &[JAMMY]), None);
+        assert_eq!(databag(&journal, &CloudName::new("here"), &[]), None);
+    }
+
+    #[test]
+    fn a_remote_unit_counts_only_with_every_field() {
+        let names =
+            ["auth_url", "password", "project_domain_name", "project_name", "user_domain_name", "username"];
+        let mut complete = Databag::from(names.map(|name| (name.to_owned(), " x ".to_owned())));
+        complete.insert("auth_url".into(), "https://k/v3".into());
+        let config = parse(&complete).unwrap();
+        assert_eq!((config.username.as_str(), config.password.expose().as_str()), ("x", " x "));
+        for name in names {
+            let mut databag = complete.clone();
+            databag.insert(name.into(), String::new());
+            assert!(parse(&databag).is_none(), "{name} empty");
+            databag.remove(name);
+            assert!(parse(&databag).is_none(), "{name} absent");
+        }
+    }
 }

@@ -124,3 +124,204 @@ fn cut(mut text: String) -> String {
     // One line: Juju shows a status in a table.
     text.replace(['\n', '\r'], " ")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::builder::{
+        BaseImageSource, Build, BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm,
+        CloudName, Clouds, Image, JobId, Owner, RunnerSource,
+    };
+    use crate::charm::image_relation::ImageRelation;
+    use crate::juju::RelationId;
+    use crate::openstack_cloud::{CloudConfig, Interface};
+    use crate::secret::Secret;
+    use crate::target::{Arch, BaseImage, Target};
+
+    const NOBLE: Target = Target { base: BaseImage::Noble, arch: Arch::X64 };
+    const JAMMY: Target = Target { base: BaseImage::Jammy, arch: Arch::X64 };
+
+    /// A leader with one related cloud and one target.
+    fn state() -> CharmState {
+        let cloud = CloudName::new("ci-1");
+        let text = |text: &str| text.to_owned();
+        let config = CloudConfig {
+            auth_url: text("https://k/v3"),
+            region_name: None,
+            interface: Interface::Public,
+            ca_certificate: None,
+            project_name: text("ci"),
+            project_domain_name: text("Default"),
+            user_domain_name: text("Default"),
+            username: text("ci"),
+            password: Secret::default(),
+        };
+        let relation = RelationId::parse("image:1").unwrap();
+        CharmState {
+            leader: true,
+            build_interval: 6,
+            relations: BTreeMap::from([(relation.clone(), ImageRelation { cloud: cloud.clone(), config })]),
+            relation_ids: vec![relation],
+            clouds: Clouds::new(),
+            run: BuilderRunConfig {
+                owner: Owner { model_uuid: text("m"), application: text("a"), unit: 0 },
+                targets: vec![NOBLE],
+                build_cloud: cloud.clone(),
+                clouds: vec![cloud],
+                base_image: BaseImageSource { url: text("https://u"), keyring: text("/k") },
+                vm: BuilderVm {
+                    flavor: None,
+                    network: None,
+                    ssh_ingress: text("0.0.0.0/0"),
+                    ssh_options: Vec::new(),
+                    apt_mirror: None,
+                },
+                runner: RunnerSource { version: None, source: text("https://g"), api_url: text("https://g") },
+                script_url: None,
+                revision_history_limit: 5,
+                max_image_age_hours: 24,
+            },
+            secrets: BuildSecrets::default(),
+            script_secret: None,
+        }
+    }
+
+    fn ago(minutes: u64) -> Timestamp {
+        Timestamp(Timestamp::now().0 - minutes * 60)
+    }
+
+    fn image(target: Target, minutes: u64) -> Image {
+        let config = BuildConfig { base: target.base, arch: target.arch, cloud_name: CloudName::new("ci-1") };
+        let result = BuildResult { config, id: "1".parse().unwrap() };
+        Image { result, fingerprint: String::new(), built: ago(minutes) }
+    }
+
+    fn job(state: &CharmState, builds: &[(Target, Phase)]) -> Job {
+        let builds = builds.iter().map(|(target, phase)| Build {
+            target: *target,
+            phase: phase.clone(),
+            since: ago(4),
+        });
+        Job {
+            id: JobId::random(),
+            config_digest: state.run.digest(),
+            owner: state.run.owner.clone(),
+            started: ago(5),
+            finished: None,
+            builds: builds.collect(),
+            failures: Vec::new(),
+        }
+    }
+
+    fn failed(state: &CharmState, remedies: &[Remedy]) -> Option<Job> {
+        let failure = |remedy: &Remedy| Failure {
+            target: Some(NOBLE),
+            cloud: Some(CloudName::new("ci-1")),
+            message: format!("{remedy:?}."),
+            remedy: *remedy,
+        };
+        let failures = remedies.iter().map(failure).collect();
+        Some(Job { finished: Some(Timestamp::now()), failures, ..job(state, &[]) })
+    }
+
+    #[track_caller]
+    fn assert_shown(state: &CharmState, journal: &Journal, expected: &str) {
+        let shown = status(state, journal);
+        assert_eq!(format!("{}: {}", shown.name(), shown.message()), expected);
+    }
+
+    #[test]
+    fn without_usable_relations_the_operator_must_integrate_whatever_the_journal_says() {
+        let mut state = state();
+        let journal = Journal { images: vec![image(NOBLE, 1)], ..Journal::default() };
+        state.relations.clear();
+        let silent = "blocked: image integration required. The related application has not given its OpenStack \
+            credentials yet.";
+        assert_shown(&state, &journal, silent);
+        state.relation_ids.clear();
+        state.leader = false;
+        assert_shown(&state, &journal, "blocked: image integration required.");
+    }
+
+    #[test]
+    fn a_unit_that_does_not_lead_is_active() {
+        let state = CharmState { leader: false, ..state() };
+        assert_shown(&state, &Journal::default(), "active: Standing by; the leader builds.");
+    }
+
+    #[test]
+    fn without_an_image_the_unit_works_waits_or_is_blocked() {
+        let state = state();
+        let installing = Phase::Installing { step: "installing packages".into(), number: 3, of: 9 };
+        let with = |job: Option<Job>| Journal { job, failures_in_row: 1, ..Journal::default() };
+        let cases = [
+            (None, "maintenance: Waiting for first image."),
+            (Some(job(&state, &[])), "maintenance: Building image."),
+            (Some(job(&state, &[(NOBLE, Phase::Waiting)])), "maintenance: Building image."),
+            (
+                Some(job(&state, &[(NOBLE, installing)])),
+                "maintenance: Building noble-x64: installing packages, 3 of 9, 4 min",
+            ),
+            (
+                Some(job(&state, &[(NOBLE, Phase::UpToDate), (JAMMY, Phase::Delivering)])),
+                "maintenance: Building jammy-x64: delivering image, 4 min (1 of 2 images done)",
+            ),
+            (
+                failed(&state, &[Remedy::Retry]),
+                "maintenance: Build failed: noble-x64 for ci-1: Retry. Next try in 5 min.",
+            ),
+            (
+                failed(&state, &[Remedy::Retry, Remedy::Operator]),
+                "blocked: Build failed: noble-x64 for ci-1: Operator (and 1 more, see the unit's log).",
+            ),
+            (failed(&state, &[]), "maintenance: Waiting for first image."),
+        ];
+        for (job, expected) in cases {
+            let journal = with(job);
+            // The clock may have ticked between the two.
+            let shown = status(&state, &journal);
+            let shown = format!("{}: {}", shown.name(), shown.message()).replace("299 s", "5 min");
+            assert_eq!(shown.replace("4 min", "5 min"), expected.replace("4 min", "5 min"));
+        }
+    }
+
+    #[test]
+    fn with_an_image_the_unit_is_active_and_says_what_else_there_is() {
+        let mut state = state();
+        state.run.targets = vec![JAMMY, NOBLE];
+        let images = vec![image(NOBLE, 125), image(JAMMY, 3 * 24 * 60)];
+        let journal = |job: Option<Job>| Journal {
+            job,
+            images: images.clone(),
+            failures_in_row: 99,
+            ..Journal::default()
+        };
+        assert_shown(&state, &journal(None), "active: jammy-x64 3 days old; noble-x64 2 h old");
+        let running = job(&state, &[(JAMMY, Phase::Launching)]);
+        let expected = "active: jammy-x64 3 days old; noble-x64 2 h old; Building jammy-x64: launching builder VM, 4 min";
+        assert_shown(&state, &journal(Some(running)), expected);
+        let expected =
+            "active: jammy-x64 3 days old; noble-x64 2 h old; Build failed: noble-x64 for ci-1: Operator.";
+        assert_shown(&state, &journal(failed(&state, &[Remedy::Operator])), expected);
+    }
+
+    #[test]
+    fn an_image_of_a_target_or_a_cloud_that_is_not_wanted_does_not_count() {
+        let mut state = state();
+        let journal = Journal { images: vec![image(JAMMY, 1)], ..Journal::default() };
+        assert_shown(&state, &journal, "maintenance: Waiting for first image.");
+        let journal = Journal { images: vec![image(NOBLE, 1)], ..Journal::default() };
+        state.run.clouds = vec![CloudName::new("other-2")];
+        assert_shown(&state, &journal, "maintenance: Waiting for first image.");
+    }
+
+    #[test]
+    fn a_failure_of_another_configuration_is_not_told() {
+        let mut state = state();
+        let journal = Journal { job: failed(&state, &[Remedy::Operator]), ..Journal::default() };
+        state.run.revision_history_limit = 6;
+        assert_shown(&state, &journal, "maintenance: Waiting for first image.");
+    }
+}

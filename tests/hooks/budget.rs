@@ -1,0 +1,119 @@
+//! What a hook costs: calls of hook tools, each of which takes a real agent 10 to 30 ms, and memory.
+
+use rehearsal::agent::{HookRun, Relation, RunKind};
+use runner_image_builder::builder::CloudName;
+use runner_image_builder::target::Target;
+
+use crate::cloud::Credentials;
+use crate::deploy::Plan;
+use crate::machine::{JAMMY, NOBLE, Site, image, succeeded};
+use crate::publishing::{FIRST, SECOND, THIRD, written};
+
+/// What a hook may cost: 8 calls, 2 for each relation, 1 for each remote unit.
+#[track_caller]
+fn assert_within(relations: usize, run: &HookRun) {
+    let units = relations * 2;
+    let budget = 8 + relations * 2 + units;
+    let calls = run.tool_counts();
+    assert!(
+        run.calls.len() <= budget,
+        "{}: {} calls, allowed are {budget}: {calls:?}",
+        run.name,
+        run.calls.len()
+    );
+    let mut levels: Vec<&str> =
+        run.calls.iter().filter(|call| call.tool == "juju-log").map(|call| call.argv[1].as_str()).collect();
+    let all = levels.len();
+    levels.sort();
+    levels.dedup();
+    assert_eq!(levels.len(), all, "{}: more than one juju-log of a level", run.name);
+    // A debug build is several times as large; one that is tested as a charm is none.
+    if !cfg!(debug_assertions) || std::env::var_os("RUNNER_IMAGE_BUILDER_CHARM").is_some() {
+        assert!(run.max_rss_kib < 12 << 10, "{}: {} KiB", run.name, run.max_rss_kib);
+    }
+}
+
+/// A site with so many relations to projects of their own, two units each, two bases, and a script with secrets.
+fn site(relations: usize) -> (Site, Vec<(Relation, CloudName)>) {
+    let plan = Plan::new().option("base-image", "noble,jammy");
+    let site = plan.configured();
+    let script = site.model.add_secret(&[("token", "x")]).unwrap();
+    script.grant(&site.app).unwrap();
+    site.app.set_config(&[("script-secret-id", &script.uri())]).unwrap();
+    let related = (0..relations).map(|number| {
+        let project = Credentials::new(&plan.keystone, &format!("project-{number}"));
+        let units = [&project.data()[..], &project.data()[..]];
+        let relation = site.app.integrate("image", &format!("runners-{number}"), &units).unwrap();
+        (relation, project.cloud())
+    });
+    let related: Vec<_> = related.collect();
+    site.kill_worker();
+    site.next_hook();
+    site.settle();
+    (site, related)
+}
+
+#[test]
+fn every_hook_of_a_first_day_is_within_the_budget() {
+    for relations in [1, 3] {
+        let (site, _related) = site(relations);
+        for run in site.model.runs().iter().filter(|run| run.kind == RunKind::Hook) {
+            assert_within(relations, run);
+        }
+    }
+}
+
+#[test]
+fn in_steady_state_every_hook_is_within_the_budget() {
+    for relations in [1, 3] {
+        let (site, related) = site(relations);
+        site.next_hook();
+        for hook in ["update-status", "config-changed", "start", "leader-elected", "upgrade-charm", "install"]
+        {
+            assert_within(relations, &succeeded(site.unit().fire(hook).unwrap()));
+        }
+        let runs = related[0].0.set_remote_unit(1, &[("unrelated", "x")]).unwrap();
+        runs.iter().chain(&site.password.update(&[("password", "rotated")]).unwrap()).for_each(|run| {
+            assert_within(relations, run);
+        });
+        for path in ["run", "worker"] {
+            site.unit().exec(&format!("JUJU_DISPATCH_PATH={path} ./dispatch")).unwrap();
+            assert_within(relations, site.model.runs().last().unwrap());
+        }
+    }
+}
+
+#[test]
+fn hooks_that_publish_are_within_the_budget() {
+    for relations in [1, 3] {
+        let (site, related) = site(relations);
+        let deliver = |id: &str, target: Target| {
+            site.end_job(Vec::new(), |journal| {
+                related.iter().for_each(|(_, cloud)| journal.publish(image(id, target, cloud)));
+            });
+            let run = site.next_hook();
+            assert_eq!(run.tool_counts()["relation-set"], relations);
+            assert_within(relations, &run);
+        };
+        deliver(FIRST, NOBLE);
+        assert_within(relations, &site.next_hook());
+        deliver(SECOND, JAMMY);
+        if relations > 1 {
+            assert_within(relations, &site.next_hook());
+        }
+        // With one relation also when the next image comes before any other hook.
+        deliver(THIRD, NOBLE);
+        for (relation, _) in &related {
+            assert_eq!(written(&site, relation)["id"], THIRD);
+        }
+    }
+}
+
+#[test]
+fn slow_tools_cost_a_hook_their_own_time_and_no_more() {
+    let (site, _related) = site(1);
+    site.next_hook();
+    site.model.delay_tools(std::time::Duration::from_millis(30));
+    let run = site.next_hook();
+    assert!(run.wall < std::time::Duration::from_secs(2), "{:?}", run.wall);
+}

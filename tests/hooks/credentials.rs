@@ -1,0 +1,114 @@
+//! clouds.yaml: whose credentials are in it, and for how long.
+
+use std::fs;
+
+use crate::cloud::{Credentials, NOBODY, hanging};
+use crate::deploy::{PASSWORD, Plan};
+use crate::machine::all_succeeded;
+
+const PEM: &str = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----";
+
+#[test]
+fn the_build_cloud_and_each_relations_cloud_are_there() {
+    let plan = Plan::new();
+    let (site, _relation) = plan.related();
+    let clouds = site.clouds_yaml();
+    assert!(clouds.contains(PASSWORD) && clouds.contains("correct horse"), "{clouds}");
+    assert!(clouds.contains(plan.project().cloud().as_str()), "{clouds}");
+    assert_eq!(clouds.matches("auth_url:").count(), 2, "{clouds}");
+}
+
+#[test]
+fn credentials_of_a_relation_vanish_with_it() {
+    let (site, relation) = Plan::new().related();
+    let other = Credentials { password: "battery staple".into(), ..Credentials::new(NOBODY, "others") };
+    let second = site.app.integrate("image", "others", &[&other.data()]).unwrap();
+    assert!(site.clouds_yaml().contains("battery staple"));
+    all_succeeded(second.remove_remote_unit(0).unwrap());
+    assert!(!site.clouds_yaml().contains("battery staple"), "{}", site.clouds_yaml());
+    all_succeeded(relation.remove().unwrap());
+    assert!(!site.clouds_yaml().contains("correct horse"), "{}", site.clouds_yaml());
+    assert!(site.clouds_yaml().contains(PASSWORD));
+    assert_eq!(
+        site.status(),
+        "blocked: image integration required. The related application has not given its OpenStack credentials yet."
+    );
+}
+
+#[test]
+fn two_clouds_with_equal_names_of_project_and_user_are_two() {
+    let (site, _relation) = Plan::new().related();
+    let other = Credentials::new(&hanging(), "runners");
+    site.app.integrate("image", "others", &[&other.data()]).unwrap();
+    assert_eq!(site.clouds_yaml().matches("project_name: runners").count(), 2, "{}", site.clouds_yaml());
+    let config = site.request().unwrap().config;
+    assert_eq!(config.clouds.len(), 2);
+    assert!(config.clouds.contains(&other.cloud()));
+}
+
+#[test]
+fn two_relations_of_one_project_are_served_once_and_share_its_cloud() {
+    let plan = Plan::new();
+    let (site, _relation) = plan.related();
+    site.app.integrate("image", "others", &[&plan.project().data()]).unwrap();
+    assert_eq!(site.request().unwrap().config.clouds, [plan.project().cloud()]);
+}
+
+#[test]
+fn a_rotated_password_arrives_with_the_event_of_its_secret() {
+    let (site, relation) = Plan::new().related();
+    let runs = site.password.update(&[("password", "rotated")]).unwrap();
+    assert_eq!(runs.iter().map(|run| run.name.as_str()).collect::<Vec<_>>(), ["secret-changed"]);
+    assert!(site.clouds_yaml().contains("password: rotated"), "{}", site.clouds_yaml());
+    assert!(!site.clouds_yaml().contains(PASSWORD));
+    all_succeeded(relation.set_remote_unit(0, &[("password", "rotated too")]).unwrap());
+    assert!(site.clouds_yaml().contains("rotated too") && !site.clouds_yaml().contains("correct horse"));
+}
+
+#[test]
+fn certificates_of_either_side_lie_beside_the_file_that_names_them() {
+    let other = format!("{PEM}\n{PEM}");
+    let plan =
+        Plan::new().option("openstack-ca-certificate", PEM).option("openstack-region-name", "RegionTwo");
+    let (site, relation) = plan.related();
+    all_succeeded(relation.set_remote_unit(0, &[("ca_certificate", &other)]).unwrap());
+    let clouds = site.clouds_yaml();
+    assert!(clouds.contains("region_name: RegionTwo"), "{clouds}");
+    let files: Vec<&str> = clouds.lines().filter_map(|line| line.trim().strip_prefix("cacert: ")).collect();
+    let mut contents: Vec<String> = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    contents.sort();
+    assert_eq!(contents, [PEM, &other]);
+    site.app.reset_config(&["openstack-ca-certificate"]).unwrap();
+    assert_eq!(site.clouds_yaml().matches("cacert:").count(), 1, "{}", site.clouds_yaml());
+}
+
+#[test]
+fn the_first_unit_with_complete_data_counts_and_disagreement_is_logged() {
+    let plan = Plan::new();
+    let site = plan.configured();
+    let ten = Credentials::new(NOBODY, "of-unit-10");
+    let two = plan.project();
+    let relation = site.app.integrate("image", "runners", &[&two.data()[..4]]).unwrap();
+    all_succeeded(relation.add_remote_unit(10, &ten.data()).unwrap());
+    assert_eq!(site.request().unwrap().config.clouds, [ten.cloud()]);
+    all_succeeded(relation.add_remote_unit(2, &two.data()).unwrap());
+    assert_eq!(site.request().unwrap().config.clouds, [two.cloud()]);
+    assert!(!site.clouds_yaml().contains("of-unit-10"), "{}", site.clouds_yaml());
+    let log = site.model.debug_log();
+    assert!(log.iter().any(|line| line.message.contains("runners/10 gives another cloud")), "{log:#?}");
+}
+
+#[test]
+fn nonsense_from_a_related_application_is_no_data_and_no_crash() {
+    let plan = Plan::new();
+    let site = plan.configured();
+    let project = plan.project();
+    let mut data = project.data();
+    data[0].1 = "gopher://keystone";
+    let relation = site.app.integrate("image", "runners", &[&data]).unwrap();
+    site.assert_status("blocked: image integration required.");
+    for url in ["http://[::1", "http://", "https://\u{7f}"] {
+        all_succeeded(relation.set_remote_unit(0, &[("auth_url", url)]).unwrap());
+        assert_eq!(site.unit().failed_hook().unwrap(), None, "{url}");
+    }
+}

@@ -1,0 +1,174 @@
+//! Brings the charm onto a machine of its own: in one call a test is where it begins.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rehearsal::agent::{JujuVersion, Model, Relation};
+use tempfile::TempDir;
+
+use crate::cloud::{self, Credentials};
+use crate::machine::Site;
+
+pub const APPLICATION: &str = "image-builder";
+pub const PASSWORD: &str = "hunter2-of-the-build-project";
+
+/// A deployment being described: one unit on Juju 3.6, all OpenStack options set, a cloud that hangs.
+pub struct Plan {
+    juju: JujuVersion,
+    units: u32,
+    pub keystone: String,
+    options: Vec<(String, String)>,
+}
+
+impl Plan {
+    pub fn new() -> Self {
+        Self { juju: JujuVersion::V3_6, units: 1, keystone: cloud::hanging(), options: Vec::new() }
+    }
+
+    pub fn juju(self, juju: JujuVersion) -> Self {
+        Self { juju, ..self }
+    }
+
+    pub fn units(self, units: u32) -> Self {
+        Self { units, ..self }
+    }
+
+    pub fn keystone(self, url: &str) -> Self {
+        Self { keystone: url.to_owned(), ..self }
+    }
+
+    pub fn option(mut self, name: &str, value: &str) -> Self {
+        self.options.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Deploys without any configuration.
+    pub fn bare(&self) -> Site {
+        let dir = tempfile::Builder::new().prefix("machine-").tempdir().unwrap();
+        let charm = dir.path().join("charm");
+        assemble(&charm);
+        let model = Model::new(self.juju).unwrap();
+        let roots = dir.path().to_owned();
+        let app = model
+            .deployment(&charm, APPLICATION)
+            .units(self.units)
+            .path_entry(package_tools(dir.path()))
+            .env_for("RUNNER_IMAGE_BUILDER_ROOT", move |number| root(&roots, number))
+            .run()
+            .unwrap();
+        let password = model.add_secret(&[("password", PASSWORD)]).unwrap();
+        Site { app, model, password, charm, dir }
+    }
+
+    /// Deploys with all options that are needed.
+    pub fn configured(&self) -> Site {
+        let site = self.bare();
+        site.password.grant(&site.app).unwrap();
+        let uri = site.password.uri();
+        let mut options = vec![
+            ("architecture", "x64"),
+            ("openstack-auth-url", &self.keystone),
+            ("openstack-password-secret", &uri),
+            ("openstack-project-domain-name", "Default"),
+            ("openstack-project-name", "Builders"),
+            ("openstack-user-domain-name", "Default"),
+            ("openstack-user-name", "Builder"),
+        ];
+        options.extend(self.options.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        site.app.set_config(&options).unwrap();
+        site
+    }
+
+    /// Deploys, and integrates with `runners`, whose first unit gives the credentials of a project in the same cloud.
+    pub fn related(&self) -> (Site, Relation) {
+        let site = self.configured();
+        let relation = site.app.integrate("image", "runners", &[&self.project().data()]).unwrap();
+        (site, relation)
+    }
+
+    /// A related, one whose worker has just had nothing to do: nobody works, and nothing is due.
+    pub fn settled(&self) -> (Site, Relation) {
+        let (site, relation) = self.related();
+        site.settle();
+        (site, relation)
+    }
+
+    /// What [`related`](Self::related) says in the relation.
+    pub fn project(&self) -> Credentials {
+        Credentials::new(&self.keystone, "runners")
+    }
+}
+
+/// Where a unit's machine begins.
+pub fn root(dir: &Path, number: u32) -> PathBuf {
+    dir.join(format!("root-{number}"))
+}
+
+/// An unpacked charm in `folder`.
+fn assemble(folder: &Path) {
+    if let Some(charm) = std::env::var_os("RUNNER_IMAGE_BUILDER_CHARM") {
+        copy(Path::new(&charm), folder);
+        return;
+    }
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
+    copy(&sources.join("hooks"), &folder.join("hooks"));
+    for file in ["metadata.yaml", "config.yaml", "actions.yaml"] {
+        fs::copy(sources.join(file), folder.join(file)).unwrap();
+    }
+    let (built, dispatch) = (env!("CARGO_BIN_EXE_dispatch"), folder.join("dispatch"));
+    // A worker is started from a copy of the binary: without its debug symbols that takes a tenth of the time.
+    let stripped = Command::new("strip").arg("-o").arg(&dispatch).arg(built).status();
+    if !stripped.is_ok_and(|status| status.success()) {
+        fs::copy(built, &dispatch).unwrap();
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display())) {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+/// A folder with what the charm asks about packages: all are installed, and nothing more can be. So a test never
+/// changes the machine that it runs on.
+fn package_tools(dir: &Path) -> PathBuf {
+    let folder = dir.join("tools");
+    fs::create_dir_all(&folder).unwrap();
+    for (tool, script) in [("dpkg-query", "printf installed"), ("apt-get", "echo offline >&2; exit 100")] {
+        script_file(&folder.join(tool), script);
+    }
+    folder
+}
+
+/// Writes an executable shell script.
+pub fn script_file(path: &Path, script: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::write(path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+impl Site {
+    /// Makes the machines lack all packages, while no package server answers.
+    pub fn lose_packages(&self) {
+        script_file(&self.dir.path().join("tools/dpkg-query"), "exit 1");
+    }
+
+    /// The folder of another version of the charm.
+    pub fn next_charm(&self) -> TempDir {
+        use std::io::Write;
+        let next = tempfile::tempdir().unwrap();
+        copy(&self.charm, next.path());
+        // An executable is as good with something behind its end.
+        let mut dispatch = fs::OpenOptions::new().append(true).open(next.path().join("dispatch")).unwrap();
+        dispatch.write_all(b"next").unwrap();
+        next
+    }
+}

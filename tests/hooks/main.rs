@@ -1,0 +1,28 @@
+//! What hooks promise, seen from outside: the charm's binary is run by an agent as Juju runs it, on a machine below a
+//! temporary folder, beside a cloud that never answers. Builds that succeed are shown elsewhere, with a cloud that does.
+//!
+//! `RUNNER_IMAGE_BUILDER_CHARM=target/charm` tests an unpacked charm instead of the binary that cargo has just built.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
+
+mod actions;
+mod budget;
+mod cloud;
+mod configuration;
+mod credentials;
+mod deploy;
+mod host_files;
+mod jobs;
+mod life;
+mod machine;
+mod publishing;
+mod related;
+mod removal;
+mod secrecy;
+mod secrets;
+mod status;
+mod worker;

@@ -1,0 +1,146 @@
+//! The two secret options: what is wrong with them in the operator's words, and what becomes of their content.
+
+use std::fs;
+
+use rehearsal::agent::Proxies;
+use serde_json::Value;
+
+use crate::deploy::{PASSWORD, Plan};
+use crate::machine::{Site, all_succeeded};
+
+/// What waits for a busy worker in the run folder.
+fn in_transit(site: &Site) -> Value {
+    let folder = site.host().run_dir();
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.to_string_lossy().contains("secrets-"));
+    assert_eq!(files.len(), 1, "{files:?}");
+    serde_json::from_slice(&fs::read(&files[0]).unwrap()).unwrap()
+}
+
+#[test]
+fn a_password_that_cannot_be_read_blocks_with_the_way_out() {
+    let site = Plan::new().configured();
+    let uri = site.password.uri();
+    site.app.reset_config(&["openstack-password-secret"]).unwrap();
+    site.assert_status("blocked: Please supply OpenStack password via openstack-password-secret.");
+
+    let nowhere = "secret:d0rehearsal0000000zz";
+    all_succeeded(site.app.set_config(&[("openstack-password-secret", nowhere)]).unwrap());
+    site.assert_status(&format!("blocked: OpenStack password secret not found: {nowhere}."));
+
+    site.app.set_config(&[("openstack-password-secret", &uri)]).unwrap();
+    site.password.revoke(&site.app).unwrap();
+    site.next_hook();
+    site.assert_status(
+        "blocked: Charm does not have access to the OpenStack password secret. Please grant the charm read access \
+         to the secret.",
+    );
+    site.password.grant(&site.app).unwrap();
+
+    for content in [[("passwort", "x")], [("password", "")]] {
+        all_succeeded(site.password.update(&content).unwrap());
+        site.assert_status(&format!("blocked: Secret {uri} does not contain a 'password' key."));
+    }
+    all_succeeded(site.password.update(&[("password", PASSWORD)]).unwrap());
+    assert_eq!(site.status(), "blocked: image integration required.");
+}
+
+#[test]
+fn a_secret_tool_that_breaks_fails_the_hook_and_juju_runs_it_again() {
+    let site = Plan::new().configured();
+    site.model.fail_tool("secret-get", 1, "connection is shut down");
+    let run = site.unit().update_status().unwrap();
+    assert!(!run.succeeded());
+    site.model.heal_tools();
+    all_succeeded(site.unit().retry().unwrap());
+    assert_eq!(site.status(), "blocked: image integration required.");
+}
+
+#[test]
+fn the_scripts_secrets_come_from_a_juju_secret_and_from_nowhere_else() {
+    let site = Plan::new().configured();
+    let secret = site.model.add_secret(&[("token", "a=b=c")]).unwrap();
+    let uri = secret.uri();
+    site.app.set_config(&[("script-secret", "TOKEN=x")]).unwrap();
+    site.assert_status(
+        "blocked: Please use Juju secrets via script-secret-id and unset the script-secret configuration option.",
+    );
+    site.app.set_config(&[("script-secret-id", &uri)]).unwrap();
+    site.assert_status(
+        "blocked: Both script-secret and script-secret-id configuration option set. Please remove one.",
+    );
+    site.app.reset_config(&["script-secret"]).unwrap();
+    site.assert_status("blocked: Charm does not have access to the script secret. Please grant");
+    secret.grant(&site.app).unwrap();
+    site.next_hook();
+    assert_eq!(site.status(), "blocked: image integration required.");
+    secret.remove().unwrap();
+    site.next_hook();
+    site.assert_status(&format!("blocked: Secret label not found: {uri}."));
+}
+
+#[test]
+fn values_of_the_script_may_hold_anything_and_reach_the_worker_with_shell_names() {
+    let (site, _relation) = Plan::new().related();
+    site.worker();
+    let awkward = "a=b==\n\"quoted\" $(not) 'run'\\";
+    let secret = site.model.add_secret(&[("registry-token", awkward), ("plain", "x")]).unwrap();
+    secret.grant(&site.app).unwrap();
+    site.app.set_config(&[("script-secret-id", &secret.uri()), ("base-image", "jammy")]).unwrap();
+    let waiting = in_transit(&site);
+    assert_eq!(waiting["script"]["registry_token"], awkward);
+    assert_eq!(waiting["script"]["plain"], "x");
+}
+
+#[test]
+fn a_proxy_is_taken_when_it_is_the_only_one() {
+    let (site, _relation) = Plan::new().related();
+    site.worker();
+    let proxies = |http: &str, https: &str| Proxies {
+        http: http.into(),
+        https: https.into(),
+        no_proxy: "10.0.0.0/8,.example.com".into(),
+        ..Proxies::default()
+    };
+    all_succeeded(site.model.set_proxies(proxies("http://proxy:3128", "")).unwrap());
+    site.app.set_config(&[("base-image", "jammy")]).unwrap();
+    let waiting = in_transit(&site);
+    assert_eq!(waiting["http_proxy"], "http://proxy:3128");
+    assert_eq!(waiting["https_proxy"], Value::Null);
+    assert_eq!(waiting["no_proxy"], "10.0.0.0/8,.example.com");
+
+    all_succeeded(site.model.set_proxies(proxies("", "http://proxy:3129")).unwrap());
+    site.app.set_config(&[("base-image", "focal")]).unwrap();
+    let waiting = in_transit(&site);
+    assert_eq!(
+        (&waiting["http_proxy"], &waiting["https_proxy"]),
+        (&Value::Null, &"http://proxy:3129".into())
+    );
+}
+
+#[test]
+fn what_a_newer_request_replaces_leaves_no_secret_behind() {
+    let (site, _relation) = Plan::new().related();
+    let secret = site.model.add_secret(&[("token", "first")]).unwrap();
+    secret.grant(&site.app).unwrap();
+    site.worker();
+    site.app.set_config(&[("script-secret-id", &secret.uri()), ("base-image", "jammy")]).unwrap();
+    site.app.set_config(&[("base-image", "focal")]).unwrap();
+    all_succeeded(secret.update(&[("token", "second")]).unwrap());
+    assert_eq!(in_transit(&site)["script"]["token"], "second");
+}
+
+#[test]
+fn a_new_revision_of_the_scripts_secret_builds_everything_anew() {
+    let (site, _relation) = Plan::new().settled();
+    let secret = site.model.add_secret(&[("token", "first")]).unwrap();
+    secret.grant(&site.app).unwrap();
+    site.app.set_config(&[("script-secret-id", &secret.uri())]).unwrap();
+    let before = site.request().unwrap();
+    all_succeeded(secret.update(&[("token", "second")]).unwrap());
+    let request = site.request().unwrap();
+    assert_ne!(request.id, before.id);
+    assert_eq!(serde_json::to_value(request.rebuild).unwrap(), "always");
+    assert_eq!(serde_json::to_value(request.reason).unwrap(), "secret");
+    assert!(request.has_secrets);
+}
