@@ -107,6 +107,12 @@ pub fn install_clouds_yaml(host: &Host, cloud_config: &Clouds) -> Result<Written
         let entry = Entry { auth, identity_api_version: "3".into(), interface, region_name, cacert };
         clouds.insert(name.clone(), entry);
     }
+    for file in host.files_in(&host.state_dir().join("ca"))? {
+        let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if !clouds.contains_key(&CloudName::new(name)) {
+            host.remove_file(&file)?;
+        }
+    }
     let text =
         serde_yaml::to_string(&Document { clouds }).map_err(|_| CloudsYamlError::Format { line: 0 })?;
     match host.write(&path(host), text.as_bytes(), 0o600)? {

@@ -147,6 +147,8 @@ pub struct BuilderRunConfig {
     pub runner: RunnerSource,
     /// The external script's URL.
     pub script_url: Option<String>,
+    /// The secret, by its URI, that holds the script's variables: another one makes another image.
+    pub script_secret: Option<String>,
     /// How many revisions of an image are kept in each cloud.
     pub revision_history_limit: u32,
     /// An image older than this many hours is built anew even when nothing changed.

@@ -15,10 +15,12 @@ struct Ingredients<'a> {
     packages: Vec<&'static str>,
     runner: &'a str,
     script: Option<&'a str>,
+    script_secret: Option<&'a str>,
 }
 
-/// The fingerprint of the image that `base` makes of the base image with this SHA-256.
-pub fn fingerprint(base: &RunnerBase, base_image_sha256: &str) -> String {
+/// The fingerprint of the image that `base` makes of the base image with this SHA-256; `script_secret` is the URI of the
+/// secret with the script's variables.
+pub fn fingerprint(base: &RunnerBase, base_image_sha256: &str, script_secret: Option<&str>) -> String {
     let ingredients = Ingredients {
         recipe: RECIPE_VERSION,
         target: base.target,
@@ -26,6 +28,7 @@ pub fn fingerprint(base: &RunnerBase, base_image_sha256: &str) -> String {
         packages: base.packages(),
         runner: &base.runner.sha256,
         script: base.script.as_ref().map(|script| script.sha256.as_str()),
+        script_secret,
     };
     // A struct of strings and numbers always serialises.
     hex(&Sha256::digest(serde_json::to_vec(&ingredients).unwrap_or_default()))
@@ -51,13 +54,14 @@ mod tests {
             environment: BTreeMap::new(),
             apt_mirror: None,
         };
-        let plain = fingerprint(&base, "1");
+        let plain = fingerprint(&base, "1", None);
+        assert_ne!(plain, fingerprint(&base, "1", Some("secret:other")));
         let script = Some(ExternalScript { content: vec![], sha256: "s".into() });
         let target = Target { base: BaseImage::Jammy, arch: Arch::X64 };
-        assert_ne!(plain, fingerprint(&base, "2"));
-        assert_ne!(plain, fingerprint(&RunnerBase { runner: tarball("b"), ..base.clone() }, "1"));
-        assert_ne!(plain, fingerprint(&RunnerBase { script, ..base.clone() }, "1"));
-        assert_ne!(plain, fingerprint(&RunnerBase { target, ..base.clone() }, "1"));
-        assert_eq!(plain, fingerprint(&RunnerBase { apt_mirror: Some("m".into()), ..base }, "1"));
+        assert_ne!(plain, fingerprint(&base, "2", None));
+        assert_ne!(plain, fingerprint(&RunnerBase { runner: tarball("b"), ..base.clone() }, "1", None));
+        assert_ne!(plain, fingerprint(&RunnerBase { script, ..base.clone() }, "1", None));
+        assert_ne!(plain, fingerprint(&RunnerBase { target, ..base.clone() }, "1", None));
+        assert_eq!(plain, fingerprint(&RunnerBase { apt_mirror: Some("m".into()), ..base }, "1", None));
     }
 }

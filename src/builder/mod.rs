@@ -24,6 +24,7 @@ mod latest;
 mod prune;
 mod published;
 mod removal;
+mod reporter;
 mod run;
 mod script;
 mod setup;

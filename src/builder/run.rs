@@ -1,7 +1,7 @@
 //! One run over all targets and clouds: find out what is due, build it side by side, deliver it, and tell of each
 //! result as soon as there is one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -83,15 +83,11 @@ pub fn run(context: &RunContext<'_>, config: &BuilderRunConfig) -> Result<Vec<Bu
 
 /// Prunes old revisions in every cloud of `config`, after the new ones are published. `named` are the images that
 /// relations name; they stay.
-pub fn prune_all(
-    context: &RunContext<'_>,
-    config: &BuilderRunConfig,
-    named: &std::collections::BTreeSet<String>,
-) {
+pub fn prune_all(host: &Host, secrets: &BuildSecrets, config: &BuilderRunConfig, named: &BTreeSet<String>) {
     let outcome = Outcome::default();
     let deadline = Deadline::after(LOOK_LIMIT);
-    let Ok(http) = http_client(context.secrets) else { return };
-    for (name, cloud) in connect(context, config, &http, &outcome, deadline) {
+    let Ok(http) = http_client(secrets) else { return };
+    for (name, cloud) in connect(host, config, &http, &outcome, deadline) {
         for target in config.targets.iter().filter(|_| config.clouds.contains(&name)) {
             let limit = config.revision_history_limit;
             if let Err(error) = prune(&cloud, &config.owner, *target, limit, named, deadline) {
@@ -159,7 +155,7 @@ impl<'a> Run<'a> {
     ) -> Result<Self, Failure> {
         let deadline = Deadline::after(LOOK_LIMIT);
         let http = http_client(context.secrets)?;
-        let clouds = connect(context, config, &http, outcome, deadline);
+        let clouds = connect(context.host, config, &http, outcome, deadline);
         let Some(build_cloud) = clouds.get(&config.build_cloud).cloned() else {
             // The outcome has the reason already.
             return Err(lock(&outcome.failures).pop().unwrap_or_else(|| failure(&"no build cloud", true)));
@@ -244,7 +240,7 @@ impl<'a> Run<'a> {
             environment: secrets.proxies.environment(),
             apt_mirror: self.config.vm.apt_mirror.clone(),
         };
-        let fingerprint = fingerprint(&base, &offer.sha256);
+        let fingerprint = fingerprint(&base, &offer.sha256, self.config.script_secret.as_deref());
         let (mut present, mut missing) = (Vec::new(), Vec::new());
         for (name, cloud) in self.related_clouds() {
             let images = match rebuild {
@@ -401,13 +397,13 @@ fn built(image: &CloudImage) -> Timestamp {
 /// Connects to the build cloud and to the related clouds, side by side; one that does not answer is a failure of its
 /// own and holds up no other.
 fn connect(
-    context: &RunContext<'_>,
+    host: &Host,
     config: &BuilderRunConfig,
     http: &HttpClient,
     outcome: &Outcome,
     deadline: Deadline,
 ) -> BTreeMap<CloudName, Cloud> {
-    let known = match read_clouds_yaml(context.host) {
+    let known = match read_clouds_yaml(host) {
         Ok(known) => known,
         Err(error) => {
             outcome.fail(failure(&error, false));

@@ -1,6 +1,5 @@
 //! The host made ready for building, and what an older version left brought to this one.
 
-use std::fs;
 use std::time::Duration;
 
 use super::job::{worker_binary_dir, worker_lives};
@@ -104,8 +103,7 @@ pub(super) fn remove_old_binaries(
     host: &Host,
     running: Option<&std::path::Path>,
 ) -> Result<(), UpgradeApplicationError> {
-    let Ok(entries) = fs::read_dir(worker_binary_dir(host)) else { return Ok(()) };
-    for path in entries.flatten().map(|entry| entry.path()) {
+    for path in host.files_in(&worker_binary_dir(host))? {
         if Some(path.as_path()) != running {
             host.remove_file(&path)?;
         }

@@ -2,26 +2,22 @@
 //! a hook when there is news. One lives at a time; one that dies is replaced by the next hook.
 
 use std::path::PathBuf;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::config::BuildSecrets;
 use super::job::{Request, worker_lock};
 use super::journal::{Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
 use super::published::Published;
+use super::reporter::{News, Reporter};
 use super::run::{Progress, RunContext, prune_all, run};
 use super::setup::{install_dependencies, remove_old_binaries};
-use crate::deadline::Deadline;
-use crate::host::{Exclusive, FileError, Host, Program};
+use crate::host::{Exclusive, FileError, Host};
 use crate::secret::redact_from_now_on;
 use crate::target::Target;
 
-/// Progress is told to Juju at most this often.
-const REPORT_INTERVAL: Duration = Duration::from_secs(60);
-
-/// How long the unit's turn is waited for: an action may hold it for half an hour.
-const TURN: Duration = Duration::from_secs(45 * 60);
+/// How often a newer request is looked for while Juju is told of the last one.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// The worker cannot work.
 #[derive(Debug, thiserror::Error)]
@@ -40,13 +36,37 @@ pub fn work(host: &Host) -> Result<(), WorkerError> {
         let Some(mut lock) = Exclusive::try_acquire(&worker_lock(host))? else { return Ok(()) };
         // For whoever must stop us.
         let _ = lock.note(&std::process::id().to_string());
-        while let Some(request) = next_request(host)? {
-            do_request(host, &request)?;
-        }
+        let reporter = Reporter::default();
+        std::thread::scope(|scope| {
+            scope.spawn(|| reporter.serve());
+            let result = do_all(host, &reporter);
+            reporter.end();
+            result
+        })?;
         let _ = remove_old_binaries(host, std::env::current_exe().ok().as_deref());
         drop(lock);
         // A hook that came between the last look and the release has found the lock taken and started nobody.
         if next_request(host)?.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+/// Does requests until there is none and Juju has heard of all that came of them; then prunes.
+fn do_all(host: &Host, reporter: &Reporter) -> Result<(), WorkerError> {
+    let mut last = None;
+    loop {
+        if let Some(request) = next_request(host)? {
+            let secrets = do_request(host, reporter, &request)?;
+            last = Some((request, secrets));
+        } else if !reporter.is_idle() {
+            // The unit's turn may be held by an action that waits for a newer request: that must not wait for the turn.
+            std::thread::sleep(LOOK);
+        } else if let Some((request, Some(secrets))) = last.take() {
+            // Published first; what relations name now, and what they named before, both stay.
+            let named = Published::load(host)?.named_images();
+            prune_all(host, &secrets, &request.config, &named);
+        } else {
             return Ok(());
         }
     }
@@ -60,7 +80,12 @@ fn next_request(host: &Host) -> Result<Option<Request>, WorkerError> {
     Ok(Some(request).filter(|_| !ended))
 }
 
-fn do_request(host: &Host, request: &Request) -> Result<(), WorkerError> {
+/// Does one request and notes its end; returns its secrets, unless they were lost.
+fn do_request(
+    host: &Host,
+    reporter: &Reporter,
+    request: &Request,
+) -> Result<Option<BuildSecrets>, WorkerError> {
     log::info!("job {}: {:?}, {:?}", request.id, request.reason, request.rebuild);
     let mut journal = Journal::load(host)?;
     journal.job = Some(Job {
@@ -73,17 +98,18 @@ fn do_request(host: &Host, request: &Request) -> Result<(), WorkerError> {
         failures: Vec::new(),
     });
     journal.save(host)?;
+    reporter.unit(&request.unit_name);
+    let whole = |message: String, remedy| vec![Failure { target: None, cloud: None, message, remedy }];
     let Some(secrets) = request.take_secrets(host)? else {
         log::warn!("job {}: its secrets are lost; the next hook brings them again", request.id);
-        let message = "the secrets of the build were lost with an earlier worker".into();
-        let failures = vec![Failure { target: None, cloud: None, message, remedy: Remedy::Hook }];
+        let failures =
+            whole("the secrets of the build were lost with an earlier worker".into(), Remedy::Hook);
         finish(host, &mut journal, failures)?;
-        call_hook(&request.unit_name);
-        return Ok(());
+        reporter.tell(News::Important);
+        return Ok(None);
     };
     secrets_stay_out_of_logs(&secrets);
-    let (news, inbox) = mpsc::channel();
-    let record = Record { host, journal: Mutex::new(journal), news };
+    let record = Record { host, journal: Mutex::new(journal), reporter };
     let context = RunContext {
         host,
         job: &request.id,
@@ -92,26 +118,18 @@ fn do_request(host: &Host, request: &Request) -> Result<(), WorkerError> {
         bases: &request.bases,
         progress: &record,
     };
-    let failures = std::thread::scope(|scope| {
-        let reporter = scope.spawn(move || report(&request.unit_name, &inbox));
-        let failures = match install_dependencies() {
-            Ok(()) => run(&context, &request.config).err().map(|error| error.failures).unwrap_or_default(),
-            Err(error) => {
-                log::error!("{error}");
-                vec![Failure { target: None, cloud: None, message: error.to_string(), remedy: Remedy::Retry }]
-            }
-        };
-        let _ = record.news.send(News::End);
-        let _ = reporter.join();
-        failures
-    });
-    let mut journal = record.journal.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let failures = match install_dependencies() {
+        Ok(()) => run(&context, &request.config).err().map(|error| error.failures).unwrap_or_default(),
+        Err(error) => {
+            log::error!("{error}");
+            whole(error.to_string(), Remedy::Retry)
+        }
+    };
+    let mut journal = record.journal.into_inner().unwrap_or_else(PoisonError::into_inner);
     finish(host, &mut journal, failures)?;
-    call_hook(&request.unit_name);
-    // Published first; what relations name now, and what they named before, both stay.
-    prune_all(&context, &request.config, &Published::load(host)?.named_images());
+    reporter.tell(News::Important);
     log::info!("job {}: ended", request.id);
-    Ok(())
+    Ok(Some(secrets))
 }
 
 fn finish(host: &Host, journal: &mut Journal, failures: Vec<Failure>) -> Result<(), JournalError> {
@@ -133,21 +151,11 @@ fn secrets_stay_out_of_logs(secrets: &BuildSecrets) {
     secrets.script.values().chain(proxies.into_iter().flatten()).for_each(redact_from_now_on);
 }
 
-/// Something to tell Juju.
-enum News {
-    /// A build has come further.
-    Progress,
-    /// An image can be published.
-    Image,
-    /// Nothing more will come.
-    End,
-}
-
 /// Writes progress into the journal, and passes the news on.
 struct Record<'a> {
     host: &'a Host,
     journal: Mutex<Journal>,
-    news: Sender<News>,
+    reporter: &'a Reporter,
 }
 
 impl Record<'_> {
@@ -158,7 +166,7 @@ impl Record<'_> {
         if let Err(error) = journal.save(self.host) {
             log::error!("{error}");
         }
-        let _ = self.news.send(news);
+        self.reporter.tell(news);
     }
 }
 
@@ -176,40 +184,7 @@ impl Progress for Record<'_> {
     }
 
     fn published(&self, image: Image) {
-        self.change(News::Image, |journal| journal.publish(image));
-    }
-}
-
-/// Calls a hook for news: at once for an image, for progress at most once a minute, and never two at a time.
-fn report(unit_name: &str, inbox: &Receiver<News>) {
-    let mut last: Option<Instant> = None;
-    let mut due: Option<Instant> = None;
-    loop {
-        let wait = due.map_or(Duration::MAX, |due| due.saturating_duration_since(Instant::now()));
-        let news = match due {
-            None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(_) => inbox.recv_timeout(wait),
-        };
-        match news {
-            Ok(News::Image) => due = Some(Instant::now()),
-            Ok(News::Progress) => {
-                due = due.or_else(|| Some(last.map_or_else(Instant::now, |last| last + REPORT_INTERVAL)));
-            }
-            Ok(News::End) | Err(RecvTimeoutError::Disconnected) => return,
-            Err(RecvTimeoutError::Timeout) => {
-                call_hook(unit_name);
-                (last, due) = (Some(Instant::now()), None);
-            }
-        }
-    }
-}
-
-/// Asks Juju to run our hook, and waits for it to end.
-fn call_hook(unit_name: &str) {
-    let command = "JUJU_DISPATCH_PATH=worker ./dispatch";
-    let call = Program::new("juju-exec").args([unit_name, command]).run(Deadline::after(TURN));
-    if let Err(error) = call {
-        log::warn!("telling Juju of news failed, the next hook will see them: {error}");
+        self.change(News::Important, |journal| journal.publish(image));
     }
 }
 

@@ -1,7 +1,7 @@
 //! The host and the relations, brought to what the state says; and the decision whether the worker has something to
 //! do. Nothing here calls a cloud, so no cloud can make a hook wait.
 
-use super::event::Event;
+use super::event::{Event, RelationChange};
 use super::image_relation;
 use super::state::CharmState;
 use crate::builder::{
@@ -91,6 +91,14 @@ pub fn work(
         let pending = last.filter(|last| is_open(last, journal));
         return Ok(pending.map(|request| request.id));
     };
+    // A forced request that no worker has taken up yet is not lost with its place.
+    let pending = last.as_ref().filter(|last| is_open(last, journal) && !is_taken_up(last, journal));
+    let (rebuild, bases) = match pending {
+        Some(pending) if pending.rebuild == Rebuild::Always && rebuild == Rebuild::Due => {
+            (Rebuild::Always, Vec::new())
+        }
+        _ => (rebuild, bases),
+    };
     let request = Request {
         id: JobId::random(),
         at: Timestamp::now(),
@@ -112,6 +120,10 @@ pub fn work(
 /// Whether the worker has not ended `request` yet.
 fn is_open(request: &Request, journal: &Journal) -> bool {
     !journal.job.as_ref().is_some_and(|job: &Job| job.id == request.id && job.finished.is_some())
+}
+
+fn is_taken_up(request: &Request, journal: &Journal) -> bool {
+    journal.job.as_ref().is_some_and(|job| job.id == request.id)
 }
 
 fn due(
@@ -143,8 +155,11 @@ fn due(
     if failures.clone().any(|failure| failure.remedy == Remedy::Hook) {
         return Some((last.reason, Demand { rebuild: last.rebuild, bases: last.bases.clone() }));
     }
-    if journal.retry_at().is_some_and(|at| at <= Timestamp::now()) {
-        return whatever_is_due(Reason::Retry);
-    }
-    None
+    // What an operator can mend may just have been mended: credentials come by these events.
+    let may_be_mended = matches!(
+        event,
+        Event::ConfigChanged | Event::SecretChanged { .. } | Event::ImageRelation(RelationChange::Changed)
+    ) && failures.into_iter().any(|failure| failure.remedy == Remedy::Operator);
+    let is_time = journal.retry_at().is_some_and(|at| at <= Timestamp::now());
+    if may_be_mended || is_time { whatever_is_due(Reason::Retry) } else { None }
 }

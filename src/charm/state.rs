@@ -124,6 +124,7 @@ impl CharmState {
             vm,
             runner,
             script_url,
+            script_secret: script_secret.as_ref().map(ToString::to_string),
             revision_history_limit,
             max_image_age_hours,
         };

@@ -180,6 +180,7 @@ mod tests {
                 },
                 runner: RunnerSource { version: None, source: text("https://g"), api_url: text("https://g") },
                 script_url: None,
+                script_secret: None,
                 revision_history_limit: 5,
                 max_image_age_hours: 24,
             },

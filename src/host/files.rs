@@ -109,6 +109,17 @@ impl Host {
         Ok(Some(bytes))
     }
 
+    /// The files in a folder, none when there is no such folder.
+    pub fn files_in(&self, folder: &Path) -> Result<Vec<PathBuf>, FileError> {
+        match fs::read_dir(folder) {
+            Ok(entries) => {
+                Ok(entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect())
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(FileError::at("listing", folder)(error)),
+        }
+    }
+
     /// Removes the file; one that is not there is as good as removed.
     pub fn remove_file(&self, path: &Path) -> Result<(), FileError> {
         match fs::remove_file(path) {

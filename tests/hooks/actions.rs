@@ -76,7 +76,6 @@ fn waiting_ends_with_the_job_and_tells_what_went_wrong() {
 }
 
 #[test]
-#[ignore = "not kept: the worker tells of its first job before the second, in a turn that the action holds"]
 fn waiting_ends_also_when_another_job_must_end_first() {
     let (site, _relation) = Plan::new().keystone(NOBODY).related();
     site.model.set_hook_deadline(PATIENCE);
