@@ -46,6 +46,7 @@ standin_useradd() {
             -M | --no-create-home) make= ;;
             -U | --user-group) ;;
             -r | --system) first=900 ;;
+            -o | --non-unique) ;;
             -s | --shell) shell=$2; shift ;;
             --shell=*) shell=${1#*=} ;;
             -G | --groups) groups=$2; shift ;;

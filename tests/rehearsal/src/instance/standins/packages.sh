@@ -16,7 +16,7 @@ apt_parse() {
     while [ $# -gt 0 ]; do
         case $1 in
             -o | --option | -c) shift ;;
-            -o*) ;;
+            -o* | --option=*) ;;
             -y | --yes | --assume-yes | -q | -qq | --quiet | -qy | -yq | -qqy | -yqq | -V | -f | --fix-broken) ;;
             --no-install-recommends | --no-install-suggests | --install-recommends) ;;
             --allow-downgrades | --allow-change-held-packages | --allow-releaseinfo-change | --fix-missing) ;;
