@@ -4,6 +4,7 @@
 # (`make charm`).
 set -euo pipefail
 HERE=$(dirname "$(readlink -f "$0")")
+ORIGINAL_PATH=$PATH          # lib.sh takes Debian's own programs only, and cargo is none of them
 . "$HERE/lib.sh"
 need_root
 cargo=$(PATH=$ORIGINAL_PATH command -v cargo) || die "cargo is not on PATH"

@@ -1,7 +1,8 @@
 #!/bin/bash
-# Tries all that this folder offers in one go, with Debian's own clients only: boots a VM in the builder project, installs every
+# selftest.sh [CLOUD]: tries all that this folder offers in one go, with Debian's own clients only: boots a VM, installs every
 # stand-in package in it, downloads directly and through squid, runs the scripts, takes a snapshot and inspects it, and compares
-# the project before and after. Brings up what is down, leaves the stack up; takes 4-8 minutes.
+# the project before and after. It works in the project of CLOUD (default upload2, where it disturbs nobody), brings up what is
+# down, and leaves the stack up.
 set -euo pipefail
 . "$(dirname "$(readlink -f "$0")")/lib.sh"
 need_root
@@ -11,7 +12,7 @@ URL=http://$HOST_IP:$SITE_PORT
 "$HERE/site.sh" up | tail -n 1
 "$HERE/squid.sh" up | tail -n 1
 forget_proxies
-export OS_CLIENT_CONFIG_FILE=$STATE/clouds.yaml OS_CLOUD=builder PYTHONWARNINGS=ignore
+export OS_CLIENT_CONFIG_FILE=$STATE/clouds.yaml OS_CLOUD=${1:-upload2} PYTHONWARNINGS=ignore
 WORK=$(mktemp -d "$STATE/tmp/selftest.XXXXXX")
 os() { ip netns exec "$NS" timeout 300 openstack "$@"; }
 check() { # WHAT COMMAND...
@@ -43,7 +44,7 @@ check "a range of the base image" cmp "$WORK/part" "$WORK/part2"
 check "404 for an unknown release" test "$(ip netns exec "$NS" curl -s -o /dev/null -w '%{http_code}' $URL/api/repos/actions/runner/releases/tags/v0.0.1)" = 404
 
 # ---------------------------------------------------------------- a VM
-"$HERE/inventory.sh" builder >"$WORK/before"
+"$HERE/inventory.sh" "$OS_CLOUD" >"$WORK/before"
 ssh-keygen -q -t ed25519 -N '' -f "$WORK/key"
 os keypair create --public-key "$WORK/key.pub" $NAME >/dev/null
 os security group create $NAME >/dev/null
@@ -135,6 +136,6 @@ check "... and nothing where nothing is" "$HERE/inspect-image.sh" "$WORK/snapsho
 check "no loop device is left" test -z "$(losetup -nlO BACK-FILE | grep -F -e inspect-image. -e "$STATE" || true)"
 
 remove
-"$HERE/inventory.sh" builder >"$WORK/after"
+"$HERE/inventory.sh" "$OS_CLOUD" >"$WORK/after"
 check "the project is as before" diff "$WORK/before" "$WORK/after"
 say "all is well"

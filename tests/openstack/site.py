@@ -116,8 +116,8 @@ def make_cloud_images(folder, signer, images):
 
 # ---------------------------------------------------------------- apt repository
 
-# Stand-ins for the packages of a runner image: component, name, commands. There is none for what the image has already
-# (tar), and version 0 never replaces a real package.
+# Stand-ins for the packages of a runner image: component, name, commands. They are newer than any real package, so that they
+# are the ones installed; therefore there must be none for what an image has already and needs (tar).
 PACKAGES = (
     ("main", "build-essential", ()),
     ("main", "jq", ("jq",)),

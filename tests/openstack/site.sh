@@ -34,7 +34,7 @@ up() {
   # a server of another version of site.py goes
   if [ "$(cat "$RUN/site.version" 2>/dev/null)" != "$(sha256sum <"$HERE/site.py")" ]; then stop site 5; fi
   forget_proxies
-  # On every address of the namespace: what the charm itself asks over http, it believes from this machine only.
+  # on every address of the namespace, so that a process in it may also use 127.0.0.1 (some trust plain http only from there)
   start site /usr/bin/python3 -I "$HERE/site.py" serve "$STATE/site" 0.0.0.0 "$SITE_PORT" "$LOG/site-access.log"
   sha256sum <"$HERE/site.py" >"$RUN/site.version"
   wait_for site 60 in_cloud curl -fsS -o /dev/null --max-time 10 "$URL/api/repos/actions/runner/releases/latest"
