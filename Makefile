@@ -83,3 +83,7 @@ deps: ## Install the Debian packages that building and testing need, if any is m
 clean: ## Remove all that was made
 	cargo clean
 	rm -rf target
+
+.PHONY: bench
+bench: charm ## Measure what a hook costs, beside a charm that does nothing
+	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) cargo bench --locked --bench hook
