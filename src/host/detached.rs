@@ -18,19 +18,17 @@ const SYSTEMD_RUNS: &str = "/run/systemd/system";
 /// Starts `program` with `args` outside our process group, session and, where there is systemd, outside the
 /// control group of the agent, whose restart would end it. `unit` must be unique among running units.
 pub fn start_detached(host: &Host, unit: &str, program: &Path, args: &[&str]) -> Result<(), ProcessError> {
-    let kept: Vec<String> = KEPT_VARIABLES
-        .iter()
-        .filter_map(|name| Some(format!("{name}={}", std::env::var(name).ok()?)))
-        .collect();
+    let kept = KEPT_VARIABLES.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?)));
+    let kept: Vec<(&str, String)> = kept.collect();
     let systemd = host.root() == Path::new("/") && Path::new(SYSTEMD_RUNS).is_dir();
     let starter = if systemd {
         Program::new("systemd-run")
             .args(["--quiet", "--collect", "--service-type=exec", "--unit", unit])
-            .args(kept.iter().map(|pair| format!("--setenv={pair}")))
-            .args([program])
+            .args(kept.iter().map(|(name, value)| format!("--setenv={name}={value}")))
     } else {
-        Program::new("setsid").args(["--fork", "env", "-i"]).args(&kept).args([program])
+        Program::new("setsid").args(["--fork"])
     };
+    let starter = starter.only_env(&kept).args([program]).args(args);
     // Not in the charm's folder, which a refresh replaces.
     starter
         .args(args)

@@ -102,6 +102,12 @@ impl Program {
         self
     }
 
+    /// Gives it these environment variables and none of ours.
+    pub fn only_env(mut self, variables: &[(&str, String)]) -> Self {
+        self.command.env_clear().envs(variables.iter().map(|(name, value)| (name, value)));
+        self
+    }
+
     /// Runs it in this folder.
     pub fn current_dir(mut self, path: &Path) -> Self {
         self.command.current_dir(path);

@@ -15,7 +15,7 @@ impl Trace {
         let folder = folder.join("trace");
         let tools = folder.join("tools");
         fs::create_dir_all(&tools).expect("the tools' folder");
-        // The charm starts its worker with `setsid --fork env -i ...`: strace takes the place of what follows --fork.
+        // The charm starts its worker with `setsid --fork WORKER`: strace comes between the two.
         let shim = format!(
             "#!/bin/sh\nshift\nexec /usr/bin/setsid --fork strace --follow-forks --seccomp-bpf --quiet=all \
              --no-abbrev --string-limit=65536 --trace=execve --output={}/execve.$$ \"$@\"\n",
