@@ -28,7 +28,7 @@ pub fn start_detached(host: &Host, unit: &str, program: &Path, args: &[&str]) ->
     } else {
         Program::new("setsid").args(["--fork"])
     };
-    let starter = starter.only_env(&kept).args([program]).args(args);
+    let starter = starter.only_env(&kept).args([program]);
     // Not in the charm's folder, which a refresh replaces.
     starter
         .args(args)
