@@ -122,6 +122,10 @@ pub trait Executor {
     /// The instance, for errors and logs.
     fn instance(&self) -> String;
 
+    /// Whether the instance's own system runs: services can be started then, a network can be asked. Where it does not, a
+    /// step takes its offline form or refuses.
+    fn is_booted(&self) -> bool;
+
     /// Runs `command` as root to its end, at most until `deadline`, whatever its exit code.
     fn execute(&self, command: Command, deadline: Deadline) -> Result<Output, ExecutorError>;
 

@@ -88,6 +88,10 @@ impl Executor for SshExecutor {
         self.target.name.clone()
     }
 
+    fn is_booted(&self) -> bool {
+        true
+    }
+
     fn execute(&self, command: Command, deadline: Deadline) -> Result<Output, ExecutorError> {
         let deadline = deadline.at_most(command.limit);
         let limit = deadline.remaining();
