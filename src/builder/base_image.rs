@@ -114,7 +114,8 @@ pub fn look_up(
     Ok(Offer { url: format!("{folder}/{file}"), sha256 })
 }
 
-/// Brings the offered image to the build cloud, unless it is there; returns its id. Copies of older offers go.
+/// Brings the offered image to the build cloud, unless it is there; returns its id. Copies of older offers go, and
+/// broken ones; what another unit is just bringing stays.
 pub fn ensure(
     cloud: &Cloud,
     http: &HttpClient,
@@ -133,7 +134,11 @@ pub fn ensure(
         Some(image) => image.id.clone(),
         None => upload(cloud, http, owner, job, target, &name, offer, deadline)?,
     };
-    for old in present.iter().filter(|image| image.id != id) {
+    let is_old = |image: &&crate::openstack_cloud::Image| {
+        let is_of_another_offer = image.properties.get(DIGEST).is_some_and(|digest| *digest != offer.sha256);
+        image.id != id && (is_of_another_offer || labels::is_abandoned(owner, image))
+    };
+    for old in present.iter().filter(is_old) {
         if let Err(error) = cloud.images().delete(&old.id, deadline) {
             log::warn!("an old base image stays: {error}");
         }

@@ -72,7 +72,7 @@ impl Parcel<'_> {
         &self,
         to: &[(CloudName, Cloud)],
         deadline: Deadline,
-    ) -> Vec<(CloudName, Result<ImageId, DeliveryError>)> {
+    ) -> Vec<(CloudName, Result<Image, DeliveryError>)> {
         thread::scope(|scope| {
             let (senders, uploads): (Vec<_>, Vec<_>) = to
                 .iter()
@@ -124,7 +124,7 @@ impl Parcel<'_> {
         cloud: &Cloud,
         pieces: Receiver<Piece>,
         deadline: Deadline,
-    ) -> Result<ImageId, DeliveryError> {
+    ) -> Result<Image, DeliveryError> {
         let id: ImageId = random_uuid().parse().map_err(|_| DeliveryError::NoId)?;
         let mut properties = labels::of_image(self.owner, self.job, Stage::Delivering, &id);
         properties.insert("architecture".into(), self.target.arch.glance().into());
@@ -151,13 +151,12 @@ impl Parcel<'_> {
             let copy = images.wait_until_active(&id, deadline.at_most(SETTLE))?;
             self.compare(&copy)?;
             let published = [ImageChange::Replace(STAGE_LABEL.into(), Stage::Published.as_str().into())];
-            images.update(&id, &published, deadline)?;
-            Ok(())
+            Ok(images.update(&id, &published, deadline)?)
         })();
         if result.is_err() {
             let _ = images.delete(&id, Deadline::after(Duration::from_secs(60)));
         }
-        result.map(|()| id)
+        result
     }
 
     /// Glance digests what it stores: equal digests mean equal bytes.

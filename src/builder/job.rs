@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::config::{BuildSecrets, BuilderRunConfig, JobId, ProxyConfig};
-use super::journal::{JournalError, Timestamp, write_json};
+use super::journal::{Image, JournalError, Timestamp, write_json};
 use crate::host::{Exclusive, FileError, Host, ProcessError, start_detached};
 use crate::secret::Secret;
 use crate::target::BaseImage;
@@ -26,6 +26,19 @@ pub enum Reason {
     Secret,
     /// An operator's action.
     Action,
+    /// The leader has announced images.
+    Announcement,
+}
+
+/// What a job is to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// To build and deliver what is due; the leader's.
+    #[default]
+    Build,
+    /// To check these images, which the leader has announced, and to take them over; the other units'.
+    TakeOver(Vec<Image>),
 }
 
 /// Whether an image that is up to date is built all the same.
@@ -48,6 +61,9 @@ pub struct Request {
     pub at: Timestamp,
     /// Why.
     pub reason: Reason,
+    /// What.
+    #[serde(default)]
+    pub task: Task,
     /// Whether to build what is up to date.
     pub rebuild: Rebuild,
     /// Only these bases; all when empty.

@@ -117,6 +117,9 @@ pub struct Image {
     pub result: BuildResult,
     /// A digest of what went into it.
     pub fingerprint: String,
+    /// The digest of its bytes, as its cloud has computed it (`os_hash_value`); absent when that cloud computes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<String>,
     /// When it was built.
     pub built: Timestamp,
 }
@@ -294,6 +297,7 @@ mod tests {
         Image {
             result: BuildResult { config, id: id.parse().unwrap() },
             fingerprint: "f".into(),
+            hash: None,
             built: Timestamp(1),
         }
     }

@@ -21,6 +21,7 @@ mod job;
 mod journal;
 mod labels;
 mod latest;
+mod peers;
 mod prune;
 mod published;
 mod removal;
@@ -31,6 +32,7 @@ mod setup;
 mod side_by_side;
 mod site;
 mod sweep;
+mod take_over;
 mod worker;
 
 pub use clouds_yaml::{Clouds, CloudsYamlError, cloud_name, install_clouds_yaml, read_clouds_yaml};
@@ -39,11 +41,12 @@ pub use config::{
     Owner, ProxyConfig, RunnerSource,
 };
 pub use cron::configure_cron;
-pub use job::{Reason, Rebuild, Request, StartError, start_worker, worker_lives};
+pub use job::{Reason, Rebuild, Request, StartError, Task, start_worker, worker_lives};
 pub use journal::{Build, Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
 pub use latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult, get_latest_image};
+pub use peers::{Announcement, Own, Peer, Peers};
 pub use published::Published;
-pub use removal::{RemovalError, remove_cloud_resources, remove_host_files};
+pub use removal::{Extent, RemovalError, departs, note_departure, remove_cloud_resources, remove_host_files};
 pub use run::{BuilderRunError, Progress, RunContext, prune_all, run};
 pub use setup::{
     BuilderInitConfig, BuilderSetupError, UpgradeApplicationError, initialize, install_dependencies,

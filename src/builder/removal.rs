@@ -1,5 +1,6 @@
 //! The end: the worker stopped, what it made in the build cloud removed, the host left as it was.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::clouds_yaml::read_clouds_yaml;
@@ -8,11 +9,11 @@ use super::cron::CRON_FILE;
 use super::job::{worker_lives, worker_lock};
 use super::labels::{self, Stage};
 use super::setup::LOGROTATE_FILE;
-use super::site::remove_security_group;
+use super::site::{remove_security_group, remove_security_groups};
 use crate::deadline::Deadline;
 use crate::host::{FileError, Host, stop_group};
 use crate::http::HttpClient;
-use crate::openstack_cloud::{Cloud, OpenStackError};
+use crate::openstack_cloud::{Cloud, Deletion, Image, OpenStackError, Server};
 
 /// How long the clean-up of all clouds may take.
 const LIMIT: Duration = Duration::from_secs(100);
@@ -25,10 +26,41 @@ pub enum RemovalError {
     File(#[from] FileError),
 }
 
-/// Stops the worker and removes what it has made in every cloud that we know: builder VMs, snapshots, copies that are
-/// not complete, base images, the security group. Published images stay. Returns what had to be left, by name and
-/// reason.
-pub fn remove_cloud_resources(host: &Host, owner: &Owner, proxies: &ProxyConfig) -> Vec<String> {
+/// Notes that this unit is being removed.
+pub fn note_departure(host: &Host) -> Result<(), RemovalError> {
+    host.write(&departure(host), b"", 0o600)?;
+    Ok(())
+}
+
+/// Whether this unit is being removed.
+pub fn departs(host: &Host) -> bool {
+    departure(host).exists()
+}
+
+fn departure(host: &Host) -> PathBuf {
+    host.state_dir().join("departs")
+}
+
+/// What a unit takes with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// What it made itself and nobody else needs: builder VMs, snapshots, copies that are not complete, its security
+    /// group. Other units stay.
+    Unit,
+    /// The same of all units, and base images. It is the last unit.
+    Application,
+    /// Published images as well.
+    ApplicationAndImages,
+}
+
+/// Stops the worker and removes what it has made in every cloud that we know, as far as `extent` says. Returns what had
+/// to be left, by name and reason.
+pub fn remove_cloud_resources(
+    host: &Host,
+    owner: &Owner,
+    proxies: &ProxyConfig,
+    extent: Extent,
+) -> Vec<String> {
     let deadline = Deadline::after(LIMIT);
     // No cron may start another worker from now on.
     let _ = host.remove_file(&host.path(CRON_FILE));
@@ -48,7 +80,7 @@ pub fn remove_cloud_resources(host: &Host, owner: &Owner, proxies: &ProxyConfig)
                 let sweep = scope.spawn(move || {
                     let mut left = Vec::new();
                     match Cloud::connect(config, http, deadline.at_most(Duration::from_secs(30))) {
-                        Ok(cloud) => remove_from(&cloud, owner, &mut left, deadline),
+                        Ok(cloud) => remove_from(&cloud, owner, extent, &mut left, deadline),
                         Err(error) => left.push(error.to_string()),
                     }
                     left.into_iter().map(|what| format!("{name}: {what}")).collect::<Vec<_>>()
@@ -78,37 +110,56 @@ fn stop_worker(host: &Host) {
     }
 }
 
-fn remove_from(cloud: &Cloud, owner: &Owner, left: &mut Vec<String>, deadline: Deadline) {
-    let mut note = |what: &str, result: Result<(), OpenStackError>| {
-        if let Err(error) = result {
-            left.push(format!("{what}: {error}"));
-        }
-    };
+fn note(left: &mut Vec<String>, what: &str, result: Result<(), OpenStackError>) {
+    if let Err(error) = result {
+        left.push(format!("{what}: {error}"));
+    }
+}
+
+fn remove_from(cloud: &Cloud, owner: &Owner, extent: Extent, left: &mut Vec<String>, deadline: Deadline) {
     let compute = cloud.compute();
     match compute.servers(None, deadline) {
-        Err(error) => note("builder VMs", Err(error)),
+        Err(error) => note(left, "builder VMs", Err(error)),
         Ok(servers) => {
-            let ours: Vec<_> =
-                servers.iter().filter(|server| labels::may_remove_server(owner, server)).collect();
+            let is_to_go = |server: &&Server| match extent {
+                Extent::Unit => labels::may_remove_server(owner, server),
+                _ => labels::is_of_this_application(owner, server),
+            };
+            let ours: Vec<_> = servers.iter().filter(is_to_go).collect();
             for server in &ours {
-                note(&server.name, compute.delete_server(&server.id, deadline).map(drop));
+                note(left, &server.name, compute.delete_server(&server.id, deadline).map(drop));
             }
             for server in &ours {
-                note(&server.name, compute.wait_until_gone(&server.id, deadline));
+                note(left, &server.name, compute.wait_until_gone(&server.id, deadline));
             }
         }
     }
-    for stage in [Stage::Snapshot, Stage::Delivering, Stage::Base] {
+    let stages: &[Stage] = match extent {
+        Extent::Unit => &[Stage::Snapshot, Stage::Delivering],
+        Extent::Application => &[Stage::Snapshot, Stage::Delivering, Stage::Base],
+        Extent::ApplicationAndImages => &[Stage::Snapshot, Stage::Delivering, Stage::Base, Stage::Published],
+    };
+    for &stage in stages {
         match labels::images(cloud, owner, stage, None, deadline) {
-            Err(error) => note(stage.as_str(), Err(error)),
+            Err(error) => note(left, stage.as_str(), Err(error)),
             Ok(images) => {
-                for image in images.iter().filter(|image| labels::is_of_this_unit(owner, image)) {
-                    note(&image.name, cloud.images().delete(&image.id, deadline).map(drop));
+                let is_to_go =
+                    |image: &&Image| extent != Extent::Unit || labels::is_of_this_unit(owner, image);
+                for image in images.iter().filter(is_to_go) {
+                    match cloud.images().delete(&image.id, deadline) {
+                        Ok(Deletion::InUse(why)) => left.push(format!("{}: in use, {why}", image.name)),
+                        Ok(_) => (),
+                        Err(error) => left.push(format!("{}: {error}", image.name)),
+                    }
                 }
             }
         }
     }
-    note("security group", remove_security_group(cloud, owner, deadline));
+    let groups = match extent {
+        Extent::Unit => remove_security_group(cloud, owner, deadline),
+        _ => remove_security_groups(cloud, owner, deadline),
+    };
+    note(left, "security group", groups);
 }
 
 /// Removes everything that the charm has put on the host.

@@ -119,12 +119,12 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn failure(error: &impl std::fmt::Display, operator_must_act: bool) -> Failure {
+pub(super) fn failure(error: &impl std::fmt::Display, operator_must_act: bool) -> Failure {
     let remedy = if operator_must_act { Remedy::Operator } else { Remedy::Retry };
     Failure { target: None, cloud: None, message: redacted(&error.to_string()), remedy }
 }
 
-fn http_client(secrets: &BuildSecrets) -> Result<HttpClient, Failure> {
+pub(super) fn http_client(secrets: &BuildSecrets) -> Result<HttpClient, Failure> {
     Ok(HttpClient::new(secrets.proxies.resolved().map_err(|error| failure(&error, true))?))
 }
 
@@ -276,7 +276,7 @@ impl<'a> Run<'a> {
     ) -> Result<(), Failure> {
         let target = plan.base.target;
         for (name, image) in &plan.present {
-            self.publish(target, name, image.id.clone(), &plan.fingerprint, built(image));
+            self.publish(target, name, image, &plan.fingerprint, built(image));
         }
         if plan.missing.is_empty() {
             self.context.progress.phase(target, Phase::UpToDate);
@@ -352,9 +352,9 @@ impl<'a> Run<'a> {
         let mut served = !plan.present.is_empty();
         for (name, result) in parcel.deliver(&to, deadline) {
             match result {
-                Ok(id) => {
+                Ok(copy) => {
                     served = true;
-                    self.publish(target, &name, id, &plan.fingerprint, made);
+                    self.publish(target, &name, &copy, &plan.fingerprint, made);
                 }
                 Err(error) => {
                     let failure = failure(&error, error.operator_must_act());
@@ -369,15 +369,16 @@ impl<'a> Run<'a> {
         &self,
         target: Target,
         cloud: &CloudName,
-        id: crate::openstack_cloud::ImageId,
+        image: &CloudImage,
         fingerprint: &str,
         built: Timestamp,
     ) {
         let config = BuildConfig { base: target.base, arch: target.arch, cloud_name: cloud.clone() };
-        let result = BuildResult { config, id };
+        let result = BuildResult { config, id: image.id.clone() };
         self.context.progress.published(Image {
             result: result.clone(),
             fingerprint: fingerprint.to_owned(),
+            hash: image.hash.clone(),
             built,
         });
         lock(&self.outcome.results).push(result);

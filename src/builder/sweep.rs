@@ -35,7 +35,7 @@ fn remove_images(cloud: &Cloud, owner: &Owner, stage: Stage, deadline: Deadline)
         log::warn!("images that an earlier run may have left stay for the next sweep: {error}");
         Vec::new()
     });
-    for image in found.iter().filter(|image| labels::is_of_this_unit(owner, image)) {
+    for image in found.iter().filter(|image| labels::is_abandoned(owner, image)) {
         log::warn!("removing image {} ({}) that an earlier run left unfinished", image.name, image.id);
         if let Err(error) = cloud.images().delete(&image.id, deadline) {
             log::warn!("image {} stays for the next sweep: {error}", image.id);

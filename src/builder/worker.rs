@@ -6,18 +6,24 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::config::BuildSecrets;
-use super::job::{Request, worker_lock};
+use super::job::{Request, Task, worker_lock};
 use super::journal::{Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
+use super::peers::Peers;
 use super::published::Published;
 use super::reporter::{News, Reporter};
 use super::run::{Progress, RunContext, prune_all, run};
 use super::setup::{install_dependencies, remove_old_binaries};
+use super::take_over::take_over;
+use crate::deadline::Deadline;
 use crate::host::{Exclusive, FileError, Host};
 use crate::secret::redact_from_now_on;
 use crate::target::Target;
 
 /// How often a newer request is looked for while Juju is told of the last one.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// How long the other units may take to follow what is announced, before pruning is left to the next job.
+const FOLLOW: Duration = Duration::from_secs(10 * 60);
 
 /// The worker cannot work.
 #[derive(Debug, thiserror::Error)]
@@ -55,21 +61,46 @@ pub fn work(host: &Host) -> Result<(), WorkerError> {
 /// Does requests until there is none and Juju has heard of all that came of them; then prunes.
 fn do_all(host: &Host, reporter: &Reporter) -> Result<(), WorkerError> {
     let mut last = None;
+    let mut patience = Deadline::after(FOLLOW);
     loop {
         if let Some(request) = next_request(host)? {
             let secrets = do_request(host, reporter, &request)?;
-            last = Some((request, secrets));
+            last = secrets.filter(|_| request.task == Task::Build).map(|secrets| (request, secrets));
+            patience = Deadline::after(FOLLOW);
         } else if !reporter.is_idle() {
             // The unit's turn may be held by an action that waits for a newer request: that must not wait for the turn.
             std::thread::sleep(LOOK);
-        } else if let Some((request, Some(secrets))) = last.take() {
-            // Published first; what relations name now, and what they named before, both stay.
-            let named = Published::load(host)?.named_images();
-            prune_all(host, &secrets, &request.config, &named);
+        } else if last.is_some() && others_follow(host)? && !patience.passed() {
+            std::thread::sleep(LOOK);
+        } else if let Some((request, secrets)) = last.take() {
+            prune(host, &request, &secrets)?;
         } else {
             return Ok(());
         }
     }
+}
+
+/// Whether other units have yet to follow what this one announces.
+fn others_follow(host: &Host) -> Result<bool, WorkerError> {
+    let peers = Peers::load(host)?;
+    Ok(peers.leads && !peers.behind().is_empty())
+}
+
+/// Prunes, when that is ours to do and no unit may name an image that we do not know of.
+fn prune(host: &Host, request: &Request, secrets: &BuildSecrets) -> Result<(), WorkerError> {
+    let peers = Peers::load(host)?;
+    let behind = peers.behind();
+    if !peers.leads {
+        log::info!("pruning is the leader's");
+    } else if !behind.is_empty() {
+        log::warn!("old images stay until the next job: {} did not follow in time", behind.join(", "));
+    } else {
+        // Published first; what relations name now, and what they named before, both stay.
+        let mut named = Published::load(host)?.named_images();
+        named.extend(peers.named_images());
+        prune_all(host, secrets, &request.config, &named);
+    }
+    Ok(())
 }
 
 /// The request that no worker has ended yet.
@@ -118,12 +149,15 @@ fn do_request(
         bases: &request.bases,
         progress: &record,
     };
-    let failures = match install_dependencies() {
-        Ok(()) => run(&context, &request.config).err().map(|error| error.failures).unwrap_or_default(),
-        Err(error) => {
-            log::error!("{error}");
-            whole(error.to_string(), Remedy::Retry)
-        }
+    let failures = match &request.task {
+        Task::TakeOver(images) => take_over(host, &secrets, &request.config.owner, images, &record),
+        Task::Build => match install_dependencies() {
+            Ok(()) => run(&context, &request.config).err().map(|error| error.failures).unwrap_or_default(),
+            Err(error) => {
+                log::error!("{error}");
+                whole(error.to_string(), Remedy::Retry)
+            }
+        },
     };
     let mut journal = record.journal.into_inner().unwrap_or_else(PoisonError::into_inner);
     finish(host, &mut journal, failures)?;

@@ -2,11 +2,13 @@
 
 use super::actions::{self, FollowError, RunParameters};
 use super::event::{Action, Event, RelationChange};
+use super::options::Options;
+use super::peers::{self, Exchange};
 use super::reconcile::{self, ReconcileError};
 use super::state::{CharmState, StateError, proxies};
 use super::status;
 use crate::builder::{
-    self, BuilderInitConfig, BuilderSetupError, JobId, Journal, JournalError, RemovalError,
+    self, BuilderInitConfig, BuilderSetupError, Extent, Image, JobId, Journal, JournalError, RemovalError,
 };
 use crate::host::Host;
 use crate::juju::{Environment, HookToolError, HookTools, Status};
@@ -65,6 +67,7 @@ impl Unit<'_> {
             | Event::LeaderElected
             | Event::SecretChanged { .. }
             | Event::ImageRelation(_)
+            | Event::Peers
             | Event::Scheduled
             | Event::WorkerReport => self.reconcile(event),
             Event::Other(_) => {
@@ -98,15 +101,28 @@ impl Unit<'_> {
     }
 
     fn reconcile(&self, event: &Event) -> Result<(), DispatchError> {
+        if self.departs()? {
+            return Ok(self.tools.status_set(&Status::Maintenance("Being removed.".into()))?);
+        }
         let state = match self.state(event) {
             Ok(state) => state,
             Err(StateError::Invalid(reason)) => {
+                peers::missed(self.host, event)?;
                 return Ok(self.tools.status_set(&status::invalid(&reason))?);
             }
             Err(StateError::Juju(error)) => return Err(error.into()),
         };
         self.converge(&state, event, None)?;
         Ok(())
+    }
+
+    /// Whether this unit, or the whole application, is being removed. Its relations go first: what it knows of their
+    /// clouds is kept for `stop`, and nothing is begun any more.
+    fn departs(&self) -> Result<bool, DispatchError> {
+        if self.environment.departing_unit.as_ref() == Some(&self.environment.unit) {
+            builder::note_departure(self.host)?;
+        }
+        Ok(builder::departs(self.host))
     }
 
     fn state(&self, event: &Event) -> Result<CharmState, StateError> {
@@ -127,10 +143,28 @@ impl Unit<'_> {
         self.initialize()?;
         reconcile::host_files(self.host, self.environment, state)?;
         let journal = Journal::load(self.host)?;
-        reconcile::relations(self.host, self.tools, self.environment, state, &journal)?;
-        let job = reconcile::work(self.host, self.environment, state, &journal, event, demand)?;
+        let news = self.publish(state, &journal, event)?;
+        let job = if state.leader {
+            reconcile::work(self.host, self.environment, state, &journal, event, demand)?
+        } else {
+            reconcile::take_over(self.host, self.environment, state, &journal, event, news)?
+        };
         self.tools.status_set(&status::status(state, &journal))?;
         Ok(job)
+    }
+
+    /// Publishes what the journal has, to related applications and to the other units. Returns what the leader
+    /// announces and this unit wants and does not have.
+    fn publish(
+        &self,
+        state: &CharmState,
+        journal: &Journal,
+        event: &Event,
+    ) -> Result<Vec<Image>, DispatchError> {
+        let Self { host, tools, environment } = *self;
+        let named = reconcile::relations(host, tools, environment, state, journal)?;
+        let exchange = Exchange { host, tools, environment, state, journal };
+        Ok(exchange.with_peers(event, &named)?)
     }
 
     fn run_action(&self, event: &Event) -> Result<(), DispatchError> {
@@ -157,16 +191,16 @@ impl Unit<'_> {
             return Ok(self.tools.action_fail("No job was started; see the unit's status.")?);
         };
         self.tools.action_set(&[("job", job.to_string())])?;
-        if parameters.wait { self.wait_for(&state, &job) } else { Ok(()) }
+        if parameters.wait { self.wait_for(&state, event, &job) } else { Ok(()) }
     }
 
-    fn wait_for(&self, state: &CharmState, job: &JobId) -> Result<(), DispatchError> {
+    fn wait_for(&self, state: &CharmState, event: &Event, job: &JobId) -> Result<(), DispatchError> {
         let Some(journal) = actions::follow(self.host, self.tools, job)? else {
             return Ok(self
                 .tools
                 .action_fail(&format!("Job {job} still runs; the unit's status follows it."))?);
         };
-        reconcile::relations(self.host, self.tools, self.environment, state, &journal)?;
+        self.publish(state, &journal, event)?;
         self.tools.status_set(&status::status(state, &journal))?;
         let images = journal.images.iter().map(|image| {
             let config = &image.result.config;
@@ -178,6 +212,25 @@ impl Unit<'_> {
         if failures.is_empty() { Ok(()) } else { Ok(self.tools.action_fail(&failures.join("; "))?) }
     }
 
+    /// What goes with this unit. In doubt, what others may need stays, and that is told.
+    fn extent(&self) -> (Extent, Option<String>) {
+        let ours = self.environment.unit.as_str();
+        let others = match self.tools.goal_state_units() {
+            Ok(units) => units.iter().any(|(unit, status)| unit != ours && status != "dying"),
+            Err(error) => {
+                return (Extent::Unit, Some(format!("what other units may need, if there are any: {error}")));
+            }
+        };
+        if others {
+            return (Extent::Unit, None);
+        }
+        match self.tools.config_get().map(|config| Options::new(config).remove_images_on_removal()) {
+            Ok(true) => (Extent::ApplicationAndImages, None),
+            Ok(false) => (Extent::Application, None),
+            Err(error) => (Extent::Application, Some(format!("published images: {error}"))),
+        }
+    }
+
     fn stop(&self) -> Result<(), DispatchError> {
         self.tools.status_set(&Status::Maintenance("Removing builder VMs and base images.".into()))?;
         let owner = builder::Owner {
@@ -185,7 +238,10 @@ impl Unit<'_> {
             application: self.environment.unit.application().to_owned(),
             unit: self.environment.unit.number(),
         };
-        let left = builder::remove_cloud_resources(self.host, &owner, &proxies(self.environment));
+        let (extent, doubt) = self.extent();
+        let proxies = proxies(self.environment);
+        let mut left = builder::remove_cloud_resources(self.host, &owner, &proxies, extent);
+        left.extend(doubt);
         for what in &left {
             log::warn!("left behind: {what}");
         }

@@ -7,6 +7,9 @@ use crate::juju::Environment;
 /// The endpoint of the image relation in metadata.yaml.
 pub const IMAGE_ENDPOINT: &str = "image";
 
+/// The endpoint of the peer relation in metadata.yaml.
+pub const PEER_ENDPOINT: &str = "units";
+
 /// Why Juju, cron or our own worker has started us.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -29,6 +32,8 @@ pub enum Event {
     },
     /// Something about an image relation.
     ImageRelation(RelationChange),
+    /// A unit of ours came or went, or told us something.
+    Peers,
     /// The unit ends its life.
     Stop,
     /// The last that the unit sees.
@@ -93,6 +98,10 @@ impl Event {
                 Some(id) => Self::SecretChanged { id: id.clone() },
                 None => other(),
             },
+            "units-relation-created"
+            | "units-relation-joined"
+            | "units-relation-changed"
+            | "units-relation-departed" => Self::Peers,
             "image-relation-created" => Self::ImageRelation(RelationChange::Created),
             "image-relation-joined" => Self::ImageRelation(RelationChange::Joined),
             "image-relation-changed" => Self::ImageRelation(RelationChange::Changed),
@@ -137,6 +146,10 @@ mod tests {
             ("hooks/image-relation-changed", Event::ImageRelation(RelationChange::Changed)),
             ("hooks/image-relation-departed", Event::ImageRelation(RelationChange::Departed)),
             ("hooks/image-relation-broken", Event::ImageRelation(RelationChange::Broken)),
+            ("hooks/units-relation-created", Event::Peers),
+            ("hooks/units-relation-joined", Event::Peers),
+            ("hooks/units-relation-changed", Event::Peers),
+            ("hooks/units-relation-departed", Event::Peers),
             ("hooks/stop", Event::Stop),
             ("hooks/remove", Event::Remove),
             ("run", Event::Scheduled),

@@ -6,6 +6,7 @@ mod dispatch;
 mod event;
 mod image_relation;
 mod options;
+mod peers;
 mod reconcile;
 mod state;
 mod status;

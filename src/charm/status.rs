@@ -25,17 +25,15 @@ pub fn status(state: &CharmState, journal: &Journal) -> Status {
         };
         return Status::Blocked(message.into());
     }
+    let trouble = trouble(state, journal);
     if !state.leader {
-        return Status::Active("Standing by; the leader builds.".into());
+        let mut parts = ages(state, journal);
+        parts.push("Standing by; the leader builds.".into());
+        parts.extend(trouble.map(|(_, text)| text));
+        return Status::Active(cut(parts.join("; ")));
     }
     let progress = journal.running().map(progress);
-    let trouble = trouble(state, journal);
-    let newest = state.run.targets.iter().filter_map(|target| {
-        let images = state.run.clouds.iter().filter_map(|cloud| journal.image(*target, cloud));
-        images.map(|image| (image.built, *target)).max()
-    });
-    let mut published: Vec<String> =
-        newest.map(|(built, target)| format!("{target} {} old", age(built.age()))).collect();
+    let mut published = ages(state, journal);
     if published.is_empty() {
         return match (progress, trouble) {
             (Some(progress), _) => Status::Maintenance(cut(progress)),
@@ -47,6 +45,15 @@ pub fn status(state: &CharmState, journal: &Journal) -> Status {
     published.extend(progress);
     published.extend(trouble.map(|(_, text)| text));
     Status::Active(cut(published.join("; ")))
+}
+
+/// The newest image of each wanted target that has one, and its age.
+fn ages(state: &CharmState, journal: &Journal) -> Vec<String> {
+    let newest = state.run.targets.iter().filter_map(|target| {
+        let images = state.run.clouds.iter().filter_map(|cloud| journal.image(*target, cloud));
+        images.map(|image| (image.built, *target)).max()
+    });
+    newest.map(|(built, target)| format!("{target} {} old", age(built.age()))).collect()
 }
 
 /// `Building noble-x64: installing packages, 3 of 9, 4 min`, for the target that is furthest behind.
@@ -101,9 +108,10 @@ fn trouble(state: &CharmState, journal: &Journal) -> Option<(Remedy, String)> {
             format!(" Next try in {}.", age(Duration::from_secs(at.0.saturating_sub(Timestamp::now().0))))
         }
     };
+    let what = if state.leader { "Build" } else { "Last job" };
     Some((
         first.remedy,
-        format!("Build failed: {subject}{}{more}.{next}", first.message.trim_end_matches('.')),
+        format!("{what} failed: {subject}{}{more}.{next}", first.message.trim_end_matches('.')),
     ))
 }
 
@@ -196,7 +204,7 @@ mod tests {
     fn image(target: Target, minutes: u64) -> Image {
         let config = BuildConfig { base: target.base, arch: target.arch, cloud_name: CloudName::new("ci-1") };
         let result = BuildResult { config, id: "1".parse().unwrap() };
-        Image { result, fingerprint: String::new(), built: ago(minutes) }
+        Image { result, fingerprint: String::new(), hash: None, built: ago(minutes) }
     }
 
     fn job(state: &CharmState, builds: &[(Target, Phase)]) -> Job {

@@ -23,17 +23,20 @@ pub struct Scene {
     pub model: Model,
     pub app: Application,
     pub script_secret: Secret,
-    root: PathBuf,
+    pub charm: PathBuf,
+    roots: PathBuf,
     _dir: tempfile::TempDir,
 }
 
 impl Drop for Scene {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let log = fs::read_to_string(self.root.join("var/log/runner-image-builder/worker.log"));
-            let log = log.unwrap_or_default();
-            let tail: Vec<&str> = log.lines().rev().take(40).collect();
-            tail.iter().rev().for_each(|line| eprintln!("worker: {line}"));
+            for unit in self.app.units() {
+                let log = self.host(&unit).log_dir().join("worker.log");
+                let log = fs::read_to_string(log).unwrap_or_default();
+                let tail: Vec<&str> = log.lines().rev().take(40).collect();
+                tail.iter().rev().for_each(|line| eprintln!("{}: worker: {line}", unit.name()));
+            }
             self.model.debug_log().iter().rev().take(12).rev().for_each(|line| eprintln!("{line:?}"));
         }
     }
@@ -42,17 +45,26 @@ impl Drop for Scene {
 impl Scene {
     /// A charm that is configured for its cloud and has no relation yet; `options` on top of what it needs.
     pub fn set(options: &[(&str, &str)]) -> Self {
+        Self::of_units(1, options)
+    }
+
+    /// The same with so many units.
+    pub fn of_units(units: u32, options: &[(&str, &str)]) -> Self {
         let cloud = RehearsalCloud::start(CloudSetup::default()).unwrap();
         assert_eq!(cloud.instances_unavailable(), None, "instances need user namespaces");
         let site = Site::start(SiteSetup { image_size: 64 << 10, ..SiteSetup::default() }).unwrap();
         let dir = tempfile::Builder::new().prefix("rib-").tempdir().unwrap();
         let charm = dir.path().join("charm");
         assemble(&charm);
-        let root = dir.path().join("root");
-        fs::create_dir(&root).unwrap();
+        let roots = dir.path().join("roots");
         let model = Model::new(JujuVersion::V3_6).unwrap();
-        let app =
-            model.deployment(&charm, APPLICATION).env("RUNNER_IMAGE_BUILDER_ROOT", &root).run().unwrap();
+        let below = roots.clone();
+        let app = model
+            .deployment(&charm, APPLICATION)
+            .units(units)
+            .env_for("RUNNER_IMAGE_BUILDER_ROOT", move |number| below.join(number.to_string()))
+            .run()
+            .unwrap();
         let password = model.add_secret(&[("password", "builder-password")]).unwrap();
         let script_secret = model.add_secret(&[("rib-test-secret", SCRIPT_SECRET)]).unwrap();
         password.grant(&app).unwrap();
@@ -76,11 +88,17 @@ impl Scene {
         ];
         config.extend(options);
         app.set_config(&config).unwrap();
-        Self { cloud, site, model, app, script_secret, root, _dir: dir }
+        Self { cloud, site, model, app, script_secret, charm, roots, _dir: dir }
     }
 
     pub fn unit(&self) -> Unit {
         self.app.unit(0)
+    }
+
+    /// The machine of a unit.
+    pub fn host(&self, unit: &Unit) -> Host {
+        let name = unit.name();
+        Host::below(self.roots.join(name.split_once('/').unwrap().1))
     }
 
     /// Integrates with a consumer that wants its images in `NAME-project`.
@@ -100,24 +118,28 @@ impl Scene {
     }
 
     pub fn status(&self) -> String {
-        let status = self.unit().status().unwrap();
-        format!("{}: {}", status.state, status.message)
+        status(&self.unit())
     }
 
     pub fn journal(&self) -> Journal {
-        Journal::load(&Host::below(&self.root)).unwrap()
+        Journal::load(&self.host(&self.unit())).unwrap()
     }
 
-    /// What a databag of ours says under `key`.
+    /// What the first unit's databag says under `key`.
     pub fn told(&self, relation: &Relation, key: &str) -> Option<String> {
-        relation.written_by(&self.unit()).unwrap().get(key).cloned()
+        told_by(&self.unit(), relation, key)
     }
 
-    /// Waits until no worker lives and returns the last job.
+    /// Waits until no worker lives on the first unit and returns the last job.
     pub fn job_ended(&self) -> Job {
-        let host = Host::below(&self.root);
+        self.job_of(&self.unit())
+    }
+
+    /// Waits until no worker lives on `unit` and returns its last job.
+    pub fn job_of(&self, unit: &Unit) -> Job {
+        let host = self.host(unit);
         wait_for("the end of the worker", || {
-            let ended = self.journal().job.filter(|job| job.finished.is_some());
+            let ended = Journal::load(&host).unwrap().job.filter(|job| job.finished.is_some());
             (!worker_lives(&host).unwrap()).then_some(ended).flatten()
         })
     }
@@ -131,8 +153,9 @@ impl Scene {
 
     /// The worker's process.
     pub fn worker(&self) -> Option<i32> {
-        let note = fs::read_to_string(self.root.join("var/lib/runner-image-builder/worker.lock")).ok()?;
-        let lives = worker_lives(&Host::below(&self.root)).unwrap();
+        let host = self.host(&self.unit());
+        let note = fs::read_to_string(host.state_dir().join("worker.lock")).ok()?;
+        let lives = worker_lives(&host).unwrap();
         lives.then(|| note.trim().parse().ok()).flatten()
     }
 
@@ -152,6 +175,17 @@ impl Scene {
             .filter(|name| !name.contains("-builder-base-"));
         servers.chain(groups).chain(images.map(|name| format!("image {name}"))).collect()
     }
+}
+
+/// `active: noble-x64 3 h old`
+pub fn status(unit: &Unit) -> String {
+    let status = unit.status().unwrap();
+    format!("{}: {}", status.state, status.message)
+}
+
+/// What a unit's databag says under `key`.
+pub fn told_by(unit: &Unit, relation: &Relation, key: &str) -> Option<String> {
+    relation.written_by(unit).unwrap().get(key).cloned()
 }
 
 /// Waits until `condition` gives something, and says what was waited for when it does not.

@@ -15,7 +15,10 @@ const ALONE: &str = "blocked: image integration required.";
 fn without_configuration_the_unit_is_blocked_and_names_what_is_missing_on_either_juju() {
     for juju in [JujuVersion::V3_6, JujuVersion::V4] {
         let site = Plan::new().juju(juju).bare();
-        assert_eq!(site.unit().hooks(), ["install", "leader-elected", "config-changed", "start"]);
+        assert_eq!(
+            site.unit().hooks(),
+            ["install", "units-relation-created", "leader-elected", "config-changed", "start"]
+        );
         all_succeeded(site.unit().runs());
         site.assert_status(MISSING);
         for option in ["auth-url", "project-name", "user-domain-name", "user-name", "password-secret"] {
