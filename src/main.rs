@@ -14,6 +14,7 @@ use runner_image_builder::secret::redacted;
 const HELP: &str = "\
 dispatch            run as a hook; started by the Juju agent
 dispatch work       do the requests that hooks have left; started by a hook, safe to start by hand
+dispatch metrics    the unit's metrics, in the text format of Prometheus
 dispatch help       this text
 dispatch --version  the version
 ";
@@ -23,6 +24,17 @@ fn main() -> ExitCode {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => hook(),
         ["work"] => work(),
+        ["metrics"] => match builder::metrics(&Host::from_environment()) {
+            Ok(text) => print(&text),
+            Err(error) => failed(&error),
+        },
+        // By the metrics' socket alone, with a connection as standard input and output.
+        ["answer-collector"] => {
+            match builder::answer_collector(&Host::from_environment(), std::io::stdin(), std::io::stdout()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => failed(&error),
+            }
+        }
         ["help" | "--help" | "-h"] => print(HELP),
         ["--version"] => print(concat!(env!("CARGO_PKG_VERSION"), "\n")),
         _ => {
@@ -30,6 +42,11 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn failed(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("{error}");
+    ExitCode::FAILURE
 }
 
 fn print(text: &str) -> ExitCode {

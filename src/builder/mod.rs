@@ -21,6 +21,8 @@ mod job;
 mod journal;
 mod labels;
 mod latest;
+mod metrics;
+mod metrics_socket;
 mod peers;
 mod prune;
 mod published;
@@ -44,6 +46,8 @@ pub use cron::configure_cron;
 pub use job::{Reason, Rebuild, Request, StartError, Task, start_worker, worker_lives};
 pub use journal::{Build, Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
 pub use latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult, get_latest_image};
+pub use metrics::{METRICS_PORT, MetricsError, answer_collector, metrics};
+pub use metrics_socket::{MetricsSocketError, close_metrics_socket, open_metrics_socket};
 pub use peers::{Announcement, Own, Peer, Peers};
 pub use published::Published;
 pub use removal::{Extent, RemovalError, departs, note_departure, remove_cloud_resources, remove_host_files};
@@ -59,7 +63,7 @@ pub const UBUNTU_USER: &str = crate::instance::RUNNER_USER;
 
 /// The host's packages that building stands on (seed `builder`: `APT_DEPENDENCIES`). The keyring of Ubuntu's cloud images
 /// (`ubuntu-keyring`) is part of every Ubuntu machine.
-pub const APT_DEPENDENCIES: [&str; 4] = ["cron", "gpgv", "logrotate", "openssh-client"];
+pub const APT_DEPENDENCIES: [&str; 5] = ["cron", "gpgv", "logrotate", "openssh-client", "xz-utils"];
 
 /// The names of images (seed `builder`: `IMAGE_NAME_TMPL`); see [`image_name`].
 pub const IMAGE_NAME_TMPL: &str = "{application}-{base}-{arch}";

@@ -8,6 +8,7 @@ use super::config::{Owner, ProxyConfig};
 use super::cron::CRON_FILE;
 use super::job::{worker_lives, worker_lock};
 use super::labels::{self, Stage};
+use super::metrics_socket::{MetricsSocketError, close_metrics_socket};
 use super::setup::LOGROTATE_FILE;
 use super::site::{remove_security_group, remove_security_groups};
 use crate::deadline::Deadline;
@@ -24,6 +25,9 @@ pub enum RemovalError {
     /// A file operation failed.
     #[error("removing the charm's files: {0}")]
     File(#[from] FileError),
+    /// systemd refused.
+    #[error(transparent)]
+    MetricsSocket(#[from] MetricsSocketError),
 }
 
 /// Notes that this unit is being removed.
@@ -165,6 +169,7 @@ fn remove_from(cloud: &Cloud, owner: &Owner, extent: Extent, left: &mut Vec<Stri
 /// Removes everything that the charm has put on the host.
 pub fn remove_host_files(host: &Host) -> Result<(), RemovalError> {
     stop_worker(host);
+    close_metrics_socket(host)?;
     host.remove_file(&host.path(CRON_FILE))?;
     host.remove_file(&host.path(LOGROTATE_FILE))?;
     host.remove_dir(&host.state_dir())?;

@@ -1,6 +1,7 @@
 //! The router: one event in, one pass over the whole state, one status out.
 
 use super::actions::{self, FollowError, RunParameters};
+use super::cos_agent;
 use super::event::{Action, Event, RelationChange};
 use super::options::Options;
 use super::peers::{self, Exchange};
@@ -8,10 +9,11 @@ use super::reconcile::{self, ReconcileError};
 use super::state::{CharmState, StateError, proxies};
 use super::status;
 use crate::builder::{
-    self, BuilderInitConfig, BuilderSetupError, Extent, Image, JobId, Journal, JournalError, RemovalError,
+    self, BuilderInitConfig, BuilderSetupError, Extent, Image, JobId, Journal, JournalError,
+    MetricsSocketError, RemovalError,
 };
 use crate::host::Host;
-use crate::juju::{Environment, HookToolError, HookTools, Status};
+use crate::juju::{Environment, HookToolError, HookTools, RelationId, Status};
 
 /// A hook failed: our own bug, or a machine in trouble. Juju runs the hook again.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +33,12 @@ pub enum DispatchError {
     /// The host could not be left clean.
     #[error(transparent)]
     Removal(#[from] RemovalError),
+    /// Collectors of metrics cannot be answered.
+    #[error(transparent)]
+    MetricsSocket(#[from] MetricsSocketError),
+    /// We do not know our own executable.
+    #[error("finding our own executable: {0}")]
+    Executable(std::io::Error),
 }
 
 impl From<FollowError> for DispatchError {
@@ -61,6 +69,8 @@ impl Unit<'_> {
             Event::Stop => self.stop(),
             Event::Remove => Ok(builder::remove_host_files(self.host)?),
             Event::Action(Action::Run) => self.run_action(event),
+            Event::CosAgent(RelationChange::Broken) => Ok(builder::close_metrics_socket(self.host)?),
+            Event::CosAgent(_) => self.tell_collectors(self.environment.relation_id.as_ref()),
             Event::ConfigChanged
             | Event::Start
             | Event::UpdateStatus
@@ -92,7 +102,17 @@ impl Unit<'_> {
         if let Err(error) = builder::upgrade_app(self.host) {
             log::warn!("{error}");
         }
+        self.tell_collectors(None)?;
         self.reconcile(event)
+    }
+
+    /// Tells the collector of one relation, or all that there are.
+    fn tell_collectors(&self, relation: Option<&RelationId>) -> Result<(), DispatchError> {
+        if cos_agent::tell(self.tools, self.environment, relation)? {
+            let dispatch = std::env::current_exe().map_err(DispatchError::Executable)?;
+            builder::open_metrics_socket(self.host, &dispatch)?;
+        }
+        Ok(())
     }
 
     fn initialize(&self) -> Result<(), BuilderSetupError> {

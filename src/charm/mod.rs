@@ -2,6 +2,7 @@
 //! what is due, shows a status, and ends; it never waits for a cloud.
 
 mod actions;
+mod cos_agent;
 mod dispatch;
 mod event;
 mod image_relation;
