@@ -23,6 +23,7 @@ mod labels;
 mod latest;
 mod prune;
 mod published;
+mod releases;
 mod removal;
 mod reporter;
 mod run;

@@ -16,15 +16,15 @@ use super::journal::{Failure, Image, Phase, Remedy, Timestamp};
 use super::labels::FINGERPRINT;
 use super::latest::published;
 use super::prune::prune;
+use super::releases::{find_runner, find_tools};
 use super::script;
 use super::side_by_side::side_by_side;
 use super::site::{Site, SiteError, remove_security_group};
 use super::sweep::sweep;
 use crate::deadline::Deadline;
-use crate::github;
 use crate::host::Host;
 use crate::http::HttpClient;
-use crate::instance::{ExternalScript, RunnerBase, RunnerTarball};
+use crate::instance::{ExternalScript, RunnerBase};
 use crate::openstack_cloud::{Cloud, Image as CloudImage};
 use crate::secret::redacted;
 use crate::target::{BaseImage, Target};
@@ -218,22 +218,15 @@ impl<'a> Run<'a> {
         let RunContext { host, secrets, rebuild, .. } = *self.context;
         let offer = base_image::look_up(host, &self.http, &self.config.base_image, target, deadline)
             .map_err(|error| failure(&error, error.operator_must_act()))?;
-        let source = &self.config.runner;
-        let application = github::runner_application(
-            &self.http,
-            &source.api_url,
-            target.arch,
-            source.version.as_deref(),
-            deadline,
-        )
-        .map_err(|error| failure(&error, error.operator_must_act()))?;
-        let runner = RunnerTarball {
-            version: application.version,
-            url: format!("{}/{}", source.source, application.path),
-            sha256: application.sha256,
-        };
+        let (source, recipe) = (&self.config.runner, self.config.recipe.of(target));
+        let runner = find_runner(&self.http, source, &recipe, target, deadline)
+            .map_err(|error| failure(&error, error.operator_must_act()))?;
+        let tools = find_tools(&self.http, source, &recipe, deadline)
+            .map_err(|error| failure(&error, error.operator_must_act()))?;
         let base = RunnerBase {
             target,
+            recipe,
+            tools,
             runner,
             script: self.script.clone(),
             script_variables: secrets.script.clone(),

@@ -5,8 +5,10 @@
 
 mod base;
 mod executor;
+mod recipe;
 mod runner;
 
 pub use base::{Base, BaseError, CommandEnvironment, SetupProgress, Step, StepFn, setup};
 pub use executor::{Command, Executor, ExecutorError, KeyPair, Output, SshExecutor, SshTarget};
-pub use runner::{ExternalScript, RECIPE_VERSION, RUNNER_USER, RunnerBase, RunnerTarball};
+pub use recipe::{DEFAULT_RECIPE, Recipe, RecipeError, RunnerRelease, Tool, ToolOrigin};
+pub use runner::{ExternalScript, RUNNER_USER, RunnerBase, RunnerTarball, STEPS_VERSION, ToolDownload};
