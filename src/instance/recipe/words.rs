@@ -45,6 +45,13 @@ impl<R> Word<R> {
     }
 }
 
+impl Mode {
+    /// The permissions as a number.
+    pub fn bits(&self) -> u32 {
+        self.text.bytes().fold(0, |bits, digit| bits * 8 + u32::from(digit - b'0'))
+    }
+}
+
 impl<R> Clone for Word<R> {
     fn clone(&self) -> Self {
         Self { text: self.text.clone(), rule: PhantomData }

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::base::{Base, CommandEnvironment, Step, StepFn};
+use super::error::ProviderError;
 use super::executor::{Command, Executor, ExecutorError};
 use super::recipe::Recipe;
 use crate::deadline::Deadline;
@@ -114,13 +115,23 @@ impl Base for RunnerBase {
         environment
     }
 
+    fn ensure_os_compatible(&self, executor: &dyn Executor, deadline: Deadline) -> Result<(), ProviderError> {
+        // The VM runs the very image that we have asked for; what is in it was verified by its signature.
+        let _ = (executor, deadline);
+        Ok(())
+    }
+
+    fn wait_until_ready(&self, executor: &dyn Executor, deadline: Deadline) -> Result<(), ProviderError> {
+        Ok(self.wait_for_cloud_init(executor, deadline)?)
+    }
+
     fn steps(&self) -> Vec<Step<'_>> {
         type Work = fn(&RunnerBase, &dyn Executor, Deadline) -> Done;
         let recipe = &self.recipe;
         let always = true;
         // What there is nothing to do for is no step, so that the progress counts what is done.
         let steps: [(&'static str, Duration, bool, Work); 15] = [
-            ("waiting for cloud-init", COMPLEX, always, Self::wait_until_ready),
+            ("waiting for cloud-init", COMPLEX, always, Self::wait_for_cloud_init),
             ("choosing package sources", SIMPLE, always, Self::choose_sources),
             ("masking units", SIMPLE, !recipe.masked_units.is_empty(), Self::mask_units),
             ("upgrading packages", UNPREDICTABLE, always, Self::upgrade),
@@ -139,7 +150,7 @@ impl Base for RunnerBase {
         let wanted = steps.into_iter().filter(|(_, _, wanted, _)| *wanted);
         wanted
             .map(|(name, limit, _, work)| {
-                let run: StepFn<'_> = Box::new(move |executor, deadline| work(self, executor, deadline));
+                let run: StepFn<'_> = Box::new(move |executor, deadline| Ok(work(self, executor, deadline)?));
                 Step { name, limit, run }
             })
             .collect()

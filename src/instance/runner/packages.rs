@@ -49,7 +49,7 @@ impl RunnerBase {
              Components: main restricted universe multiverse\n\
              Signed-By: /usr/share/keyrings/ubuntu-archive-keyring.gpg\n"
         );
-        self.write_file(MIRROR_SOURCE, "0644", "root:root", source.into_bytes(), executor, deadline)
+        executor.push_file(MIRROR_SOURCE, 0o644, source.into_bytes(), deadline)
     }
 
     fn add_source(&self, source: &AptSource, executor: &dyn Executor, deadline: Deadline) -> Done {
@@ -66,8 +66,8 @@ impl RunnerBase {
         );
         let armour = source.key.as_str().as_bytes().to_vec();
         let list = format!("/etc/apt/sources.list.d/{}.sources", source.name);
-        self.write_file(&key, "0644", "root:root", armour, executor, deadline)?;
-        self.write_file(&list, "0644", "root:root", entry.into_bytes(), executor, deadline)
+        executor.push_file(&key, 0o644, armour, deadline)?;
+        executor.push_file(&list, 0o644, entry.into_bytes(), deadline)
     }
 
     pub(super) fn leave_mirror(&self, executor: &dyn Executor, deadline: Deadline) -> Done {

@@ -67,7 +67,7 @@ impl RunnerBase {
     fn install_snaps_at_first_boot(&self, executor: &dyn Executor, deadline: Deadline) -> Done {
         let path = format!("/etc/systemd/system/{UNIT}");
         let unit = first_boot_unit(&self.recipe.snaps).into_bytes();
-        self.write_file(&path, "0644", "root:root", unit, executor, deadline)?;
+        executor.push_file(&path, 0o644, unit, deadline)?;
         executor.run(self.command(&["systemctl", "enable", UNIT]), deadline).map(drop)
     }
 }

@@ -9,7 +9,7 @@ use crate::instance::recipe::{AccountName, File, User};
 const SYSCTL: &str = "/etc/sysctl.d/60-runner-image-builder.conf";
 
 impl RunnerBase {
-    pub(super) fn wait_until_ready(&self, executor: &dyn Executor, deadline: Deadline) -> Done {
+    pub(super) fn wait_for_cloud_init(&self, executor: &dyn Executor, deadline: Deadline) -> Done {
         if !executor.is_booted() {
             return Ok(());
         }
@@ -58,29 +58,13 @@ impl RunnerBase {
         let parameters = self.recipe.sysctl.iter().map(|(name, value)| format!("{name} = {value}\n"));
         let parameters: String = parameters.collect();
         if !parameters.is_empty() {
-            self.write_file(SYSCTL, "0644", "root:root", parameters.into_bytes(), executor, deadline)?;
+            executor.push_file(SYSCTL, 0o644, parameters.into_bytes(), deadline)?;
         }
         for File { path, mode, owner, content, .. } in &self.recipe.files {
             let content = content.clone().into_bytes();
-            self.write_file(path.as_str(), mode.as_str(), owner.as_str(), content, executor, deadline)?;
+            executor.push_file_for(owner.as_str(), path.as_str(), mode.bits(), content, deadline)?;
         }
         Ok(())
-    }
-
-    /// Writes a file of the image: folders that are missing are everybody's to enter, the file is there at once and whole.
-    pub(super) fn write_file(
-        &self,
-        path: &str,
-        mode: &str,
-        owner: &str,
-        content: Vec<u8>,
-        executor: &dyn Executor,
-        deadline: Deadline,
-    ) -> Done {
-        let script = "umask 022; mkdir -p \"$(dirname \"$1\")\"; umask 077; cat >\"$1.new\"
-            chown \"$3\" \"$1.new\"; chmod \"$2\" \"$1.new\"; mv -fT \"$1.new\" \"$1\"";
-        let command = self.shell_with(script, &[path, mode, owner]);
-        executor.run(command.stdin(std::io::Cursor::new(content)), deadline).map(drop)
     }
 
     pub(super) fn run_commands(&self, executor: &dyn Executor, deadline: Deadline) -> Done {

@@ -5,8 +5,10 @@ use std::io::{Read, Write};
 use std::process::{Command as Process, Stdio};
 
 use super::*;
+use crate::instance::base::{CacheMount, setup};
 use crate::instance::executor::Output;
 use crate::instance::recipe::DEFAULT_RECIPE;
+use crate::instance::timeout::Timeout;
 use crate::target::{Arch, BaseImage};
 
 fn base(recipe: &str) -> RunnerBase {
@@ -36,7 +38,7 @@ struct Notes {
 impl Notes {
     fn of(base: &RunnerBase, booted: bool) -> Vec<String> {
         let notes = Self { booted, commands: RefCell::default() };
-        super::super::base::setup(base, &notes, soon(), &|_, _, _| ()).unwrap();
+        setup(base, &notes, Timeout::Until(soon()), CacheMount::Leave, &|_, _, _| ()).unwrap();
         notes.commands.into_inner()
     }
 }
@@ -155,7 +157,7 @@ fn a_file_arrives_as_it_is_whatever_a_shell_would_read_in_it() {
         let path = dir.path().join("new folder").join(name);
         let content = content.as_bytes().to_vec();
         for _ in 0..2 {
-            base.write_file(path.to_str().unwrap(), "0640", &owner, content.clone(), &Shell, soon()).unwrap();
+            Shell.push_file_for(&owner, path.to_str().unwrap(), 0o640, content.clone(), soon()).unwrap();
         }
         assert_eq!(std::fs::read(&path).unwrap(), content, "{name}");
         let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
