@@ -21,7 +21,7 @@ use super::side_by_side::side_by_side;
 use super::site::{Site, SiteError, remove_security_group};
 use super::sweep::sweep;
 use crate::deadline::Deadline;
-use crate::github;
+use crate::github::GithubClient;
 use crate::host::Host;
 use crate::http::HttpClient;
 use crate::instance::{ExternalScript, RunnerBase, RunnerTarball};
@@ -219,14 +219,9 @@ impl<'a> Run<'a> {
         let offer = base_image::look_up(host, &self.http, &self.config.base_image, target, deadline)
             .map_err(|error| failure(&error, error.operator_must_act()))?;
         let source = &self.config.runner;
-        let application = github::runner_application(
-            &self.http,
-            &source.api_url,
-            target.arch,
-            source.version.as_deref(),
-            deadline,
-        )
-        .map_err(|error| failure(&error, error.operator_must_act()))?;
+        let application = GithubClient::anonymous(&self.http, &source.api_url)
+            .runner_release(target.arch, source.version.as_deref(), deadline)
+            .map_err(|error| failure(&error, error.operator_must_act()))?;
         let runner = RunnerTarball {
             version: application.version,
             url: format!("{}/{}", source.source, application.path),
