@@ -2,8 +2,7 @@
 
 use super::config::RunnerSource;
 use crate::deadline::Deadline;
-use crate::github::{self, GithubError};
-use crate::http::HttpClient;
+use crate::github::{GithubClient, GithubError, asset_path};
 use crate::instance::{Recipe, RunnerTarball, Tool, ToolDownload, ToolOrigin};
 use crate::target::Target;
 
@@ -30,7 +29,7 @@ impl ReleaseError {
 
 /// Finds the runner application that `recipe`, which is for `target` already, names.
 pub fn find_runner(
-    http: &HttpClient,
+    github: &GithubClient,
     source: &RunnerSource,
     recipe: &Recipe,
     target: Target,
@@ -39,24 +38,23 @@ pub fn find_runner(
     let release = recipe.runner.first().ok_or(ReleaseError::NoRunner(target))?;
     let version = source.version.as_deref().or(release.version.as_ref().map(|version| version.as_str()));
     let repository = release.github.as_str();
-    let found =
-        github::runner_application(http, &source.api_url, repository, target.arch, version, deadline)?;
+    let found = github.runner_release(repository, target.arch, version, deadline)?;
     let url = format!("{}/{}", source.source, found.path);
     Ok(RunnerTarball { version: found.version, url, sha256: found.sha256 })
 }
 
 /// Finds the tools that `recipe`, which is for one target already, names.
 pub fn find_tools(
-    http: &HttpClient,
+    github: &GithubClient,
     source: &RunnerSource,
     recipe: &Recipe,
     deadline: Deadline,
 ) -> Result<Vec<ToolDownload>, ReleaseError> {
-    recipe.tools.iter().map(|tool| find_tool(http, source, tool, deadline)).collect()
+    recipe.tools.iter().map(|tool| find_tool(github, source, tool, deadline)).collect()
 }
 
 fn find_tool(
-    http: &HttpClient,
+    github: &GithubClient,
     source: &RunnerSource,
     tool: &Tool,
     deadline: Deadline,
@@ -67,9 +65,9 @@ fn find_tool(
             let (repository, tag, asset) = (repository.as_str(), tool.version.as_str(), asset.as_str());
             let sha256 = match sha256 {
                 Some(pinned) => pinned.to_string(),
-                None => github::asset_digest(http, &source.api_url, repository, tag, asset, deadline)?,
+                None => github.asset_digest(repository, tag, asset, deadline)?,
             };
-            (format!("{}/{}", source.source, github::asset_path(repository, tag, asset)), sha256)
+            (format!("{}/{}", source.source, asset_path(repository, tag, asset)), sha256)
         }
     };
     let (path, version) = (tool.path.to_string(), &tool.version);
