@@ -4,9 +4,17 @@
 //! The names are those of craft-providers' bases.
 
 mod base;
+mod error;
 mod executor;
+mod instance_config;
 mod runner;
+mod timeout;
 
-pub use base::{Base, BaseError, CommandEnvironment, SetupProgress, Step, StepFn, setup};
+pub use base::{
+    Base, CacheMount, CommandEnvironment, InstanceRecord, SetupProgress, Step, StepFn, setup, warmup,
+};
+pub use error::{BaseCompatibilityError, BaseConfigurationError, BaseError, ProviderError};
 pub use executor::{Command, Executor, ExecutorError, KeyPair, Output, SshExecutor, SshTarget};
+pub use instance_config::{INSTANCE_CONFIG_PATH, InstanceConfiguration};
 pub use runner::{ExternalScript, RECIPE_VERSION, RUNNER_USER, RunnerBase, RunnerTarball};
+pub use timeout::Timeout;
