@@ -8,12 +8,14 @@ use std::process::ExitCode;
 use runner_image_builder::builder;
 use runner_image_builder::charm::{Event, Unit};
 use runner_image_builder::host::Host;
+use runner_image_builder::instance::DEFAULT_RECIPE;
 use runner_image_builder::juju::{Environment, JujuLog, ProcessTools};
 use runner_image_builder::secret::redacted;
 
 const HELP: &str = "\
 dispatch            run as a hook; started by the Juju agent
 dispatch work       do the requests that hooks have left; started by a hook, safe to start by hand
+dispatch recipe     print the default recipe: what goes into an image
 dispatch help       this text
 dispatch --version  the version
 ";
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => hook(),
         ["work"] => work(),
+        ["recipe"] => print(DEFAULT_RECIPE),
         ["help" | "--help" | "-h"] => print(HELP),
         ["--version"] => print(concat!(env!("CARGO_PKG_VERSION"), "\n")),
         _ => {

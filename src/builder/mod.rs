@@ -24,6 +24,7 @@ mod latest;
 mod plan;
 mod prune;
 mod published;
+mod releases;
 mod removal;
 mod reporter;
 mod run;

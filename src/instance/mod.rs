@@ -7,6 +7,7 @@ mod base;
 mod error;
 mod executor;
 mod instance_config;
+mod recipe;
 mod runner;
 mod timeout;
 
@@ -16,5 +17,6 @@ pub use base::{
 pub use error::{BaseCompatibilityError, BaseConfigurationError, BaseError, ProviderError};
 pub use executor::{Command, Executor, ExecutorError, KeyPair, Output, SshExecutor, SshTarget};
 pub use instance_config::{INSTANCE_CONFIG_PATH, InstanceConfiguration};
-pub use runner::{ExternalScript, RECIPE_VERSION, RUNNER_USER, RunnerBase, RunnerTarball};
+pub use recipe::{DEFAULT_RECIPE, Recipe, RecipeError, RunnerRelease, Tool, ToolOrigin};
+pub use runner::{ExternalScript, RUNNER_USER, RunnerBase, RunnerTarball, STEPS_VERSION, ToolDownload};
 pub use timeout::Timeout;
