@@ -8,5 +8,7 @@ mod executor;
 mod runner;
 
 pub use base::{Base, BaseError, CommandEnvironment, SetupProgress, Step, StepFn, setup};
-pub use executor::{Command, Executor, ExecutorError, KeyPair, Output, SshExecutor, SshTarget};
+pub use executor::{
+    ChrootExecutor, Command, Executor, ExecutorError, KeyPair, LocalExecutor, Output, SshExecutor, SshTarget,
+};
 pub use runner::{ExternalScript, RECIPE_VERSION, RUNNER_USER, RunnerBase, RunnerTarball};

@@ -1,11 +1,16 @@
 //! Where commands run: one trait, one file for each kind of place.
 
+mod chroot;
+mod local;
+mod root_shell;
 mod ssh;
 
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::time::Duration;
 
+pub use chroot::ChrootExecutor;
+pub use local::LocalExecutor;
 pub use ssh::{KeyPair, SshExecutor, SshTarget};
 
 use crate::deadline::Deadline;
