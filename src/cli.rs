@@ -52,6 +52,7 @@ pub fn local_build(
         build_cloud: CloudName::new(""),
         clouds: Vec::new(),
         build_mode: BuildMode::Local,
+        recipe: options.recipe()?,
         base_image: BaseImageSource {
             url: options.base_image_source()?,
             keyring: options.base_image_keyring()?,

@@ -1,4 +1,4 @@
-//! GitHub: which runner application to install, by its release.
+//! GitHub: what its releases hold, and with which digests: the runner application, tools.
 
 use std::time::Duration;
 
@@ -15,26 +15,24 @@ const LIMIT: Duration = Duration::from_secs(120);
 #[derive(Debug, thiserror::Error)]
 pub enum GithubError {
     /// GitHub did not answer, or refused.
-    #[error("asking for the runner's release: {0}")]
+    #[error("asking GitHub for a release: {0}")]
     Http(#[from] HttpError),
     /// There is no such release.
-    #[error("there is no release {version} of {repository}; check runner-version")]
+    #[error("there is no release {version} of {repository}; check runner-version and the recipe")]
     NoRelease {
         /// The repository.
-        repository: &'static str,
+        repository: String,
         /// The version, or `latest`.
         version: String,
     },
-    /// The release lacks the tarball, or says no digest of it.
-    #[error(
-        "release {release} of {repository} has no {asset} with a SHA-256 digest; choose another runner-version"
-    )]
+    /// The release lacks the file, or says no digest of it.
+    #[error("release {release} of {repository} has no {asset} with a SHA-256 digest; choose another version")]
     NoAsset {
         /// The repository.
-        repository: &'static str,
+        repository: String,
         /// The release's tag.
         release: String,
-        /// The tarball's name.
+        /// The file's name.
         asset: String,
     },
 }
@@ -73,25 +71,54 @@ struct Asset {
     digest: Option<String>,
 }
 
-/// The repository that releases runners for `arch`: GitHub's own, or Canonical's for what GitHub has none.
-fn repository(arch: Arch) -> &'static str {
-    match arch {
-        Arch::X64 | Arch::Arm64 => "actions/runner",
-        Arch::Arm | Arch::S390x | Arch::Ppc64le => "canonical/github-actions-runner",
-    }
-}
-
-/// Finds the runner application of `version`, or of the latest release ("Get a release by tag name", "Get the latest
-/// release" of GitHub's REST API), with the digest that its publisher gives.
+/// Finds the runner application of `version`, or of the latest release, that `repository` releases, with the digest
+/// that its publisher gives.
 pub fn runner_application(
     http: &HttpClient,
     api_url: &str,
+    repository: &str,
     arch: Arch,
     version: Option<&str>,
     deadline: Deadline,
 ) -> Result<RunnerApplication, GithubError> {
-    let repository = repository(arch);
-    let which = version.map_or("latest".to_owned(), |version| format!("tags/v{version}"));
+    let tag = version.map(|version| format!("v{version}"));
+    let release = release(http, api_url, repository, tag.as_deref(), deadline)?;
+    let found = release.tag_name.strip_prefix('v').unwrap_or(&release.tag_name).to_owned();
+    let asset = format!("actions-runner-linux-{arch}-{found}.tar.gz");
+    let told = told_digest(&release, arch).map(str::to_owned);
+    let sha256 = published_digest(&release, &asset, told).filter(|_| is_plain(&release.tag_name));
+    let sha256 = sha256.ok_or_else(|| no_asset(repository, &release, &asset))?;
+    let path = asset_path(repository, &release.tag_name, &asset);
+    Ok(RunnerApplication { version: found, path, sha256 })
+}
+
+/// The SHA-256 in hexadecimal that GitHub publishes for the file `asset` of the release `tag` of `repository`.
+pub fn asset_digest(
+    http: &HttpClient,
+    api_url: &str,
+    repository: &str,
+    tag: &str,
+    asset: &str,
+    deadline: Deadline,
+) -> Result<String, GithubError> {
+    let release = release(http, api_url, repository, Some(tag), deadline)?;
+    published_digest(&release, asset, None).ok_or_else(|| no_asset(repository, &release, asset))
+}
+
+/// The path of a release's file below the download server's root.
+pub fn asset_path(repository: &str, tag: &str, asset: &str) -> String {
+    format!("{repository}/releases/download/{tag}/{asset}")
+}
+
+/// The release `tag`, or the latest ("Get a release by tag name", "Get the latest release" of GitHub's REST API).
+fn release(
+    http: &HttpClient,
+    api_url: &str,
+    repository: &str,
+    tag: Option<&str>,
+    deadline: Deadline,
+) -> Result<Release, GithubError> {
+    let which = tag.map_or("latest".to_owned(), |tag| format!("tags/{tag}"));
     let url: Url =
         format!("{}/repos/{repository}/releases/{which}", api_url.trim_end_matches('/')).parse()?;
     let request = Request::new(Method::Get, url)
@@ -99,16 +126,15 @@ pub fn runner_application(
         .header("x-github-api-version", "2022-11-28");
     let answer = http.call(&request, deadline.at_most(LIMIT))?;
     if answer.status() == 404 {
-        return Err(GithubError::NoRelease { repository, version: version.unwrap_or("latest").to_owned() });
+        let version = tag.unwrap_or("latest").to_owned();
+        return Err(GithubError::NoRelease { repository: repository.to_owned(), version });
     }
-    let release: Release = answer.or_error()?.json()?;
-    let found = release.tag_name.strip_prefix('v').unwrap_or(&release.tag_name).to_owned();
-    let asset = format!("actions-runner-linux-{arch}-{found}.tar.gz");
-    let sha256 = digest(&release, &asset, arch).filter(|_| is_plain(&release.tag_name)).ok_or_else(|| {
-        GithubError::NoAsset { repository, release: release.tag_name.clone(), asset: asset.clone() }
-    })?;
-    let path = format!("{repository}/releases/download/{}/{asset}", release.tag_name);
-    Ok(RunnerApplication { version: found, path, sha256 })
+    Ok(answer.or_error()?.json()?)
+}
+
+fn no_asset(repository: &str, release: &Release, asset: &str) -> GithubError {
+    let (repository, release) = (repository.to_owned(), release.tag_name.clone());
+    GithubError::NoAsset { repository, release, asset: asset.to_owned() }
 }
 
 /// The tag becomes part of a URL and of a file name.
@@ -116,19 +142,23 @@ fn is_plain(tag: &str) -> bool {
     tag.len() < 64 && tag.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
 }
 
-/// The digest that GitHub computed of the asset, else the one that the release's text gives between markers, as
-/// releases from before GitHub computed any do.
-fn digest(release: &Release, asset: &str, arch: Arch) -> Option<String> {
-    let computed = release.assets.iter().find(|candidate| candidate.name == asset)?;
-    let computed = computed.digest.as_deref().and_then(|digest| digest.strip_prefix("sha256:"));
-    let told = release.body.as_deref().and_then(|body| {
-        let (_, rest) = body.split_once(&format!("<!-- BEGIN SHA linux-{arch} -->"))?;
-        rest.split("<!--").next().map(str::trim)
-    });
+/// The digest that GitHub computed of the asset, else the one that was `told` of it otherwise; none where the release
+/// has no such asset.
+fn published_digest(release: &Release, asset: &str, told: Option<String>) -> Option<String> {
+    let found = release.assets.iter().find(|candidate| candidate.name == asset)?;
+    let computed = found.digest.as_deref().and_then(|digest| digest.strip_prefix("sha256:"));
     computed
+        .map(str::to_owned)
         .or(told)
         .filter(|digest| digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit()))
-        .map(str::to_lowercase)
+        .map(|digest| digest.to_lowercase())
+}
+
+/// The digest of the runner that the release's text gives between markers, as releases from before GitHub computed any
+/// do.
+fn told_digest(release: &Release, arch: Arch) -> Option<&str> {
+    let (_, rest) = release.body.as_deref()?.split_once(&format!("<!-- BEGIN SHA linux-{arch} -->"))?;
+    rest.split("<!--").next().map(str::trim)
 }
 
 #[cfg(test)]
@@ -146,11 +176,14 @@ mod tests {
         let name = "actions-runner-linux-x64-2.1.0.tar.gz";
         let (a, b) = ("a".repeat(64), "b".repeat(64));
         let text = format!("- <!-- BEGIN SHA linux-x64 -->{b}<!-- END SHA linux-x64 -->");
-        assert_eq!(digest(&release(Some(&format!("sha256:{a}")), &text), name, Arch::X64), Some(a));
-        assert_eq!(digest(&release(None, &text), name, Arch::X64), Some(b));
-        assert_eq!(digest(&release(None, "no word of it"), name, Arch::X64), None);
-        assert_eq!(digest(&release(Some("md5:0"), ""), name, Arch::X64), None);
-        assert_eq!(digest(&release(None, &text), "other.tar.gz", Arch::X64), None);
+        let digest = |release: &Release, asset: &str| {
+            published_digest(release, asset, told_digest(release, Arch::X64).map(str::to_owned))
+        };
+        assert_eq!(digest(&release(Some(&format!("sha256:{a}")), &text), name), Some(a));
+        assert_eq!(digest(&release(None, &text), name), Some(b));
+        assert_eq!(digest(&release(None, "no word of it"), name), None);
+        assert_eq!(digest(&release(Some("md5:0"), ""), name), None);
+        assert_eq!(digest(&release(None, &text), "other.tar.gz"), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use runner_image_builder::charm::{Event, Unit};
 use runner_image_builder::host::Host;
+use runner_image_builder::instance::DEFAULT_RECIPE;
 use runner_image_builder::juju::{Environment, JujuLog, ProcessTools};
 use runner_image_builder::secret::redacted;
 use runner_image_builder::{builder, cli};
@@ -18,6 +19,7 @@ dispatch work       do the requests that hooks have left; started by a hook, saf
 dispatch local-build TARGET FILE [OPTION=VALUE...]
                     build one image, such as noble-x64, on this machine and put it to FILE (qcow2); needs root;
                     the options and their defaults are the charm's, from config.yaml, but no secrets
+dispatch recipe     print the default recipe: what goes into an image
 dispatch help       this text
 dispatch --version  the version
 ";
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         [] => hook(),
         ["work"] => work(),
         ["local-build", target, file, settings @ ..] => local_build(target, file, settings),
+        ["recipe"] => print(DEFAULT_RECIPE),
         ["help" | "--help" | "-h"] => print(HELP),
         ["--version"] => print(concat!(env!("CARGO_PKG_VERSION"), "\n")),
         _ => {

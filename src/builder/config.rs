@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::host::random_uuid;
 use crate::http::{HttpError, Proxies};
-use crate::instance::CommandEnvironment;
+use crate::instance::{CommandEnvironment, Recipe};
 use crate::openstack_cloud::ImageId;
 use crate::secret::Secret;
 use crate::target::{Arch, BaseImage, Target};
@@ -96,9 +96,9 @@ pub struct BuildResult {
 /// Which runner goes into the image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunnerSource {
-    /// The version without its `v`; the latest release when absent.
+    /// The version without its `v`; the recipe's when absent, and where it names none the latest release.
     pub version: Option<String>,
-    /// Where tarballs lie: `{source}/{owner}/{repository}/releases/download/...`.
+    /// Where releases lie: `{source}/{owner}/{repository}/releases/download/...`.
     pub source: String,
     /// The root of GitHub's REST API.
     pub api_url: String,
@@ -157,7 +157,9 @@ pub struct BuilderRunConfig {
     pub base_image: BaseImageSource,
     /// The builder VM.
     pub vm: BuilderVm,
-    /// The runner.
+    /// What goes into the images.
+    pub recipe: Recipe,
+    /// Where the runner, and the recipe's tools that are releases on GitHub, come from.
     pub runner: RunnerSource,
     /// The external script's URL.
     pub script_url: Option<String>,

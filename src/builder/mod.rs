@@ -27,6 +27,7 @@ mod place;
 mod plan;
 mod prune;
 mod published;
+mod releases;
 mod removal;
 mod reporter;
 mod run;

@@ -62,6 +62,7 @@ impl CharmState {
         let build_mode = options.build_mode()?;
         let revision_history_limit = options.revision_history_limit()?;
         let runner_version = options.runner_version()?;
+        let recipe = options.recipe()?;
         let script_url = options.script_url()?;
         let script_secret = options.script_secret()?;
         let script = match &script_secret {
@@ -124,6 +125,7 @@ impl CharmState {
             build_mode,
             base_image,
             vm,
+            recipe,
             runner,
             script_url,
             script_secret: script_secret.as_ref().map(ToString::to_string),

@@ -136,6 +136,7 @@ mod tests {
         BuilderVm, CloudName, Clouds, Image, JobId, Owner, RunnerSource,
     };
     use crate::charm::image_relation::ImageRelation;
+    use crate::instance::DEFAULT_RECIPE;
     use crate::juju::RelationId;
     use crate::openstack_cloud::{CloudConfig, Interface};
     use crate::secret::Secret;
@@ -180,6 +181,7 @@ mod tests {
                     ssh_options: Vec::new(),
                     apt_mirror: None,
                 },
+                recipe: DEFAULT_RECIPE.parse().unwrap(),
                 runner: RunnerSource { version: None, source: text("https://g"), api_url: text("https://g") },
                 script_url: None,
                 script_secret: None,

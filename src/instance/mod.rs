@@ -4,11 +4,21 @@
 //! The names are those of craft-providers' bases.
 
 mod base;
+mod error;
 mod executor;
+mod instance_config;
+mod recipe;
 mod runner;
+mod timeout;
 
-pub use base::{Base, BaseError, CommandEnvironment, SetupProgress, Step, StepFn, setup};
+pub use base::{
+    Base, CacheMount, CommandEnvironment, InstanceRecord, SetupProgress, Step, StepFn, setup, warmup,
+};
+pub use error::{BaseCompatibilityError, BaseConfigurationError, BaseError, ProviderError};
 pub use executor::{
     ChrootExecutor, Command, Executor, ExecutorError, KeyPair, LocalExecutor, Output, SshExecutor, SshTarget,
 };
-pub use runner::{ExternalScript, RECIPE_VERSION, RUNNER_USER, RunnerBase, RunnerTarball};
+pub use instance_config::{INSTANCE_CONFIG_PATH, InstanceConfiguration};
+pub use recipe::{DEFAULT_RECIPE, Recipe, RecipeError, RunnerRelease, Tool, ToolOrigin};
+pub use runner::{ExternalScript, RUNNER_USER, RunnerBase, RunnerTarball, STEPS_VERSION, ToolDownload};
+pub use timeout::Timeout;

@@ -9,7 +9,7 @@ use crate::deadline::Deadline;
 use crate::disk_image::{DiskError, DiskImage};
 use crate::host::{FileError, Host, Namespaces, ProcessError};
 use crate::http::HttpClient;
-use crate::instance::{BaseError, ChrootExecutor, ExecutorError, RunnerBase, setup};
+use crate::instance::{BaseError, CacheMount, ChrootExecutor, ExecutorError, RunnerBase, Timeout, setup};
 
 /// The disk of a built image, as large as builder VMs have theirs at least.
 const DISK: u64 = 20 << 30;
@@ -124,7 +124,7 @@ impl LocalBuild<'_> {
         let progress = |step: &'static str, number, of| {
             (self.progress)(Phase::Installing { step: step.to_owned(), number, of });
         };
-        setup(self.base, &chroot, deadline, &progress)?;
+        setup(self.base, &chroot, Timeout::Until(deadline), CacheMount::Leave, &progress)?;
         chroot.leave(deadline)?;
         Ok(disk.unmount(root, deadline)?)
     }
