@@ -2,7 +2,7 @@
 
 use super::config::RunnerSource;
 use crate::deadline::Deadline;
-use crate::github::{self, GithubError};
+use crate::github::{GithubClient, GithubError, asset_path};
 use crate::http::HttpClient;
 use crate::instance::{Recipe, RunnerTarball, Tool, ToolDownload, ToolOrigin};
 use crate::target::Target;
@@ -38,9 +38,8 @@ pub fn find_runner(
 ) -> Result<RunnerTarball, ReleaseError> {
     let release = recipe.runner.first().ok_or(ReleaseError::NoRunner(target))?;
     let version = source.version.as_deref().or(release.version.as_ref().map(|version| version.as_str()));
-    let repository = release.github.as_str();
-    let found =
-        github::runner_application(http, &source.api_url, repository, target.arch, version, deadline)?;
+    let github = GithubClient::anonymous(http, &source.api_url);
+    let found = github.runner_release(release.github.as_str(), target.arch, version, deadline)?;
     let url = format!("{}/{}", source.source, found.path);
     Ok(RunnerTarball { version: found.version, url, sha256: found.sha256 })
 }
@@ -67,9 +66,10 @@ fn find_tool(
             let (repository, tag, asset) = (repository.as_str(), tool.version.as_str(), asset.as_str());
             let sha256 = match sha256 {
                 Some(pinned) => pinned.to_string(),
-                None => github::asset_digest(http, &source.api_url, repository, tag, asset, deadline)?,
+                None => GithubClient::anonymous(http, &source.api_url)
+                    .asset_digest(repository, tag, asset, deadline)?,
             };
-            (format!("{}/{}", source.source, github::asset_path(repository, tag, asset)), sha256)
+            (format!("{}/{}", source.source, asset_path(repository, tag, asset)), sha256)
         }
     };
     let (path, version) = (tool.path.to_string(), &tool.version);

@@ -145,7 +145,6 @@ fn a_file_arrives_as_it_is_whatever_a_shell_would_read_in_it() {
     };
     let owner = format!("{}:{}", me("-u"), me("-g"));
     let dir = tempfile::tempdir().unwrap();
-    let base = base("runner: []");
     for (name, content) in [
         ("plain", "text\n"),
         ("it's", "it's $(touch escaped) `touch escaped` \"${HOME}\"\\\n\n"),
