@@ -113,6 +113,16 @@ impl BaseImage {
             Self::Resolute => "resolute",
         }
     }
+
+    /// The version, as `/etc/os-release` says it.
+    pub fn version(self) -> &'static str {
+        match self {
+            Self::Focal => "20.04",
+            Self::Jammy => "22.04",
+            Self::Noble => "24.04",
+            Self::Resolute => "26.04",
+        }
+    }
 }
 
 impl fmt::Display for BaseImage {
@@ -176,6 +186,7 @@ mod tests {
             let base = BaseImage::parse(codename).unwrap();
             assert_eq!(base.as_str(), codename);
             assert_eq!(BaseImage::parse(version), Some(base));
+            assert_eq!(base.version(), version);
         }
         assert_eq!(BaseImage::parse("bionic"), None);
     }

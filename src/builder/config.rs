@@ -128,6 +128,17 @@ pub struct BuilderVm {
     pub apt_mirror: Option<String>,
 }
 
+/// Where images are built.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BuildMode {
+    /// In a builder VM of the build cloud.
+    #[default]
+    External,
+    /// On this machine.
+    Local,
+}
+
 /// The configuration of one run of the builder (seed `builder`: `BuilderRunConfig`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuilderRunConfig {
@@ -139,6 +150,9 @@ pub struct BuilderRunConfig {
     pub build_cloud: CloudName,
     /// The clouds that get each image.
     pub clouds: Vec<CloudName>,
+    /// Where they are built.
+    #[serde(default)]
+    pub build_mode: BuildMode,
     /// Where base images come from.
     pub base_image: BaseImageSource,
     /// The builder VM.

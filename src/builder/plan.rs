@@ -11,7 +11,6 @@ use super::labels::FINGERPRINT;
 use super::latest::published;
 use super::releases::{find_runner, find_tools};
 use crate::deadline::Deadline;
-use crate::github::GithubClient;
 use crate::host::Host;
 use crate::http::HttpClient;
 use crate::instance::{ExternalScript, RunnerBase};
@@ -70,10 +69,9 @@ impl Planner<'_> {
         let offer = base_image::look_up(self.host, self.http, &self.config.base_image, target, deadline)
             .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         let (source, recipe) = (&self.config.runner, self.config.recipe.of(target));
-        let github = GithubClient::anonymous(self.http, &source.api_url);
-        let runner = find_runner(&github, source, &recipe, target, deadline)
+        let runner = find_runner(self.http, source, &recipe, target, deadline)
             .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
-        let tools = find_tools(&github, source, &recipe, deadline)
+        let tools = find_tools(self.http, source, &recipe, deadline)
             .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         let base = RunnerBase {
             target,

@@ -3,6 +3,7 @@
 use super::config::RunnerSource;
 use crate::deadline::Deadline;
 use crate::github::{GithubClient, GithubError, asset_path};
+use crate::http::HttpClient;
 use crate::instance::{Recipe, RunnerTarball, Tool, ToolDownload, ToolOrigin};
 use crate::target::Target;
 
@@ -29,7 +30,7 @@ impl ReleaseError {
 
 /// Finds the runner application that `recipe`, which is for `target` already, names.
 pub fn find_runner(
-    github: &GithubClient,
+    http: &HttpClient,
     source: &RunnerSource,
     recipe: &Recipe,
     target: Target,
@@ -37,24 +38,24 @@ pub fn find_runner(
 ) -> Result<RunnerTarball, ReleaseError> {
     let release = recipe.runner.first().ok_or(ReleaseError::NoRunner(target))?;
     let version = source.version.as_deref().or(release.version.as_ref().map(|version| version.as_str()));
-    let repository = release.github.as_str();
-    let found = github.runner_release(repository, target.arch, version, deadline)?;
+    let github = GithubClient::anonymous(http, &source.api_url);
+    let found = github.runner_release(release.github.as_str(), target.arch, version, deadline)?;
     let url = format!("{}/{}", source.source, found.path);
     Ok(RunnerTarball { version: found.version, url, sha256: found.sha256 })
 }
 
 /// Finds the tools that `recipe`, which is for one target already, names.
 pub fn find_tools(
-    github: &GithubClient,
+    http: &HttpClient,
     source: &RunnerSource,
     recipe: &Recipe,
     deadline: Deadline,
 ) -> Result<Vec<ToolDownload>, ReleaseError> {
-    recipe.tools.iter().map(|tool| find_tool(github, source, tool, deadline)).collect()
+    recipe.tools.iter().map(|tool| find_tool(http, source, tool, deadline)).collect()
 }
 
 fn find_tool(
-    github: &GithubClient,
+    http: &HttpClient,
     source: &RunnerSource,
     tool: &Tool,
     deadline: Deadline,
@@ -65,7 +66,8 @@ fn find_tool(
             let (repository, tag, asset) = (repository.as_str(), tool.version.as_str(), asset.as_str());
             let sha256 = match sha256 {
                 Some(pinned) => pinned.to_string(),
-                None => github.asset_digest(repository, tag, asset, deadline)?,
+                None => GithubClient::anonymous(http, &source.api_url)
+                    .asset_digest(repository, tag, asset, deadline)?,
             };
             (format!("{}/{}", source.source, asset_path(repository, tag, asset)), sha256)
         }

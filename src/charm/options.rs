@@ -6,6 +6,7 @@ use std::fmt::Display;
 
 use serde_json::Value;
 
+use crate::builder::BuildMode;
 use crate::instance::{DEFAULT_RECIPE, Recipe};
 use crate::juju::SecretUri;
 use crate::openstack_cloud::{CloudConfig, Interface};
@@ -173,6 +174,17 @@ impl Options {
     pub fn build_interval(&self) -> Checked<u32> {
         let refusal = "Build interval must not be smaller than 1 or greater than 24 (build-interval, hours).";
         self.number("build-interval", &INTERVALS, refusal)
+    }
+
+    /// Where images are built.
+    pub fn build_mode(&self) -> Checked<BuildMode> {
+        match self.text("build-mode")?.as_deref() {
+            None | Some("external") => Ok(BuildMode::External),
+            Some("local") => Ok(BuildMode::Local),
+            Some(other) => {
+                Err(InvalidOption(format!("Unsupported build-mode {other:?}: use external or local.")))
+            }
+        }
     }
 
     /// Revisions of an image that each cloud keeps.

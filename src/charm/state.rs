@@ -59,6 +59,7 @@ impl CharmState {
         let build_cloud_config = build_cloud(&options, tools)?;
         let (arches, bases) = (options.architectures()?, options.bases()?);
         let build_interval = options.build_interval()?;
+        let build_mode = options.build_mode()?;
         let revision_history_limit = options.revision_history_limit()?;
         let runner_version = options.runner_version()?;
         let recipe = options.recipe()?;
@@ -121,6 +122,7 @@ impl CharmState {
             targets,
             build_cloud,
             clouds: wanted,
+            build_mode,
             base_image,
             vm,
             recipe,

@@ -1,4 +1,4 @@
-//! Releases: of the runner application which tarball to install, of anything the digests of its files.
+//! Releases and what they hold: the runner application and tools, with their digests.
 
 use serde::Deserialize;
 
@@ -12,7 +12,7 @@ use crate::target::Arch;
 
 /// A release's tarball of the runner application.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RunnerRelease {
+pub struct RunnerTarballRelease {
     /// The version, without `v`.
     pub version: String,
     /// The path of the tarball below the download server's root.
@@ -38,23 +38,24 @@ struct Asset {
 }
 
 impl GithubClient {
-    /// The tarball of `version`, or of the latest release, that `repository` releases, with the digest that its publisher
-    /// gives.
+    /// The tarball of the runner application of `version`, or of the latest release, that `repository` releases, with the
+    /// digest that its publisher gives.
     pub fn runner_release(
         &self,
         repository: &str,
         arch: Arch,
         version: Option<&str>,
         deadline: Deadline,
-    ) -> Result<RunnerRelease, GithubError> {
+    ) -> Result<RunnerTarballRelease, GithubError> {
         let tag = version.map(|version| format!("v{version}"));
         let release = self.release(repository, tag.as_deref(), deadline)?;
         let found = release.tag_name.strip_prefix('v').unwrap_or(&release.tag_name).to_owned();
         let asset = format!("actions-runner-linux-{arch}-{found}.tar.gz");
-        let sha256 = digest(&release, &asset, told_digest(&release, arch));
-        let sha256 = sha256.filter(|_| is_plain(&release.tag_name));
-        let sha256 = sha256.ok_or_else(|| no_asset(repository, &release, &asset))?;
-        Ok(RunnerRelease { version: found, path: asset_path(repository, &release.tag_name, &asset), sha256 })
+        let sha256 = digest(&release, &asset, told_digest(&release, arch))
+            .filter(|_| is_plain(&release.tag_name))
+            .ok_or_else(|| no_asset(repository, &release, &asset))?;
+        let path = asset_path(repository, &release.tag_name, &asset);
+        Ok(RunnerTarballRelease { version: found, path, sha256 })
     }
 
     /// The SHA-256 in hexadecimal that GitHub publishes for the file `asset` of the release `tag` of `repository`.
@@ -77,13 +78,12 @@ impl GithubClient {
         deadline: Deadline,
     ) -> Result<Release, GithubError> {
         let which = tag.map_or("latest".to_owned(), |tag| format!("tags/{tag}"));
-        let version = tag.unwrap_or("latest");
+        let version = tag.unwrap_or("latest").to_owned();
         let operation = format!("asking GitHub for release {version} of {repository}");
         let url = self.url(&operation, &format!("/repos/{repository}/releases/{which}"))?;
         let answer = self.call(&operation, Method::Get, url, deadline)?;
         if answer.status() == 404 {
-            let (repository, version) = (repository.to_owned(), version.to_owned());
-            return Err(GithubError::NoRelease { repository, version });
+            return Err(GithubError::NoRelease { repository: repository.to_owned(), version });
         }
         checked(&operation, answer)?.json().map_err(|source| broken(&operation, source))
     }

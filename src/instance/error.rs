@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::executor::ExecutorError;
+use crate::host::FileError;
 
 /// Something went wrong with an instance (craft-providers: `ProviderError`).
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,9 @@ pub enum ProviderError {
     /// A command in it failed, or it could not be reached.
     #[error(transparent)]
     Executor(#[from] ExecutorError),
+    /// A file of the host could not be read or made.
+    #[error(transparent)]
+    HostFile(#[from] FileError),
     /// What was waited for did not come.
     #[error("{instance}: {what} within {} s; the last answer was {last}", limit.as_secs())]
     NotReady {
@@ -68,6 +72,12 @@ pub enum BaseCompatibilityError {
         /// Why.
         problem: String,
     },
+    /// Its own system does not run, so that no service can be started.
+    #[error("incompatible instance: {instance} is not booted; set up a running machine")]
+    NotBooted {
+        /// The instance.
+        instance: String,
+    },
     /// The base keeps no record in its instances.
     #[error(
         "instances of this base keep no record of their set-up, so they cannot be warmed up; set up a new one"
@@ -97,6 +107,58 @@ pub enum BaseConfigurationError {
     /// The time for the whole was over.
     #[error("the time for the set-up is up; give it a longer timeout")]
     TimeIsUp,
+    /// No letter or digit is left of the host name.
+    #[error("invalid hostname {given:?}: it must have at least one letter or digit")]
+    InvalidHostname {
+        /// The name.
+        given: String,
+    },
+    /// A variable cannot stand in `/etc/environment`.
+    #[error("invalid variable {name:?}: a name is of letters, digits and _, a value is one line")]
+    InvalidVariable {
+        /// Its name.
+        name: String,
+    },
+    /// A package has no name that apt could know.
+    #[error("invalid package name {name:?}")]
+    InvalidPackage {
+        /// The name.
+        name: String,
+    },
+    /// A snap is not said as it must be.
+    #[error("invalid snap {snap:?}: {problem}")]
+    InvalidSnap {
+        /// What was said.
+        snap: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// snapd takes its proxy as an argument, which every process may read.
+    #[error(
+        "the proxy in {variable} has credentials, which snapd's configuration would show; use one without"
+    )]
+    ProxyWithCredentials {
+        /// The variable.
+        variable: &'static str,
+    },
+    /// The store did not give a snap.
+    #[error("installing snap {name} from channel {channel}: {source}; look at https://status.snapcraft.io")]
+    Snap {
+        /// The snap.
+        name: String,
+        /// Its channel.
+        channel: String,
+        /// What happened.
+        source: Box<ExecutorError>,
+    },
+    /// A command that needs the network failed, and there is none.
+    #[error("{instance} has no network: {source}; give it a way out, or a proxy")]
+    NoNetwork {
+        /// The instance.
+        instance: String,
+        /// The command's failure.
+        source: Box<ExecutorError>,
+    },
     /// The instance's record of itself is not one.
     #[error("{path} in {instance}: {problem}; clean the instance and try again")]
     InstanceConfiguration {

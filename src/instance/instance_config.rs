@@ -25,9 +25,23 @@ pub struct InstanceConfiguration {
     /// Whether its set-up came to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub setup: Option<bool>,
-    /// The snaps that were installed, each with what is known of it.
+    /// The snaps that were installed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub snaps: Option<BTreeMap<String, BTreeMap<String, Value>>>,
+    pub snaps: Option<BTreeMap<String, SnapRecord>>,
+}
+
+/// What an instance remembers of a snap.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SnapRecord {
+    /// The revision that was installed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// Where it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// What others have noted of it.
+    #[serde(flatten)]
+    pub further: BTreeMap<String, Value>,
 }
 
 impl InstanceConfiguration {
@@ -73,22 +87,67 @@ impl InstanceConfiguration {
     fn merge(&mut self, change: &Self) {
         self.compatibility_tag = change.compatibility_tag.clone().or(self.compatibility_tag.take());
         self.setup = change.setup.or(self.setup);
-        for (snap, details) in change.snaps.iter().flatten() {
-            let known = self.snaps.get_or_insert_default().entry(snap.clone()).or_default();
-            for (key, value) in details {
-                merge_value(known.entry(key.clone()).or_default(), value);
-            }
+        for (name, snap) in change.snaps.iter().flatten() {
+            let known = self.snaps.get_or_insert_default().entry(name.clone()).or_default();
+            known.revision = snap.revision.clone().or(known.revision.take());
+            known.source = snap.source.clone().or(known.source.take());
+            known.further.extend(snap.further.clone());
         }
     }
 }
 
-fn merge_value(into: &mut Value, from: &Value) {
-    match (into, from) {
-        (Value::Object(into), Value::Object(from)) => {
-            for (key, value) in from {
-                merge_value(into.entry(key.clone()).or_insert(Value::Null), value);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FULL: &str = "compatibility_tag: tag\nsetup: true\nsnaps:\n  jq:\n    revision: '42'\n    source: store\n    held: true\n";
+
+    fn parse(text: &str) -> Result<Option<InstanceConfiguration>, String> {
+        InstanceConfiguration::parse(text.as_bytes())
+    }
+
+    #[test]
+    fn what_is_written_is_what_is_read() {
+        let config = parse(FULL).unwrap().unwrap();
+        assert_eq!(serde_yaml::to_string(&config).unwrap(), FULL);
+    }
+
+    #[test]
+    fn an_empty_file_is_no_configuration_and_an_unknown_key_is_refused() {
+        for empty in ["", "\n", "# nothing\n", "---\n", "null\n"] {
+            assert_eq!(parse(empty).unwrap(), None, "{empty:?}");
+        }
+        for bad in ["other: 1\n", "setup: maybe\n", "- a\n", "word\n", "setup: [\n", "snaps: {jq: 1}\n"] {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_change_is_merged_into_what_is_there() {
+        let mut config = parse(FULL).unwrap().unwrap();
+        config.merge(
+            &parse("setup: false\nsnaps: {jq: {revision: '43'}, yq: {source: store}}\n").unwrap().unwrap(),
+        );
+        let expected = "compatibility_tag: tag\nsetup: false\nsnaps:\n  jq:\n    revision: '43'\n    source: store\n    held: true\n  \
+                        yq:\n    source: store\n";
+        assert_eq!(serde_yaml::to_string(&config).unwrap(), expected);
+    }
+
+    #[test]
+    fn no_text_whatever_is_taken_for_a_finished_set_up_unless_it_says_so() {
+        let pieces = [
+            "setup", ":", " ", "true", "false", "\n", "- ", "{", "}", "&a", "*a", "!!x", "\"", "snaps", "\0",
+            "  ",
+        ];
+        let mut random = super::super::testing::Random::seeded(11);
+        for _ in 0..2000 {
+            let text: String = (0..random.below(20)).map(|_| pieces[random.below(pieces.len())]).collect();
+            if let Ok(Some(config)) = parse(&text) {
+                assert!(
+                    config.setup != Some(true) || (text.contains("setup") && text.contains("true")),
+                    "{text:?}"
+                );
             }
         }
-        (into, from) => *into = from.clone(),
     }
 }

@@ -1,5 +1,8 @@
 //! Where commands run: one trait, one file for each kind of place.
 
+mod chroot;
+mod local;
+mod root_shell;
 mod ssh;
 
 use std::collections::BTreeMap;
@@ -7,6 +10,8 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
+pub use chroot::ChrootExecutor;
+pub use local::LocalExecutor;
 pub use ssh::{KeyPair, SshExecutor, SshTarget};
 
 use crate::deadline::Deadline;
@@ -55,6 +60,12 @@ pub enum ExecutorError {
         instance: String,
         /// What its reader takes at most.
         limit: u64,
+    },
+    /// A variable has a name that no shell would take.
+    #[error("invalid name of a variable: {name:?}")]
+    InvalidVariable {
+        /// The name.
+        name: String,
     },
     /// This kind of place cannot do that.
     #[error("{instance} cannot {what}")]

@@ -150,7 +150,7 @@ entries! {
     }
 
     /// The runner application's releases.
-    RunnerOrigin {
+    RunnerRelease {
         /// The repository that releases it.
         github: Repository,
         /// Its version without `v`, unless option runner-version names one; the latest where neither does.

@@ -17,7 +17,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub use entries::{
-    AptSource, Conditional, File, NpmPackage, Package, RecipeCommand, RunnerOrigin, Snap, Tool, ToolOrigin,
+    AptSource, Conditional, File, NpmPackage, Package, RecipeCommand, RunnerRelease, Snap, Tool, ToolOrigin,
     User,
 };
 pub use words::{AccountName, SysctlName, SysctlValue, UnitName};
@@ -102,7 +102,7 @@ pub struct Recipe {
     pub commands: Vec<RecipeCommand>,
     /// The runner application: one release for each image.
     #[serde(deserialize_with = "runners")]
-    pub runner: Vec<RunnerOrigin>,
+    pub runner: Vec<RunnerRelease>,
 }
 
 impl Recipe {
@@ -163,8 +163,8 @@ fn too_deep(text: &str) -> Option<usize> {
 }
 
 /// The releases of the runner: not two for one image.
-fn runners<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<RunnerOrigin>, D::Error> {
-    lists::checked(deserializer, |runners: &[RunnerOrigin]| {
+fn runners<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<RunnerRelease>, D::Error> {
+    lists::checked(deserializer, |runners: &[RunnerRelease]| {
         for base in BaseImage::ALL {
             for arch in Arch::ALL {
                 let target = Target { base, arch };

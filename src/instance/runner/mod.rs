@@ -17,6 +17,7 @@ use std::time::Duration;
 use super::base::{Base, CommandEnvironment, Step, StepFn};
 use super::error::ProviderError;
 use super::executor::{Command, Executor, ExecutorError};
+use super::os_release::ensure_ubuntu;
 use super::recipe::Recipe;
 use crate::deadline::Deadline;
 use crate::secret::Secret;
@@ -116,9 +117,7 @@ impl Base for RunnerBase {
     }
 
     fn ensure_os_compatible(&self, executor: &dyn Executor, deadline: Deadline) -> Result<(), ProviderError> {
-        // The VM runs the very image that we have asked for; what is in it was verified by its signature.
-        let _ = (executor, deadline);
-        Ok(())
+        ensure_ubuntu(executor, Some(self.target.base.version()), deadline)
     }
 
     fn wait_until_ready(&self, executor: &dyn Executor, deadline: Deadline) -> Result<(), ProviderError> {
