@@ -13,9 +13,15 @@ pub fn build(stage: &mut Stage<'_>) -> Result<(), ShowError> {
         stage.integrate(consumer)?;
     }
     let unit = stage.unit()?;
-    let told = |stage: &Stage<'_>| stage.told_by(&unit).iter().all(Option::is_some).then_some(());
-    stage.follow(&unit, "an image in each databag", told)?;
+    // A build that has failed is tried again much later than anybody wants to wait here.
+    let ended = |stage: &Stage<'_>| {
+        let told = stage.told_by(&unit).iter().all(Option::is_some);
+        let failed = stage.status_of(&unit).is_ok_and(|status| status.contains("Build failed: "));
+        (told || failed).then_some(told)
+    };
+    let told = stage.follow(&unit, "the build has ended", ended)?;
     stage.follow_to_rest(&unit)?;
+    stage.holds("the image is built and published", told, stage.status_of(&unit)?)?;
     for (name, relation) in stage.consumers.clone() {
         stage.show_databag(name, &relation)?;
         stage.show_images(name);
