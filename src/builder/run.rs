@@ -5,28 +5,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::base_image::{self, Offer};
 use super::clouds_yaml::read_clouds_yaml;
 use super::config::{BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, CloudName, JobId};
 use super::delivery::Parcel;
-use super::external::ExternalBuild;
-use super::fingerprint::fingerprint;
 use super::job::Rebuild;
-use super::journal::{Failure, Image, Phase, Remedy, Timestamp};
-use super::labels::FINGERPRINT;
-use super::latest::published;
+use super::journal::{Failure, Image, Phase, Timestamp};
+use super::place::Place;
+use super::plan::{Plan, Planner, built};
 use super::prune::prune;
 use super::script;
 use super::side_by_side::side_by_side;
-use super::site::{Site, SiteError, remove_security_group};
+use super::source::Source;
 use super::sweep::sweep;
 use crate::deadline::Deadline;
-use crate::github;
 use crate::host::Host;
 use crate::http::HttpClient;
-use crate::instance::{ExternalScript, RunnerBase, RunnerTarball};
+use crate::instance::ExternalScript;
 use crate::openstack_cloud::{Cloud, Image as CloudImage};
-use crate::secret::redacted;
 use crate::target::{BaseImage, Target};
 
 /// How long one target may take, all in all.
@@ -119,13 +114,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-pub(super) fn failure(error: &impl std::fmt::Display, operator_must_act: bool) -> Failure {
-    let remedy = if operator_must_act { Remedy::Operator } else { Remedy::Retry };
-    Failure { target: None, cloud: None, message: redacted(&error.to_string()), remedy }
-}
-
 pub(super) fn http_client(secrets: &BuildSecrets) -> Result<HttpClient, Failure> {
-    Ok(HttpClient::new(secrets.proxies.resolved().map_err(|error| failure(&error, true))?))
+    Ok(HttpClient::new(secrets.proxies.resolved().map_err(|error| Failure::of(&error, true))?))
 }
 
 struct Run<'a> {
@@ -136,15 +126,6 @@ struct Run<'a> {
     build_cloud: Cloud,
     clouds: BTreeMap<CloudName, Cloud>,
     script: Option<ExternalScript>,
-}
-
-/// A target of which we know what its image would be made of, and where there is one already.
-struct Plan {
-    base: RunnerBase,
-    offer: Offer,
-    fingerprint: String,
-    present: Vec<(CloudName, CloudImage)>,
-    missing: Vec<CloudName>,
 }
 
 impl<'a> Run<'a> {
@@ -158,13 +139,15 @@ impl<'a> Run<'a> {
         let clouds = connect(context.host, config, &http, outcome, deadline);
         let Some(build_cloud) = clouds.get(&config.build_cloud).cloned() else {
             // The outcome has the reason already.
-            return Err(lock(&outcome.failures).pop().unwrap_or_else(|| failure(&"no build cloud", true)));
+            return Err(lock(&outcome.failures)
+                .pop()
+                .unwrap_or_else(|| Failure::of(&"no build cloud", true)));
         };
         let run = Self { context, config, outcome, http, build_cloud, clouds, script: None };
-        sweep(&run.build_cloud, run.clouds.values(), &config.owner, deadline);
+        sweep(&run.build_cloud, run.clouds.values(), config, deadline);
         let script =
             config.script_url.as_deref().map(|url| script::fetch(&run.http, url, deadline)).transpose();
-        let script = script.map_err(|error| failure(&error, error.operator_must_act()))?;
+        let script = script.map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         Ok(Self { script, ..run })
     }
 
@@ -177,35 +160,39 @@ impl<'a> Run<'a> {
     fn work(&self) {
         let targets = self.targets();
         targets.iter().for_each(|target| self.context.progress.phase(*target, Phase::Waiting));
+        let planner = Planner {
+            host: self.context.host,
+            http: &self.http,
+            config: self.config,
+            secrets: self.context.secrets,
+            script: self.script.as_ref(),
+        };
         let plans: Vec<Plan> = side_by_side(&targets, |target| {
             self.context.progress.phase(*target, Phase::Checking);
-            self.plan(*target, Deadline::after(LOOK_LIMIT))
+            planner
+                .plan(*target, self.related_clouds(), self.context.rebuild, Deadline::after(LOOK_LIMIT))
                 .map_err(|failure| self.give_up(*target, failure))
                 .ok()
         })
         .into_iter()
         .flatten()
         .collect();
-        let site = match plans.iter().any(Plan::needs_build) {
-            true => Some(Site::choose(
-                &self.build_cloud,
-                &self.config.owner,
-                &self.config.vm,
-                Deadline::after(LOOK_LIMIT),
-            )),
-            false => None,
-        };
-        side_by_side(&plans, |plan| {
-            let target = plan.base.target;
-            if let Err(failure) = self.execute(plan, site.as_ref(), Deadline::after(BUILD_LIMIT)) {
-                self.give_up(target, failure);
-            }
+        let place = plans.iter().any(Plan::needs_build).then(|| {
+            let deadline = Deadline::after(LOOK_LIMIT);
+            Place::choose(self.context.host, &self.build_cloud, self.config, deadline)
         });
-        if site.is_some()
-            && let Err(error) =
-                remove_security_group(&self.build_cloud, &self.config.owner, Deadline::after(LOOK_LIMIT))
-        {
-            log::warn!("the security group stays for the next job: {error}");
+        let execute = |plan: &Plan| {
+            if let Err(failure) = self.execute(plan, place.as_ref(), Deadline::after(BUILD_LIMIT)) {
+                self.give_up(plan.target(), failure);
+            }
+        };
+        match &place {
+            // One machine builds one image after the other: two would only wait for the same disk.
+            Some(Ok(Place::Here(_))) => plans.iter().for_each(execute),
+            _ => drop(side_by_side(&plans, execute)),
+        }
+        if let Some(Ok(place)) = place {
+            place.tidy_up(self.config);
         }
     }
 
@@ -214,69 +201,20 @@ impl<'a> Run<'a> {
         self.outcome.fail(Failure { target: Some(target), ..failure });
     }
 
-    fn plan(&self, target: Target, deadline: Deadline) -> Result<Plan, Failure> {
-        let RunContext { host, secrets, rebuild, .. } = *self.context;
-        let offer = base_image::look_up(host, &self.http, &self.config.base_image, target, deadline)
-            .map_err(|error| failure(&error, error.operator_must_act()))?;
-        let source = &self.config.runner;
-        let application = github::runner_application(
-            &self.http,
-            &source.api_url,
-            target.arch,
-            source.version.as_deref(),
-            deadline,
-        )
-        .map_err(|error| failure(&error, error.operator_must_act()))?;
-        let runner = RunnerTarball {
-            version: application.version,
-            url: format!("{}/{}", source.source, application.path),
-            sha256: application.sha256,
-        };
-        let base = RunnerBase {
-            target,
-            runner,
-            script: self.script.clone(),
-            script_variables: secrets.script.clone(),
-            environment: secrets.proxies.environment(),
-            apt_mirror: self.config.vm.apt_mirror.clone(),
-        };
-        let fingerprint = fingerprint(&base, &offer.sha256, self.config.script_secret.as_deref());
-        let (mut present, mut missing) = (Vec::new(), Vec::new());
-        for (name, cloud) in self.related_clouds() {
-            let images = match rebuild {
-                Rebuild::Always => Vec::new(),
-                Rebuild::Due => published(cloud, &self.config.owner, target, deadline)
-                    .map_err(|error| failure(&error, error.operator_must_act()))?,
-            };
-            let found = images.into_iter().find(|image| self.is_fresh(image, &fingerprint));
-            match found {
-                Some(image) => present.push((name.clone(), image)),
-                None => missing.push(name.clone()),
-            }
-        }
-        Ok(Plan { base, offer, fingerprint, present, missing })
-    }
-
     /// The clouds of relations that could be reached.
     fn related_clouds(&self) -> impl Iterator<Item = (&CloudName, &Cloud)> {
         self.clouds.iter().filter(|(name, _)| self.config.clouds.contains(name))
     }
 
-    fn is_fresh(&self, image: &CloudImage, fingerprint: &str) -> bool {
-        let limit = Duration::from_secs(u64::from(self.config.max_image_age_hours) * 3600);
-        image.properties.get(FINGERPRINT).is_some_and(|made_of| made_of == fingerprint)
-            && built(image).age() <= limit
-    }
-
     fn execute(
         &self,
         plan: &Plan,
-        site: Option<&Result<Site, SiteError>>,
+        place: Option<&Result<Place<'_>, Failure>>,
         deadline: Deadline,
     ) -> Result<(), Failure> {
-        let target = plan.base.target;
+        let target = plan.target();
         for (name, image) in &plan.present {
-            self.publish(target, name, image, &plan.fingerprint, built(image));
+            self.publish(target, name, image, &plan.ingredients.fingerprint, built(image));
         }
         if plan.missing.is_empty() {
             self.context.progress.phase(target, Phase::UpToDate);
@@ -285,56 +223,22 @@ impl<'a> Run<'a> {
         // A cloud that has it can give it to the others: nothing is built twice.
         let reached = plan.present.first().and_then(|(name, image)| Some((self.clouds.get(name)?, image)));
         if let Some((cloud, image)) = reached {
-            self.deliver(plan, cloud, image, built(image), deadline);
+            self.deliver(plan, Source::Cloud(cloud, image), built(image), deadline);
             return Ok(());
         }
-        let snapshot = self.build(plan, site, deadline)?;
-        self.deliver(plan, &self.build_cloud, &snapshot, Timestamp::now(), deadline);
-        if let Err(error) = self.build_cloud.images().delete(&snapshot.id, Deadline::after(LOOK_LIMIT)) {
-            log::warn!("snapshot {} stays for the next sweep: {error}", snapshot.id);
-        }
+        let place = match place {
+            Some(Ok(place)) => place,
+            Some(Err(failure)) => return Err(failure.clone()),
+            None => return Err(Failure::of(&"no place to build in was chosen", false)),
+        };
+        let image = place.build(self.context, self.config, &self.http, &plan.ingredients, deadline)?;
+        self.deliver(plan, image.source(), Timestamp::now(), deadline);
+        image.remove();
         Ok(())
     }
 
-    fn build(
-        &self,
-        plan: &Plan,
-        site: Option<&Result<Site, SiteError>>,
-        deadline: Deadline,
-    ) -> Result<CloudImage, Failure> {
-        let (context, config, target) = (self.context, self.config, plan.base.target);
-        let site = match site {
-            Some(Ok(site)) => site,
-            Some(Err(error)) => return Err(failure(error, error.operator_must_act())),
-            None => return Err(failure(&"no place for a builder VM was chosen", false)),
-        };
-        let progress = |phase| context.progress.phase(target, phase);
-        progress(Phase::Preparing);
-        let base_image = base_image::ensure(
-            &self.build_cloud,
-            &self.http,
-            &config.owner,
-            context.job,
-            target,
-            &plan.offer,
-            deadline,
-        )
-        .map_err(|error| failure(&error, error.operator_must_act()))?;
-        let build = ExternalBuild {
-            host: context.host,
-            cloud: &self.build_cloud,
-            owner: &config.owner,
-            job: context.job,
-            site,
-            ssh_options: &config.vm.ssh_options,
-            base: &plan.base,
-            progress: &progress,
-        };
-        build.run(&base_image, deadline).map_err(|error| failure(&error, error.operator_must_act()))
-    }
-
-    fn deliver(&self, plan: &Plan, from: &Cloud, source: &CloudImage, made: Timestamp, deadline: Deadline) {
-        let target = plan.base.target;
+    fn deliver(&self, plan: &Plan, source: Source<'_>, made: Timestamp, deadline: Deadline) {
+        let target = plan.target();
         self.context.progress.phase(target, Phase::Delivering);
         let to: Vec<(CloudName, Cloud)> = self
             .related_clouds()
@@ -345,8 +249,7 @@ impl<'a> Run<'a> {
             owner: &self.config.owner,
             job: self.context.job,
             target,
-            fingerprint: &plan.fingerprint,
-            from,
+            fingerprint: &plan.ingredients.fingerprint,
             source,
         };
         let mut served = !plan.present.is_empty();
@@ -354,10 +257,10 @@ impl<'a> Run<'a> {
             match result {
                 Ok(copy) => {
                     served = true;
-                    self.publish(target, &name, &copy, &plan.fingerprint, made);
+                    self.publish(target, &name, &copy, &plan.ingredients.fingerprint, made);
                 }
                 Err(error) => {
-                    let failure = failure(&error, error.operator_must_act());
+                    let failure = Failure::of(&error, error.operator_must_act());
                     self.outcome.fail(Failure { target: Some(target), cloud: Some(name), ..failure });
                 }
             }
@@ -385,16 +288,6 @@ impl<'a> Run<'a> {
     }
 }
 
-impl Plan {
-    fn needs_build(&self) -> bool {
-        self.present.is_empty() && !self.missing.is_empty()
-    }
-}
-
-fn built(image: &CloudImage) -> Timestamp {
-    Timestamp::of_rfc3339(&image.created_at).unwrap_or(Timestamp(0))
-}
-
 /// Connects to the build cloud and to the related clouds, side by side; one that does not answer is a failure of its
 /// own and holds up no other.
 fn connect(
@@ -407,7 +300,7 @@ fn connect(
     let known = match read_clouds_yaml(host) {
         Ok(known) => known,
         Err(error) => {
-            outcome.fail(failure(&error, false));
+            outcome.fail(Failure::of(&error, false));
             return BTreeMap::new();
         }
     };
@@ -415,9 +308,9 @@ fn connect(
     let related = config.clouds.iter().filter(|name| **name != config.build_cloud);
     let names: Vec<&CloudName> = related.chain([&config.build_cloud]).collect();
     let connections = side_by_side(&names, |name| match known.get(*name) {
-        None => Err(failure(&"its credentials are no longer in clouds.yaml", false)),
+        None => Err(Failure::of(&"its credentials are no longer in clouds.yaml", false)),
         Some(cloud) => Cloud::connect(cloud, http, deadline.at_most(Duration::from_secs(120)))
-            .map_err(|error| failure(&error, error.operator_must_act())),
+            .map_err(|error| Failure::of(&error, error.operator_must_act())),
     });
     let mut clouds = BTreeMap::new();
     for (name, connection) in names.into_iter().zip(connections) {

@@ -8,7 +8,7 @@ use super::clouds_yaml::read_clouds_yaml;
 use super::config::{BuildSecrets, CloudName, Owner};
 use super::journal::{Failure, Image};
 use super::labels;
-use super::run::{Progress, failure, http_client};
+use super::run::{Progress, http_client};
 use super::side_by_side::side_by_side;
 use crate::deadline::Deadline;
 use crate::host::Host;
@@ -46,7 +46,7 @@ pub fn take_over(
     let (http, clouds) = match (http_client(secrets), read_clouds_yaml(host)) {
         (Ok(http), Ok(clouds)) => (http, clouds),
         (Err(refused), _) => return vec![refused],
-        (_, Err(error)) => return vec![failure(&error, false)],
+        (_, Err(error)) => return vec![Failure::of(&error, false)],
     };
     let mut by_cloud: BTreeMap<&CloudName, Vec<&Image>> = BTreeMap::new();
     for image in images {
@@ -74,7 +74,7 @@ fn in_cloud(
     let deadline = Deadline::after(LIMIT);
     let cloud = match Cloud::connect(config, http, deadline) {
         Ok(cloud) => cloud,
-        Err(error) => return vec![failure(&error, error.operator_must_act())],
+        Err(error) => return vec![Failure::of(&error, error.operator_must_act())],
     };
     let mut failures = Vec::new();
     for image in images {
@@ -83,7 +83,7 @@ fn in_cloud(
             Err(error) => {
                 let place = &image.result.config;
                 let target = Some(Target { base: place.base, arch: place.arch });
-                failures.push(Failure { target, ..failure(&error, false) });
+                failures.push(Failure { target, ..Failure::of(&error, false) });
             }
         }
     }

@@ -151,7 +151,7 @@ fn do_request(
     };
     let failures = match &request.task {
         Task::TakeOver(images) => take_over(host, &secrets, &request.config.owner, images, &record),
-        Task::Build => match install_dependencies() {
+        Task::Build => match install_dependencies(request.config.build_mode) {
             Ok(()) => run(&context, &request.config).err().map(|error| error.failures).unwrap_or_default(),
             Err(error) => {
                 log::error!("{error}");

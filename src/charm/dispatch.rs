@@ -9,7 +9,7 @@ use super::reconcile::{self, ReconcileError};
 use super::state::{CharmState, StateError, proxies};
 use super::status;
 use crate::builder::{
-    self, BuilderInitConfig, BuilderSetupError, Extent, Image, JobId, Journal, JournalError,
+    self, BuildMode, BuilderInitConfig, BuilderSetupError, Extent, Image, JobId, Journal, JournalError,
     MetricsSocketError, RemovalError,
 };
 use crate::host::Host;
@@ -91,7 +91,7 @@ impl Unit<'_> {
         self.tools.status_set(&Status::Maintenance("Setting up Builder.".into()))?;
         self.initialize()?;
         // The worker installs what is missing before each job, so a package server that is down blocks nothing here.
-        if let Err(error) = builder::install_dependencies() {
+        if let Err(error) = builder::install_dependencies(BuildMode::External) {
             log::warn!("{error}; tried again before the first build");
         }
         self.reconcile(event)

@@ -51,7 +51,7 @@ fn a_unit_that_joins_later_serves_at_once_and_builds_nothing() {
     let relation = scene.integrate("upload");
     scene.job_ended();
     let id = scene.told(&relation, "id").unwrap();
-    scene.app.add_unit(&scene.charm).unwrap();
+    scene.app.add_unit(scene.charm()).unwrap();
     assert_eq!(agreed(&scene, &relation), id);
     assert_eq!(builder_vms(&scene), 1);
 }
@@ -65,7 +65,7 @@ fn an_announced_image_with_other_bytes_is_not_taken_over() {
     let mut journal = Journal::load(&host).unwrap();
     journal.images[0].hash = Some("0".repeat(128));
     journal.save(&host).unwrap();
-    let second = scene.app.add_unit(&scene.charm).unwrap();
+    let second = scene.app.add_unit(scene.charm()).unwrap();
     let job = scene.job_of(&second);
     assert!(job.failures[0].message.contains("other bytes"), "{:?}", job.failures);
     second.wait_idle(crate::scene::PATIENCE).unwrap();

@@ -157,12 +157,16 @@ standin_cloud-init() {
             [ -n "$long" ] && [ -e /var/log/cloud-init-output.log ] && cat /var/log/cloud-init-output.log
             return "$code" ;;
         clean)
+            case ${1:-} in
+                -h | --help) printf 'usage: cloud-init clean [-h] [-l] [--machine-id] [-r] [-s] [-c CONFIG]\n  -c, --configs {all,ssh_config,network,datasource}\n'; return ;;
+            esac
             need_root "Error: 'cloud-init clean' must be run as root"
             rm -rf /var/lib/cloud/instance /var/lib/cloud/instances /var/lib/cloud/data /var/lib/cloud/sem
             while [ $# -gt 0 ]; do
                 case $1 in
                     -l | --logs) rm -f /var/log/cloud-init.log /var/log/cloud-init-output.log ;;
-                    --machine-id) printf 'uninitialized\n' > /etc/machine-id ;;
+                    # As 22.4 and before do; later ones write "uninitialized".
+                    --machine-id) rm -f /etc/machine-id ;;
                     -s | --seed) rm -rf /var/lib/cloud/seed ;;
                     -c | --configs)
                         shift
