@@ -22,6 +22,9 @@ pub enum Arch {
 }
 
 impl Arch {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::X64, Self::Arm64, Self::Arm, Self::S390x, Self::Ppc64le];
+
     /// The architecture that an operator's word means; every spelling that the Python charm took is taken.
     pub fn parse(word: &str) -> Option<Self> {
         Some(match word.to_ascii_lowercase().as_str() {
@@ -87,6 +90,9 @@ pub enum BaseImage {
 }
 
 impl BaseImage {
+    /// All of them, oldest first.
+    pub const ALL: [Self; 4] = [Self::Focal, Self::Jammy, Self::Noble, Self::Resolute];
+
     /// The release with this codename or version.
     pub fn parse(word: &str) -> Option<Self> {
         Some(match word.to_ascii_lowercase().as_str() {

@@ -1,5 +1,8 @@
 //! Where commands run: one trait, one file for each kind of place.
 
+mod chroot;
+mod local;
+mod root_shell;
 mod ssh;
 
 use std::collections::BTreeMap;
@@ -7,6 +10,8 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
+pub use chroot::ChrootExecutor;
+pub use local::LocalExecutor;
 pub use ssh::{KeyPair, SshExecutor, SshTarget};
 
 use crate::deadline::Deadline;
@@ -39,6 +44,16 @@ pub enum ExecutorError {
     /// The command was still running at its deadline and was killed.
     #[error("running {command} in {instance}: still running after {} s, killed", limit.as_secs())]
     Deadline {
+        /// The command's first words.
+        command: String,
+        /// The instance.
+        instance: String,
+        /// The time that it had.
+        limit: Duration,
+    },
+    /// The command was not ended at its deadline either, or nobody said so.
+    #[error("running {command} in {instance}: no answer after {} s and its end", limit.as_secs())]
+    Stuck {
         /// The command's first words.
         command: String,
         /// The instance.
@@ -91,7 +106,7 @@ pub struct Output {
 /// Arguments may be seen by every process of the instance; environment and standard input are handed over out of
 /// everybody's sight, so secrets go there.
 pub struct Command {
-    pub(super) argv: Vec<String>,
+    argv: Vec<String>,
     pub(super) environment: BTreeMap<String, Option<Secret<String>>>,
     pub(super) stdin: Option<Box<dyn Read + Send>>,
     pub(super) limit: Duration,
@@ -128,6 +143,11 @@ impl Command {
     pub fn stdin(mut self, stdin: impl Read + Send + 'static) -> Self {
         self.stdin = Some(Box::new(stdin));
         self
+    }
+
+    /// Its program and arguments.
+    pub fn words(&self) -> &[String] {
+        &self.argv
     }
 
     /// Its first words, for errors: never the environment, never the input.
