@@ -4,5 +4,6 @@
 
 #[macro_use]
 mod promises;
+mod local;
 mod ssh;
 mod sshd;
