@@ -4,6 +4,7 @@
 
 #[macro_use]
 mod promises;
+mod command;
 mod local;
 mod ssh;
 mod sshd;
