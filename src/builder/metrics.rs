@@ -91,7 +91,7 @@ pub fn answer_collector(host: &Host, from: impl Read, mut to: impl io::Write) ->
 /// The first line of a request, whose head is read to its end.
 fn first_line(from: impl Read) -> io::Result<String> {
     let mut head = Vec::new();
-    for byte in from.take(LONGEST_REQUEST).bytes() {
+    for byte in io::BufReader::new(from.take(LONGEST_REQUEST)).bytes() {
         head.push(byte?);
         if head.ends_with(b"\r\n\r\n") {
             break;
