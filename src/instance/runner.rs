@@ -245,11 +245,15 @@ impl RunnerBase {
 
     fn clean(&self, executor: &dyn Executor, deadline: Deadline) -> Result<(), ExecutorError> {
         // What must not be the same in two machines, and what was only for us. cloud-init of 2023 and before has no
-        // --configs. The keys go last: without them there is no way back in, but this connection lasts.
+        // --configs, and removes machine-id altogether: without an empty file systemd makes none while / is still
+        // read-only, and networkd without one asks for no address. The keys go last: without them there is no way back
+        // in, but this connection lasts.
         let script = "rm -rf /tmp/* /var/tmp/* /root/.cache /root/.bash_history
             apt-get clean
             configs=; ! cloud-init clean --help | grep -q -- --configs || configs='--configs all'
             cloud-init clean --logs --machine-id --seed $configs
+            : >/etc/machine-id
+            [ -L /var/lib/dbus/machine-id ] || rm -f /var/lib/dbus/machine-id
             rm -f /etc/ssh/ssh_host_* /var/lib/systemd/random-seed
             journalctl --rotate || true; rm -rf /var/log/journal/* /run/log/journal/*
             find /var/log -type f -name '*.gz' -delete; find /var/log -type f -exec truncate --size=0 {} +

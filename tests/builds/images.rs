@@ -23,6 +23,9 @@ fn an_image_has_the_runner_and_nothing_of_its_builder() {
     {
         assert!(!has(gone), "{gone} is in the image");
     }
+    // Absent, it keeps a machine with a read-only / from getting one, and with it from getting an address.
+    let machine_id = files.iter().find(|(path, _)| path.ends_with("etc/machine-id")).expect("etc/machine-id");
+    assert_eq!(machine_id.1, b"", "every machine makes its own");
     let bytes = project.image_bytes(&id).unwrap();
     let found = bytes.windows(SCRIPT_SECRET.len()).any(|window| window == SCRIPT_SECRET.as_bytes());
     assert!(!found, "the script's secret is in the image");

@@ -12,8 +12,24 @@ TOP=$(readlink -f "$HERE/../..")
 export RUNNER_IMAGE_BUILDER_CHARM=${RUNNER_IMAGE_BUILDER_CHARM:-$TOP/target/charm}
 [ -x "$RUNNER_IMAGE_BUILDER_CHARM/dispatch" ] || die "no charm in $RUNNER_IMAGE_BUILDER_CHARM: run make charm"
 
+# Whatever of the test still lives in the namespace when the test does not: a consumer's script, the charm's worker.
+end_the_test() {
+  local signal
+  [ -e "/run/netns/$NS" ] || return 0
+  others() { comm -23 <(ip netns pids "$NS" | sort) <(all_ours | sort); }
+  for signal in TERM KILL; do
+    # shellcheck disable=SC2046
+    kill -$signal $(others) 2>/dev/null || true
+    for _ in {1..60}; do
+      [ -n "$(others)" ] || return 0
+      sleep 1
+    done
+  done
+}
 stop() {
   status=$?
+  trap '' INT TERM
+  end_the_test
   if [ -z "${KEEP:-}" ]; then
     "$HERE/squid.sh" down || true
     "$HERE/site.sh" down || true
@@ -30,5 +46,7 @@ trap 'exit 130' INT TERM
 "$HERE/squid.sh" up
 # The test is built outside of the namespace, which has no way to a package registry.
 PATH=$ORIGINAL_PATH "$cargo" test --manifest-path "$TOP/Cargo.toml" --test openstack --no-run
+# In the background, so that a signal is heeded at once.
 PATH=$ORIGINAL_PATH ip netns exec "$NS" "$cargo" test --offline --manifest-path "$TOP/Cargo.toml" --test openstack -- \
-  --nocapture --test-threads=1 "$@"
+  --nocapture --test-threads=1 "$@" &
+wait $!

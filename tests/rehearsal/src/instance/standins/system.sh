@@ -162,7 +162,8 @@ standin_cloud-init() {
             while [ $# -gt 0 ]; do
                 case $1 in
                     -l | --logs) rm -f /var/log/cloud-init.log /var/log/cloud-init-output.log ;;
-                    --machine-id) printf 'uninitialized\n' > /etc/machine-id ;;
+                    # As 22.4 and before do; later ones write "uninitialized".
+                    --machine-id) rm -f /etc/machine-id ;;
                     -s | --seed) rm -rf /var/lib/cloud/seed ;;
                     -c | --configs)
                         shift
