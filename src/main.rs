@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::ExitCode;
 
-use runner_image_builder::builder;
+use runner_image_builder::builder::{self, Jobs};
 use runner_image_builder::charm::{Event, Unit};
 use runner_image_builder::host::Host;
 use runner_image_builder::juju::{Environment, JujuLog, ProcessTools};
@@ -13,6 +13,7 @@ use runner_image_builder::secret::redacted;
 
 const HELP: &str = "\
 dispatch            run as a hook; started by the Juju agent
+dispatch jobs       show what is asked for, what runs, what came of it; with --json for programs
 dispatch work       do the requests that hooks have left; started by a hook, safe to start by hand
 dispatch help       this text
 dispatch --version  the version
@@ -23,8 +24,10 @@ fn main() -> ExitCode {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => hook(),
         ["work"] => work(),
+        ["jobs"] => jobs(|jobs| Ok(jobs.to_string())),
+        ["jobs", "--json"] => jobs(serde_json::to_string_pretty),
         ["help" | "--help" | "-h"] => print(HELP),
-        ["--version"] => print(concat!(env!("CARGO_PKG_VERSION"), "\n")),
+        ["--version"] => print(env!("CARGO_PKG_VERSION")),
         _ => {
             eprint!("dispatch: unknown arguments\n{HELP}");
             ExitCode::from(2)
@@ -33,9 +36,20 @@ fn main() -> ExitCode {
 }
 
 fn print(text: &str) -> ExitCode {
-    match std::io::stdout().write_all(text.as_bytes()) {
+    match writeln!(std::io::stdout(), "{}", text.trim_end()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn jobs(format: impl FnOnce(&Jobs) -> serde_json::Result<String>) -> ExitCode {
+    let text = Jobs::load(&Host::from_environment()).map_err(|error| error.to_string());
+    match text.and_then(|jobs| format(&jobs).map_err(|error| error.to_string())) {
+        Ok(text) => print(&text),
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -6,16 +6,17 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::UBUNTU_USER;
-use super::config::{JobId, Owner};
-use super::journal::Phase;
-use super::labels;
+use super::config::{CloudName, JobId, Owner};
+use super::journal::{JournalError, Phase};
+use super::labels::{self, Stage};
+use super::resource::{Ledger, Resource, ResourceKind};
 use super::site::Site;
 use crate::deadline::Deadline;
 use crate::host::Host;
 use crate::instance::{BaseError, ExecutorError, KeyPair, RunnerBase, SshExecutor, SshTarget, setup};
 use crate::openstack_cloud::{
-    AddressKind, Cloud, Image, ImageChange, ImageId, MetadataSource, NewServer, OpenStackError, Server,
-    ServerId, ServerStatus,
+    AddressKind, Cloud, Image, ImageId, MetadataSource, NewServer, OpenStackError, Server, ServerId,
+    ServerStatus,
 };
 use crate::secret::Secret;
 use crate::target::Target;
@@ -42,6 +43,9 @@ pub enum ExternalBuildError {
     /// A step of the recipe failed.
     #[error(transparent)]
     Base(#[from] BaseError),
+    /// What was to be made could not be noted, and was not made.
+    #[error("{0}; nothing is built that cannot be noted")]
+    Journal(#[from] JournalError),
     /// The snapshot has no bytes: the VM's disk is a volume.
     #[error(
         "the snapshot of builder VM {0} is empty: its disk is a volume; choose a build-flavor with a local disk"
@@ -55,7 +59,7 @@ impl ExternalBuildError {
         match self {
             Self::Cloud(error) => error.operator_must_act(),
             Self::NoAddress(_) | Self::VolumeBacked(_) => true,
-            Self::Executor(_) | Self::Base(_) => false,
+            Self::Executor(_) | Self::Base(_) | Self::Journal(_) => false,
         }
     }
 }
@@ -90,6 +94,8 @@ pub struct ExternalBuild<'a> {
     pub host: &'a Host,
     /// The cloud that the VM runs in.
     pub cloud: &'a Cloud,
+    /// Its name.
+    pub cloud_name: &'a CloudName,
     /// Whose it is.
     pub owner: &'a Owner,
     /// The job that it is part of.
@@ -100,8 +106,12 @@ pub struct ExternalBuild<'a> {
     pub ssh_options: &'a [String],
     /// What goes into the image.
     pub base: &'a RunnerBase,
+    /// The same as a digest.
+    pub fingerprint: &'a str,
     /// Told of each phase.
     pub progress: &'a dyn Fn(Phase),
+    /// Where VM and snapshot are noted.
+    pub ledger: Ledger<'a>,
 }
 
 impl ExternalBuild<'_> {
@@ -113,19 +123,29 @@ impl ExternalBuild<'_> {
         let folder = self.host.run_dir();
         let host_key = KeyPair::generate(self.host, &folder, &self.name())?;
         let our_key = KeyPair::generate(self.host, &folder, "runner-image-builder")?;
+        let mut noted = self.resource(ResourceKind::BuilderVm);
+        self.ledger.makes(&noted)?;
         let server = match self.launch(base_image, user_data(&host_key, &our_key), deadline) {
             Ok(server) => server,
             Err(error) => {
                 // The answer may have been lost after the VM was made.
-                self.remove_by_name();
+                if self.remove_by_name() {
+                    self.ledger.settled(&noted);
+                }
                 return Err(error.into());
             }
         };
+        self.ledger.made(&mut noted, server.as_str());
         let result = self.build_in(&server, &host_key, &our_key, deadline);
-        if let Err(error) = self.remove(&server) {
-            log::warn!("builder VM {server} stays for the next sweep: {error}");
+        match self.remove(&server) {
+            Ok(()) => self.ledger.settled(&noted),
+            Err(error) => log::warn!("builder VM {server} stays for the next sweep: {error}"),
         }
         result
+    }
+
+    fn resource(&self, kind: ResourceKind) -> Resource {
+        Resource { kind, cloud: self.cloud_name.clone(), name: self.name(), id: None }
     }
 
     fn target(&self) -> Target {
@@ -175,28 +195,42 @@ impl ExternalBuild<'_> {
         (self.progress)(Phase::Snapshotting);
         compute.stop_server(id, deadline)?;
         compute.wait_for_server(id, &ServerStatus::ShutOff, deadline.at_most(STOP))?;
-        let snapshot = compute.create_server_image(
-            id,
-            &self.name(),
-            &labels::of_snapshot(self.owner, self.job),
-            deadline,
-        )?;
-        self.settle(&snapshot, deadline).inspect_err(|_| {
-            let _ = self.cloud.images().delete(&snapshot, Deadline::after(DELETE));
+        let mut noted = self.resource(ResourceKind::Snapshot);
+        self.ledger.makes(&noted)?;
+        let labels = labels::of_snapshot(self.owner, self.job, id, self.target(), self.fingerprint);
+        let snapshot = compute
+            .create_server_image(id, &self.name(), &labels, deadline)
+            .map_err(ExternalBuildError::from)
+            .and_then(|snapshot| {
+                self.ledger.made(&mut noted, snapshot.as_str());
+                self.settle(&snapshot, deadline)
+            });
+        snapshot.inspect_err(|_| {
+            if self.remove_snapshot() {
+                self.ledger.settled(&noted);
+            }
         })
     }
 
+    /// Waits until the snapshot is complete, and lets it prove itself.
     fn settle(&self, snapshot: &ImageId, deadline: Deadline) -> Result<Image, ExternalBuildError> {
         let images = self.cloud.images();
         let image = images.wait_until_active(snapshot, deadline.at_most(SNAPSHOT))?;
         if image.size.unwrap_or(0) == 0 {
             return Err(ExternalBuildError::VolumeBacked(self.name()));
         }
-        // The snapshot inherited the base image's properties; what says that it is a base image must not stay.
-        if image.properties.contains_key(labels::DIGEST) {
-            images.update(snapshot, &[ImageChange::Remove(labels::DIGEST.into())], deadline)?;
-        }
-        Ok(image)
+        Ok(images.update(snapshot, &labels::seal(&image), deadline)?)
+    }
+
+    /// Removes what there is of the snapshot, by its name: the answer that has its id may have been lost. Returns
+    /// whether it is gone.
+    fn remove_snapshot(&self) -> bool {
+        let deadline = Deadline::after(DELETE);
+        let found = labels::images(self.cloud, self.owner, Stage::Snapshot, Some(&self.name()), deadline);
+        found.is_ok_and(|found| {
+            let mut removals = found.iter().map(|image| self.cloud.images().delete(&image.id, deadline));
+            removals.all(|removal| removal.is_ok_and(|deletion| deletion.is_gone()))
+        })
     }
 
     fn connect(
@@ -231,14 +265,16 @@ impl ExternalBuild<'_> {
         self.cloud.compute().wait_until_gone(server, deadline)
     }
 
-    fn remove_by_name(&self) {
+    /// Removes the VM by its name; returns whether it is gone.
+    fn remove_by_name(&self) -> bool {
         let deadline = Deadline::after(DELETE);
-        let named = self.cloud.compute().servers(Some(&self.name()), deadline).unwrap_or_default();
-        for server in named.iter().filter(|server| labels::may_remove_server(self.owner, server)) {
-            if let Err(error) = self.remove(&server.id) {
-                log::warn!("builder VM {} stays for the next sweep: {error}", server.id);
-            }
-        }
+        let Ok(named) = self.cloud.compute().servers(Some(&self.name()), deadline) else { return false };
+        let ours = named.iter().filter(|server| labels::may_remove_server(self.owner, server));
+        let removals: Vec<_> = ours.map(|server| self.remove(&server.id)).collect();
+        removals.iter().flat_map(|removal| removal.as_ref().err()).for_each(|error| {
+            log::warn!("builder VM {} stays for the next sweep: {error}", self.name());
+        });
+        removals.iter().all(Result::is_ok)
     }
 }
 

@@ -2,17 +2,24 @@
 //! read it. Every write is whole and flushed before it counts.
 
 use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::config::{BuildResult, CloudName, JobId, Owner};
+use super::job::Reason;
+use super::resource::Resource;
+pub use super::timestamp::Timestamp;
 use crate::host::{FileError, Host};
 use crate::secret::redacted;
 use crate::target::Target;
 
 /// The format that this version writes.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
+
+/// How often the clouds are searched for what a run may have left, when nothing says that there is something.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// The journal could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -30,64 +37,6 @@ pub enum JournalError {
     },
 }
 
-/// Seconds since the epoch, written as `2026-05-01T12:00:00Z`. The wall clock may jump: ages are taken with care, never
-/// trusted for safety.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Timestamp(pub u64);
-
-impl fmt::Display for Timestamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Days to a date of the Gregorian calendar, whose years begin in March and repeat every 400.
-        let (days, seconds) = (self.0 / 86_400 + 719_468, self.0 % 86_400);
-        let (era, day_of_era) = (days / 146_097, days % 146_097);
-        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let month_from_march = (5 * day_of_year + 2) / 153;
-        let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-        let year = era * 400 + year_of_era + u64::from(month <= 2);
-        let (hour, minute, second) = (seconds / 3600, seconds % 3600 / 60, seconds % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-    }
-}
-
-impl From<Timestamp> for String {
-    fn from(timestamp: Timestamp) -> Self {
-        timestamp.to_string()
-    }
-}
-
-impl TryFrom<String> for Timestamp {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        Self::of_rfc3339(&text).ok_or("a time must look like 2026-05-01T12:00:00Z")
-    }
-}
-
-impl Timestamp {
-    /// The present moment.
-    pub fn now() -> Self {
-        Self(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
-    }
-
-    /// The moment that an RFC 3339 text names, none for other texts and for times before the epoch.
-    pub fn of_rfc3339(text: &str) -> Option<Self> {
-        crate::http::of_rfc3339(text).and_then(|seconds| u64::try_from(seconds).ok()).map(Self)
-    }
-
-    /// The time since then; zero for a moment in the future.
-    pub fn age(self) -> Duration {
-        Duration::from_secs(Self::now().0.saturating_sub(self.0))
-    }
-
-    /// This moment and `more`.
-    pub fn plus(self, more: Duration) -> Self {
-        Self(self.0.saturating_add(more.as_secs()))
-    }
-}
-
 /// All that the worker remembers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -102,11 +51,20 @@ pub struct Journal {
     pub failures_in_row: u32,
     /// When a job last ended without any failure.
     pub last_success: Option<Timestamp>,
+    /// When the clouds were last searched for what a run may have left, and nothing had to stay.
+    pub swept: Option<Timestamp>,
 }
 
 impl Default for Journal {
     fn default() -> Self {
-        Self { format: FORMAT, job: None, images: Vec::new(), failures_in_row: 0, last_success: None }
+        Self {
+            format: FORMAT,
+            job: None,
+            images: Vec::new(),
+            failures_in_row: 0,
+            last_success: None,
+            swept: None,
+        }
     }
 }
 
@@ -127,6 +85,8 @@ pub struct Image {
 pub struct Job {
     /// The request's id.
     pub id: JobId,
+    /// Why it was asked for; absent in a journal that an older version began.
+    pub reason: Option<Reason>,
     /// The digest of the request's configuration.
     pub config_digest: String,
     /// Whose job it is.
@@ -145,14 +105,15 @@ impl Job {
     /// The target's record, made when there is none.
     pub fn build(&mut self, target: Target) -> &mut Build {
         let index = self.builds.iter().position(|build| build.target == target).unwrap_or_else(|| {
-            self.builds.push(Build { target, phase: Phase::Waiting, since: Timestamp::now() });
+            self.builds.push(Build::waiting(target));
             self.builds.len() - 1
         });
         &mut self.builds[index]
     }
 }
 
-/// One target of a job.
+/// One target of a job: a state machine. It is written down with each transition, and before as well as after
+/// whatever it makes or removes in a cloud.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Build {
     /// What is built.
@@ -161,6 +122,36 @@ pub struct Build {
     pub phase: Phase,
     /// Since when its work goes on.
     pub since: Timestamp,
+    /// What it has made, or was about to make, and what is neither gone nor published.
+    pub resources: Vec<Resource>,
+}
+
+impl Build {
+    /// A build whose turn has not come.
+    pub fn waiting(target: Target) -> Self {
+        Self { target, phase: Phase::Waiting, since: Timestamp::now(), resources: Vec::new() }
+    }
+
+    /// Goes on to `phase`.
+    pub fn enter(&mut self, phase: Phase) {
+        if self.phase == Phase::Waiting {
+            self.since = Timestamp::now();
+        }
+        self.phase = phase;
+    }
+
+    /// Notes `resource`, or its id when it is noted already.
+    pub fn note(&mut self, resource: &Resource) {
+        self.forget(resource);
+        self.resources.push(resource.clone());
+    }
+
+    /// `resource` is gone or published.
+    pub fn forget(&mut self, resource: &Resource) {
+        self.resources.retain(|known| {
+            (known.kind, &known.cloud, &known.name) != (resource.kind, &resource.cloud, &resource.name)
+        });
+    }
 }
 
 /// How far the build of a target is. Each phase from `Preparing` to `Delivering` may have left something in the
@@ -237,12 +228,17 @@ impl Journal {
     pub fn load(host: &Host) -> Result<Self, JournalError> {
         let Some(bytes) = host.read(&host.state_dir().join(FILE))? else { return Ok(Self::default()) };
         let format_error = |problem| JournalError::Format { file: FILE, problem };
-        let journal: Self =
+        let mut written: Value =
             serde_json::from_slice(&bytes).map_err(|error| format_error(error.to_string()))?;
-        if journal.format != FORMAT {
-            return Err(format_error(format!("format {}, this version knows {FORMAT}", journal.format)));
+        match written.get("format").and_then(Value::as_u64) {
+            Some(1) => migrate(&mut written),
+            Some(format) if format == u64::from(FORMAT) => (),
+            format => {
+                let format = format.map_or("no format".to_owned(), |format| format!("format {format}"));
+                return Err(format_error(format!("{format}, this version knows 1 and {FORMAT}")));
+            }
         }
-        Ok(journal)
+        serde_json::from_value(written).map_err(|error| format_error(error.to_string()))
     }
 
     /// Writes it to disk.
@@ -253,6 +249,36 @@ impl Journal {
     /// The job while it runs; after a crash too, until the next worker has taken it over.
     pub fn running(&self) -> Option<&Job> {
         self.job.as_ref().filter(|job| job.finished.is_none())
+    }
+
+    /// What builds have made in clouds, and what is neither gone nor published.
+    pub fn resources(&self) -> impl Iterator<Item = &Resource> {
+        self.job.iter().flat_map(|job| &job.builds).flat_map(|build| &build.resources)
+    }
+
+    /// Begins `job`: what the last one has left in clouds is its concern from now on.
+    pub fn begin(&mut self, mut job: Job) {
+        if self.left_something() {
+            self.swept = None;
+        }
+        for left in self.job.take().into_iter().flat_map(|job| job.builds) {
+            if !left.resources.is_empty() {
+                job.build(left.target).resources = left.resources;
+            }
+        }
+        self.job = Some(job);
+    }
+
+    /// Whether a job has left something in a cloud, or may have: it died, or could not remove it.
+    pub fn left_something(&self) -> bool {
+        self.running().is_some() || self.resources().next().is_some()
+    }
+
+    /// Whether it is time to search the clouds for what runs may have left.
+    pub fn sweep_is_due(&self) -> bool {
+        let now = Timestamp::now();
+        // A moment in the future is of a clock that was wrong.
+        self.swept.is_none_or(|last| last > now || last.plus(SWEEP_INTERVAL) <= now)
     }
 
     /// The image of `target` in `cloud`.
@@ -276,6 +302,19 @@ impl Journal {
         // 5 minutes, doubled with each failure, at most 2 hours.
         let pause = 300u64 << self.failures_in_row.saturating_sub(1).min(5);
         Some(ended.plus(Duration::from_secs(pause.min(7200))))
+    }
+}
+
+/// Brings a journal of format 1, which did not note what builds make, to format 2.
+fn migrate(written: &mut Value) {
+    written["format"] = json!(FORMAT);
+    written["swept"] = Value::Null;
+    if let Some(job) = written.get_mut("job").filter(|job| job.is_object()) {
+        job["reason"] = Value::Null;
+        let builds = job.get_mut("builds").and_then(Value::as_array_mut).into_iter().flatten();
+        for build in builds.filter_map(Value::as_object_mut) {
+            build.insert("resources".into(), json!([]));
+        }
     }
 }
 
@@ -304,19 +343,6 @@ mod tests {
             result: BuildResult { config, id: id.parse().unwrap() },
             fingerprint: "f".into(),
             built: Timestamp(1),
-        }
-    }
-
-    #[test]
-    fn a_time_is_written_as_people_read_it_and_read_back() {
-        for (seconds, text) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_399, "2000-02-28T23:59:59Z"),
-            (951_782_400, "2000-02-29T00:00:00Z"),
-            (4_107_542_400, "2100-03-01T00:00:00Z"),
-        ] {
-            assert_eq!(Timestamp(seconds).to_string(), text);
-            assert_eq!(Timestamp::of_rfc3339(text), Some(Timestamp(seconds)));
         }
     }
 
@@ -357,6 +383,7 @@ mod tests {
         let failure = Failure { target: None, cloud: None, message: "no".into(), remedy: Remedy::Retry };
         let job = Job {
             id: JobId::random(),
+            reason: None,
             config_digest: String::new(),
             owner,
             started: Timestamp(0),

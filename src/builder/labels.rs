@@ -1,6 +1,10 @@
 //! How what we create in a cloud is marked, and when something is ours: by label and owning project and, for images, a
-//! property that equals the image's own id, since Nova copies an image's properties into every snapshot of a server
-//! that was booted from it. Anything less is never touched.
+//! proof that the label was put on this very image, since Nova copies an image's properties into every snapshot of a
+//! server that was booted from it. Anything less is never touched.
+//!
+//! The proof is a property that equals the image's own id. Of a snapshot that was just taken, whose id only Nova knows,
+//! it is that the server that our label names is the one that Nova itself notes as the snapshot's source
+//! (`instance_uuid`): in a snapshot that somebody takes of a server booted from ours the two differ.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,7 +12,10 @@ use std::time::Duration;
 use super::config::{JobId, Owner};
 use super::journal::Timestamp;
 use crate::deadline::Deadline;
-use crate::openstack_cloud::{Cloud, Image, ImageFilter, ImageId, OpenStackError, Server};
+use crate::openstack_cloud::{
+    Cloud, Image, ImageChange, ImageFilter, ImageId, ImageStatus, OpenStackError, Server, ServerId,
+};
+use crate::target::Target;
 
 /// `MODEL-UUID/APPLICATION`.
 const OWNER: &str = "runner_image_builder_owner";
@@ -20,6 +27,14 @@ const JOB: &str = "runner_image_builder_job";
 const STAGE: &str = "runner_image_builder_stage";
 /// An image's own id.
 const SELF: &str = "runner_image_builder_self";
+/// The builder VM that a snapshot was taken of.
+const SERVER: &str = "runner_image_builder_server";
+/// What Nova notes as the source of a snapshot.
+const NOVA_SOURCE: &str = "instance_uuid";
+/// The target that a snapshot is for.
+const TARGET: &str = "runner_image_builder_target";
+/// What the bytes of a copy must digest to, as `ALGORITHM:HEX`.
+const SOURCE_HASH: &str = "runner_image_builder_source_hash";
 /// Seconds since the epoch after which any unit of the application may remove a server.
 const EXPIRES: &str = "runner_image_builder_expires";
 /// What went into a published image.
@@ -52,9 +67,6 @@ impl Stage {
     }
 }
 
-/// The label that holds an image's stage.
-pub const STAGE_LABEL: &str = STAGE;
-
 /// The value of the owner's label.
 pub fn owner_label(owner: &Owner) -> String {
     format!("{}/{}", owner.model_uuid, owner.application)
@@ -77,18 +89,72 @@ pub fn of_server(owner: &Owner, job: &JobId, life: Duration) -> BTreeMap<String,
 
 /// The labels of an image that we make under an id of our choice.
 pub fn of_image(owner: &Owner, job: &JobId, stage: Stage, id: &ImageId) -> BTreeMap<String, String> {
-    let mut labels = of_snapshot(owner, job);
+    let mut labels = common(owner, job);
     labels.insert(STAGE.into(), stage.as_str().into());
     labels.insert(SELF.into(), id.to_string());
     labels
 }
 
-/// The labels of a snapshot, whose id Nova chooses. Only our own request for a snapshot says that an image is one, so
-/// it needs no proof by its id.
-pub fn of_snapshot(owner: &Owner, job: &JobId) -> BTreeMap<String, String> {
+/// The labels of a copy of `source`, which say when it is complete.
+pub fn of_copy(
+    owner: &Owner,
+    job: &JobId,
+    id: &ImageId,
+    fingerprint: &str,
+    source: &Image,
+) -> BTreeMap<String, String> {
+    let mut labels = of_image(owner, job, Stage::Delivering, id);
+    labels.insert(FINGERPRINT.into(), fingerprint.into());
+    labels.extend(hash(source).map(|hash| (SOURCE_HASH.into(), hash)));
+    labels
+}
+
+/// The labels of a snapshot of our `server`, whose own id Nova chooses.
+pub fn of_snapshot(
+    owner: &Owner,
+    job: &JobId,
+    server: &ServerId,
+    target: Target,
+    fingerprint: &str,
+) -> BTreeMap<String, String> {
     let mut labels = common(owner, job);
     labels.insert(STAGE.into(), Stage::Snapshot.as_str().into());
+    labels.insert(SERVER.into(), server.to_string());
+    labels.insert(TARGET.into(), target.to_string());
+    labels.insert(FINGERPRINT.into(), fingerprint.into());
     labels
+}
+
+/// What turns a complete snapshot into one that proves itself, and rids it of what it inherited from its base image.
+pub fn seal(snapshot: &Image) -> Vec<ImageChange> {
+    let inherited = snapshot.properties.contains_key(DIGEST).then(|| ImageChange::Remove(DIGEST.into()));
+    let own_id = ImageChange::Add(SELF.into(), snapshot.id.as_str().into());
+    std::iter::once(own_id).chain(inherited).collect()
+}
+
+/// What turns a complete copy into a published image.
+pub fn publish() -> Vec<ImageChange> {
+    vec![ImageChange::Replace(STAGE.into(), Stage::Published.as_str().into())]
+}
+
+/// Whether `copy` has the bytes that it was made to have, by its own label.
+pub fn is_complete_copy(copy: &Image) -> bool {
+    let promised = copy.properties.get(SOURCE_HASH);
+    copy.status == ImageStatus::Active && promised.is_some() && promised == hash(copy).as_ref()
+}
+
+fn hash(image: &Image) -> Option<String> {
+    Some(format!("{}:{}", image.hash_algorithm.as_ref()?, image.hash.as_ref()?))
+}
+
+/// Whether one of these jobs made the image.
+pub fn is_of_job(jobs: &[JobId], image: &Image) -> bool {
+    image.properties.get(JOB).is_some_and(|made_by| jobs.iter().any(|job| job.as_str() == made_by))
+}
+
+/// Whether a snapshot is for `target`.
+pub fn is_for(target: Target, image: &Image) -> bool {
+    image.properties.get(TARGET).is_some_and(|known| *known == target.to_string())
 }
 
 /// Whether this unit may remove a server: it made it, or another unit of the application did and it has expired.
@@ -129,7 +195,9 @@ pub fn images(
 /// Filters are a convenience of the cloud; what we may touch is decided here.
 fn is_ours(owner: &Owner, project: &str, stage: Stage, image: &Image) -> bool {
     let label = |name: &str| image.properties.get(name).map(String::as_str);
-    let proven = stage == Stage::Snapshot || label(SELF) == Some(image.id.as_str());
+    let taken_of_ours =
+        stage == Stage::Snapshot && label(SERVER).is_some() && label(SERVER) == label(NOVA_SOURCE);
+    let proven = taken_of_ours || label(SELF) == Some(image.id.as_str());
     proven
         && label(OWNER) == Some(owner_label(owner).as_str())
         && label(STAGE) == Some(stage.as_str())

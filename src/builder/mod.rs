@@ -18,6 +18,7 @@ mod delivery;
 mod external;
 mod fingerprint;
 mod job;
+mod jobs;
 mod journal;
 mod labels;
 mod latest;
@@ -26,12 +27,14 @@ mod prune;
 mod published;
 mod removal;
 mod reporter;
+mod resource;
 mod run;
 mod script;
 mod setup;
 mod side_by_side;
 mod site;
 mod sweep;
+mod timestamp;
 mod worker;
 
 pub use clouds_yaml::{Clouds, CloudsYamlError, cloud_name, install_clouds_yaml, read_clouds_yaml};
@@ -40,11 +43,13 @@ pub use config::{
     Owner, ProxyConfig, RunnerSource,
 };
 pub use cron::configure_cron;
-pub use job::{Reason, Rebuild, Request, StartError, start_worker, worker_lives};
+pub use job::{Reason, Rebuild, Request, StartError, start_worker, stop_worker, worker_lives};
+pub use jobs::Jobs;
 pub use journal::{Build, Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
 pub use latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult, get_latest_image};
 pub use published::Published;
 pub use removal::{RemovalError, remove_cloud_resources, remove_host_files};
+pub use resource::{Resource, ResourceKind};
 pub use run::{BuilderRunError, Progress, RunContext, prune_all, run};
 pub use setup::{
     BuilderInitConfig, BuilderSetupError, UpgradeApplicationError, initialize, install_dependencies,

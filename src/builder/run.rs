@@ -5,24 +5,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::base_image;
+use super::base_image::BaseImages;
 use super::clouds_yaml::read_clouds_yaml;
 use super::config::{BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, CloudName, JobId};
 use super::delivery::Parcel;
 use super::external::ExternalBuild;
 use super::job::Rebuild;
-use super::journal::{Failure, Image, Phase, Timestamp};
-use super::plan::{Plan, Planner, built};
+use super::journal::{Failure, Image, JournalError, Phase, Timestamp};
+use super::plan::{Plan, Planner, Wanted, built};
 use super::prune::prune;
+use super::resource::{Ledger, Resource, ResourceKind};
 use super::script;
 use super::side_by_side::side_by_side;
 use super::site::{Site, SiteError, remove_security_group};
-use super::sweep::sweep;
+use super::sweep::{Keep, sweep_build_cloud, sweep_copies};
 use crate::deadline::Deadline;
 use crate::host::Host;
 use crate::http::HttpClient;
 use crate::instance::ExternalScript;
-use crate::openstack_cloud::{Cloud, Image as CloudImage};
+use crate::openstack_cloud::{Cloud, Deletion, Image as CloudImage};
 use crate::target::{BaseImage, Target};
 
 /// How long one target may take, all in all.
@@ -40,12 +41,29 @@ pub struct BuilderRunError {
     pub failures: Vec<Failure>,
 }
 
-/// Hears of a run's progress, from several threads.
+/// Hears of a run's progress, from several threads, and writes it down.
 pub trait Progress: Sync {
     /// A target is in this phase now.
     fn phase(&self, target: Target, phase: Phase);
+    /// Something is about to be made for a target; if this cannot be written down, it must not be made.
+    fn makes(&self, target: Target, resource: &Resource) -> Result<(), JournalError>;
+    /// It is there.
+    fn made(&self, target: Target, resource: &Resource);
+    /// It is gone, or published.
+    fn settled(&self, target: Target, resource: &Resource);
+    /// Nothing of earlier runs is left in the clouds but what this run goes on with.
+    fn swept(&self);
     /// An image is active and checked in its cloud.
     fn published(&self, image: Image);
+}
+
+/// Whether a run begins with a sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sweep {
+    /// Something is left, or it is time to look.
+    Due,
+    /// Nothing is left, as far as the journal knows.
+    NotDue,
 }
 
 /// What a run works with beside its configuration.
@@ -58,6 +76,10 @@ pub struct RunContext<'a> {
     pub secrets: &'a BuildSecrets,
     /// Whether to build what is up to date.
     pub rebuild: Rebuild,
+    /// Jobs that this one goes on with: what they have built counts as built by it.
+    pub continues: &'a [JobId],
+    /// Whether the clouds are first to be searched for what earlier runs have left.
+    pub sweep: Sweep,
     /// Only these bases; all when empty.
     pub bases: &'a [BaseImage],
     /// Who hears of it.
@@ -75,6 +97,25 @@ pub fn run(context: &RunContext<'_>, config: &BuilderRunConfig) -> Result<Vec<Bu
     }
     let (results, failures) = outcome.into_parts();
     if failures.is_empty() { Ok(results) } else { Err(BuilderRunError { results, failures }) }
+}
+
+/// Removes what an earlier job has made and not published: all but published images and base images. Returns what
+/// could not be done.
+pub fn clean_up(context: &RunContext<'_>, config: &BuilderRunConfig) -> Vec<Failure> {
+    let outcome = Outcome::default();
+    match Run::connect(context, config, &outcome) {
+        Err(failure) => outcome.fail(failure),
+        Ok(run) => {
+            let left = run.sweep(Keep::BaseImages(&config.targets), Deadline::after(LOOK_LIMIT));
+            if left.is_empty() {
+                context.progress.swept();
+            } else {
+                outcome
+                    .fail(Failure::of(&format!("removing what a job has left: {}", left.join("; ")), false));
+            }
+        }
+    }
+    outcome.into_parts().1
 }
 
 /// Prunes old revisions in every cloud of `config`, after the new ones are published. `named` are the images that
@@ -130,26 +171,51 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn prepare(
+    fn connect(
         context: &'a RunContext<'a>,
         config: &'a BuilderRunConfig,
         outcome: &'a Outcome,
     ) -> Result<Self, Failure> {
-        let deadline = Deadline::after(LOOK_LIMIT);
         let http = http_client(context.secrets)?;
-        let clouds = connect(context.host, config, &http, outcome, deadline);
+        let clouds = connect(context.host, config, &http, outcome, Deadline::after(LOOK_LIMIT));
         let Some(build_cloud) = clouds.get(&config.build_cloud).cloned() else {
             // The outcome has the reason already.
             return Err(lock(&outcome.failures)
                 .pop()
                 .unwrap_or_else(|| Failure::of(&"no build cloud", true)));
         };
-        let run = Self { context, config, outcome, http, build_cloud, clouds, script: None };
-        sweep(&run.build_cloud, run.clouds.values(), &config.owner, deadline);
+        Ok(Self { context, config, outcome, http, build_cloud, clouds, script: None })
+    }
+
+    /// Connects, sweeps if that is due, and fetches what all targets share.
+    fn prepare(
+        context: &'a RunContext<'a>,
+        config: &'a BuilderRunConfig,
+        outcome: &'a Outcome,
+    ) -> Result<Self, Failure> {
+        let run = Self::connect(context, config, outcome)?;
+        let deadline = Deadline::after(LOOK_LIMIT);
+        if context.sweep == Sweep::Due && run.sweep(Keep::Usable(&config.targets), deadline).is_empty() {
+            context.progress.swept();
+        }
         let script =
             config.script_url.as_deref().map(|url| script::fetch(&run.http, url, deadline)).transpose();
         let script = script.map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         Ok(Self { script, ..run })
+    }
+
+    /// Removes what earlier runs have left; tells of what had to stay.
+    fn sweep(&self, keep: Keep<'_>, deadline: Deadline) -> Vec<String> {
+        let owner = &self.config.owner;
+        let mut left = sweep_build_cloud(&self.build_cloud, owner, keep, deadline);
+        for (name, cloud) in self.related_clouds().filter(|(name, _)| **name != self.config.build_cloud) {
+            let stays = sweep_copies(cloud, owner, keep, deadline);
+            left.extend(stays.into_iter().map(|what| format!("{name}: {what}")));
+        }
+        let unreached = self.config.clouds.iter().filter(|name| !self.clouds.contains_key(name));
+        left.extend(unreached.map(|name| format!("{name}: it could not be searched")));
+        left.iter().for_each(|what| log::warn!("left for the next sweep: {what}"));
+        left
     }
 
     fn targets(&self) -> Vec<Target> {
@@ -168,10 +234,13 @@ impl<'a> Run<'a> {
             secrets: self.context.secrets,
             script: self.script.as_ref(),
         };
+        let jobs: Vec<JobId> =
+            [self.context.job].into_iter().chain(self.context.continues).cloned().collect();
+        let wanted = Wanted { rebuild: self.context.rebuild, jobs: &jobs };
         let plans: Vec<Plan> = side_by_side(&targets, |target| {
             self.context.progress.phase(*target, Phase::Checking);
             planner
-                .plan(*target, self.related_clouds(), self.context.rebuild, Deadline::after(LOOK_LIMIT))
+                .plan(*target, &self.build_cloud, self.related_clouds(), wanted, Deadline::after(LOOK_LIMIT))
                 .map_err(|failure| self.give_up(*target, failure))
                 .ok()
         })
@@ -193,7 +262,7 @@ impl<'a> Run<'a> {
                 self.give_up(target, failure);
             }
         });
-        if site.is_some()
+        if (site.is_some() || self.context.sweep == Sweep::Due)
             && let Err(error) =
                 remove_security_group(&self.build_cloud, &self.config.owner, Deadline::after(LOOK_LIMIT))
         {
@@ -221,6 +290,7 @@ impl<'a> Run<'a> {
         for (name, image) in &plan.present {
             self.publish(target, name, image.id.clone(), &plan.ingredients.fingerprint, built(image));
         }
+        plan.stale.iter().for_each(|snapshot| self.remove_snapshot(target, snapshot));
         if plan.missing.is_empty() {
             self.context.progress.phase(target, Phase::UpToDate);
             return Ok(());
@@ -228,15 +298,41 @@ impl<'a> Run<'a> {
         // A cloud that has it can give it to the others: nothing is built twice.
         let reached = plan.present.first().and_then(|(name, image)| Some((self.clouds.get(name)?, image)));
         if let Some((cloud, image)) = reached {
-            self.deliver(plan, cloud, image, built(image), deadline);
+            self.deliver(plan, cloud, image, deadline);
             return Ok(());
         }
-        let snapshot = self.build(plan, site, deadline)?;
-        self.deliver(plan, &self.build_cloud, &snapshot, Timestamp::now(), deadline);
-        if let Err(error) = self.build_cloud.images().delete(&snapshot.id, Deadline::after(LOOK_LIMIT)) {
-            log::warn!("snapshot {} stays for the next sweep: {error}", snapshot.id);
+        let snapshot = match &plan.snapshot {
+            Some(snapshot) => {
+                log::info!("{target}: going on with snapshot {} of an earlier run", snapshot.id);
+                self.context.progress.made(target, &self.noted(snapshot));
+                snapshot.clone()
+            }
+            None => self.build(plan, site, deadline)?,
+        };
+        match self.deliver(plan, &self.build_cloud, &snapshot, deadline) {
+            Delivery::ToNobody => log::warn!("{target}: snapshot {} waits for the next try", snapshot.id),
+            Delivery::ToSome | Delivery::Impossible => self.remove_snapshot(target, &snapshot),
         }
         Ok(())
+    }
+
+    fn noted(&self, snapshot: &CloudImage) -> Resource {
+        Resource {
+            kind: ResourceKind::Snapshot,
+            cloud: self.config.build_cloud.clone(),
+            name: snapshot.name.clone(),
+            id: Some(snapshot.id.to_string()),
+        }
+    }
+
+    fn remove_snapshot(&self, target: Target, snapshot: &CloudImage) {
+        match self.build_cloud.images().delete(&snapshot.id, Deadline::after(LOOK_LIMIT)) {
+            Ok(Deletion::Deleted | Deletion::Absent) => {
+                self.context.progress.settled(target, &self.noted(snapshot));
+            }
+            Ok(Deletion::InUse(why)) => log::warn!("snapshot {} stays, it is in use: {why}", snapshot.id),
+            Err(error) => log::warn!("snapshot {} stays for the next sweep: {error}", snapshot.id),
+        }
     }
 
     fn build(
@@ -253,30 +349,35 @@ impl<'a> Run<'a> {
         };
         let progress = |phase| context.progress.phase(target, phase);
         progress(Phase::Preparing);
-        let base_image = base_image::ensure(
-            &self.build_cloud,
-            &self.http,
-            &config.owner,
-            context.job,
-            target,
-            &plan.ingredients.offer,
-            deadline,
-        )
-        .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
+        let ledger = Ledger { progress: context.progress, target };
+        let base_images = BaseImages {
+            cloud: &self.build_cloud,
+            cloud_name: &config.build_cloud,
+            http: &self.http,
+            owner: &config.owner,
+            job: context.job,
+            ledger,
+        };
+        let base_image = base_images
+            .ensure(&plan.ingredients.offer, deadline)
+            .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         let build = ExternalBuild {
             host: context.host,
             cloud: &self.build_cloud,
+            cloud_name: &config.build_cloud,
             owner: &config.owner,
             job: context.job,
             site,
             ssh_options: &config.vm.ssh_options,
             base: &plan.ingredients.base,
+            fingerprint: &plan.ingredients.fingerprint,
             progress: &progress,
+            ledger,
         };
         build.run(&base_image, deadline).map_err(|error| Failure::of(&error, error.operator_must_act()))
     }
 
-    fn deliver(&self, plan: &Plan, from: &Cloud, source: &CloudImage, made: Timestamp, deadline: Deadline) {
+    fn deliver(&self, plan: &Plan, from: &Cloud, source: &CloudImage, deadline: Deadline) -> Delivery {
         let target = plan.target();
         self.context.progress.phase(target, Phase::Delivering);
         let to: Vec<(CloudName, Cloud)> = self
@@ -291,21 +392,27 @@ impl<'a> Run<'a> {
             fingerprint: &plan.ingredients.fingerprint,
             from,
             source,
+            ledger: Ledger { progress: self.context.progress, target },
         };
-        let mut served = !plan.present.is_empty();
+        let mut delivery = if plan.present.is_empty() { Delivery::ToNobody } else { Delivery::ToSome };
         for (name, result) in parcel.deliver(&to, deadline) {
             match result {
                 Ok(id) => {
-                    served = true;
-                    self.publish(target, &name, id, &plan.ingredients.fingerprint, made);
+                    delivery = Delivery::ToSome;
+                    self.publish(target, &name, id, &plan.ingredients.fingerprint, built(source));
                 }
                 Err(error) => {
+                    if delivery == Delivery::ToNobody && error.is_of_the_source() {
+                        delivery = Delivery::Impossible;
+                    }
                     let failure = Failure::of(&error, error.operator_must_act());
                     self.outcome.fail(Failure { target: Some(target), cloud: Some(name), ..failure });
                 }
             }
         }
-        self.context.progress.phase(target, if served { Phase::Done } else { Phase::Failed });
+        let phase = if delivery == Delivery::ToSome { Phase::Done } else { Phase::Failed };
+        self.context.progress.phase(target, phase);
+        delivery
     }
 
     fn publish(
@@ -325,6 +432,17 @@ impl<'a> Run<'a> {
         });
         lock(&self.outcome.results).push(result);
     }
+}
+
+/// How far an image has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Delivery {
+    /// At least one cloud has it.
+    ToSome,
+    /// No cloud has taken it: another try may do.
+    ToNobody,
+    /// It cannot be read, or not unchanged: another try would not do.
+    Impossible,
 }
 
 /// Connects to the build cloud and to the related clouds, side by side; one that does not answer is a failure of its

@@ -1,6 +1,6 @@
 //! The router: one event in, one pass over the whole state, one status out.
 
-use super::actions::{self, FollowError, RunParameters};
+use super::actions::{self, FollowError, Followed, RunParameters};
 use super::event::{Action, Event, RelationChange};
 use super::reconcile::{self, ReconcileError};
 use super::state::{CharmState, StateError, proxies};
@@ -8,7 +8,8 @@ use super::status;
 use crate::builder::{
     self, BuilderInitConfig, BuilderSetupError, JobId, Journal, JournalError, RemovalError,
 };
-use crate::host::Host;
+use crate::deadline::Deadline;
+use crate::host::{FileError, Host};
 use crate::juju::{Environment, HookToolError, HookTools, Status};
 
 /// A hook failed: our own bug, or a machine in trouble. Juju runs the hook again.
@@ -26,6 +27,9 @@ pub enum DispatchError {
     /// What the charm stands on could not be set up.
     #[error(transparent)]
     Setup(#[from] BuilderSetupError),
+    /// A host file could not be read.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The host could not be left clean.
     #[error(transparent)]
     Removal(#[from] RemovalError),
@@ -36,6 +40,7 @@ impl From<FollowError> for DispatchError {
         match error {
             FollowError::Juju(error) => Self::Juju(error),
             FollowError::Journal(error) => Self::Journal(error),
+            FollowError::File(error) => Self::File(error),
         }
     }
 }
@@ -59,6 +64,7 @@ impl Unit<'_> {
             Event::Stop => self.stop(),
             Event::Remove => Ok(builder::remove_host_files(self.host)?),
             Event::Action(Action::Run) => self.run_action(event),
+            Event::Action(Action::Cancel) => self.cancel_action(),
             Event::ConfigChanged
             | Event::Start
             | Event::UpdateStatus
@@ -153,18 +159,32 @@ impl Unit<'_> {
         if !state.leader {
             return Ok(self.tools.action_fail("This unit does not build; run the action on the leader.")?);
         }
+        if state.paused {
+            self.converge(&state, event, None)?;
+            let refusal = "Paused: no builds are started. Set paused=false, then run again.";
+            return Ok(self.tools.action_fail(refusal)?);
+        }
         let Some(job) = self.converge(&state, event, Some(&parameters.demand))? else {
             return Ok(self.tools.action_fail("No job was started; see the unit's status.")?);
         };
         self.tools.action_set(&[("job", job.to_string())])?;
-        if parameters.wait { self.wait_for(&state, &job) } else { Ok(()) }
+        if parameters.wait { self.wait_for(&state, event, job) } else { Ok(()) }
     }
 
-    fn wait_for(&self, state: &CharmState, job: &JobId) -> Result<(), DispatchError> {
-        let Some(journal) = actions::follow(self.host, self.tools, job)? else {
-            return Ok(self
-                .tools
-                .action_fail(&format!("Job {job} still runs; the unit's status follows it."))?);
+    fn wait_for(&self, state: &CharmState, event: &Event, mut job: JobId) -> Result<(), DispatchError> {
+        let deadline = Deadline::after(actions::RUN_WAIT);
+        let journal = loop {
+            match actions::follow(self.host, self.tools, &job, deadline)? {
+                Followed::Ended(journal) => break journal,
+                Followed::Orphaned => match self.converge(state, event, None)? {
+                    Some(again) => job = again,
+                    None => return Ok(self.tools.action_fail(&format!("Job {job} was given up."))?),
+                },
+                Followed::TimeIsUp => {
+                    let message = format!("Job {job} still runs; the unit's status follows it.");
+                    return Ok(self.tools.action_fail(&message)?);
+                }
+            }
         };
         reconcile::relations(self.host, self.tools, self.environment, state, &journal)?;
         self.tools.status_set(&status::status(state, &journal))?;
@@ -176,6 +196,32 @@ impl Unit<'_> {
         let failures = journal.job.iter().flat_map(|job| &job.failures);
         let failures: Vec<&str> = failures.map(|failure| failure.message.as_str()).collect();
         if failures.is_empty() { Ok(()) } else { Ok(self.tools.action_fail(&failures.join("; "))?) }
+    }
+
+    fn cancel_action(&self) -> Result<(), DispatchError> {
+        let before = Journal::load(self.host)?;
+        let Some(job) = reconcile::cancel(self.host, self.environment)? else {
+            return Ok(self.tools.action_set(&[("cancelled", "nothing: no job runs or waits".into())])?);
+        };
+        let made: Vec<String> = before.resources().map(ToString::to_string).collect();
+        let cancelled = before.running().map_or("a job that waited".to_owned(), |job| job.id.to_string());
+        self.tools.action_set(&[("cancelled", cancelled), ("removed-by", job.to_string())])?;
+        let deadline = Deadline::after(actions::CANCEL_WAIT);
+        let Followed::Ended(journal) = actions::follow(self.host, self.tools, &job, deadline)? else {
+            let message = format!("Nothing is built any more; job {job} still removes what was made.");
+            return Ok(self.tools.action_fail(&message)?);
+        };
+        let failures: Vec<&str> = journal
+            .job
+            .iter()
+            .flat_map(|job| &job.failures)
+            .map(|failure| failure.message.as_str())
+            .collect();
+        if failures.is_empty() {
+            Ok(self.tools.action_set(&[("removed", made.join("; "))])?)
+        } else {
+            Ok(self.tools.action_fail(&format!("{}. The charm tries again.", failures.join("; ")))?)
+        }
     }
 
     fn stop(&self) -> Result<(), DispatchError> {

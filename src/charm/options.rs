@@ -74,6 +74,15 @@ impl Options {
         }
     }
 
+    /// A yes or no; no when it is unset.
+    pub fn flag(&self, name: &str) -> Checked<bool> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(false),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(_) => Err(InvalidOption(format!("Option {name} must be true or false."))),
+        }
+    }
+
     fn number(&self, name: &str, range: &std::ops::RangeInclusive<i64>, refusal: &str) -> Checked<u32> {
         let number = self.0.get(name).and_then(Value::as_i64).filter(|number| range.contains(number));
         number.and_then(|number| u32::try_from(number).ok()).ok_or_else(|| InvalidOption(refusal.to_owned()))

@@ -31,6 +31,8 @@ pub enum StateError {
 pub struct CharmState {
     /// Whether this unit leads: only the leader builds.
     pub leader: bool,
+    /// Whether builds are not to be started.
+    pub paused: bool,
     /// Hours between looks for work.
     pub build_interval: u32,
     /// The image relations that have usable data, by id.
@@ -59,6 +61,7 @@ impl CharmState {
         let build_cloud_config = build_cloud(&options, tools)?;
         let (arches, bases) = (options.architectures()?, options.bases()?);
         let build_interval = options.build_interval()?;
+        let paused = options.flag("paused")?;
         let revision_history_limit = options.revision_history_limit()?;
         let runner_version = options.runner_version()?;
         let script_url = options.script_url()?;
@@ -129,7 +132,17 @@ impl CharmState {
             max_image_age_hours,
         };
         let secrets = BuildSecrets { script, proxies: proxies(environment) };
-        Ok(Self { leader, build_interval, relations, relation_ids, clouds, run, secrets, script_secret })
+        Ok(Self {
+            leader,
+            paused,
+            build_interval,
+            relations,
+            relation_ids,
+            clouds,
+            run,
+            secrets,
+            script_secret,
+        })
     }
 }
 

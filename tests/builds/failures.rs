@@ -92,9 +92,7 @@ fn a_killed_worker_is_replaced_and_what_it_left_is_removed() {
     scene.app.set_config(&[("script-url", &url)]).unwrap();
     let relation = scene.integrate("upload");
     wait_for("the script", || scene.status().contains("running the external script").then_some(()));
-    let worker = scene.worker().expect("a worker");
-    std::process::Command::new("kill").args(["-KILL", &worker.to_string()]).status().unwrap();
-    wait_for("its death", || scene.worker().is_none().then_some(()));
+    scene.kill_worker();
     assert_eq!(scene.cloud.project("builder-project").servers().len(), 1, "it could not clean up");
     let url = scene.site.serve_script("quick.sh", "#!/bin/bash\ntrue\n");
     scene.app.set_config(&[("script-url", &url)]).unwrap();

@@ -6,4 +6,5 @@
 mod delivery;
 mod failures;
 mod images;
+mod recovery;
 mod scene;
