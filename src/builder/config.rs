@@ -149,6 +149,8 @@ pub struct BuilderRunConfig {
     pub script_url: Option<String>,
     /// The secret, by its URI, that holds the script's variables: another one makes another image.
     pub script_secret: Option<String>,
+    /// Whether images of our names that nobody has labelled are taken over.
+    pub adopt: bool,
     /// How many revisions of an image are kept in each cloud.
     pub revision_history_limit: u32,
     /// An image older than this many hours is built anew even when nothing changed.

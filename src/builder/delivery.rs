@@ -62,6 +62,17 @@ impl DeliveryError {
     }
 }
 
+/// How far an image has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// At least one cloud has it.
+    ToSome,
+    /// No cloud has taken it: another try may do.
+    ToNobody,
+    /// It cannot be read, or not unchanged: another try would not do.
+    Impossible,
+}
+
 /// An image on its way.
 pub struct Parcel<'a> {
     /// Whose image it is.

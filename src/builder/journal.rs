@@ -1,18 +1,17 @@
 //! The journal: what the worker does and has done, on disk, readable by people. The worker alone writes it, hooks
 //! read it. Every write is whole and flushed before it counts.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::config::{BuildResult, CloudName, JobId, Owner};
-use super::job::Reason;
+pub use super::build_state::{Build, Failure, Job, Phase, Remedy};
+use super::config::{BuildResult, CloudName};
 use super::resource::Resource;
 pub use super::timestamp::Timestamp;
 use crate::host::{FileError, Host};
-use crate::secret::redacted;
+use crate::openstack_cloud::ImageId;
 use crate::target::Target;
 
 /// The format that this version writes.
@@ -20,6 +19,9 @@ pub const FORMAT: u32 = 2;
 
 /// How often the clouds are searched for what a run may have left, when nothing says that there is something.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// The longest pause between two tries to delete an old revision.
+const PRUNE_PAUSE: Duration = Duration::from_secs(24 * 3600);
 
 /// The journal could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +53,8 @@ pub struct Journal {
     pub failures_in_row: u32,
     /// When a job last ended without any failure.
     pub last_success: Option<Timestamp>,
+    /// Old revisions that something still used when they were to be deleted.
+    pub in_use: Vec<InUse>,
     /// When the clouds were last searched for what a run may have left, and nothing had to stay.
     pub swept: Option<Timestamp>,
 }
@@ -63,6 +67,7 @@ impl Default for Journal {
             images: Vec::new(),
             failures_in_row: 0,
             last_success: None,
+            in_use: Vec::new(),
             swept: None,
         }
     }
@@ -80,144 +85,26 @@ pub struct Image {
     pub built: Timestamp,
 }
 
-/// One run of the worker over all targets.
+/// An old revision that could not be deleted: something still uses it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Job {
-    /// The request's id.
-    pub id: JobId,
-    /// Why it was asked for; absent in a journal that an older version began.
-    pub reason: Option<Reason>,
-    /// The digest of the request's configuration.
-    pub config_digest: String,
-    /// Whose job it is.
-    pub owner: Owner,
-    /// When the worker took it up.
-    pub started: Timestamp,
-    /// When it ended; absent while it runs, and after a crash.
-    pub finished: Option<Timestamp>,
-    /// Where each target is.
-    pub builds: Vec<Build>,
-    /// What went wrong, for the whole or for one cloud.
-    pub failures: Vec<Failure>,
+pub struct InUse {
+    /// The cloud.
+    pub cloud: CloudName,
+    /// The image.
+    pub image: ImageId,
+    /// What the cloud has said.
+    pub why: String,
+    /// How often it was tried.
+    pub tries: u32,
+    /// When it was tried last.
+    pub last: Timestamp,
 }
 
-impl Job {
-    /// The target's record, made when there is none.
-    pub fn build(&mut self, target: Target) -> &mut Build {
-        let index = self.builds.iter().position(|build| build.target == target).unwrap_or_else(|| {
-            self.builds.push(Build::waiting(target));
-            self.builds.len() - 1
-        });
-        &mut self.builds[index]
-    }
-}
-
-/// One target of a job: a state machine. It is written down with each transition, and before as well as after
-/// whatever it makes or removes in a cloud.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Build {
-    /// What is built.
-    pub target: Target,
-    /// How far it is.
-    pub phase: Phase,
-    /// Since when its work goes on.
-    pub since: Timestamp,
-    /// What it has made, or was about to make, and what is neither gone nor published.
-    pub resources: Vec<Resource>,
-}
-
-impl Build {
-    /// A build whose turn has not come.
-    pub fn waiting(target: Target) -> Self {
-        Self { target, phase: Phase::Waiting, since: Timestamp::now(), resources: Vec::new() }
-    }
-
-    /// Goes on to `phase`.
-    pub fn enter(&mut self, phase: Phase) {
-        if self.phase == Phase::Waiting {
-            self.since = Timestamp::now();
-        }
-        self.phase = phase;
-    }
-
-    /// Notes `resource`, or its id when it is noted already.
-    pub fn note(&mut self, resource: &Resource) {
-        self.forget(resource);
-        self.resources.push(resource.clone());
-    }
-
-    /// `resource` is gone or published.
-    pub fn forget(&mut self, resource: &Resource) {
-        self.resources.retain(|known| {
-            (known.kind, &known.cloud, &known.name) != (resource.kind, &resource.cloud, &resource.name)
-        });
-    }
-}
-
-/// How far the build of a target is. Each phase from `Preparing` to `Delivering` may have left something in the
-/// cloud; all of it carries our labels and is found by them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "name")]
-pub enum Phase {
-    /// Its turn has not come.
-    Waiting,
-    /// Finding out what would go into the image, and whether there is one already.
-    Checking,
-    /// The base image is brought to the build cloud, network and flavor are chosen.
-    Preparing,
-    /// The builder VM boots.
-    Launching,
-    /// The recipe runs.
-    Installing {
-        /// What the step does, as a gerund.
-        step: String,
-        /// The step's number, from 1.
-        number: usize,
-        /// How many steps there are.
-        of: usize,
-    },
-    /// The builder VM is stopped and its disk becomes an image.
-    Snapshotting,
-    /// The image is copied to the related clouds.
-    Delivering,
-    /// Every cloud that could be served has the image.
-    Done,
-    /// Every cloud had it already.
-    UpToDate,
-    /// It came to nothing; the job's failures say why.
-    Failed,
-}
-
-/// Who can mend a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Remedy {
-    /// The operator: credentials, quota, a name that does not exist.
-    Operator,
-    /// Time: the worker tries again.
-    Retry,
-    /// The next hook, which brings the secrets that a crashed worker lost.
-    Hook,
-}
-
-/// Why a target, or its delivery to one cloud, came to nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    /// The target; absent when it concerns all.
-    pub target: Option<Target>,
-    /// The cloud; absent when it concerns the build itself.
-    pub cloud: Option<CloudName>,
-    /// Operation, resource and remedy, for a status line.
-    pub message: String,
-    /// Who can mend it.
-    pub remedy: Remedy,
-}
-
-impl Failure {
-    /// What `error` says, without secrets, of no target or cloud yet.
-    pub fn of(error: &impl fmt::Display, operator_must_act: bool) -> Self {
-        let remedy = if operator_must_act { Remedy::Operator } else { Remedy::Retry };
-        Self { target: None, cloud: None, message: redacted(&error.to_string()), remedy }
+impl InUse {
+    /// An hour, doubled with each try, at most a day.
+    fn is_due(&self) -> bool {
+        let pause = Duration::from_secs(3600 << self.tries.saturating_sub(1).min(5)).min(PRUNE_PAUSE);
+        self.last.is_past(pause)
     }
 }
 
@@ -276,9 +163,7 @@ impl Journal {
 
     /// Whether it is time to search the clouds for what runs may have left.
     pub fn sweep_is_due(&self) -> bool {
-        let now = Timestamp::now();
-        // A moment in the future is of a clock that was wrong.
-        self.swept.is_none_or(|last| last > now || last.plus(SWEEP_INTERVAL) <= now)
+        self.swept.is_none_or(|last| last.is_past(SWEEP_INTERVAL))
     }
 
     /// The image of `target` in `cloud`.
@@ -295,10 +180,35 @@ impl Journal {
         self.images.push(image);
     }
 
+    /// Whether it is worth trying to delete an old revision.
+    pub fn may_prune(&self, cloud: &CloudName, image: &ImageId) -> bool {
+        let known = self.in_use.iter().find(|known| (&known.cloud, &known.image) == (cloud, image));
+        known.is_none_or(InUse::is_due)
+    }
+
+    /// An old revision could not be deleted.
+    pub fn is_in_use(&mut self, cloud: &CloudName, image: &ImageId, why: String) {
+        let known = self.in_use.iter().find(|known| (&known.cloud, &known.image) == (cloud, image));
+        let tries = known.map_or(0, |known| known.tries).saturating_add(1);
+        self.pruned(cloud, image);
+        let (cloud, image) = (cloud.clone(), image.clone());
+        self.in_use.push(InUse { cloud, image, why, tries, last: Timestamp::now() });
+    }
+
+    /// An old revision is gone.
+    pub fn pruned(&mut self, cloud: &CloudName, image: &ImageId) {
+        self.in_use.retain(|known| (&known.cloud, &known.image) != (cloud, image));
+    }
+
     /// When a job that failed for want of time is tried again.
     pub fn retry_at(&self) -> Option<Timestamp> {
         let job = self.job.as_ref()?;
         let ended = job.finished.filter(|_| !job.failures.is_empty())?;
+        let now = Timestamp::now();
+        if ended > now {
+            // The clock was wrong then.
+            return Some(now);
+        }
         // 5 minutes, doubled with each failure, at most 2 hours.
         let pause = 300u64 << self.failures_in_row.saturating_sub(1).min(5);
         Some(ended.plus(Duration::from_secs(pause.min(7200))))
@@ -308,6 +218,7 @@ impl Journal {
 /// Brings a journal of format 1, which did not note what builds make, to format 2.
 fn migrate(written: &mut Value) {
     written["format"] = json!(FORMAT);
+    written["in_use"] = json!([]);
     written["swept"] = Value::Null;
     if let Some(job) = written.get_mut("job").filter(|job| job.is_object()) {
         job["reason"] = Value::Null;
@@ -333,7 +244,7 @@ pub(super) fn write_json(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::builder::config::BuildConfig;
+    use crate::builder::config::{BuildConfig, JobId, Owner};
     use crate::target::{Arch, BaseImage};
 
     fn image(id: &str) -> Image {
@@ -375,6 +286,42 @@ mod tests {
             host.write(&host.state_dir().join(FILE), foreign.as_bytes(), 0o600).unwrap();
             assert!(Journal::load(&host).is_err(), "{foreign}");
         }
+    }
+
+    #[test]
+    fn a_journal_of_the_first_format_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::below(dir.path());
+        let first = r#"{"format": 1, "images": [], "failures_in_row": 2, "last_success": null, "job": {
+            "id": "ab", "config_digest": "", "owner": {"model_uuid": "m", "application": "a", "unit": 0},
+            "started": "2026-05-01T12:00:00Z", "finished": null, "failures": [], "builds": [
+                {"target": {"base": "noble", "arch": "x64"}, "phase": {"name": "launching"},
+                 "since": "2026-05-01T12:00:00Z"}]}}"#;
+        host.write(&host.state_dir().join(FILE), first.as_bytes(), 0o600).unwrap();
+        let journal = Journal::load(&host).unwrap();
+        assert_eq!((journal.format, journal.failures_in_row), (FORMAT, 2));
+        assert_eq!(journal.running().unwrap().builds[0].phase, Phase::Launching);
+        assert!(journal.left_something() && journal.sweep_is_due());
+        for nonsense in [r#"{"format": 1, "job": 7}"#, r#"{"format": 1, "job": {"builds": [1, "x", []]}}"#] {
+            host.write(&host.state_dir().join(FILE), nonsense.as_bytes(), 0o600).unwrap();
+            assert!(Journal::load(&host).is_err());
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_wrong_puts_nothing_off() {
+        let future = Timestamp(Timestamp::now().0 + 1_000_000);
+        let journal = Journal { swept: Some(future), ..Journal::default() };
+        assert!(journal.sweep_is_due());
+        let in_use = |last| InUse {
+            cloud: CloudName::new("c"),
+            image: "i".parse().unwrap(),
+            why: String::new(),
+            tries: 9,
+            last,
+        };
+        assert!(in_use(future).is_due() && !in_use(Timestamp::now()).is_due());
+        assert!(in_use(Timestamp(Timestamp::now().0 - PRUNE_PAUSE.as_secs())).is_due());
     }
 
     #[test]

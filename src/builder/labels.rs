@@ -13,7 +13,7 @@ use super::config::{JobId, Owner};
 use super::journal::Timestamp;
 use crate::deadline::Deadline;
 use crate::openstack_cloud::{
-    Cloud, Image, ImageChange, ImageFilter, ImageId, ImageStatus, OpenStackError, Server, ServerId,
+    Cloud, Hidden, Image, ImageChange, ImageFilter, ImageId, ImageStatus, OpenStackError, Server, ServerId,
 };
 use crate::target::Target;
 
@@ -157,6 +157,18 @@ pub fn is_for(target: Target, image: &Image) -> bool {
     image.properties.get(TARGET).is_some_and(|known| *known == target.to_string())
 }
 
+/// What makes an image without any label of ours a published image of ours.
+pub fn adopt(owner: &Owner, job: &JobId, image: &Image) -> Vec<ImageChange> {
+    let labels = of_image(owner, job, Stage::Published, &image.id);
+    labels.into_iter().map(|(name, value)| ImageChange::Add(name, value.into())).collect()
+}
+
+/// Whether an image could be one of the charm that we replace: nobody has labelled it, and it is no snapshot of a server.
+pub fn may_be_adopted(image: &Image) -> bool {
+    let labels = [OWNER, STAGE, SELF, NOVA_SOURCE];
+    image.status == ImageStatus::Active && !labels.iter().any(|label| image.properties.contains_key(*label))
+}
+
 /// Whether this unit may remove a server: it made it, or another unit of the application did and it has expired.
 pub fn may_remove_server(owner: &Owner, server: &Server) -> bool {
     let label = |name: &str| server.metadata.get(name).map(String::as_str);
@@ -179,11 +191,34 @@ pub fn images(
     name: Option<&str>,
     deadline: Deadline,
 ) -> Result<Vec<Image>, OpenStackError> {
+    list(cloud, owner, stage, name, Hidden::No, deadline)
+}
+
+/// Those that are left out of ordinary lists.
+pub fn hidden_images(
+    cloud: &Cloud,
+    owner: &Owner,
+    stage: Stage,
+    name: &str,
+    deadline: Deadline,
+) -> Result<Vec<Image>, OpenStackError> {
+    list(cloud, owner, stage, Some(name), Hidden::Yes, deadline)
+}
+
+fn list(
+    cloud: &Cloud,
+    owner: &Owner,
+    stage: Stage,
+    name: Option<&str>,
+    hidden: Hidden,
+    deadline: Deadline,
+) -> Result<Vec<Image>, OpenStackError> {
     let project = cloud.project_id();
     let filter = ImageFilter {
         name: name.map(str::to_owned),
         owner: Some(project.clone()),
         properties: vec![(OWNER.into(), owner_label(owner)), (STAGE.into(), stage.as_str().into())],
+        hidden,
         ..ImageFilter::default()
     };
     let mut images = cloud.images().list(&filter, deadline)?;
@@ -202,4 +237,62 @@ fn is_ours(owner: &Owner, project: &str, stage: Stage, image: &Image) -> bool {
         && label(OWNER) == Some(owner_label(owner).as_str())
         && label(STAGE) == Some(stage.as_str())
         && image.owner.as_ref().is_some_and(|owner| owner.to_string() == project)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner(application: &str) -> Owner {
+        Owner { model_uuid: "m".into(), application: application.into(), unit: 0 }
+    }
+
+    fn image(properties: &[(&str, &str)]) -> Image {
+        let mut fields = serde_json::json!({
+            "id": "own", "status": "active", "visibility": "private", "owner": "project",
+            "created_at": "2026-05-01T12:00:00Z", "os_hash_algo": "sha512", "os_hash_value": "ab",
+        });
+        for (name, value) in properties {
+            fields[*name] = (*value).into();
+        }
+        serde_json::from_value(fields).unwrap()
+    }
+
+    #[test]
+    fn only_a_label_on_this_very_image_makes_it_ours() {
+        let published = [(OWNER, "m/rib"), (STAGE, "published"), (SELF, "own")];
+        let is_ours =
+            |properties: &[_]| is_ours(&owner("rib"), "project", Stage::Published, &image(properties));
+        assert!(is_ours(&published));
+        assert!(!super::is_ours(&owner("rib"), "another", Stage::Published, &image(&published)));
+        for (index, value) in [(0, "m/rib-2"), (0, "m/ri"), (0, "n/rib"), (1, "snapshot"), (2, "other")] {
+            let mut changed = published;
+            changed[index].1 = value;
+            assert!(!is_ours(&changed), "{changed:?}");
+        }
+        let copied_by_nova = [&published[..2], &[(SERVER, "vm"), (NOVA_SOURCE, "vm")]].concat();
+        assert!(!is_ours(&copied_by_nova), "only a snapshot is ours by its server");
+    }
+
+    #[test]
+    fn a_snapshot_is_ours_by_our_server_until_it_is_by_its_own_id() {
+        let common = [(OWNER, "m/rib"), (STAGE, "snapshot")];
+        let is_ours = |properties: &[(&str, &str)]| {
+            let properties = [&common[..], properties].concat();
+            is_ours(&owner("rib"), "project", Stage::Snapshot, &image(&properties))
+        };
+        assert!(is_ours(&[(SERVER, "vm"), (NOVA_SOURCE, "vm"), (SELF, "base")]));
+        assert!(is_ours(&[(SELF, "own")]));
+        assert!(!is_ours(&[(SERVER, "vm"), (NOVA_SOURCE, "a tenant's"), (SELF, "base")]));
+        assert!(!is_ours(&[(NOVA_SOURCE, "vm"), (SELF, "base")]) && !is_ours(&[]));
+    }
+
+    #[test]
+    fn a_copy_is_complete_with_the_digest_of_its_source_only() {
+        assert!(is_complete_copy(&image(&[(SOURCE_HASH, "sha512:ab")])));
+        for properties in [&[][..], &[(SOURCE_HASH, "sha512:cd")], &[(SOURCE_HASH, "md5:ab")]] {
+            assert!(!is_complete_copy(&image(properties)));
+        }
+        assert!(!is_complete_copy(&image(&[(SOURCE_HASH, "sha512:ab"), ("status", "saving")])));
+    }
 }

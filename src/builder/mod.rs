@@ -10,9 +10,12 @@
 //! | `GetLatestImageConfig`, `GetLatestImageResult` | the types of the same names |
 //! | `BuilderSetupError`, `BuilderRunError`, `GetLatestImageError`, `UpgradeApplicationError` | the types of the same names |
 
+mod adoption;
 mod base_image;
+mod build_state;
 mod clouds_yaml;
 mod config;
+mod connect;
 mod cron;
 mod delivery;
 mod external;
@@ -22,6 +25,7 @@ mod jobs;
 mod journal;
 mod labels;
 mod latest;
+mod outcome;
 mod plan;
 mod prune;
 mod published;
@@ -50,7 +54,7 @@ pub use latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult
 pub use published::Published;
 pub use removal::{RemovalError, remove_cloud_resources, remove_host_files};
 pub use resource::{Resource, ResourceKind};
-pub use run::{BuilderRunError, Progress, RunContext, prune_all, run};
+pub use run::{BuilderRunError, Progress, RunContext, run};
 pub use setup::{
     BuilderInitConfig, BuilderSetupError, UpgradeApplicationError, initialize, install_dependencies,
     upgrade_app,

@@ -1,19 +1,19 @@
 //! One run over all targets and clouds: find out what is due, build it side by side, deliver it, and tell of each
 //! result as soon as there is one.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::adoption::adopt;
 use super::base_image::BaseImages;
-use super::clouds_yaml::read_clouds_yaml;
 use super::config::{BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, CloudName, JobId};
-use super::delivery::Parcel;
+use super::connect::{connect, http_client};
+use super::delivery::{Delivery, Parcel};
 use super::external::ExternalBuild;
 use super::job::Rebuild;
 use super::journal::{Failure, Image, JournalError, Phase, Timestamp};
+use super::outcome::Outcome;
 use super::plan::{Plan, Planner, Wanted, built};
-use super::prune::prune;
 use super::resource::{Ledger, Resource, ResourceKind};
 use super::script;
 use super::side_by_side::side_by_side;
@@ -118,48 +118,6 @@ pub fn clean_up(context: &RunContext<'_>, config: &BuilderRunConfig) -> Vec<Fail
     outcome.into_parts().1
 }
 
-/// Prunes old revisions in every cloud of `config`, after the new ones are published. `named` are the images that
-/// relations name; they stay.
-pub fn prune_all(host: &Host, secrets: &BuildSecrets, config: &BuilderRunConfig, named: &BTreeSet<String>) {
-    let outcome = Outcome::default();
-    let deadline = Deadline::after(LOOK_LIMIT);
-    let Ok(http) = http_client(secrets) else { return };
-    for (name, cloud) in connect(host, config, &http, &outcome, deadline) {
-        for target in config.targets.iter().filter(|_| config.clouds.contains(&name)) {
-            let limit = config.revision_history_limit;
-            if let Err(error) = prune(&cloud, &config.owner, *target, limit, named, deadline) {
-                log::warn!("pruning {target} in {name}: {error}");
-            }
-        }
-    }
-}
-
-/// What has come of a run so far.
-#[derive(Default)]
-struct Outcome {
-    results: Mutex<Vec<BuildResult>>,
-    failures: Mutex<Vec<Failure>>,
-}
-
-impl Outcome {
-    fn fail(&self, failure: Failure) {
-        log::error!("{}", failure.message);
-        lock(&self.failures).push(failure);
-    }
-
-    fn into_parts(self) -> (Vec<BuildResult>, Vec<Failure>) {
-        (std::mem::take(&mut lock(&self.results)), std::mem::take(&mut lock(&self.failures)))
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-fn http_client(secrets: &BuildSecrets) -> Result<HttpClient, Failure> {
-    Ok(HttpClient::new(secrets.proxies.resolved().map_err(|error| Failure::of(&error, true))?))
-}
-
 struct Run<'a> {
     context: &'a RunContext<'a>,
     config: &'a BuilderRunConfig,
@@ -180,9 +138,8 @@ impl<'a> Run<'a> {
         let clouds = connect(context.host, config, &http, outcome, Deadline::after(LOOK_LIMIT));
         let Some(build_cloud) = clouds.get(&config.build_cloud).cloned() else {
             // The outcome has the reason already.
-            return Err(lock(&outcome.failures)
-                .pop()
-                .unwrap_or_else(|| Failure::of(&"no build cloud", true)));
+            let reason = outcome.take_last_failure();
+            return Err(reason.unwrap_or_else(|| Failure::of(&"no build cloud", true)));
         };
         Ok(Self { context, config, outcome, http, build_cloud, clouds, script: None })
     }
@@ -197,6 +154,9 @@ impl<'a> Run<'a> {
         let deadline = Deadline::after(LOOK_LIMIT);
         if context.sweep == Sweep::Due && run.sweep(Keep::Usable(&config.targets), deadline).is_empty() {
             context.progress.swept();
+        }
+        if config.adopt {
+            adopt(run.related_clouds(), config, context.job, deadline);
         }
         let script =
             config.script_url.as_deref().map(|url| script::fetch(&run.http, url, deadline)).transpose();
@@ -430,51 +390,6 @@ impl<'a> Run<'a> {
             fingerprint: fingerprint.to_owned(),
             built,
         });
-        lock(&self.outcome.results).push(result);
+        self.outcome.succeed(result);
     }
-}
-
-/// How far an image has come.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Delivery {
-    /// At least one cloud has it.
-    ToSome,
-    /// No cloud has taken it: another try may do.
-    ToNobody,
-    /// It cannot be read, or not unchanged: another try would not do.
-    Impossible,
-}
-
-/// Connects to the build cloud and to the related clouds, side by side; one that does not answer is a failure of its
-/// own and holds up no other.
-fn connect(
-    host: &Host,
-    config: &BuilderRunConfig,
-    http: &HttpClient,
-    outcome: &Outcome,
-    deadline: Deadline,
-) -> BTreeMap<CloudName, Cloud> {
-    let known = match read_clouds_yaml(host) {
-        Ok(known) => known,
-        Err(error) => {
-            outcome.fail(Failure::of(&error, false));
-            return BTreeMap::new();
-        }
-    };
-    // The build cloud last: its failure is the one that the run ends with.
-    let related = config.clouds.iter().filter(|name| **name != config.build_cloud);
-    let names: Vec<&CloudName> = related.chain([&config.build_cloud]).collect();
-    let connections = side_by_side(&names, |name| match known.get(*name) {
-        None => Err(Failure::of(&"its credentials are no longer in clouds.yaml", false)),
-        Some(cloud) => Cloud::connect(cloud, http, deadline.at_most(Duration::from_secs(120)))
-            .map_err(|error| Failure::of(&error, error.operator_must_act())),
-    });
-    let mut clouds = BTreeMap::new();
-    for (name, connection) in names.into_iter().zip(connections) {
-        match connection {
-            Ok(cloud) => drop(clouds.insert(name.clone(), cloud)),
-            Err(failure) => outcome.fail(Failure { cloud: Some(name.clone()), ..failure }),
-        }
-    }
-    clouds
 }

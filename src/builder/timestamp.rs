@@ -57,6 +57,12 @@ impl Timestamp {
         Duration::from_secs(Self::now().0.saturating_sub(self.0))
     }
 
+    /// Whether this moment lies so far back. One in the future does too: the clock was wrong when it was noted.
+    pub fn is_past(self, pause: Duration) -> bool {
+        let now = Self::now();
+        self > now || self.plus(pause) <= now
+    }
+
     /// This moment and `more`.
     pub fn plus(self, more: Duration) -> Self {
         Self(self.0.saturating_add(more.as_secs()))

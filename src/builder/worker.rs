@@ -8,10 +8,11 @@ use std::time::Duration;
 use super::config::BuildSecrets;
 use super::job::{Request, worker_lock};
 use super::journal::{Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
+use super::prune::prune_all;
 use super::published::Published;
 use super::reporter::{News, Reporter};
 use super::resource::Resource;
-use super::run::{Progress, RunContext, Sweep, clean_up, prune_all, run};
+use super::run::{Progress, RunContext, Sweep, clean_up, run};
 use super::setup::{install_dependencies, remove_old_binaries};
 use crate::host::{Exclusive, FileError, Host};
 use crate::secret::redact_from_now_on;
@@ -53,8 +54,12 @@ pub fn work(host: &Host) -> Result<(), WorkerError> {
     }
 }
 
+/// What builds put into the run folder, and what a worker that was killed has left there.
+const RUN_FILES: [&str; 3] = ["key-", "ssh-", "sums-"];
+
 /// Does requests until there is none and Juju has heard of all that came of them; then prunes.
 fn do_all(host: &Host, reporter: &Reporter) -> Result<(), WorkerError> {
+    host.remove_beginning(&host.run_dir(), &RUN_FILES)?;
     let mut last = None;
     loop {
         if let Some(request) = next_request(host)? {
@@ -65,8 +70,12 @@ fn do_all(host: &Host, reporter: &Reporter) -> Result<(), WorkerError> {
             std::thread::sleep(LOOK);
         } else if let Some((request, Some(secrets))) = last.take() {
             // Published first; what relations name now, and what they named before, both stay.
-            let named = Published::load(host)?.named_images();
-            prune_all(host, &secrets, &request.config, &named);
+            // Nothing is pruned while it is not known what relations name.
+            if let Some(published) = Published::known(host)? {
+                let mut journal = Journal::load(host)?;
+                prune_all(host, &secrets, &request.config, &published.named_images(), &mut journal);
+                journal.save(host)?;
+            }
         } else {
             return Ok(());
         }

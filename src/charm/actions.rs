@@ -21,7 +21,7 @@ pub const CANCEL_WAIT: Duration = Duration::from_secs(120);
 /// How often the journal is looked into.
 const LOOK: Duration = Duration::from_secs(1);
 /// How many looks a worker may take to start.
-const START: u32 = 10;
+const START: u32 = 30;
 
 /// The parameters of action `run`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,8 @@
 //! The router: one event in, one pass over the whole state, one status out.
 
+use std::error::Error;
+use std::io::{self, ErrorKind};
+
 use super::actions::{self, FollowError, Followed, RunParameters};
 use super::event::{Action, Event, RelationChange};
 use super::reconcile::{self, ReconcileError};
@@ -10,7 +13,7 @@ use crate::builder::{
 };
 use crate::deadline::Deadline;
 use crate::host::{FileError, Host};
-use crate::juju::{Environment, HookToolError, HookTools, Status};
+use crate::juju::{Environment, HookToolError, HookTools, RelationId, Status};
 
 /// A hook failed: our own bug, or a machine in trouble. Juju runs the hook again.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +38,26 @@ pub enum DispatchError {
     Removal(#[from] RemovalError),
 }
 
+impl DispatchError {
+    /// What the operator must do about the machine, when that is what stands in the way.
+    fn remedy(&self) -> Option<String> {
+        let mut cause: Option<&dyn Error> = Some(self);
+        while let Some(error) = cause {
+            let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+            let remedy = match kind {
+                Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => "make room on the unit's disk",
+                Some(ErrorKind::ReadOnlyFilesystem) => "make the unit's disk writable",
+                _ => {
+                    cause = error.source();
+                    continue;
+                }
+            };
+            return Some(format!("{self}; {remedy}"));
+        }
+        None
+    }
+}
+
 impl From<FollowError> for DispatchError {
     fn from(error: FollowError) -> Self {
         match error {
@@ -56,8 +79,18 @@ pub struct Unit<'a> {
 }
 
 impl Unit<'_> {
-    /// Does what `event` asks for.
+    /// Does what `event` asks for. A disk that is full is the operator's affair and no failure of the hook.
     pub fn dispatch(&self, event: &Event) -> Result<(), DispatchError> {
+        match self.handle(event) {
+            Err(error) => match error.remedy() {
+                Some(remedy) => Ok(self.tools.status_set(&status::machine_in_trouble(&remedy))?),
+                None => Err(error),
+            },
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn handle(&self, event: &Event) -> Result<(), DispatchError> {
         match event {
             Event::Install => self.install(event),
             Event::UpgradeCharm => self.upgrade(event),
@@ -107,6 +140,7 @@ impl Unit<'_> {
         let state = match self.state(event) {
             Ok(state) => state,
             Err(StateError::Invalid(reason)) => {
+                reconcile::forget_departed(self.host, self.tools, self.broken_relation(event))?;
                 return Ok(self.tools.status_set(&status::invalid(&reason))?);
             }
             Err(StateError::Juju(error)) => return Err(error.into()),
@@ -116,11 +150,15 @@ impl Unit<'_> {
     }
 
     fn state(&self, event: &Event) -> Result<CharmState, StateError> {
-        let broken = match event {
+        CharmState::load(self.tools, self.environment, self.broken_relation(event))
+    }
+
+    /// The relation that ends with `event`.
+    fn broken_relation(&self, event: &Event) -> Option<&RelationId> {
+        match event {
             Event::ImageRelation(RelationChange::Broken) => self.environment.relation_id.as_ref(),
             _ => None,
-        };
-        CharmState::load(self.tools, self.environment, broken)
+        }
     }
 
     /// Host, relations, worker, status: the same in every event.
@@ -240,5 +278,26 @@ impl Unit<'_> {
             self.tools.status_set(&Status::Maintenance(message.chars().take(400).collect()))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_with_its_remedy() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::below(dir.path());
+        // Every write to this device fails for want of space.
+        std::os::unix::fs::symlink("/dev/full", dir.path().join("worker.new")).unwrap();
+        let executable = dir.path().join("dispatch");
+        std::fs::write(&executable, b"x").unwrap();
+        let full = host.install_executable(&executable, &dir.path().join("worker")).unwrap_err();
+        let error = DispatchError::Setup(BuilderSetupError::File(full));
+        assert!(error.remedy().unwrap().ends_with("; make room on the unit's disk"), "{error}");
+        let absent =
+            host.install_executable(&dir.path().join("none"), &dir.path().join("worker")).unwrap_err();
+        assert_eq!(DispatchError::File(absent).remedy(), None);
     }
 }

@@ -3,13 +3,13 @@
 
 use super::event::{Event, RelationChange};
 use super::image_relation;
-use super::state::{CharmState, proxies};
+use super::state::{CharmState, image_relations, proxies};
 use crate::builder::{
     self, BuildSecrets, CloudsYamlError, Job, JobId, Journal, JournalError, Published, Reason, Rebuild,
     Remedy, Request, StartError, Timestamp,
 };
 use crate::host::{FileError, Host};
-use crate::juju::{Environment, HookToolError, HookTools};
+use crate::juju::{Environment, HookToolError, HookTools, RelationId};
 use crate::target::BaseImage;
 
 /// How many earlier jobs a request goes on with at most.
@@ -48,6 +48,26 @@ pub struct Demand {
 pub fn host_files(host: &Host, environment: &Environment, state: &CharmState) -> Result<(), ReconcileError> {
     builder::install_clouds_yaml(host, &state.clouds)?;
     builder::configure_cron(host, environment.unit.as_str(), state.build_interval)?;
+    Ok(())
+}
+
+/// Takes the credentials of departed relations out of clouds.yaml: all that can be done while the configuration is
+/// refused. The build cloud's stay, what was made there may have to be removed.
+pub fn forget_departed(
+    host: &Host,
+    tools: &dyn HookTools,
+    broken: Option<&RelationId>,
+) -> Result<(), ReconcileError> {
+    let mut clouds = builder::read_clouds_yaml(host).unwrap_or_default();
+    if clouds.is_empty() {
+        return Ok(());
+    }
+    let build_cloud = Request::load(host)?.map(|request| request.config.build_cloud);
+    let (_, relations) = image_relations(tools, broken)?;
+    clouds.retain(|name, _| {
+        Some(name) == build_cloud.as_ref() || relations.values().any(|relation| relation.cloud == *name)
+    });
+    builder::install_clouds_yaml(host, &clouds)?;
     Ok(())
 }
 
@@ -208,7 +228,8 @@ fn due(
     worker_lives: bool,
 ) -> Option<Due> {
     let Some(last) = last else { return Some(Due::whatever(Reason::Configuration)) };
-    if last.config.digest() != state.run.digest() {
+    // After a clean-up only, what was being built still is to be.
+    if last.config.digest() != state.run.digest() || last.reason == Reason::Abandoned {
         return Some(Due::whatever(Reason::Configuration));
     }
     if let Event::SecretChanged { id } = event

@@ -87,14 +87,7 @@ impl CharmState {
         let max_image_age_hours = options.max_image_age()?;
 
         let leader = tools.is_leader()?;
-        let mut relation_ids = tools.relation_ids(IMAGE_ENDPOINT)?;
-        relation_ids.retain(|id| Some(id) != broken);
-        let mut relations = BTreeMap::new();
-        for id in &relation_ids {
-            if let Some(relation) = ImageRelation::load(tools, id)? {
-                relations.insert(id.clone(), relation);
-            }
-        }
+        let (relation_ids, relations) = image_relations(tools, broken)?;
 
         let build_cloud = cloud_name(&build_cloud_config);
         let mut clouds = Clouds::new();
@@ -128,6 +121,7 @@ impl CharmState {
             runner,
             script_url,
             script_secret: script_secret.as_ref().map(ToString::to_string),
+            adopt: options.flag("adopt")?,
             revision_history_limit,
             max_image_age_hours,
         };
@@ -144,6 +138,22 @@ impl CharmState {
             script_secret,
         })
     }
+}
+
+/// The image relations: all that exist, and those that have usable data. `broken` is one that ends with this hook.
+pub fn image_relations(
+    tools: &dyn HookTools,
+    broken: Option<&RelationId>,
+) -> Result<(Vec<RelationId>, BTreeMap<RelationId, ImageRelation>), HookToolError> {
+    let mut ids = tools.relation_ids(IMAGE_ENDPOINT)?;
+    ids.retain(|id| Some(id) != broken);
+    let mut relations = BTreeMap::new();
+    for id in &ids {
+        if let Some(relation) = ImageRelation::load(tools, id)? {
+            relations.insert(id.clone(), relation);
+        }
+    }
+    Ok((ids, relations))
 }
 
 /// The model's proxy settings.

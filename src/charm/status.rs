@@ -18,6 +18,11 @@ pub fn invalid(reason: &InvalidOption) -> Status {
     Status::Blocked(cut(reason.to_string()))
 }
 
+/// What the unit shows while its machine does not let it work.
+pub fn machine_in_trouble(remedy: &str) -> Status {
+    Status::Blocked(cut(format!("The unit cannot work: {remedy}.")))
+}
+
 /// What the unit shows.
 pub fn status(state: &CharmState, journal: &Journal) -> Status {
     if state.relations.is_empty() {
@@ -190,6 +195,7 @@ mod tests {
                 runner: RunnerSource { version: None, source: text("https://g"), api_url: text("https://g") },
                 script_url: None,
                 script_secret: None,
+                adopt: false,
                 revision_history_limit: 5,
                 max_image_age_hours: 24,
             },

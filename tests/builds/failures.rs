@@ -1,6 +1,7 @@
 //! What goes wrong is said, leaves nothing behind, and is got over.
 
 use rehearsal::cloud::{Fault, What};
+use runner_image_builder::builder::{Journal, Phase};
 
 use crate::scene::{SCRIPT_SECRET, Scene, wait_for};
 
@@ -83,6 +84,27 @@ fn a_lost_answer_to_the_creation_of_a_builder_leaves_no_server() {
         scene.cloud.inject(Fault::new("POST", "/servers$", What::LoseReply).unwrap());
     });
     assert!(status.starts_with("maintenance: Build failed: noble-x64: creating server"), "{status}");
+}
+
+#[test]
+fn what_cannot_be_noted_is_not_made() {
+    let scene = Scene::set(&[]);
+    let slow = What::Delay(std::time::Duration::from_secs(15));
+    scene.cloud.inject(Fault::new("POST", "/servers/[^/]+/action$", slow).unwrap().times(1));
+    scene.integrate("upload");
+    let is_stopping =
+        |journal: Journal| journal.job?.builds.pop().filter(|build| build.phase == Phase::Snapshotting);
+    wait_for("the builder to be stopped", || is_stopping(scene.journal()));
+    // From now on the journal cannot be replaced.
+    let obstacle = scene.state_file(".journal.json.new");
+    std::fs::create_dir_all(obstacle.join("x")).unwrap();
+    wait_for("the worker's end", || scene.worker().is_none().then_some(()));
+    assert_eq!(scene.requests("POST", "/action"), 1, "it was stopped, and no snapshot was taken");
+    assert!(scene.cloud.project("builder-project").servers().is_empty(), "and removed");
+    std::fs::remove_dir_all(obstacle).unwrap();
+    scene.next_hook();
+    assert_eq!(scene.job_ended().failures, []);
+    assert_eq!(scene.leftovers(), [] as [String; 0]);
 }
 
 #[test]

@@ -6,5 +6,7 @@
 mod delivery;
 mod failures;
 mod images;
+mod orders;
+mod ownership;
 mod recovery;
 mod scene;

@@ -104,6 +104,18 @@ impl Scene {
         format!("{}: {}", status.state, status.message)
     }
 
+    /// Changes the journal of a worker that has ended.
+    pub fn edit_journal(&self, change: impl FnOnce(&mut Journal)) {
+        let mut journal = self.journal();
+        change(&mut journal);
+        journal.save(&Host::below(&self.root)).unwrap();
+    }
+
+    /// A file of the charm's state.
+    pub fn state_file(&self, name: &str) -> PathBuf {
+        Host::below(&self.root).state_dir().join(name)
+    }
+
     pub fn journal(&self) -> Journal {
         Journal::load(&Host::below(&self.root)).unwrap()
     }
