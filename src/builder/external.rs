@@ -13,7 +13,9 @@ use super::resource::{Ledger, Resource, ResourceKind};
 use super::site::Site;
 use crate::deadline::Deadline;
 use crate::host::Host;
-use crate::instance::{BaseError, ExecutorError, KeyPair, RunnerBase, SshExecutor, SshTarget, setup};
+use crate::instance::{
+    BaseError, CacheMount, ExecutorError, KeyPair, RunnerBase, SshExecutor, SshTarget, Timeout, setup,
+};
 use crate::openstack_cloud::{
     AddressKind, Cloud, Image, ImageId, MetadataSource, NewServer, OpenStackError, Server, ServerId,
     ServerStatus,
@@ -190,7 +192,7 @@ impl ExternalBuild<'_> {
             let progress = |step: &'static str, number, of| {
                 (self.progress)(Phase::Installing { step: step.to_owned(), number, of })
             };
-            setup(self.base, &executor, deadline, &progress)?;
+            setup(self.base, &executor, Timeout::Until(deadline), CacheMount::Leave, &progress)?;
         }
         (self.progress)(Phase::Snapshotting);
         compute.stop_server(id, deadline)?;

@@ -95,17 +95,18 @@ pub fn of_image(owner: &Owner, job: &JobId, stage: Stage, id: &ImageId) -> BTree
     labels
 }
 
-/// The labels of a copy of `source`, which say when it is complete.
+/// The labels of a copy whose source has this digest, as far as it is known before it is read: they say when the copy
+/// is complete.
 pub fn of_copy(
     owner: &Owner,
     job: &JobId,
     id: &ImageId,
     fingerprint: &str,
-    source: &Image,
+    source: Option<(String, String)>,
 ) -> BTreeMap<String, String> {
     let mut labels = of_image(owner, job, Stage::Delivering, id);
     labels.insert(FINGERPRINT.into(), fingerprint.into());
-    labels.extend(hash(source).map(|hash| (SOURCE_HASH.into(), hash)));
+    labels.extend(source.map(|(algorithm, hash)| (SOURCE_HASH.into(), format!("{algorithm}:{hash}"))));
     labels
 }
 

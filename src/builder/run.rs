@@ -5,19 +5,19 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::adoption::adopt;
-use super::base_image::BaseImages;
 use super::config::{BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, CloudName, JobId};
 use super::connect::{connect, http_client};
 use super::delivery::{Delivery, Parcel};
-use super::external::ExternalBuild;
 use super::job::Rebuild;
 use super::journal::{Failure, Image, JournalError, Phase, Timestamp};
 use super::outcome::Outcome;
+use super::place::{Built, Place};
 use super::plan::{Plan, Planner, Wanted, built};
 use super::resource::{Ledger, Resource, ResourceKind};
 use super::script;
 use super::side_by_side::side_by_side;
-use super::site::{Site, SiteError, remove_security_group};
+use super::site::remove_security_group;
+use super::source::Source;
 use super::sweep::{Keep, sweep_build_cloud, sweep_copies};
 use crate::deadline::Deadline;
 use crate::host::Host;
@@ -106,7 +106,7 @@ pub fn clean_up(context: &RunContext<'_>, config: &BuilderRunConfig) -> Vec<Fail
     match Run::connect(context, config, &outcome) {
         Err(failure) => outcome.fail(failure),
         Ok(run) => {
-            let left = run.sweep(Keep::BaseImages(&config.targets), Deadline::after(LOOK_LIMIT));
+            let left = run.sweep(Keep::BaseImages(config), Deadline::after(LOOK_LIMIT));
             if left.is_empty() {
                 context.progress.swept();
             } else {
@@ -152,7 +152,7 @@ impl<'a> Run<'a> {
     ) -> Result<Self, Failure> {
         let run = Self::connect(context, config, outcome)?;
         let deadline = Deadline::after(LOOK_LIMIT);
-        if context.sweep == Sweep::Due && run.sweep(Keep::Usable(&config.targets), deadline).is_empty() {
+        if context.sweep == Sweep::Due && run.sweep(Keep::Usable(config), deadline).is_empty() {
             context.progress.swept();
         }
         if config.adopt {
@@ -207,22 +207,22 @@ impl<'a> Run<'a> {
         .into_iter()
         .flatten()
         .collect();
-        let site = match plans.iter().any(Plan::needs_build) {
-            true => Some(Site::choose(
-                &self.build_cloud,
-                &self.config.owner,
-                &self.config.vm,
-                Deadline::after(LOOK_LIMIT),
-            )),
-            false => None,
-        };
-        side_by_side(&plans, |plan| {
-            let target = plan.target();
-            if let Err(failure) = self.execute(plan, site.as_ref(), Deadline::after(BUILD_LIMIT)) {
-                self.give_up(target, failure);
-            }
+        let place = plans.iter().any(Plan::needs_build).then(|| {
+            let deadline = Deadline::after(LOOK_LIMIT);
+            Place::choose(self.context.host, &self.build_cloud, self.config, deadline)
         });
-        if (site.is_some() || self.context.sweep == Sweep::Due)
+        let execute = |plan: &Plan| {
+            if let Err(failure) = self.execute(plan, place.as_ref(), Deadline::after(BUILD_LIMIT)) {
+                self.give_up(plan.target(), failure);
+            }
+        };
+        match &place {
+            // One machine builds one image after the other: two would only wait for the same disk.
+            Some(Ok(Place::Here(_))) => plans.iter().for_each(execute),
+            _ => drop(side_by_side(&plans, execute)),
+        }
+        let has_group = !matches!(place, None | Some(Ok(Place::Here(_)))) || self.context.sweep == Sweep::Due;
+        if has_group
             && let Err(error) =
                 remove_security_group(&self.build_cloud, &self.config.owner, Deadline::after(LOOK_LIMIT))
         {
@@ -243,7 +243,7 @@ impl<'a> Run<'a> {
     fn execute(
         &self,
         plan: &Plan,
-        site: Option<&Result<Site, SiteError>>,
+        place: Option<&Result<Place<'_>, Failure>>,
         deadline: Deadline,
     ) -> Result<(), Failure> {
         let target = plan.target();
@@ -258,20 +258,32 @@ impl<'a> Run<'a> {
         // A cloud that has it can give it to the others: nothing is built twice.
         let reached = plan.present.first().and_then(|(name, image)| Some((self.clouds.get(name)?, image)));
         if let Some((cloud, image)) = reached {
-            self.deliver(plan, cloud, image, deadline);
+            self.deliver(plan, Source::Cloud(cloud, image), built(image), deadline);
             return Ok(());
         }
-        let snapshot = match &plan.snapshot {
+        let image = match &plan.snapshot {
             Some(snapshot) => {
                 log::info!("{target}: going on with snapshot {} of an earlier run", snapshot.id);
                 self.context.progress.made(target, &self.noted(snapshot));
-                snapshot.clone()
+                Built::Snapshot(&self.build_cloud, Box::new(snapshot.clone()))
             }
-            None => self.build(plan, site, deadline)?,
+            None => {
+                let place = match place {
+                    Some(Ok(place)) => place,
+                    Some(Err(failure)) => return Err(failure.clone()),
+                    None => return Err(Failure::of(&"no place to build in was chosen", false)),
+                };
+                place.build(self.context, self.config, &self.http, &plan.ingredients, deadline)?
+            }
         };
-        match self.deliver(plan, &self.build_cloud, &snapshot, deadline) {
-            Delivery::ToNobody => log::warn!("{target}: snapshot {} waits for the next try", snapshot.id),
-            Delivery::ToSome | Delivery::Impossible => self.remove_snapshot(target, &snapshot),
+        let delivery = self.deliver(plan, image.source(), Timestamp::now(), deadline);
+        match (&image, delivery) {
+            (Built::Snapshot(_, snapshot), Delivery::ToNobody) => {
+                log::warn!("{target}: snapshot {} waits for the next try", snapshot.id);
+            }
+            (Built::Snapshot(_, snapshot), _) => self.remove_snapshot(target, snapshot),
+            // Dropped, it goes.
+            (Built::File(_), _) => (),
         }
         Ok(())
     }
@@ -295,49 +307,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn build(
-        &self,
-        plan: &Plan,
-        site: Option<&Result<Site, SiteError>>,
-        deadline: Deadline,
-    ) -> Result<CloudImage, Failure> {
-        let (context, config, target) = (self.context, self.config, plan.target());
-        let site = match site {
-            Some(Ok(site)) => site,
-            Some(Err(error)) => return Err(Failure::of(error, error.operator_must_act())),
-            None => return Err(Failure::of(&"no place for a builder VM was chosen", false)),
-        };
-        let progress = |phase| context.progress.phase(target, phase);
-        progress(Phase::Preparing);
-        let ledger = Ledger { progress: context.progress, target };
-        let base_images = BaseImages {
-            cloud: &self.build_cloud,
-            cloud_name: &config.build_cloud,
-            http: &self.http,
-            owner: &config.owner,
-            job: context.job,
-            ledger,
-        };
-        let base_image = base_images
-            .ensure(&plan.ingredients.offer, deadline)
-            .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
-        let build = ExternalBuild {
-            host: context.host,
-            cloud: &self.build_cloud,
-            cloud_name: &config.build_cloud,
-            owner: &config.owner,
-            job: context.job,
-            site,
-            ssh_options: &config.vm.ssh_options,
-            base: &plan.ingredients.base,
-            fingerprint: &plan.ingredients.fingerprint,
-            progress: &progress,
-            ledger,
-        };
-        build.run(&base_image, deadline).map_err(|error| Failure::of(&error, error.operator_must_act()))
-    }
-
-    fn deliver(&self, plan: &Plan, from: &Cloud, source: &CloudImage, deadline: Deadline) -> Delivery {
+    fn deliver(&self, plan: &Plan, source: Source<'_>, made: Timestamp, deadline: Deadline) -> Delivery {
         let target = plan.target();
         self.context.progress.phase(target, Phase::Delivering);
         let to: Vec<(CloudName, Cloud)> = self
@@ -350,7 +320,6 @@ impl<'a> Run<'a> {
             job: self.context.job,
             target,
             fingerprint: &plan.ingredients.fingerprint,
-            from,
             source,
             ledger: Ledger { progress: self.context.progress, target },
         };
@@ -359,7 +328,7 @@ impl<'a> Run<'a> {
             match result {
                 Ok(id) => {
                     delivery = Delivery::ToSome;
-                    self.publish(target, &name, id, &plan.ingredients.fingerprint, built(source));
+                    self.publish(target, &name, id, &plan.ingredients.fingerprint, made);
                 }
                 Err(error) => {
                     if delivery == Delivery::ToNobody && error.is_of_the_source() {

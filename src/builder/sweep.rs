@@ -1,7 +1,7 @@
 //! What earlier runs have left in the clouds, found by its labels: removed, unless it is good enough to be used.
 
 use super::base_image::base_image_name;
-use super::config::Owner;
+use super::config::{BuildMode, BuilderRunConfig, Owner};
 use super::labels::{self, DIGEST, Stage};
 use super::site::remove_security_group;
 use crate::deadline::Deadline;
@@ -11,10 +11,10 @@ use crate::target::Target;
 /// What a sweep leaves in place, beside published images.
 #[derive(Clone, Copy)]
 pub enum Keep<'a> {
-    /// What the next run for these targets can go on with: complete snapshots, complete copies, base images.
-    Usable(&'a [Target]),
-    /// Their base images, and copies that are complete.
-    BaseImages(&'a [Target]),
+    /// What the next run of this configuration can go on with: complete snapshots, complete copies, base images.
+    Usable(&'a BuilderRunConfig),
+    /// The base images that it needs, and copies that are complete.
+    BaseImages(&'a BuilderRunConfig),
     /// Nothing.
     Nothing,
 }
@@ -40,7 +40,7 @@ pub fn sweep_build_cloud(cloud: &Cloud, owner: &Owner, keep: Keep<'_>, deadline:
         }
     }
     remove_images(cloud, owner, Stage::Snapshot, &mut left, deadline, |image| is_usable(image, keep));
-    remove_images(cloud, owner, Stage::Base, &mut left, deadline, |image| is_wanted_base(owner, image, keep));
+    remove_images(cloud, owner, Stage::Base, &mut left, deadline, |image| is_wanted_base(image, keep));
     left.extend(sweep_copies(cloud, owner, keep, deadline));
     // A run that goes on needs it, and removes it at its end.
     if !matches!(keep, Keep::Usable(_))
@@ -63,15 +63,18 @@ pub fn sweep_copies(cloud: &Cloud, owner: &Owner, keep: Keep<'_>, deadline: Dead
 }
 
 fn is_usable(snapshot: &Image, keep: Keep<'_>) -> bool {
-    let Keep::Usable(targets) = keep else { return false };
-    let wanted = targets.iter().any(|target| labels::is_for(*target, snapshot));
+    let Keep::Usable(config) = keep else { return false };
+    let wanted = config.targets.iter().any(|target| labels::is_for(*target, snapshot));
     wanted && snapshot.status == ImageStatus::Active && snapshot.size.is_some_and(|size| size > 0)
 }
 
-fn is_wanted_base(owner: &Owner, image: &Image, keep: Keep<'_>) -> bool {
-    let (Keep::Usable(targets) | Keep::BaseImages(targets)) = keep else { return false };
-    let is_of = |target: &Target| base_image_name(&owner.application, *target) == image.name;
-    targets.iter().any(is_of) && image.properties.contains_key(DIGEST)
+fn is_wanted_base(image: &Image, keep: Keep<'_>) -> bool {
+    let (Keep::Usable(config) | Keep::BaseImages(config)) = keep else { return false };
+    let is_of = |target: &Target| base_image_name(&config.owner.application, *target) == image.name;
+    // Only builder VMs boot from base images.
+    config.build_mode == BuildMode::External
+        && config.targets.iter().any(is_of)
+        && image.properties.contains_key(DIGEST)
 }
 
 fn remove_images(

@@ -134,7 +134,7 @@ fn do_request(
     };
     let failures = if !request.reason.builds() {
         clean_up(&context, &request.config)
-    } else if let Err(error) = install_dependencies() {
+    } else if let Err(error) = install_dependencies(request.config.build_mode) {
         log::error!("{error}");
         whole(error.to_string(), Remedy::Retry)
     } else {

@@ -74,6 +74,7 @@ pub fn progress(job: &Job) -> String {
         Phase::Launching => "launching builder VM".to_owned(),
         Phase::Installing { step, number, of } => format!("{step}, {number} of {of}"),
         Phase::Snapshotting => "taking snapshot".to_owned(),
+        Phase::Packing => "packing image".to_owned(),
         Phase::Delivering => "delivering image".to_owned(),
         Phase::Waiting | Phase::Done | Phase::UpToDate | Phase::Failed => "waiting".to_owned(),
     };
@@ -144,10 +145,11 @@ mod tests {
 
     use super::*;
     use crate::builder::{
-        BaseImageSource, Build, BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm,
-        CloudName, Clouds, Image, JobId, Owner, RunnerSource,
+        BaseImageSource, Build, BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig,
+        BuilderVm, CloudName, Clouds, Image, JobId, Owner, RunnerSource,
     };
     use crate::charm::image_relation::ImageRelation;
+    use crate::instance::DEFAULT_RECIPE;
     use crate::juju::RelationId;
     use crate::openstack_cloud::{CloudConfig, Interface};
     use crate::secret::Secret;
@@ -184,6 +186,7 @@ mod tests {
                 targets: vec![NOBLE],
                 build_cloud: cloud.clone(),
                 clouds: vec![cloud],
+                build_mode: BuildMode::External,
                 base_image: BaseImageSource { url: text("https://u"), keyring: text("/k") },
                 vm: BuilderVm {
                     flavor: None,
@@ -192,6 +195,7 @@ mod tests {
                     ssh_options: Vec::new(),
                     apt_mirror: None,
                 },
+                recipe: DEFAULT_RECIPE.parse().unwrap(),
                 runner: RunnerSource { version: None, source: text("https://g"), api_url: text("https://g") },
                 script_url: None,
                 script_secret: None,

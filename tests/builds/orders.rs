@@ -16,12 +16,14 @@ fn a_cancelled_job_leaves_nothing_and_does_not_come_back_by_itself() {
     let action = scene.unit().run_action("cancel", json!({})).unwrap();
     assert_eq!(action.status, ActionStatus::Completed, "{action:?}");
     assert_eq!(action.results["cancelled"], running.as_str());
-    assert!(action.results["removed"].starts_with("builder VM image-builder-image-builder-noble-x64-"));
+    let removed = action.results["removed"].as_str().unwrap();
+    assert!(removed.starts_with("builder VM image-builder-image-builder-noble-x64-"), "{removed}");
     assert_eq!(scene.leftovers(), [] as [String; 0]);
     scene.job_ended();
     scene.next_hook();
     assert!(scene.worker().is_none());
-    assert!(scene.jobs().starts_with(&format!("job {}: cancel", action.results["removed-by"])));
+    let clean_up = action.results["removed-by"].as_str().unwrap();
+    assert!(scene.jobs().starts_with(&format!("job {clean_up}: cancel")), "{}", scene.jobs());
     // An order to build is an order to build.
     let url = scene.site.serve_script("quick.sh", "#!/bin/bash\ntrue\n");
     scene.app.set_config(&[("script-url", &url)]).unwrap();

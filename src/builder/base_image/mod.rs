@@ -1,20 +1,24 @@
-//! Ubuntu's cloud images: what the image server offers, checked by signature and digest, and a copy in the build cloud.
+//! Ubuntu's cloud images: what the image server offers, checked by signature and digest; a copy in the build cloud
+//! ([`glance`]) or on this machine ([`cache`]).
+
+mod cache;
+mod glance;
 
 use std::fs::File;
-use std::io::{self, Read};
-use std::path::Path;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
+pub use cache::BaseImageCache;
+pub use glance::{BaseImages, base_image_name};
 
-use super::config::{BaseImageSource, CloudName, JobId, Owner, hex};
+use super::config::BaseImageSource;
 use super::journal::JournalError;
-use super::labels::{self, DIGEST, Stage};
-use super::resource::{Ledger, Resource, ResourceKind};
 use crate::deadline::Deadline;
+use crate::disk_image::DiskError;
 use crate::host::{FileError, Host, ProcessError, Program, random_uuid};
 use crate::http::{HttpClient, HttpError, Url};
-use crate::openstack_cloud::{Cloud, ImageChange, ImageId, ImageStatus, NewImage, OpenStackError};
+use crate::openstack_cloud::OpenStackError;
 use crate::target::Target;
 
 /// The list of digests and its signature are small; anything larger is none.
@@ -73,6 +77,32 @@ pub enum BaseImageError {
     /// The copy could not be noted in the journal, and was not begun.
     #[error("{0}; nothing is uploaded that cannot be noted")]
     Journal(#[from] JournalError),
+    /// It could not be kept on this machine.
+    #[error("keeping {url} in {}: {source}{}", folder.display(), remedy(source))]
+    Store {
+        /// The image.
+        url: String,
+        /// Where it is kept.
+        folder: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// It is no image that can be used.
+    #[error("base image {url}: {source}")]
+    Unusable {
+        /// The image.
+        url: String,
+        /// Why not.
+        source: Box<DiskError>,
+    },
+}
+
+fn remedy(source: &io::Error) -> &'static str {
+    if source.kind() == io::ErrorKind::StorageFull {
+        "; free some, or give the unit a larger disk"
+    } else {
+        ""
+    }
 }
 
 impl BaseImageError {
@@ -81,8 +111,13 @@ impl BaseImageError {
         match self {
             Self::Signature { .. } | Self::NotListed { .. } => true,
             Self::Cloud(error) => error.operator_must_act(),
+            Self::Store { source, .. } => source.kind() == io::ErrorKind::StorageFull,
             // A mirror in the middle of its own update mends itself.
-            Self::Fetch { .. } | Self::Digest { .. } | Self::File(_) | Self::Journal(_) => false,
+            Self::Fetch { .. }
+            | Self::Digest { .. }
+            | Self::File(_)
+            | Self::Journal(_)
+            | Self::Unusable { .. } => false,
         }
     }
 }
@@ -119,137 +154,55 @@ pub fn look_up(
     Ok(Offer { url: format!("{folder}/{file}"), sha256 })
 }
 
-/// The build cloud's copies of base images.
-pub struct BaseImages<'a> {
-    /// The build cloud.
-    pub cloud: &'a Cloud,
-    /// Its name.
-    pub cloud_name: &'a CloudName,
-    /// The door to the web.
-    pub http: &'a HttpClient,
-    /// Whose the copies are.
-    pub owner: &'a Owner,
-    /// The job that needs them.
-    pub job: &'a JobId,
-    /// Where a copy is noted, and the target that it is for.
-    pub ledger: Ledger<'a>,
+/// The bytes of a file at an image server.
+struct Opened {
+    reader: Box<dyn Read + Send>,
+    /// The place in the file of the first byte that comes.
+    first: u64,
+    /// How many bytes come, when that is known.
+    size: Option<u64>,
 }
 
-impl BaseImages<'_> {
-    /// Brings the offered image to the build cloud, unless it is there; returns its id. Copies of older offers go.
-    pub fn ensure(&self, offer: &Offer, deadline: Deadline) -> Result<ImageId, BaseImageError> {
-        let name = base_image_name(&self.owner.application, self.ledger.target);
-        let present = labels::images(self.cloud, self.owner, Stage::Base, Some(&name), deadline)?;
-        let is_good = |image: &&crate::openstack_cloud::Image| {
-            image.status == ImageStatus::Active && image.properties.get(DIGEST) == Some(&offer.sha256)
-        };
-        let id = match present.iter().find(is_good) {
-            Some(image) => image.id.clone(),
-            None => self.upload(&name, offer, deadline)?,
-        };
-        for old in present.iter().filter(|image| image.id != id) {
-            if let Err(error) = self.cloud.images().delete(&old.id, deadline) {
-                log::warn!("an old base image stays: {error}");
-            }
-        }
-        Ok(id)
-    }
+/// Why a file cannot be read at an image server.
+struct Unopened {
+    problem: String,
+    /// Whether the same may succeed later.
+    passing: bool,
+}
 
-    fn upload(&self, name: &str, offer: &Offer, deadline: Deadline) -> Result<ImageId, BaseImageError> {
-        let target = self.ledger.target;
-        log::info!("{target}: copying base image {} to the build cloud", offer.url);
-        let Ok(id) = random_uuid().parse::<ImageId>() else {
-            return Err(BaseImageError::Fetch { url: offer.url.clone(), problem: "no random id".into() });
-        };
-        let mut properties = labels::of_image(self.owner, self.job, Stage::Base, &id);
-        properties.insert("architecture".into(), target.arch.glance().into());
-        let image = NewImage {
-            id: Some(id.clone()),
-            name: name.to_owned(),
-            disk_format: "qcow2".into(),
-            container_format: "bare".into(),
-            min_disk: 0,
-            min_ram: 0,
-            properties,
-        };
-        let noted = Resource {
-            kind: ResourceKind::BaseImage,
-            cloud: self.cloud_name.clone(),
-            name: name.to_owned(),
-            id: Some(id.to_string()),
-        };
-        self.ledger.makes(&noted)?;
-        let images = self.cloud.images();
-        let created = images.create(&image, deadline).map_err(BaseImageError::from);
-        let result = created.and_then(|_| transfer(self.cloud, self.http, &id, offer, deadline));
-        // A creation whose answer was lost is a creation.
-        if result.is_ok() || images.delete(&id, Deadline::after(Duration::from_secs(60))).is_ok() {
-            self.ledger.settled(&noted);
-        }
-        result.map(|()| id)
+impl Unopened {
+    fn at(self, url: &str) -> BaseImageError {
+        BaseImageError::Fetch { url: url.to_owned(), problem: self.problem }
     }
 }
 
-/// The name of an application's copy of a base image.
-pub fn base_image_name(application: &str, target: Target) -> String {
-    format!("{application}-image-builder-base-{target}")
-}
-
-/// One pass over the bytes: read, digested, sent. The image counts as checked once its digest is noted on it.
-fn transfer(
-    cloud: &Cloud,
-    http: &HttpClient,
-    id: &ImageId,
-    offer: &Offer,
-    deadline: Deadline,
-) -> Result<(), BaseImageError> {
-    let (reader, size) = open(http, &offer.url, deadline)?;
-    let mut reader = Digesting { reader, digest: Sha256::new() };
-    let images = cloud.images();
-    images.upload(id, size, &mut reader, deadline)?;
-    let found = hex(&reader.digest.finalize());
-    if found != offer.sha256 {
-        let (url, promised) = (offer.url.clone(), offer.sha256.clone());
-        return Err(BaseImageError::Digest { url, found, promised });
-    }
-    images.wait_until_active(id, deadline.at_most(Duration::from_secs(1800)))?;
-    let checked = [ImageChange::Add(DIGEST.into(), found.into())];
-    images.update(id, &checked, deadline)?;
-    Ok(())
-}
-
-/// A reader that digests what passes.
-struct Digesting<R> {
-    reader: R,
-    digest: Sha256,
-}
-
-impl<R: Read> Read for Digesting<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.reader.read(buffer)?;
-        self.digest.update(&buffer[..read]);
-        Ok(read)
+impl From<io::Error> for Unopened {
+    fn from(error: io::Error) -> Self {
+        Self { problem: error.to_string(), passing: false }
     }
 }
 
-type Opened = (Box<dyn Read + Send>, Option<u64>);
+impl From<HttpError> for Unopened {
+    fn from(error: HttpError) -> Self {
+        Self { problem: error.to_string(), passing: error.is_transient() }
+    }
+}
 
-fn open(http: &HttpClient, url: &str, deadline: Deadline) -> Result<Opened, BaseImageError> {
-    let failed = |problem: String| BaseImageError::Fetch { url: url.to_owned(), problem };
+/// Opens the file at `url`, from byte `first` on where the server gives parts.
+fn open(http: &HttpClient, url: &str, first: u64, deadline: Deadline) -> Result<Opened, Unopened> {
     if let Some(path) = url.strip_prefix("file://") {
-        let file = File::open(path).map_err(|error| failed(error.to_string()))?;
-        let size = file.metadata().ok().map(|metadata| metadata.len());
-        return Ok((Box::new(file), size));
+        let mut file = File::open(path)?;
+        let size = file.metadata()?.len();
+        file.seek(SeekFrom::Start(first))?;
+        return Ok(Opened { reader: Box::new(file), first, size: size.checked_sub(first) });
     }
-    let url: Url = url.parse().map_err(|error: HttpError| failed(error.to_string()))?;
-    let incoming = http.download(&url, deadline).map_err(|error| failed(error.to_string()))?;
-    let size = incoming.size();
-    Ok((Box::new(incoming), size))
+    let incoming = http.download_from(&url.parse::<Url>()?, first, deadline)?;
+    Ok(Opened { first: incoming.first(), size: incoming.size(), reader: Box::new(incoming) })
 }
 
 fn fetch_small(http: &HttpClient, url: &str, deadline: Deadline) -> Result<Vec<u8>, BaseImageError> {
     let failed = |problem: String| BaseImageError::Fetch { url: url.to_owned(), problem };
-    let (reader, _) = open(http, url, deadline)?;
+    let reader = open(http, url, 0, deadline).map_err(|error| error.at(url))?.reader;
     let mut bytes = Vec::new();
     reader.take(LIST_LIMIT + 1).read_to_end(&mut bytes).map_err(|error| failed(error.to_string()))?;
     if bytes.len() as u64 > LIST_LIMIT {
