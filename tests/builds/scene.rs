@@ -24,7 +24,7 @@ pub struct Scene {
     pub model: Model,
     pub app: Application,
     pub script_secret: Secret,
-    root: PathBuf,
+    pub root: PathBuf,
     _dir: tempfile::TempDir,
 }
 
