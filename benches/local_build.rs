@@ -3,9 +3,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a benchmark says what it needs")]
 
-#[path = "../tests/builds/scene.rs"]
-#[allow(dead_code, reason = "it is shared with the tests")]
-mod scene;
 #[path = "../tests/local_build/workbench.rs"]
 #[allow(dead_code, reason = "it is shared with the tests")]
 mod workbench;

@@ -52,7 +52,6 @@ pub fn local_build(
         build_cloud: CloudName::new(""),
         clouds: Vec::new(),
         build_mode: BuildMode::Local,
-        recipe: options.recipe()?,
         base_image: BaseImageSource {
             url: options.base_image_source()?,
             keyring: options.base_image_keyring()?,
@@ -69,6 +68,7 @@ pub fn local_build(
             source: options.required_web_url("runner-source")?,
             api_url: options.trusted_url("github-api-url")?,
         },
+        recipe: options.recipe()?,
         script_url: options.script_url()?,
         script_secret: None,
         revision_history_limit: options.revision_history_limit()?,

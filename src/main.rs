@@ -16,10 +16,10 @@ use runner_image_builder::{builder, cli};
 const HELP: &str = "\
 dispatch            run as a hook; started by the Juju agent
 dispatch work       do the requests that hooks have left; started by a hook, safe to start by hand
+dispatch recipe     print the default recipe: what goes into an image
 dispatch local-build TARGET FILE [OPTION=VALUE...]
                     build one image, such as noble-x64, on this machine and put it to FILE (qcow2); needs root;
                     the options and their defaults are the charm's, from config.yaml, but no secrets
-dispatch recipe     print the default recipe: what goes into an image
 dispatch help       this text
 dispatch --version  the version
 ";
@@ -29,8 +29,8 @@ fn main() -> ExitCode {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => hook(),
         ["work"] => work(),
-        ["local-build", target, file, settings @ ..] => local_build(target, file, settings),
         ["recipe"] => print(DEFAULT_RECIPE),
+        ["local-build", target, file, settings @ ..] => local_build(target, file, settings),
         ["help" | "--help" | "-h"] => print(HELP),
         ["--version"] => print(concat!(env!("CARGO_PKG_VERSION"), "\n")),
         _ => {

@@ -6,4 +6,5 @@
 mod delivery;
 mod failures;
 mod images;
+mod recipe;
 mod scene;

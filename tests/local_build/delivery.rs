@@ -27,8 +27,8 @@ fn an_image_built_here_is_in_each_project_and_nothing_is_left() {
     assert!(scene.cloud.project("builder-project").servers().is_empty());
     assert!(scene.cloud.project("builder-project").images().is_empty(), "no base image is needed there");
     assert_eq!(scene.leftovers(), [] as [String; 0]);
-    assert_eq!(traces(&scene.root), [] as [String; 0]);
-    let local = scene.root.join("var/lib/runner-image-builder/local/builds");
+    assert_eq!(traces(&scene.root(0)), [] as [String; 0]);
+    let local = scene.root(0).join("var/lib/runner-image-builder/local/builds");
     assert_eq!(std::fs::read_dir(local).unwrap().count(), 0);
     assert!(scene.status().starts_with("active: noble-x64 "), "{}", scene.status());
 }

@@ -9,6 +9,6 @@ mod images;
 mod kills;
 mod refusals;
 #[path = "../builds/scene.rs"]
-#[allow(dead_code, reason = "it is shared with other tests")]
+#[allow(dead_code, unused_imports, reason = "it is shared with other tests")]
 mod scene;
 mod workbench;

@@ -6,7 +6,9 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 
+use rehearsal::scene::wait_for;
 use rehearsal::servers::{Site, SiteSetup};
 use sha2::{Digest, Sha256};
 
@@ -53,7 +55,8 @@ impl Packages {
             .spawn()
             .unwrap();
         let address = format!("127.0.0.1:{port}");
-        crate::scene::wait_for("the apt repository", || std::net::TcpStream::connect(&address).ok());
+        let connected = wait_for(Duration::from_secs(30), || std::net::TcpStream::connect(&address).ok());
+        assert!(connected.is_some(), "the apt repository does not answer");
         Self { server, url: format!("http://{address}/ubuntu") }
     }
 }

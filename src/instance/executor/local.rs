@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{Command, Executor, ExecutorError, Output, root_shell};
 use crate::deadline::Deadline;
-use crate::host::Program;
+use crate::host::{Program, ROOT_VARIABLE};
 
 /// Where systemd is PID 1, this folder exists (sd_booted(3)).
 const SYSTEMD_RUNS: &str = "/run/systemd/system";
@@ -24,6 +24,10 @@ impl Executor for LocalExecutor {
     }
 
     fn execute(&self, command: Command, deadline: Deadline) -> Result<Output, ExecutorError> {
-        root_shell::execute(Program::behind(&["env"]), &[], self.instance(), command, deadline)
+        // Where the machine's files are is for its commands to know, too.
+        let root = std::env::var(ROOT_VARIABLE).ok();
+        let further: Vec<(&str, &str)> = root.iter().map(|root| (ROOT_VARIABLE, root.as_str())).collect();
+        let shell = root_shell::here(Program::behind(&["env"]), &further);
+        root_shell::execute(shell, self.instance(), command, deadline)
     }
 }

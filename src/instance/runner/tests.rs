@@ -5,10 +5,8 @@ use std::io::{Read, Write};
 use std::process::{Command as Process, Stdio};
 
 use super::*;
-use crate::instance::base::{CacheMount, setup};
 use crate::instance::executor::Output;
 use crate::instance::recipe::DEFAULT_RECIPE;
-use crate::instance::timeout::Timeout;
 use crate::target::{Arch, BaseImage};
 
 fn base(recipe: &str) -> RunnerBase {
@@ -38,7 +36,7 @@ struct Notes {
 impl Notes {
     fn of(base: &RunnerBase, booted: bool) -> Vec<String> {
         let notes = Self { booted, commands: RefCell::default() };
-        setup(base, &notes, Timeout::Until(soon()), CacheMount::Leave, &|_, _, _| ()).unwrap();
+        base.steps().iter().try_for_each(|step| (step.run)(&notes, soon())).unwrap();
         notes.commands.into_inner()
     }
 }
