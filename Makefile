@@ -72,6 +72,10 @@ test-openstack: deps charm ## Start an OpenStack on this machine and run the cha
 test-packaging: deps ## Check the charm's folder and archive, and pack it with the real charmcraft
 	tests/packaging/run.sh
 
+.PHONY: test-craft-providers
+test-craft-providers: deps ## Compare what builders are set up with to craft-providers from PyPI
+	tests/craft_providers/run.sh
+
 .PHONY: check
 check: deps ## Formatting, lints, documentation, yaml files, dependencies
 	cargo fmt --all --check

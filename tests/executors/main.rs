@@ -4,5 +4,7 @@
 
 #[macro_use]
 mod promises;
+mod chroot;
+mod local;
 mod ssh;
 mod sshd;

@@ -147,7 +147,8 @@ impl Executor for ChrootExecutor<'_> {
 
     fn execute(&self, command: Command, deadline: Deadline) -> Result<Output, ExecutorError> {
         // systemctl enables and masks, and leaves services alone, as it does in a chroot that it recognises.
-        let shell = root_shell::here(self.way(), &[("SYSTEMD_OFFLINE", "1")]);
+        let offline = [("SYSTEMD_OFFLINE", "1")];
+        let shell = root_shell::on_this_machine(self.way(), &offline);
         root_shell::execute(shell, self.name.clone(), command, deadline)
     }
 }
