@@ -57,6 +57,9 @@ impl Default for SiteSetup {
     }
 }
 
+/// Where the recipe's yq lies.
+pub const YQ: &str = "/mikefarah/yq/releases/download/v4.54.1/yq_linux_amd64";
+
 /// The running site.
 pub struct Site {
     server: Server,
@@ -125,6 +128,11 @@ impl Site {
     pub fn serve(&self, path: &str, media_type: &str, bytes: impl Into<Vec<u8>>) -> String {
         lock(&self.files).insert(path.to_owned(), (media_type.to_owned(), bytes.into()));
         format!("{}{path}", self.url())
+    }
+
+    /// What it serves at a path.
+    pub fn served(&self, path: &str) -> Option<Vec<u8>> {
+        lock(&self.files).get(path).map(|(_media_type, bytes)| bytes.clone())
     }
 
     /// Serves an external script and returns its URL.
