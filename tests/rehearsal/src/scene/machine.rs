@@ -1,5 +1,6 @@
 //! The Debian packages of the units' machines: fresh ones that have none, and a package tool that notes what is
-//! installed, for all machines of a scene alike. So a rehearsal never changes the machine that it runs on, and needs no root.
+//! installed, for all machines of a scene alike. So a rehearsal never changes the machine that it runs on, and needs no
+//! root.
 
 use std::fs;
 use std::io;
