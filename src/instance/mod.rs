@@ -26,7 +26,7 @@ pub use executor::{
     ChrootExecutor, Command, Executor, ExecutorError, KeyPair, LocalExecutor, Output, SshExecutor, SshTarget,
 };
 pub use instance_config::{INSTANCE_CONFIG_PATH, InstanceConfiguration, SnapRecord};
-pub use recipe::{DEFAULT_RECIPE, Recipe, RecipeError, RunnerRelease, Tool, ToolOrigin};
+pub use recipe::{DEFAULT_RECIPE, Recipe, RecipeError, Tool, ToolOrigin};
 pub use runner::{ExternalScript, RUNNER_USER, RunnerBase, RunnerTarball, STEPS_VERSION, ToolDownload};
 pub use snaps::Snap;
 pub use timeout::Timeout;

@@ -8,5 +8,6 @@ mod failures;
 mod images;
 mod orders;
 mod ownership;
+mod recipe;
 mod recovery;
 mod scene;
