@@ -178,23 +178,6 @@ impl Scene {
         let images = self.cloud.project(project).images();
         images.iter().filter(|image| label(image)).map(|image| image.id.clone()).collect()
     }
-
-    /// What is in the cloud beside images of the charm's own, base images above all: servers, groups, snapshots.
-    pub fn leftovers(&self) -> Vec<String> {
-        let servers = self.cloud.project("builder-project").servers();
-        let groups = self.cloud.project("builder-project").security_groups();
-        let images = self.cloud.project("builder-project").images();
-        let servers = servers.iter().map(|server| format!("server {}", server.name));
-        let groups = groups
-            .iter()
-            .filter(|group| group.name != "default")
-            .map(|group| format!("group {}", group.name));
-        let images = images
-            .iter()
-            .filter_map(|image| image.name.clone())
-            .filter(|name| !name.contains("-builder-base-"));
-        servers.chain(groups).chain(images.map(|name| format!("image {name}"))).collect()
-    }
 }
 
 /// Waits until `condition` gives something, and says what was waited for when it does not.
