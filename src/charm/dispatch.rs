@@ -231,9 +231,10 @@ impl Unit<'_> {
             format!("{}-{} {} {}", config.base, config.arch, config.cloud_name, image.result.id)
         });
         self.tools.action_set(&[("images", images.collect::<Vec<_>>().join("\n"))])?;
-        let failures = journal.job.iter().flat_map(|job| &job.failures);
-        let failures: Vec<&str> = failures.map(|failure| failure.message.as_str()).collect();
-        if failures.is_empty() { Ok(()) } else { Ok(self.tools.action_fail(&failures.join("; "))?) }
+        match failures(&journal) {
+            None => Ok(()),
+            Some(failures) => Ok(self.tools.action_fail(&failures)?),
+        }
     }
 
     fn cancel_action(&self) -> Result<(), DispatchError> {
@@ -249,16 +250,9 @@ impl Unit<'_> {
             let message = format!("Nothing is built any more; job {job} still removes what was made.");
             return Ok(self.tools.action_fail(&message)?);
         };
-        let failures: Vec<&str> = journal
-            .job
-            .iter()
-            .flat_map(|job| &job.failures)
-            .map(|failure| failure.message.as_str())
-            .collect();
-        if failures.is_empty() {
-            Ok(self.tools.action_set(&[("removed", made.join("; "))])?)
-        } else {
-            Ok(self.tools.action_fail(&format!("{}. The charm tries again.", failures.join("; ")))?)
+        match failures(&journal) {
+            None => Ok(self.tools.action_set(&[("removed", made.join("; "))])?),
+            Some(failures) => Ok(self.tools.action_fail(&format!("{failures}. The charm tries again."))?),
         }
     }
 
@@ -279,6 +273,13 @@ impl Unit<'_> {
         }
         Ok(())
     }
+}
+
+/// All that the last job could not do, in one line.
+fn failures(journal: &Journal) -> Option<String> {
+    let failures: Vec<&str> =
+        journal.job.iter().flat_map(|job| &job.failures).map(|failure| failure.message.as_str()).collect();
+    (!failures.is_empty()).then(|| failures.join("; "))
 }
 
 #[cfg(test)]
