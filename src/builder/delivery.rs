@@ -190,10 +190,7 @@ impl Parcel<'_> {
             images.update(&id, &labels::publish(), deadline)?;
             Ok(())
         })();
-        // A creation whose answer was lost is a creation.
-        if result.is_ok() || images.delete(&id, Deadline::after(Duration::from_secs(60))).is_ok() {
-            self.ledger.settled(&noted);
-        }
+        self.ledger.conclude(&images, &id, &noted, &result);
         result.map(|()| id)
     }
 

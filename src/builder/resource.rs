@@ -1,13 +1,19 @@
 //! What a build makes in clouds, noted before it is made and until it is gone or published.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::config::CloudName;
 use super::journal::JournalError;
 use super::run::Progress;
+use crate::deadline::Deadline;
+use crate::openstack_cloud::{ImageId, Images};
 use crate::target::Target;
+
+/// How long the removal of an incomplete image may take.
+const REMOVAL: Duration = Duration::from_secs(60);
 
 /// What something in a cloud is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +80,15 @@ impl Ledger<'_> {
     pub fn made(&self, resource: &mut Resource, id: &str) {
         resource.id = Some(id.to_owned());
         self.progress.made(self.target, resource);
+    }
+
+    /// Settles an image that is complete; what there is of one that is not is removed first, and stays noted when that
+    /// fails. A creation whose answer was lost is a creation.
+    pub fn conclude<T, E>(&self, images: &Images<'_>, id: &ImageId, noted: &Resource, result: &Result<T, E>) {
+        let is_gone = || images.delete(id, Deadline::after(REMOVAL)).is_ok_and(|deletion| deletion.is_gone());
+        if result.is_ok() || is_gone() {
+            self.settled(noted);
+        }
     }
 
     /// `resource` is gone, or published: no build has to care for it any more.

@@ -78,10 +78,7 @@ impl BaseImages<'_> {
         let images = self.cloud.images();
         let created = images.create(&image, deadline).map_err(BaseImageError::from);
         let result = created.and_then(|_| transfer(self.cloud, self.http, &id, offer, deadline));
-        // A creation whose answer was lost is a creation.
-        if result.is_ok() || images.delete(&id, Deadline::after(Duration::from_secs(60))).is_ok() {
-            self.ledger.settled(&noted);
-        }
+        self.ledger.conclude(&images, &id, &noted, &result);
         result.map(|()| id)
     }
 }
