@@ -187,6 +187,8 @@ pub enum Phase {
     },
     /// The builder VM is stopped and its disk becomes an image.
     Snapshotting,
+    /// A VM of the image is looked at.
+    Verifying,
     /// The image is copied to the related clouds.
     Delivering,
     /// Every cloud that could be served has the image.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::config::{JobId, Owner};
 use super::journal::Timestamp;
 use crate::deadline::Deadline;
-use crate::openstack_cloud::{Cloud, Image, ImageFilter, ImageId, OpenStackError, Server};
+use crate::openstack_cloud::{Cloud, Hidden, Image, ImageFilter, ImageId, OpenStackError, Server};
 
 /// `MODEL-UUID/APPLICATION`.
 const OWNER: &str = "runner_image_builder_owner";
@@ -19,7 +19,7 @@ const JOB: &str = "runner_image_builder_job";
 /// What an image is for: one of [`Stage`].
 const STAGE: &str = "runner_image_builder_stage";
 /// An image's own id.
-const SELF: &str = "runner_image_builder_self";
+const SELF: &str = SELF_LABEL;
 /// Seconds since the epoch after which any unit of the application may remove a server.
 const EXPIRES: &str = "runner_image_builder_expires";
 /// What went into a published image.
@@ -38,6 +38,8 @@ pub enum Stage {
     Delivering,
     /// A complete, checked runner image.
     Published,
+    /// A snapshot that failed its verification, kept hidden for inspection.
+    Rejected,
 }
 
 impl Stage {
@@ -48,12 +50,15 @@ impl Stage {
             Self::Snapshot => "snapshot",
             Self::Delivering => "delivering",
             Self::Published => "published",
+            Self::Rejected => "rejected",
         }
     }
 }
 
 /// The label that holds an image's stage.
 pub const STAGE_LABEL: &str = STAGE;
+/// The label that holds an image's own id.
+pub const SELF_LABEL: &str = "runner_image_builder_self";
 
 /// The value of the owner's label.
 pub fn owner_label(owner: &Owner) -> String {
@@ -118,6 +123,7 @@ pub fn images(
         name: name.map(str::to_owned),
         owner: Some(project.clone()),
         properties: vec![(OWNER.into(), owner_label(owner)), (STAGE.into(), stage.as_str().into())],
+        hidden: if stage == Stage::Rejected { Hidden::Yes } else { Hidden::No },
         ..ImageFilter::default()
     };
     let mut images = cloud.images().list(&filter, deadline)?;

@@ -17,6 +17,7 @@ mod cron;
 mod delivery;
 mod external;
 mod fingerprint;
+mod identity;
 mod job;
 mod journal;
 mod labels;
@@ -32,6 +33,9 @@ mod setup;
 mod side_by_side;
 mod site;
 mod sweep;
+mod user_data;
+mod verify;
+mod vm;
 mod worker;
 
 pub use clouds_yaml::{Clouds, CloudsYamlError, cloud_name, install_clouds_yaml, read_clouds_yaml};

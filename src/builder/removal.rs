@@ -25,8 +25,8 @@ pub enum RemovalError {
     File(#[from] FileError),
 }
 
-/// Stops the worker and removes what it has made in every cloud that we know: builder VMs, snapshots, copies that are
-/// not complete, base images, the security group. Published images stay. Returns what had to be left, by name and
+/// Stops the worker and removes what it has made in every cloud that we know: builder VMs, snapshots, images that
+/// failed, copies that are not complete, base images, the security group. Published images stay. Returns what had to be left, by name and
 /// reason.
 pub fn remove_cloud_resources(host: &Host, owner: &Owner, proxies: &ProxyConfig) -> Vec<String> {
     let deadline = Deadline::after(LIMIT);
@@ -98,7 +98,7 @@ fn remove_from(cloud: &Cloud, owner: &Owner, left: &mut Vec<String>, deadline: D
             }
         }
     }
-    for stage in [Stage::Snapshot, Stage::Delivering, Stage::Base] {
+    for stage in [Stage::Snapshot, Stage::Delivering, Stage::Rejected, Stage::Base] {
         match labels::images(cloud, owner, stage, None, deadline) {
             Err(error) => note(stage.as_str(), Err(error)),
             Ok(images) => {

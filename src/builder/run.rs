@@ -18,6 +18,8 @@ use super::script;
 use super::side_by_side::side_by_side;
 use super::site::{Site, SiteError, remove_security_group};
 use super::sweep::sweep;
+use super::verify::Verification;
+use super::vm::Launcher;
 use crate::deadline::Deadline;
 use crate::host::Host;
 use crate::http::HttpClient;
@@ -233,9 +235,7 @@ impl<'a> Run<'a> {
         }
         let snapshot = self.build(plan, site, deadline)?;
         self.deliver(plan, &self.build_cloud, &snapshot, Timestamp::now(), deadline);
-        if let Err(error) = self.build_cloud.images().delete(&snapshot.id, Deadline::after(LOOK_LIMIT)) {
-            log::warn!("snapshot {} stays for the next sweep: {error}", snapshot.id);
-        }
+        self.discard(&snapshot);
         Ok(())
     }
 
@@ -263,17 +263,36 @@ impl<'a> Run<'a> {
             deadline,
         )
         .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
-        let build = ExternalBuild {
+        let launcher = Launcher {
             host: context.host,
             cloud: &self.build_cloud,
             owner: &config.owner,
             job: context.job,
             site,
-            ssh_options: &config.vm.ssh_options,
-            base: &plan.ingredients.base,
-            progress: &progress,
+            settings: &config.vm,
         };
-        build.run(&base_image, deadline).map_err(|error| Failure::of(&error, error.operator_must_act()))
+        let build = ExternalBuild { launcher: &launcher, base: &plan.ingredients.base, progress: &progress };
+        let (snapshot, origin) = build
+            .run(&base_image, deadline)
+            .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
+        if config.verify_image {
+            progress(Phase::Verifying);
+            let runner_version = &plan.ingredients.base.runner.version;
+            let proof = Verification { launcher: &launcher, target, runner_version, origin: &origin };
+            proof.run(&snapshot, deadline).map_err(|error| {
+                if !error.keeps_the_image() {
+                    self.discard(&snapshot);
+                }
+                Failure::of(&error, error.operator_must_act())
+            })?;
+        }
+        Ok(snapshot)
+    }
+
+    fn discard(&self, snapshot: &CloudImage) {
+        if let Err(error) = self.build_cloud.images().delete(&snapshot.id, Deadline::after(LOOK_LIMIT)) {
+            log::warn!("snapshot {} stays for the next sweep: {error}", snapshot.id);
+        }
     }
 
     fn deliver(&self, plan: &Plan, from: &Cloud, source: &CloudImage, made: Timestamp, deadline: Deadline) {

@@ -9,4 +9,4 @@ mod runner;
 
 pub use base::{Base, BaseError, CommandEnvironment, SetupProgress, Step, StepFn, setup};
 pub use executor::{Command, Executor, ExecutorError, KeyPair, Output, SshExecutor, SshTarget};
-pub use runner::{ExternalScript, RECIPE_VERSION, RUNNER_USER, RunnerBase, RunnerTarball};
+pub use runner::{ExternalScript, RECIPE_VERSION, RUNNER_HOME, RUNNER_USER, RunnerBase, RunnerTarball};

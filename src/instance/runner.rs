@@ -15,6 +15,9 @@ pub const RECIPE_VERSION: u32 = 1;
 /// The user that Ubuntu's cloud images have, and that runs the runner.
 pub const RUNNER_USER: &str = "ubuntu";
 
+/// Where the runner application is.
+pub const RUNNER_HOME: &str = "/home/ubuntu/actions-runner";
+
 /// A step that answers at once.
 const SIMPLE: Duration = Duration::from_secs(120);
 /// A step that works for a while.
@@ -220,7 +223,6 @@ impl RunnerBase {
 
     fn install_runner(&self, executor: &dyn Executor, deadline: Deadline) -> Result<(), ExecutorError> {
         let RunnerTarball { url, sha256, .. } = &self.runner;
-        let home = format!("/home/{RUNNER_USER}/actions-runner");
         let script = "tarball=$(mktemp); trap 'rm -f \"$tarball\"' EXIT
             curl --fail --silent --show-error --location --proto '=http,https' --retry 5 --retry-connrefused \
                 --connect-timeout 30 --output \"$tarball\" -- \"$0\"
@@ -229,7 +231,7 @@ impl RunnerBase {
             tar -xzf \"$tarball\" -C \"$2\" --no-same-owner
             chown -R \"$3:$3\" \"$2\"";
         let command =
-            self.command(&["bash", "-euo", "pipefail", "-c", script, url, sha256, &home, RUNNER_USER]);
+            self.command(&["bash", "-euo", "pipefail", "-c", script, url, sha256, RUNNER_HOME, RUNNER_USER]);
         executor.run(command.limit(UNPREDICTABLE), deadline).map(drop)
     }
 

@@ -7,3 +7,4 @@ mod delivery;
 mod failures;
 mod images;
 mod scene;
+mod verification;

@@ -136,7 +136,7 @@ impl Scene {
         lives.then(|| note.trim().parse().ok()).flatten()
     }
 
-    /// What is in the cloud beside images of the charm's own, base images above all: servers, groups, snapshots.
+    /// What is in the cloud beside images that stay, base images and hidden ones: servers, groups, snapshots.
     pub fn leftovers(&self) -> Vec<String> {
         let servers = self.cloud.project("builder-project").servers();
         let groups = self.cloud.project("builder-project").security_groups();
@@ -148,6 +148,7 @@ impl Scene {
             .map(|group| format!("group {}", group.name));
         let images = images
             .iter()
+            .filter(|image| !image.hidden)
             .filter_map(|image| image.name.clone())
             .filter(|name| !name.contains("-builder-base-"));
         servers.chain(groups).chain(images.map(|name| format!("image {name}"))).collect()
