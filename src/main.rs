@@ -3,17 +3,23 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::process::ExitCode;
 
-use runner_image_builder::builder;
 use runner_image_builder::charm::{Event, Unit};
 use runner_image_builder::host::Host;
+use runner_image_builder::instance::DEFAULT_RECIPE;
 use runner_image_builder::juju::{Environment, JujuLog, ProcessTools};
 use runner_image_builder::secret::redacted;
+use runner_image_builder::{builder, cli};
 
 const HELP: &str = "\
 dispatch            run as a hook; started by the Juju agent
 dispatch work       do the requests that hooks have left; started by a hook, safe to start by hand
+dispatch recipe     print the default recipe: what goes into an image
+dispatch local-build TARGET FILE [OPTION=VALUE...]
+                    build one image, such as noble-x64, on this machine and put it to FILE (qcow2); needs root;
+                    the options and their defaults are the charm's, from config.yaml, but no secrets
 dispatch help       this text
 dispatch --version  the version
 ";
@@ -23,6 +29,8 @@ fn main() -> ExitCode {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => hook(),
         ["work"] => work(),
+        ["recipe"] => print(DEFAULT_RECIPE),
+        ["local-build", target, file, settings @ ..] => local_build(target, file, settings),
         ["help" | "--help" | "-h"] => print(HELP),
         ["--version"] => print(concat!(env!("CARGO_PKG_VERSION"), "\n")),
         _ => {
@@ -82,6 +90,24 @@ fn work() -> ExitCode {
         Err(error) => {
             log::error!("{error}");
             eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn local_build(target: &str, file: &str, settings: &[&str]) -> ExitCode {
+    env_logger::Builder::new()
+        .filter_level(log::LevelFilter::Warn)
+        .format(|out, record| writeln!(out, "{}", redacted(&record.args().to_string())))
+        .init();
+    let say = |line: &str| {
+        // Whoever does not listen any more still wants the image.
+        let _ = writeln!(std::io::stdout(), "{line}");
+    };
+    match cli::local_build(&Host::from_environment(), target, Path::new(file), settings, &say) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("dispatch local-build: {error}");
             ExitCode::FAILURE
         }
     }

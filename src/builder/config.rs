@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::host::random_uuid;
 use crate::http::{HttpError, Proxies};
-use crate::instance::CommandEnvironment;
+use crate::instance::{CommandEnvironment, Recipe};
 use crate::openstack_cloud::ImageId;
 use crate::secret::Secret;
 use crate::target::{Arch, BaseImage, Target};
@@ -96,9 +96,9 @@ pub struct BuildResult {
 /// Which runner goes into the image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunnerSource {
-    /// The version without its `v`; the latest release when absent.
+    /// The version without its `v`; the recipe's when absent, and where it names none the latest release.
     pub version: Option<String>,
-    /// Where tarballs lie: `{source}/{owner}/{repository}/releases/download/...`.
+    /// Where releases lie: `{source}/{owner}/{repository}/releases/download/...`.
     pub source: String,
     /// The root of GitHub's REST API.
     pub api_url: String,
@@ -130,6 +130,17 @@ pub struct BuilderVm {
     pub apt_mirror: Option<String>,
 }
 
+/// Where images are built.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BuildMode {
+    /// In a builder VM of the build cloud.
+    #[default]
+    External,
+    /// On this machine.
+    Local,
+}
+
 /// The configuration of one run of the builder (seed `builder`: `BuilderRunConfig`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuilderRunConfig {
@@ -141,11 +152,16 @@ pub struct BuilderRunConfig {
     pub build_cloud: CloudName,
     /// The clouds that get each image.
     pub clouds: Vec<CloudName>,
+    /// Where they are built.
+    #[serde(default)]
+    pub build_mode: BuildMode,
     /// Where base images come from.
     pub base_image: BaseImageSource,
     /// The builder VM.
     pub vm: BuilderVm,
-    /// The runner.
+    /// What goes into the images.
+    pub recipe: Recipe,
+    /// Where the runner, and the recipe's tools that are releases on GitHub, come from.
     pub runner: RunnerSource,
     /// The external script's URL.
     pub script_url: Option<String>,

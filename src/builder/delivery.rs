@@ -1,7 +1,6 @@
 //! From one image to many clouds: one read of the bytes feeds every upload at once, in bounded memory and without a
 //! file. A cloud that fails does not hold up the others.
 
-use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -10,6 +9,7 @@ use std::time::Duration;
 
 use super::config::{CloudName, JobId, Owner};
 use super::labels::{self, FINGERPRINT, STAGE_LABEL, Stage};
+use super::source::{Source, SourceDigest};
 use crate::deadline::Deadline;
 use crate::host::random_uuid;
 use crate::openstack_cloud::{Cloud, Image, ImageChange, ImageId, NewImage, OpenStackError};
@@ -58,10 +58,8 @@ pub struct Parcel<'a> {
     pub target: Target,
     /// What went into it.
     pub fingerprint: &'a str,
-    /// The cloud that has it.
-    pub from: &'a Cloud,
-    /// The image there.
-    pub source: &'a Image,
+    /// Where it comes from.
+    pub source: Source<'a>,
 }
 
 type Piece = Result<Arc<[u8]>, String>;
@@ -73,15 +71,17 @@ impl Parcel<'_> {
         to: &[(CloudName, Cloud)],
         deadline: Deadline,
     ) -> Vec<(CloudName, Result<ImageId, DeliveryError>)> {
+        let digest = SourceDigest::default();
+        let read = &digest;
         thread::scope(|scope| {
             let (senders, uploads): (Vec<_>, Vec<_>) = to
                 .iter()
                 .map(|(name, cloud)| {
                     let (sender, receiver) = sync_channel::<Piece>(AHEAD);
-                    (sender, (name, scope.spawn(move || self.upload(cloud, receiver, deadline))))
+                    (sender, (name, scope.spawn(move || self.upload(cloud, receiver, read, deadline))))
                 })
                 .unzip();
-            self.feed(senders, deadline);
+            self.feed(senders, read, deadline);
             uploads
                 .into_iter()
                 .map(|(name, upload)| {
@@ -94,15 +94,15 @@ impl Parcel<'_> {
 
     /// Reads the source once and gives each piece to every upload that still lives. Ends with an empty piece, or with
     /// the error that the read ended in: an upload must never take a part for the whole.
-    fn feed(&self, mut uploads: Vec<SyncSender<Piece>>, deadline: Deadline) {
+    fn feed(&self, mut uploads: Vec<SyncSender<Piece>>, digest: &SourceDigest, deadline: Deadline) {
         let mut give = |piece: Piece| {
             uploads.retain(|upload| upload.send(piece.clone()).is_ok());
             !uploads.is_empty()
         };
-        let mut source = match self.from.images().download(&self.source.id, deadline) {
+        let mut source = match self.source.open(digest, deadline) {
             Ok(source) => source,
-            Err(error) => {
-                give(Err(error.to_string()));
+            Err(problem) => {
+                give(Err(problem));
                 return;
             }
         };
@@ -123,19 +123,20 @@ impl Parcel<'_> {
         &self,
         cloud: &Cloud,
         pieces: Receiver<Piece>,
+        digest: &SourceDigest,
         deadline: Deadline,
     ) -> Result<ImageId, DeliveryError> {
         let id: ImageId = random_uuid().parse().map_err(|_| DeliveryError::NoId)?;
         let mut properties = labels::of_image(self.owner, self.job, Stage::Delivering, &id);
         properties.insert("architecture".into(), self.target.arch.glance().into());
         properties.insert(FINGERPRINT.into(), self.fingerprint.into());
-        properties.extend(firmware(&self.source.properties));
+        properties.extend(self.source.firmware());
         let image = NewImage {
             id: Some(id.clone()),
             name: super::image_name(&self.owner.application, self.target),
-            disk_format: self.source.disk_format.clone().unwrap_or_else(|| "qcow2".into()),
+            disk_format: self.source.disk_format(),
             container_format: "bare".into(),
-            min_disk: self.source.min_disk,
+            min_disk: self.source.min_disk(),
             min_ram: 0,
             properties,
         };
@@ -144,12 +145,12 @@ impl Parcel<'_> {
         let result = (|| {
             images.upload(
                 &id,
-                self.source.size,
+                self.source.size(),
                 &mut Pieces { pieces, rest: Arc::from([]), at: 0 },
                 deadline,
             )?;
             let copy = images.wait_until_active(&id, deadline.at_most(SETTLE))?;
-            self.compare(&copy)?;
+            self.compare(&copy, digest)?;
             let published = [ImageChange::Replace(STAGE_LABEL.into(), Stage::Published.as_str().into())];
             images.update(&id, &published, deadline)?;
             Ok(())
@@ -161,21 +162,13 @@ impl Parcel<'_> {
     }
 
     /// Glance digests what it stores: equal digests mean equal bytes.
-    fn compare(&self, copy: &Image) -> Result<(), DeliveryError> {
-        let same_algorithm =
-            copy.hash_algorithm.is_some() && copy.hash_algorithm == self.source.hash_algorithm;
-        if same_algorithm && copy.hash != self.source.hash {
-            let algorithm = copy.hash_algorithm.clone().unwrap_or_default();
+    fn compare(&self, copy: &Image, digest: &SourceDigest) -> Result<(), DeliveryError> {
+        let Some((algorithm, expected)) = self.source.digest(digest) else { return Ok(()) };
+        if copy.hash_algorithm.as_ref() == Some(&algorithm) && copy.hash.as_ref() != Some(&expected) {
             return Err(DeliveryError::Different { id: copy.id.clone(), algorithm });
         }
         Ok(())
     }
-}
-
-/// The properties without which a copy would not boot as its source does.
-fn firmware(properties: &BTreeMap<String, String>) -> impl Iterator<Item = (String, String)> + '_ {
-    const NAMES: [&str; 2] = ["hw_firmware_type", "hw_machine_type"];
-    NAMES.iter().filter_map(|name| Some(((*name).to_owned(), properties.get(*name)?.clone())))
 }
 
 /// The pieces of an image as one stream. It ends well only with the empty piece.

@@ -8,7 +8,7 @@ use super::labels;
 use super::user_data::HostKeyUse;
 use super::vm::{Launcher, Vm, VmError};
 use crate::deadline::Deadline;
-use crate::instance::{BaseError, RunnerBase, setup};
+use crate::instance::{BaseError, CacheMount, RunnerBase, Timeout, setup};
 use crate::openstack_cloud::{Image, ImageChange, ImageId, OpenStackError, ServerStatus};
 
 /// Longest times.
@@ -84,7 +84,7 @@ impl ExternalBuild<'_> {
             let progress = |step: &'static str, number, of| {
                 (self.progress)(Phase::Installing { step: step.to_owned(), number, of })
             };
-            setup(self.base, &executor, deadline, &progress)?;
+            setup(self.base, &executor, Timeout::Until(deadline), CacheMount::Leave, &progress)?;
             identity
         };
         (self.progress)(Phase::Snapshotting);

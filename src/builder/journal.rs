@@ -189,6 +189,8 @@ pub enum Phase {
     Snapshotting,
     /// A VM of the image is looked at.
     Verifying,
+    /// The disk image becomes a compressed file.
+    Packing,
     /// The image is copied to the related clouds.
     Delivering,
     /// Every cloud that could be served has the image.

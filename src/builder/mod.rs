@@ -22,9 +22,13 @@ mod job;
 mod journal;
 mod labels;
 mod latest;
+mod local;
+mod packages;
+mod place;
 mod plan;
 mod prune;
 mod published;
+mod releases;
 mod removal;
 mod reporter;
 mod run;
@@ -32,6 +36,7 @@ mod script;
 mod setup;
 mod side_by_side;
 mod site;
+mod source;
 mod sweep;
 mod user_data;
 mod verify;
@@ -40,13 +45,15 @@ mod worker;
 
 pub use clouds_yaml::{Clouds, CloudsYamlError, cloud_name, install_clouds_yaml, read_clouds_yaml};
 pub use config::{
-    BaseImageSource, BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, JobId,
-    Owner, ProxyConfig, RunnerSource,
+    BaseImageSource, BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm,
+    CloudName, JobId, Owner, ProxyConfig, RunnerSource,
 };
 pub use cron::configure_cron;
 pub use job::{Reason, Rebuild, Request, StartError, start_worker, worker_lives};
 pub use journal::{Build, Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
 pub use latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult, get_latest_image};
+pub use local::build_image_file;
+pub use packages::PackageError;
 pub use published::Published;
 pub use removal::{RemovalError, remove_cloud_resources, remove_host_files};
 pub use run::{BuilderRunError, Progress, RunContext, prune_all, run};
@@ -62,6 +69,9 @@ pub const UBUNTU_USER: &str = crate::instance::RUNNER_USER;
 /// The host's packages that building stands on (seed `builder`: `APT_DEPENDENCIES`). The keyring of Ubuntu's cloud images
 /// (`ubuntu-keyring`) is part of every Ubuntu machine.
 pub const APT_DEPENDENCIES: [&str; 4] = ["cron", "gpgv", "logrotate", "openssh-client"];
+
+/// What building on the host itself stands on besides.
+pub const LOCAL_BUILD_DEPENDENCIES: [&str; 3] = ["e2fsprogs", "fdisk", "qemu-utils"];
 
 /// The names of images (seed `builder`: `IMAGE_NAME_TMPL`); see [`image_name`].
 pub const IMAGE_NAME_TMPL: &str = "{application}-{base}-{arch}";

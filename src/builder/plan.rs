@@ -9,11 +9,11 @@ use super::job::Rebuild;
 use super::journal::{Failure, Timestamp};
 use super::labels::FINGERPRINT;
 use super::latest::published;
+use super::releases::{find_runner, find_tools};
 use crate::deadline::Deadline;
-use crate::github::GithubClient;
 use crate::host::Host;
 use crate::http::HttpClient;
-use crate::instance::{ExternalScript, RunnerBase, RunnerTarball};
+use crate::instance::{ExternalScript, RunnerBase};
 use crate::openstack_cloud::{Cloud, Image as CloudImage};
 use crate::target::Target;
 
@@ -68,17 +68,15 @@ impl Planner<'_> {
     pub fn ingredients(&self, target: Target, deadline: Deadline) -> Result<Ingredients, Failure> {
         let offer = base_image::look_up(self.host, self.http, &self.config.base_image, target, deadline)
             .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
-        let source = &self.config.runner;
-        let application = GithubClient::anonymous(self.http, &source.api_url)
-            .runner_release(target.arch, source.version.as_deref(), deadline)
+        let (source, recipe) = (&self.config.runner, self.config.recipe.of(target));
+        let runner = find_runner(self.http, source, &recipe, target, deadline)
             .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
-        let runner = RunnerTarball {
-            version: application.version,
-            url: format!("{}/{}", source.source, application.path),
-            sha256: application.sha256,
-        };
+        let tools = find_tools(self.http, source, &recipe, deadline)
+            .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         let base = RunnerBase {
             target,
+            recipe,
+            tools,
             runner,
             script: self.script.cloned(),
             script_variables: self.secrets.script.clone(),

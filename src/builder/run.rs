@@ -5,26 +5,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::base_image;
 use super::clouds_yaml::read_clouds_yaml;
 use super::config::{BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, CloudName, JobId};
 use super::delivery::Parcel;
-use super::external::ExternalBuild;
 use super::job::Rebuild;
 use super::journal::{Failure, Image, Phase, Timestamp};
+use super::place::Place;
 use super::plan::{Plan, Planner, built};
 use super::prune::prune;
 use super::script;
 use super::side_by_side::side_by_side;
-use super::site::{Site, SiteError, remove_security_group};
+use super::source::Source;
 use super::sweep::sweep;
-use super::verify::Verification;
-use super::vm::Launcher;
 use crate::deadline::Deadline;
 use crate::host::Host;
 use crate::http::HttpClient;
 use crate::instance::ExternalScript;
-use crate::openstack_cloud::{Cloud, Image as CloudImage};
+use crate::openstack_cloud::Cloud;
 use crate::target::{BaseImage, Target};
 
 /// How long one target may take, all in all.
@@ -147,7 +144,7 @@ impl<'a> Run<'a> {
                 .unwrap_or_else(|| Failure::of(&"no build cloud", true)));
         };
         let run = Self { context, config, outcome, http, build_cloud, clouds, script: None };
-        sweep(&run.build_cloud, run.clouds.values(), &config.owner, deadline);
+        sweep(&run.build_cloud, run.clouds.values(), config, deadline);
         let script =
             config.script_url.as_deref().map(|url| script::fetch(&run.http, url, deadline)).transpose();
         let script = script.map_err(|error| Failure::of(&error, error.operator_must_act()))?;
@@ -180,26 +177,22 @@ impl<'a> Run<'a> {
         .into_iter()
         .flatten()
         .collect();
-        let site = match plans.iter().any(Plan::needs_build) {
-            true => Some(Site::choose(
-                &self.build_cloud,
-                &self.config.owner,
-                &self.config.vm,
-                Deadline::after(LOOK_LIMIT),
-            )),
-            false => None,
-        };
-        side_by_side(&plans, |plan| {
-            let target = plan.target();
-            if let Err(failure) = self.execute(plan, site.as_ref(), Deadline::after(BUILD_LIMIT)) {
-                self.give_up(target, failure);
-            }
+        let place = plans.iter().any(Plan::needs_build).then(|| {
+            let deadline = Deadline::after(LOOK_LIMIT);
+            Place::choose(self.context.host, &self.build_cloud, self.config, deadline)
         });
-        if site.is_some()
-            && let Err(error) =
-                remove_security_group(&self.build_cloud, &self.config.owner, Deadline::after(LOOK_LIMIT))
-        {
-            log::warn!("the security group stays for the next job: {error}");
+        let execute = |plan: &Plan| {
+            if let Err(failure) = self.execute(plan, place.as_ref(), Deadline::after(BUILD_LIMIT)) {
+                self.give_up(plan.target(), failure);
+            }
+        };
+        match &place {
+            // One machine builds one image after the other: two would only wait for the same disk.
+            Some(Ok(Place::Here(_))) => plans.iter().for_each(execute),
+            _ => drop(side_by_side(&plans, execute)),
+        }
+        if let Some(Ok(place)) = place {
+            place.tidy_up(self.config);
         }
     }
 
@@ -216,7 +209,7 @@ impl<'a> Run<'a> {
     fn execute(
         &self,
         plan: &Plan,
-        site: Option<&Result<Site, SiteError>>,
+        place: Option<&Result<Place<'_>, Failure>>,
         deadline: Deadline,
     ) -> Result<(), Failure> {
         let target = plan.target();
@@ -230,72 +223,21 @@ impl<'a> Run<'a> {
         // A cloud that has it can give it to the others: nothing is built twice.
         let reached = plan.present.first().and_then(|(name, image)| Some((self.clouds.get(name)?, image)));
         if let Some((cloud, image)) = reached {
-            self.deliver(plan, cloud, image, built(image), deadline);
+            self.deliver(plan, Source::Cloud(cloud, image), built(image), deadline);
             return Ok(());
         }
-        let snapshot = self.build(plan, site, deadline)?;
-        self.deliver(plan, &self.build_cloud, &snapshot, Timestamp::now(), deadline);
-        self.discard(&snapshot);
+        let place = match place {
+            Some(Ok(place)) => place,
+            Some(Err(failure)) => return Err(failure.clone()),
+            None => return Err(Failure::of(&"no place to build in was chosen", false)),
+        };
+        let image = place.build(self.context, self.config, &self.http, &plan.ingredients, deadline)?;
+        self.deliver(plan, image.source(), Timestamp::now(), deadline);
+        image.remove();
         Ok(())
     }
 
-    fn build(
-        &self,
-        plan: &Plan,
-        site: Option<&Result<Site, SiteError>>,
-        deadline: Deadline,
-    ) -> Result<CloudImage, Failure> {
-        let (context, config, target) = (self.context, self.config, plan.target());
-        let site = match site {
-            Some(Ok(site)) => site,
-            Some(Err(error)) => return Err(Failure::of(error, error.operator_must_act())),
-            None => return Err(Failure::of(&"no place for a builder VM was chosen", false)),
-        };
-        let progress = |phase| context.progress.phase(target, phase);
-        progress(Phase::Preparing);
-        let base_image = base_image::ensure(
-            &self.build_cloud,
-            &self.http,
-            &config.owner,
-            context.job,
-            target,
-            &plan.ingredients.offer,
-            deadline,
-        )
-        .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
-        let launcher = Launcher {
-            host: context.host,
-            cloud: &self.build_cloud,
-            owner: &config.owner,
-            job: context.job,
-            site,
-            settings: &config.vm,
-        };
-        let build = ExternalBuild { launcher: &launcher, base: &plan.ingredients.base, progress: &progress };
-        let (snapshot, origin) = build
-            .run(&base_image, deadline)
-            .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
-        if config.verify_image {
-            progress(Phase::Verifying);
-            let runner_version = &plan.ingredients.base.runner.version;
-            let proof = Verification { launcher: &launcher, target, runner_version, origin: &origin };
-            proof.run(&snapshot, deadline).map_err(|error| {
-                if !error.keeps_the_image() {
-                    self.discard(&snapshot);
-                }
-                Failure::of(&error, error.operator_must_act())
-            })?;
-        }
-        Ok(snapshot)
-    }
-
-    fn discard(&self, snapshot: &CloudImage) {
-        if let Err(error) = self.build_cloud.images().delete(&snapshot.id, Deadline::after(LOOK_LIMIT)) {
-            log::warn!("snapshot {} stays for the next sweep: {error}", snapshot.id);
-        }
-    }
-
-    fn deliver(&self, plan: &Plan, from: &Cloud, source: &CloudImage, made: Timestamp, deadline: Deadline) {
+    fn deliver(&self, plan: &Plan, source: Source<'_>, made: Timestamp, deadline: Deadline) {
         let target = plan.target();
         self.context.progress.phase(target, Phase::Delivering);
         let to: Vec<(CloudName, Cloud)> = self
@@ -308,7 +250,6 @@ impl<'a> Run<'a> {
             job: self.context.job,
             target,
             fingerprint: &plan.ingredients.fingerprint,
-            from,
             source,
         };
         let mut served = !plan.present.is_empty();

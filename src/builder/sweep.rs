@@ -1,6 +1,6 @@
 //! What a run that was killed has left in the clouds, found by its labels and removed.
 
-use super::config::Owner;
+use super::config::{BuildMode, BuilderRunConfig, Owner};
 use super::labels::{self, Stage};
 use crate::deadline::Deadline;
 use crate::openstack_cloud::Cloud;
@@ -11,9 +11,10 @@ use crate::openstack_cloud::Cloud;
 pub fn sweep<'a>(
     build_cloud: &Cloud,
     clouds: impl Iterator<Item = &'a Cloud>,
-    owner: &Owner,
+    config: &BuilderRunConfig,
     deadline: Deadline,
 ) {
+    let owner = &config.owner;
     let compute = build_cloud.compute();
     let servers = compute.servers(None, deadline).unwrap_or_else(|error| {
         log::warn!("builder VMs that an earlier run may have left stay for the next sweep: {error}");
@@ -27,6 +28,10 @@ pub fn sweep<'a>(
         }
     }
     remove_images(build_cloud, owner, Stage::Snapshot, deadline);
+    // Only builder VMs boot from base images.
+    if config.build_mode == BuildMode::Local {
+        remove_images(build_cloud, owner, Stage::Base, deadline);
+    }
     clouds.for_each(|cloud| remove_images(cloud, owner, Stage::Delivering, deadline));
 }
 
@@ -36,7 +41,7 @@ fn remove_images(cloud: &Cloud, owner: &Owner, stage: Stage, deadline: Deadline)
         Vec::new()
     });
     for image in found.iter().filter(|image| labels::is_of_this_unit(owner, image)) {
-        log::warn!("removing image {} ({}) that an earlier run left unfinished", image.name, image.id);
+        log::warn!("removing image {} ({}) that an earlier run left", image.name, image.id);
         if let Err(error) = cloud.images().delete(&image.id, deadline) {
             log::warn!("image {} stays for the next sweep: {error}", image.id);
         }

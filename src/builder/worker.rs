@@ -118,7 +118,7 @@ fn do_request(
         bases: &request.bases,
         progress: &record,
     };
-    let failures = match install_dependencies() {
+    let failures = match install_dependencies(request.config.build_mode) {
         Ok(()) => run(&context, &request.config).err().map(|error| error.failures).unwrap_or_default(),
         Err(error) => {
             log::error!("{error}");

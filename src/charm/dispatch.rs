@@ -6,7 +6,7 @@ use super::reconcile::{self, ReconcileError};
 use super::state::{CharmState, StateError, proxies};
 use super::status;
 use crate::builder::{
-    self, BuilderInitConfig, BuilderSetupError, JobId, Journal, JournalError, RemovalError,
+    self, BuildMode, BuilderInitConfig, BuilderSetupError, JobId, Journal, JournalError, RemovalError,
 };
 use crate::host::Host;
 use crate::juju::{Environment, HookToolError, HookTools, Status};
@@ -78,7 +78,7 @@ impl Unit<'_> {
         self.tools.status_set(&Status::Maintenance("Setting up Builder.".into()))?;
         self.initialize()?;
         // The worker installs what is missing before each job, so a package server that is down blocks nothing here.
-        if let Err(error) = builder::install_dependencies() {
+        if let Err(error) = builder::install_dependencies(BuildMode::External) {
             log::warn!("{error}; tried again before the first build");
         }
         self.reconcile(event)

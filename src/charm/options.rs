@@ -6,6 +6,8 @@ use std::fmt::Display;
 
 use serde_json::Value;
 
+use crate::builder::BuildMode;
+use crate::instance::{DEFAULT_RECIPE, Recipe};
 use crate::juju::SecretUri;
 use crate::openstack_cloud::{CloudConfig, Interface};
 use crate::secret::Secret;
@@ -175,6 +177,17 @@ impl Options {
         self.number("build-interval", &INTERVALS, refusal)
     }
 
+    /// Where images are built.
+    pub fn build_mode(&self) -> Checked<BuildMode> {
+        match self.text("build-mode")?.as_deref() {
+            None | Some("external") => Ok(BuildMode::External),
+            Some("local") => Ok(BuildMode::Local),
+            Some(other) => {
+                Err(InvalidOption(format!("Unsupported build-mode {other:?}: use external or local.")))
+            }
+        }
+    }
+
     /// Revisions of an image that each cloud keeps.
     pub fn revision_history_limit(&self) -> Checked<u32> {
         let refusal = "Revision history must be greater than 1 and less than 100 (revision-history-limit).";
@@ -198,6 +211,16 @@ impl Options {
                 "Invalid runner-version {text:?}: use a release such as 2.330.0, or nothing."
             )))
         }
+    }
+
+    /// What goes into the images: the operator's recipe, or the default one.
+    pub fn recipe(&self) -> Checked<Recipe> {
+        // Not trimmed: lines and columns are counted in what the operator wrote.
+        let text = match self.0.get("recipe") {
+            Some(Value::String(text)) if !text.trim().is_empty() => text,
+            _ => DEFAULT_RECIPE,
+        };
+        text.parse().map_err(|error| InvalidOption(format!("Invalid recipe: {error}. (option recipe)")))
     }
 
     /// The external script. Root runs it: https, or http with `#sha256=HEX` appended.

@@ -59,8 +59,10 @@ impl CharmState {
         let build_cloud_config = build_cloud(&options, tools)?;
         let (arches, bases) = (options.architectures()?, options.bases()?);
         let build_interval = options.build_interval()?;
+        let build_mode = options.build_mode()?;
         let revision_history_limit = options.revision_history_limit()?;
         let runner_version = options.runner_version()?;
+        let recipe = options.recipe()?;
         let script_url = options.script_url()?;
         let script_secret = options.script_secret()?;
         let script = match &script_secret {
@@ -122,8 +124,10 @@ impl CharmState {
             targets,
             build_cloud,
             clouds: wanted,
+            build_mode,
             base_image,
             vm,
+            recipe,
             runner,
             script_url,
             script_secret: script_secret.as_ref().map(ToString::to_string),

@@ -62,6 +62,7 @@ pub fn progress(job: &Job) -> String {
         Phase::Installing { step, number, of } => format!("{step}, {number} of {of}"),
         Phase::Snapshotting => "taking snapshot".to_owned(),
         Phase::Verifying => "verifying image".to_owned(),
+        Phase::Packing => "packing image".to_owned(),
         Phase::Delivering => "delivering image".to_owned(),
         Phase::Waiting | Phase::Done | Phase::UpToDate | Phase::Failed => "waiting".to_owned(),
     };
@@ -132,10 +133,11 @@ mod tests {
 
     use super::*;
     use crate::builder::{
-        BaseImageSource, Build, BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm,
-        CloudName, Clouds, Image, JobId, Owner, RunnerSource,
+        BaseImageSource, Build, BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig,
+        BuilderVm, CloudName, Clouds, Image, JobId, Owner, RunnerSource,
     };
     use crate::charm::image_relation::ImageRelation;
+    use crate::instance::DEFAULT_RECIPE;
     use crate::juju::RelationId;
     use crate::openstack_cloud::{CloudConfig, Interface};
     use crate::secret::Secret;
@@ -171,6 +173,7 @@ mod tests {
                 targets: vec![NOBLE],
                 build_cloud: cloud.clone(),
                 clouds: vec![cloud],
+                build_mode: BuildMode::External,
                 base_image: BaseImageSource { url: text("https://u"), keyring: text("/k") },
                 vm: BuilderVm {
                     flavor: None,
@@ -180,6 +183,7 @@ mod tests {
                     boot_timeout_s: 1200,
                     apt_mirror: None,
                 },
+                recipe: DEFAULT_RECIPE.parse().unwrap(),
                 runner: RunnerSource { version: None, source: text("https://g"), api_url: text("https://g") },
                 script_url: None,
                 script_secret: None,

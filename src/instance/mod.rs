@@ -4,9 +4,19 @@
 //! The names are those of craft-providers' bases.
 
 mod base;
+mod buildd;
+mod error;
 mod executor;
+mod hostname;
+mod instance_config;
+mod os_release;
+mod recipe;
 mod runner;
+mod snaps;
+#[cfg(test)]
+mod testing;
+mod timeout;
 
-pub use base::{Base, BaseError, CommandEnvironment, SetupProgress, Step, StepFn, setup};
-pub use executor::{Command, Executor, ExecutorError, KeyPair, Output, SshExecutor, SshTarget};
-pub use runner::{ExternalScript, RECIPE_VERSION, RUNNER_HOME, RUNNER_USER, RunnerBase, RunnerTarball};
+pub use runner::{
+    ExternalScript, RUNNER_HOME, RUNNER_USER, RunnerBase, RunnerTarball, STEPS_VERSION, ToolDownload,
+};

@@ -1,6 +1,7 @@
 //! What goes wrong is said, leaves nothing behind, and is got over.
 
 use rehearsal::cloud::{Fault, What};
+use runner_image_builder::instance::DEFAULT_RECIPE;
 
 use crate::scene::{SCRIPT_SECRET, Scene, wait_for};
 
@@ -32,6 +33,38 @@ fn a_base_image_with_another_digest_than_the_signed_one_is_not_used() {
     });
     assert!(status.contains("SHA-256") && status.starts_with("maintenance: Build failed"), "{status}");
     assert!(scene.cloud.project("builder-project").images().is_empty(), "the tampered image is gone");
+}
+
+#[test]
+fn a_tool_with_another_digest_than_the_published_one_is_not_installed() {
+    let (_scene, status) = failed(&[], |scene| {
+        let path = "/mikefarah/yq/releases/download/v4.54.1/yq_linux_amd64";
+        scene.site.serve(path, "application/octet-stream", b"tampered with".to_vec());
+    });
+    assert!(status.starts_with("maintenance: ") && status.contains("installing tools"), "{status}");
+    assert!(status.contains("computed checksum did NOT match"), "{status}");
+}
+
+#[test]
+fn a_tool_that_is_not_released_blocks_before_anything_starts() {
+    let (scene, status) = failed(&[], |scene| {
+        let recipe = DEFAULT_RECIPE.replace("v4.54.1", "v0.0.0");
+        scene.app.set_config(&[("recipe", &recipe)]).unwrap();
+    });
+    assert!(
+        status.starts_with("blocked: ") && status.contains("no release v0.0.0 of mikefarah/yq"),
+        "{status}"
+    );
+    assert!(!scene.cloud.log().iter().any(|entry| entry.method == "POST" && entry.url.ends_with("/servers")));
+}
+
+#[test]
+fn a_command_of_the_recipe_that_fails_is_shown_with_what_it_said() {
+    let (_scene, status) = failed(&[], |scene| {
+        let recipe = "commands: ['echo no such luck >&2; exit 9']\nrunner: [{github: actions/runner}]\n";
+        scene.app.set_config(&[("recipe", recipe)]).unwrap();
+    });
+    assert!(status.contains("running commands") && status.contains("exit code 9: no such luck"), "{status}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A cloud, the web around it, and the charm on a machine of its own, configured for them.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -120,6 +121,18 @@ impl Scene {
             let ended = self.journal().job.filter(|job| job.finished.is_some());
             (!worker_lives(&host).unwrap()).then_some(ended).flatten()
         })
+    }
+
+    /// The files of the first image that is published, by path; its build must succeed.
+    pub fn first_image(&self) -> BTreeMap<String, Vec<u8>> {
+        let relation = self.integrate("upload");
+        assert_eq!(self.job_ended().failures, []);
+        let id = self.told(&relation, "id").expect("an id in the relation");
+        let files = self.cloud.project("upload-project").image_files(&id).unwrap();
+        files
+            .into_iter()
+            .map(|(path, bytes)| (path.trim_start_matches(['.', '/']).to_owned(), bytes))
+            .collect()
     }
 
     /// Runs action `run` to its end.

@@ -129,7 +129,7 @@ impl Executor for SshExecutor {
 
 /// What the root shell reads: the variables, then the command in the shell's place, under a guard that ends it in time.
 /// bash reads a pipe byte by byte, so what follows the script is left for the command.
-fn script(command: &Command, limit: Duration, stdin: &str) -> String {
+pub(super) fn script(command: &Command, limit: Duration, stdin: &str) -> String {
     let mut script = String::new();
     for (name, value) in &command.environment {
         match value {
