@@ -30,13 +30,16 @@ export MANIFEST
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
 
-.PHONY: charm
-charm: ## Build target/charm/ (runnable) and the .charm beside it (deployable)
-	@command -v zip >/dev/null || $(MAKE) --no-print-directory deps
+.PHONY: rehearse
+rehearse: unpacked ## Show the charm's whole life, without root, Juju or OpenStack (ARGS="--help" tells more)
+	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) cargo run --quiet --locked -p rehearsal -- $(ARGS)
+
+.PHONY: unpacked
+unpacked:
 # The archive is the same wherever it is built: no path of the builder's home is in the binary.
 	RUSTFLAGS="$${RUSTFLAGS-} --remap-path-prefix=$(CARGO_HOME)/registry/src=/crates" \
 		cargo build --release --locked --bin dispatch
-	rm -rf $(CHARM) $(ARCHIVE)
+	rm -rf $(CHARM)
 	install -d -m 0755 $(CHARM) $(CHARM)/hooks
 	install -m 0755 $${CARGO_TARGET_DIR:-target}/release/dispatch $(CHARM)/dispatch
 	install -m 0755 hooks/* $(CHARM)/hooks/
@@ -44,6 +47,11 @@ charm: ## Build target/charm/ (runnable) and the .charm beside it (deployable)
 	printf '%s\n' "$$MANIFEST" > $(CHARM)/manifest.yaml
 	chmod 0644 $(CHARM)/manifest.yaml
 	find $(CHARM) -exec touch --date=$(TIMESTAMP) {} +
+
+.PHONY: charm
+charm: unpacked ## Build target/charm/ (runnable) and the .charm beside it (deployable)
+	@command -v zip >/dev/null || $(MAKE) --no-print-directory deps
+	rm -f $(ARCHIVE)
 	cd $(CHARM); find . -type f -printf '%P\n' | LC_ALL=C sort | TZ=UTC zip -q -X -D -9 ../$(notdir $(ARCHIVE)) -@
 	chmod 0644 $(ARCHIVE)
 	@ls -l $(CHARM)/dispatch $(ARCHIVE)

@@ -1,5 +1,5 @@
-//! The proof of an image: a VM that was booted from it comes up and can do what a runner needs. Nothing is delivered
-//! without it, unless the operator says so.
+//! The proof of an image that a builder VM has made: a VM that was booted from it comes up and can do what a runner needs.
+//! Without it no such image is delivered, unless the operator says so.
 
 use std::time::Duration;
 

@@ -16,18 +16,16 @@ fn an_image_has_the_runner_and_nothing_of_its_builder() {
     assert_eq!(job.failures, []);
     let id = scene.told(&relation, "id").expect("an id in the relation");
     let project = scene.cloud.project("upload-project");
-    let files = project.image_files(&id).unwrap();
-    let has = |path: &str| files.keys().any(|known| known.trim_matches(['.', '/']) == path);
-    assert!(has("home/ubuntu/actions-runner/bin/Runner.Listener"));
-    assert!(has("opt/script.ok"), "the external script ran with its secret");
+    let tree = project.image_tree(&id).unwrap();
+    assert!(tree.has("home/ubuntu/actions-runner/bin/Runner.Listener"));
+    assert!(tree.has("opt/script.ok"), "the external script ran with its secret");
     for gone in
         ["home/ubuntu/.ssh/authorized_keys", "root/.ssh/authorized_keys", "etc/ssh/ssh_host_ed25519_key"]
     {
-        assert!(!has(gone), "{gone} is in the image");
+        assert!(!tree.has(gone), "{gone} is in the image");
     }
     // Absent, it keeps a machine with a read-only / from getting one, and with it from getting an address.
-    let machine_id = files.iter().find(|(path, _)| path.ends_with("etc/machine-id")).expect("etc/machine-id");
-    assert_eq!(machine_id.1, b"", "every machine makes its own");
+    assert_eq!(tree.file("etc/machine-id"), Some(&b""[..]), "every machine makes its own");
     let bytes = project.image_bytes(&id).unwrap();
     let found = bytes.windows(SCRIPT_SECRET.len()).any(|window| window == SCRIPT_SECRET.as_bytes());
     assert!(!found, "the script's secret is in the image");

@@ -6,5 +6,6 @@
 mod delivery;
 mod failures;
 mod images;
+mod recipe;
 mod scene;
 mod verification;

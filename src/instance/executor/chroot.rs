@@ -144,7 +144,7 @@ impl Executor for ChrootExecutor<'_> {
 
     fn execute(&self, command: Command, deadline: Deadline) -> Result<Output, ExecutorError> {
         // systemctl enables and masks, and leaves services alone, as it does in a chroot that it recognises.
-        let offline = [("SYSTEMD_OFFLINE", "1")];
-        root_shell::execute(self.way(), &offline, self.name.clone(), command, deadline)
+        let shell = root_shell::here(self.way(), &[("SYSTEMD_OFFLINE", "1")]);
+        root_shell::execute(shell, self.name.clone(), command, deadline)
     }
 }

@@ -24,6 +24,7 @@ impl Executor for LocalExecutor {
     }
 
     fn execute(&self, command: Command, deadline: Deadline) -> Result<Output, ExecutorError> {
-        root_shell::execute(Program::behind(&["env"]), &[], self.instance(), command, deadline)
+        let shell = root_shell::here(Program::behind(&["env"]), &[]);
+        root_shell::execute(shell, self.instance(), command, deadline)
     }
 }

@@ -61,6 +61,12 @@ pub enum ExecutorError {
         /// What its reader takes at most.
         limit: u64,
     },
+    /// A variable has a name that no shell would take.
+    #[error("invalid name of a variable: {name:?}")]
+    InvalidVariable {
+        /// The name.
+        name: String,
+    },
     /// This kind of place cannot do that.
     #[error("{instance} cannot {what}")]
     Unsupported {

@@ -27,8 +27,10 @@ use crate::target::{Arch, BaseImage, Target};
 /// The recipe that is used when the operator gives none.
 pub const DEFAULT_RECIPE: &str = include_str!("default.yaml");
 
-/// The longest recipe: it travels through Juju's configuration.
-const LONGEST: usize = 256 << 10;
+/// The longest recipe, and the most brackets that may be open in it: the reader's time grows with the square of both,
+/// and a hook waits for it.
+const LONGEST: usize = 64 << 10;
+const DEEPEST: usize = 500;
 
 /// A recipe makes no sense.
 #[derive(Debug, thiserror::Error)]
@@ -37,8 +39,14 @@ pub enum RecipeError {
     #[error("{}", placed(.0))]
     Syntax(#[from] serde_yaml::Error),
     /// It is too long.
-    #[error("it is longer than 256 KiB; let a command fetch what is large")]
+    #[error("it is longer than 64 KiB; let a command fetch what is large")]
     TooLong,
+    /// It is nested like no recipe is.
+    #[error("more than 500 brackets are open at line {line}; close them")]
+    TooDeep {
+        /// Where.
+        line: usize,
+    },
 }
 
 /// The problem and its place; the reader leaves out the place where it is the very first.
@@ -133,8 +141,25 @@ impl FromStr for Recipe {
         if text.len() > LONGEST {
             return Err(RecipeError::TooLong);
         }
-        Ok(serde_yaml::from_str(text)?)
+        match too_deep(text) {
+            Some(line) => Err(RecipeError::TooDeep { line }),
+            None => Ok(serde_yaml::from_str(text)?),
+        }
     }
+}
+
+/// The line where too many brackets are open. Those in comments and texts count as well, which harms no sane ones.
+fn too_deep(text: &str) -> Option<usize> {
+    let mut open = 0_usize;
+    let deep = text.find(|c: char| {
+        match c {
+            '[' | '{' => open += 1,
+            ']' | '}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        open > DEEPEST
+    });
+    deep.map(|at| text[..at].matches('\n').count() + 1)
 }
 
 /// The releases of the runner: not two for one image.

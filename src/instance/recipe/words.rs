@@ -191,8 +191,8 @@ words! {
         |text| matches!(text.len(), 3 | 4) && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
     /// What a shell runs.
     Script, ScriptRule:
-        "command (some text without a NUL character, 64 KiB at most)",
-        |text| !text.trim().is_empty() && !text.contains('\0') && text.len() <= 64 << 10;
+        "command (some text without a NUL character)",
+        |text| !text.trim().is_empty() && !text.contains('\0');
     /// A repository on GitHub.
     Repository, RepositoryRule:
         "repository (OWNER/NAME)",

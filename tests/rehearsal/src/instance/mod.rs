@@ -28,6 +28,9 @@ use tokio::sync::watch;
 use self::sandbox::{Machine, Sandbox};
 use crate::lock;
 
+/// What cloud-init puts above the package sources.
+pub const WRITTEN_BY_CLOUD_INIT: &str = "# Written by cloud-init.";
+
 /// Why an instance could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -262,8 +265,11 @@ impl Instance {
                 let _ = writeln!(log, "ERROR: {error}");
             }
             let Some(machine) = machine.upgrade() else { return };
+            // As the real one does at every first boot; who does not wait for it keeps the image's own sources.
             let note = format!(
-                "mkdir -p /run/cloud-init /var/lib/cloud/instance /var/log\n\
+                "sources=/etc/apt/sources.list.d/ubuntu.sources; grep -qs '{WRITTEN_BY_CLOUD_INIT}' $sources || \
+                 {{ text=$(cat $sources 2> /dev/null); printf '%s\\n' '{WRITTEN_BY_CLOUD_INIT}' \"$text\" > $sources; }}\n\
+                 mkdir -p /run/cloud-init /var/lib/cloud/instance /var/log\n\
                  cat >> /var/log/cloud-init-output.log << 'END-OF-CLOUD-INIT'\n{log}END-OF-CLOUD-INIT\n\
                  echo 'cloud-init: {word}' >> /var/log/cloud-init.log\ntouch /var/lib/cloud/instance/boot-finished\n\
                  echo '{word} {code}' > /run/cloud-init/status\necho '{{}}' > /run/cloud-init/result.json\n"

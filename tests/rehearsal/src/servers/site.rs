@@ -132,6 +132,19 @@ impl Site {
         self.serve(&format!("/scripts/{name}"), "text/x-shellscript", text)
     }
 
+    /// Serves an Ubuntu archive mirror with a series and its updates, and returns its URL.
+    pub fn serve_mirror(&self, series: &str) -> String {
+        for suite in ["", "-updates", "-security"] {
+            let suite = format!("{series}{suite}");
+            self.serve(
+                &format!("/ubuntu/dists/{suite}/InRelease"),
+                "text/plain",
+                format!("Suite: {suite}\n"),
+            );
+        }
+        format!("{}/ubuntu", self.url())
+    }
+
     /// Publishes the images of a series anew; another `edition` has other bytes.
     pub fn publish_images(&self, series: &str, edition: u32) -> io::Result<()> {
         let setup = lock(&self.setup).clone();

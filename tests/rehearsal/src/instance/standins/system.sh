@@ -172,6 +172,9 @@ standin_cloud-init() {
             [ -n "$long" ] && [ -e /var/log/cloud-init-output.log ] && cat /var/log/cloud-init-output.log
             return "$code" ;;
         clean)
+            case ${1:-} in
+                -h | --help) printf 'usage: cloud-init clean [-h] [-l] [--machine-id] [-r] [-s] [-c CONFIG]\n  -c, --configs {all,ssh_config,network,datasource}\n'; return ;;
+            esac
             need_root "Error: 'cloud-init clean' must be run as root"
             rm -rf /var/lib/cloud/instance /var/lib/cloud/instances /var/lib/cloud/data /var/lib/cloud/sem
             while [ $# -gt 0 ]; do
