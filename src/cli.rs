@@ -1,7 +1,11 @@
 //! The command line: what people do by hand, with the charm's own options.
 
+mod instance;
+
 use std::collections::BTreeMap;
 use std::path::Path;
+
+pub use instance::instance;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -12,6 +16,7 @@ use crate::builder::{
 };
 use crate::charm::{InvalidOption, Options};
 use crate::host::Host;
+use crate::instance::{BaseConfigurationError, BaseError, ExecutorError, ProviderError};
 use crate::secret::Secret;
 use crate::target::{Arch, BaseImage, Target};
 
@@ -24,6 +29,18 @@ pub enum CliError {
     /// An option makes no sense.
     #[error(transparent)]
     Option(#[from] InvalidOption),
+    /// What the machine is to become makes no sense.
+    #[error(transparent)]
+    Parameters(#[from] BaseConfigurationError),
+    /// The machine could not be reached.
+    #[error(transparent)]
+    Unreachable(#[from] ExecutorError),
+    /// The machine did not become ready.
+    #[error(transparent)]
+    NotReady(#[from] ProviderError),
+    /// The machine could not be set up.
+    #[error(transparent)]
+    SetUp(#[from] BaseError),
     /// It was tried and came to nothing.
     #[error("{0}")]
     Failed(String),

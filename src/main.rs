@@ -20,6 +20,8 @@ dispatch recipe     print the default recipe: what goes into an image
 dispatch local-build TARGET FILE [OPTION=VALUE...]
                     build one image, such as noble-x64, on this machine and put it to FILE (qcow2); needs root;
                     the options and their defaults are the charm's, from config.yaml, but no secrets
+dispatch instance setup|warmup|wait OPTION...
+                    make a machine a builder, over ssh or this one; the options are in docs/operating.md
 dispatch help       this text
 dispatch --version  the version
 ";
@@ -30,7 +32,12 @@ fn main() -> ExitCode {
         [] => hook(),
         ["work"] => work(),
         ["recipe"] => print(DEFAULT_RECIPE),
-        ["local-build", target, file, settings @ ..] => local_build(target, file, settings),
+        ["local-build", target, file, settings @ ..] => {
+            by_hand("local-build", |host, say| cli::local_build(host, target, Path::new(file), settings, say))
+        }
+        ["instance", operation, words @ ..] => {
+            by_hand("instance", |host, say| cli::instance(host, operation, words, say))
+        }
         ["help" | "--help" | "-h"] => print(HELP),
         ["--version"] => print(concat!(env!("CARGO_PKG_VERSION"), "\n")),
         _ => {
@@ -95,19 +102,20 @@ fn work() -> ExitCode {
     }
 }
 
-fn local_build(target: &str, file: &str, settings: &[&str]) -> ExitCode {
+/// Does what somebody asked for on the command line, and tells of it on standard output.
+fn by_hand(name: &str, work: impl FnOnce(&Host, &dyn Fn(&str)) -> Result<(), cli::CliError>) -> ExitCode {
     env_logger::Builder::new()
         .filter_level(log::LevelFilter::Warn)
         .format(|out, record| writeln!(out, "{}", redacted(&record.args().to_string())))
         .init();
     let say = |line: &str| {
-        // Whoever does not listen any more still wants the image.
+        // Whoever does not listen any more still wants it done.
         let _ = writeln!(std::io::stdout(), "{line}");
     };
-    match cli::local_build(&Host::from_environment(), target, Path::new(file), settings, &say) {
+    match work(&Host::from_environment(), &say) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("dispatch local-build: {error}");
+            eprintln!("dispatch {name}: {}", redacted(&error.to_string()));
             ExitCode::FAILURE
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rehearsal::agent::{Application, JujuVersion, Relation, Secret, Unit};
 use rehearsal::cloud::CloudSetup;
+use rehearsal::instance::archive::{Content, Entry};
 use rehearsal::scene;
 use rehearsal::servers::SiteSetup;
 use runner_image_builder::builder::{Job, Journal, worker_lives};
@@ -108,11 +109,12 @@ impl Scene {
         let relation = self.integrate("upload");
         assert_eq!(self.job_ended().failures, []);
         let id = self.told(&relation, "id").expect("an id in the relation");
-        let files = self.cloud.project("upload-project").image_files(&id).unwrap();
-        files
-            .into_iter()
-            .map(|(path, bytes)| (path.trim_start_matches(['.', '/']).to_owned(), bytes))
-            .collect()
+        let tree = self.cloud.project("upload-project").image_tree(&id).unwrap();
+        let file = |(path, entry): (String, Entry)| match entry.content {
+            Content::File(bytes) => Some((path, bytes)),
+            Content::Directory | Content::Link(_) => None,
+        };
+        tree.0.into_iter().filter_map(file).collect()
     }
 
     /// Runs action `run` to its end.

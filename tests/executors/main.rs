@@ -4,5 +4,8 @@
 
 #[macro_use]
 mod promises;
+mod chroot;
+mod command;
+mod local;
 mod ssh;
 mod sshd;

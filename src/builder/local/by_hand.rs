@@ -28,7 +28,9 @@ pub fn build_image_file(
     progress: &dyn Fn(Phase),
 ) -> Result<(), Failure> {
     let deadline = Deadline::after(LIMIT);
-    let workshop = Workshop::open(host).map_err(|error| Failure::of(&error, error.operator_must_act()))?;
+    let workshop = Workshop::open(host)
+        .and_then(|workshop| workshop.is_ready_for(target).map(|()| workshop))
+        .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
     progress(Phase::Checking);
     let http = HttpClient::new(secrets.proxies.resolved().map_err(|error| Failure::of(&error, true))?);
     let fetched = config.script_url.as_deref().map(|url| script::fetch(&http, url, deadline)).transpose();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{Command, Executor, ExecutorError, Output, root_shell};
 use crate::deadline::Deadline;
-use crate::host::Program;
+use crate::host::{Program, ROOT_VARIABLE};
 
 /// Where systemd is PID 1, this folder exists (sd_booted(3)).
 const SYSTEMD_RUNS: &str = "/run/systemd/system";
@@ -24,7 +24,17 @@ impl Executor for LocalExecutor {
     }
 
     fn execute(&self, command: Command, deadline: Deadline) -> Result<Output, ExecutorError> {
-        let shell = root_shell::here(Program::behind(&["env"]), &[]);
+        // Where the machine's files are is for its commands to know, too.
+        let root = std::env::var(ROOT_VARIABLE).ok();
+        let further: Vec<(&str, &str)> = root.iter().map(|root| (ROOT_VARIABLE, root.as_str())).collect();
+        let shell = root_shell::on_this_machine(Program::behind(&["env"]), &further);
         root_shell::execute(shell, self.instance(), command, deadline)
+    }
+
+    fn mount(&self, source: &Path, target: &str, deadline: Deadline) -> Result<(), ExecutorError> {
+        let source = source.display().to_string();
+        // A second mount would lie on top of the first, and both would have to be taken away.
+        let script = "mountpoint -q -- \"$1\" || exec mount --bind -- \"$0\" \"$1\"";
+        self.run(Command::new(["bash", "-euc", script, &source, target]), deadline).map(drop)
     }
 }

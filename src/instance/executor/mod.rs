@@ -51,6 +51,16 @@ pub enum ExecutorError {
         /// The time that it had.
         limit: Duration,
     },
+    /// The command was not ended at its deadline either, or nobody said so.
+    #[error("running {command} in {instance}: no answer after {} s and its end", limit.as_secs())]
+    Stuck {
+        /// The command's first words.
+        command: String,
+        /// The instance.
+        instance: String,
+        /// The time that it had.
+        limit: Duration,
+    },
     /// The file is larger than what its reader takes.
     #[error("reading {path} in {instance}: it has more than {limit} bytes")]
     TooLarge {
@@ -96,7 +106,7 @@ pub struct Output {
 /// Arguments may be seen by every process of the instance; environment and standard input are handed over out of
 /// everybody's sight, so secrets go there.
 pub struct Command {
-    pub(super) argv: Vec<String>,
+    argv: Vec<String>,
     pub(super) environment: BTreeMap<String, Option<Secret<String>>>,
     pub(super) stdin: Option<Box<dyn Read + Send>>,
     pub(super) limit: Duration,
@@ -133,6 +143,11 @@ impl Command {
     pub fn stdin(mut self, stdin: impl Read + Send + 'static) -> Self {
         self.stdin = Some(Box::new(stdin));
         self
+    }
+
+    /// Its program and arguments.
+    pub fn words(&self) -> &[String] {
+        &self.argv
     }
 
     /// Its first words, for errors: never the environment, never the input.

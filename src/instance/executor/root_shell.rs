@@ -1,7 +1,9 @@
-//! A command as a script on the standard input of a root shell, wherever that shell is: what all executors share.
+//! A command as a script on the standard input of a root shell, which all executors share: they differ in the way that
+//! leads to the shell.
 //!
-//! The process list shows `bash -s` and the command itself, never its environment. The script ends with a line of its own
-//! on standard error that says how the command ended: without it the shell was lost, whatever its exit code is.
+//! The host's process list shows nothing but `bash -s`, and the instance's only the command itself. The script ends with a
+//! line of its own on standard error that says how the command ended. Without it the shell came to no end by itself,
+//! whatever exit code the way to it gives.
 
 use std::time::Duration;
 
@@ -9,12 +11,10 @@ use super::{Command, ExecutorError, Output, quoted};
 use crate::deadline::Deadline;
 use crate::host::{ProcessError, Program, Stdin, random_uuid};
 
-/// How long the shell may take longer than its command: the way there and back, and the moment of grace that a command
-/// has between its end by `timeout` and its death.
-const WAY: Duration = Duration::from_secs(30);
+/// How long the shell may take longer than its command, which `timeout` ends and, after a moment of grace, kills.
+const GRACE: Duration = Duration::from_secs(30);
 
-/// Runs `command` to its end, at most until `deadline`, in the root shell of `instance` that `shell` starts. The shell ends
-/// the command at its deadline; should the shell be lost, we stop waiting soon after.
+/// Runs `command` to its end in the root shell of `instance` that `shell` starts.
 pub(super) fn execute(
     shell: Program,
     instance: String,
@@ -22,10 +22,11 @@ pub(super) fn execute(
     deadline: Deadline,
 ) -> Result<Output, ExecutorError> {
     let deadline = deadline.at_most(command.limit);
-    let (summary, limit) = (command.summary(), deadline.remaining());
-    let late = || ExecutorError::Deadline { command: summary.clone(), instance: instance.clone(), limit };
+    let limit = deadline.remaining();
+    let summary = command.summary();
+    let late = |instance| ExecutorError::Deadline { command: summary.clone(), instance, limit };
     if limit.is_zero() {
-        return Err(late());
+        return Err(late(instance));
     }
     let mark = random_uuid();
     let script = script(&command, limit, &mark)?.into_bytes();
@@ -38,8 +39,10 @@ pub(super) fn execute(
             log::debug!("{instance}: {line}");
         }
     };
-    let output = match shell.stdin(stdin).watched(Deadline::after(limit + WAY), &shown) {
-        Err(ProcessError::Deadline { .. }) => return Err(late()),
+    let output = match shell.stdin(stdin).watched(Deadline::after(limit + GRACE), &shown) {
+        Err(ProcessError::Deadline { .. }) => {
+            return Err(ExecutorError::Stuck { command: summary, instance, limit });
+        }
         output => output?,
     };
     let Some((stderr, code)) = ending(&output.stderr, &mark) else {
@@ -48,13 +51,13 @@ pub(super) fn execute(
     };
     match code {
         // timeout(1) says so when it had to end the command, or to kill it.
-        124 | 137 if deadline.passed() => Err(late()),
+        124 | 137 if deadline.passed() => Err(late(instance)),
         code => Ok(Output { code, stdout: output.stdout, stderr: stderr.to_owned() }),
     }
 }
 
-/// A root shell of this machine that `way` leads to, with nothing of our own environment but the path.
-pub(super) fn here(way: Program, further_environment: &[(&str, &str)]) -> Program {
+/// `way` to a root shell on this machine, to which nothing of our own environment comes along.
+pub(super) fn on_this_machine(way: Program, further_environment: &[(&str, &str)]) -> Program {
     let path = std::env::var("PATH").unwrap_or_else(|_| "/usr/sbin:/usr/bin:/sbin:/bin".into());
     let own = [("PATH", path.as_str()), ("HOME", "/root"), ("USER", "root"), ("LOGNAME", "root")];
     let environment: Vec<(&str, String)> =
@@ -78,7 +81,7 @@ fn script(command: &Command, limit: Duration, mark: &str) -> Result<String, Exec
             None => variables.push_str(&format!("unset {name}; ")),
         }
     }
-    let words: Vec<String> = command.argv.iter().map(|word| quoted(word)).collect();
+    let words: Vec<String> = command.words().iter().map(|word| quoted(word)).collect();
     let words = words.join(" ");
     let stdin = if command.stdin.is_some() { "<&0" } else { "</dev/null" };
     let seconds = limit.as_secs_f64();

@@ -1,10 +1,6 @@
 //! Commands over ssh: one multiplexing master in the foreground of ours, which dies with us, and a client for each
 //! command, which only opens a channel.
 //!
-//! A command travels as a script on the standard input of a root shell. So the host's process list shows nothing but
-//! `bash -s`, and the instance's only the command itself. The script ends with a line of its own on standard error that
-//! says how the command ended: without it the connection broke, whatever ssh's exit code is.
-//!
 //! A connection that has ended, because the instance was booted again or the network failed, is opened again by the next
 //! command. What ran when it broke is not run again: nobody knows how far it came.
 
@@ -122,7 +118,7 @@ impl Executor for SshExecutor {
         let deadline = deadline.at_most(command.limit);
         self.open(deadline)?;
         let result = root_shell::execute(self.client(), self.instance(), command, deadline);
-        if let Err(ExecutorError::Unreachable { .. } | ExecutorError::Deadline { .. }) = result {
+        if let Err(ExecutorError::Unreachable { .. } | ExecutorError::Stuck { .. }) = &result {
             self.close();
         }
         result

@@ -51,7 +51,7 @@ impl Executor for Notes {
     }
 
     fn execute(&self, command: Command, _: Deadline) -> Result<Output, ExecutorError> {
-        let mut line = command.argv.join(" ");
+        let mut line = command.words().join(" ");
         if let Some(mut stdin) = command.stdin {
             stdin.read_to_string(&mut line).unwrap();
         }
@@ -73,8 +73,8 @@ impl Executor for Shell {
     }
 
     fn execute(&self, command: Command, _: Deadline) -> Result<Output, ExecutorError> {
-        let mut child = Process::new(&command.argv[0])
-            .args(&command.argv[1..])
+        let mut child = Process::new(&command.words()[0])
+            .args(&command.words()[1..])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -179,7 +179,7 @@ fn the_proxies_are_given_to_snapd_and_taken_again_also_when_a_snap_fails() {
             true
         }
         fn execute(&self, command: Command, deadline: Deadline) -> Result<Output, ExecutorError> {
-            let fails = command.argv.iter().any(|word| word.contains("snap install"));
+            let fails = command.words().iter().any(|word| word.contains("snap install"));
             let output = self.0.execute(command, deadline)?;
             Ok(Output { code: i32::from(fails), ..output })
         }
