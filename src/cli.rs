@@ -90,6 +90,7 @@ pub fn local_build(
         script_url: options.script_url()?,
         script_secret: None,
         verify_image: options.flag("verify-image")?,
+        adopt: false,
         revision_history_limit: options.revision_history_limit()?,
         max_image_age_hours: options.max_image_age()?,
     };

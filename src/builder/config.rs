@@ -169,6 +169,8 @@ pub struct BuilderRunConfig {
     pub script_secret: Option<String>,
     /// Whether an image must prove itself before it is delivered.
     pub verify_image: bool,
+    /// Whether images of our names that nobody has labelled are taken over.
+    pub adopt: bool,
     /// How many revisions of an image are kept in each cloud.
     pub revision_history_limit: u32,
     /// An image older than this many hours is built anew even when nothing changed.

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::identity::Identity;
-use super::journal::Phase;
-use super::labels;
-use super::user_data::HostKeyUse;
-use super::vm::{Launcher, Vm, VmError};
+use super::journal::{JournalError, Phase};
+use super::labels::{self, Stage};
+use super::resource::{Resource, ResourceKind};
+use super::vm::{Launcher, Purpose, Vm, VmError};
 use crate::deadline::Deadline;
 use crate::instance::{BaseError, CacheMount, RunnerBase, Timeout, setup};
-use crate::openstack_cloud::{Image, ImageChange, ImageId, OpenStackError, ServerStatus};
+use crate::openstack_cloud::{Image, ImageId, OpenStackError, ServerStatus};
 
 /// Longest times.
 const STOP: Duration = Duration::from_secs(600);
@@ -25,6 +25,9 @@ pub enum ExternalBuildError {
     /// A step of the recipe failed.
     #[error(transparent)]
     Base(#[from] BaseError),
+    /// The snapshot could not be noted, and was not taken.
+    #[error("{0}; no snapshot is taken that cannot be noted")]
+    Journal(#[from] JournalError),
     /// The snapshot has no bytes: the VM's disk is a volume.
     #[error(
         "the snapshot of builder VM {0} is empty: its disk is a volume; choose a build-flavor with a local disk"
@@ -44,7 +47,7 @@ impl ExternalBuildError {
         match self {
             Self::Vm(error) => error.operator_must_act(),
             Self::VolumeBacked(_) => true,
-            Self::Base(_) => false,
+            Self::Base(_) | Self::Journal(_) => false,
         }
     }
 }
@@ -55,29 +58,21 @@ pub struct ExternalBuild<'a> {
     pub launcher: &'a Launcher<'a>,
     /// What goes into the image.
     pub base: &'a RunnerBase,
+    /// The same as a digest.
+    pub fingerprint: &'a str,
     /// Told of each phase.
     pub progress: &'a dyn Fn(Phase),
 }
 
 impl ExternalBuild<'_> {
-    /// Builds from `base_image` to a snapshot in the build cloud; returns it and the identity of the machine that it was
-    /// made of. The VM is gone when this returns.
-    pub fn run(
-        &self,
-        base_image: &ImageId,
-        deadline: Deadline,
-    ) -> Result<(Image, Identity), ExternalBuildError> {
+    /// Builds from `base_image` to a snapshot in the build cloud. The VM is gone when this returns.
+    pub fn run(&self, base_image: &ImageId, deadline: Deadline) -> Result<Image, ExternalBuildError> {
         (self.progress)(Phase::Launching);
         let build = |vm: &Vm<'_>| self.build_in(vm, deadline);
-        self.launcher.with_vm(&self.name(), base_image, HostKeyUse::InPlace, deadline, build)
+        self.launcher.with_vm(Purpose::Build, base_image, deadline, build)
     }
 
-    fn name(&self) -> String {
-        let Launcher { owner, job, .. } = self.launcher;
-        format!("{}-image-builder-{}-{job}", owner.application, self.base.target)
-    }
-
-    fn build_in(&self, vm: &Vm<'_>, deadline: Deadline) -> Result<(Image, Identity), ExternalBuildError> {
+    fn build_in(&self, vm: &Vm<'_>, deadline: Deadline) -> Result<Image, ExternalBuildError> {
         let identity = {
             let executor = vm.connect(deadline)?;
             let identity = Identity::of(&executor, deadline).map_err(VmError::from)?;
@@ -88,28 +83,57 @@ impl ExternalBuild<'_> {
             identity
         };
         (self.progress)(Phase::Snapshotting);
-        let Launcher { cloud, owner, job, .. } = self.launcher;
+        let Launcher { cloud, cloud_name, owner, job, ledger, .. } = *self.launcher;
         let compute = cloud.compute();
         compute.stop_server(vm.id(), deadline)?;
         compute.wait_for_server(vm.id(), &ServerStatus::ShutOff, deadline.at_most(STOP))?;
-        let labels = labels::of_snapshot(owner, job);
-        let snapshot = compute.create_server_image(vm.id(), &self.name(), &labels, deadline)?;
-        let image = self.settle(&snapshot, deadline).inspect_err(|_| {
-            let _ = cloud.images().delete(&snapshot, Deadline::after(DELETE));
-        })?;
-        Ok((image, identity))
+        let name = vm.name();
+        let mut noted = Resource {
+            kind: ResourceKind::Snapshot,
+            cloud: cloud_name.clone(),
+            name: name.to_owned(),
+            id: None,
+        };
+        ledger.makes(&noted)?;
+        let labels = labels::of_snapshot(owner, job, vm.id(), ledger.target, self.fingerprint, &identity);
+        let snapshot = compute
+            .create_server_image(vm.id(), name, &labels, deadline)
+            .map_err(ExternalBuildError::from)
+            .and_then(|snapshot| {
+                ledger.made(&mut noted, snapshot.as_str());
+                self.settle(&snapshot, name, deadline)
+            });
+        snapshot.inspect_err(|_| {
+            if self.remove_snapshot(name) {
+                ledger.settled(&noted);
+            }
+        })
     }
 
-    fn settle(&self, snapshot: &ImageId, deadline: Deadline) -> Result<Image, ExternalBuildError> {
+    /// Waits until the snapshot is complete, and lets it prove whose it is.
+    fn settle(
+        &self,
+        snapshot: &ImageId,
+        name: &str,
+        deadline: Deadline,
+    ) -> Result<Image, ExternalBuildError> {
         let images = self.launcher.cloud.images();
         let image = images.wait_until_active(snapshot, deadline.at_most(SNAPSHOT))?;
         if image.size.unwrap_or(0) == 0 {
-            return Err(ExternalBuildError::VolumeBacked(self.name()));
+            return Err(ExternalBuildError::VolumeBacked(name.to_owned()));
         }
-        // The snapshot inherited the base image's properties; what says that it is a base image must not stay.
-        if image.properties.contains_key(labels::DIGEST) {
-            images.update(snapshot, &[ImageChange::Remove(labels::DIGEST.into())], deadline)?;
-        }
-        Ok(image)
+        Ok(images.update(snapshot, &labels::seal(&image), deadline)?)
+    }
+
+    /// Removes what there is of the snapshot, by its name: the answer that has its id may have been lost. Returns
+    /// whether it is gone.
+    fn remove_snapshot(&self, name: &str) -> bool {
+        let Launcher { cloud, owner, .. } = self.launcher;
+        let deadline = Deadline::after(DELETE);
+        let found = labels::images(cloud, owner, Stage::Snapshot, Some(name), deadline);
+        found.is_ok_and(|found| {
+            let mut removals = found.iter().map(|image| cloud.images().delete(&image.id, deadline));
+            removals.all(|removal| removal.is_ok_and(|deletion| deletion.is_gone()))
+        })
     }
 }

@@ -1,7 +1,11 @@
 //! By what machines are told apart: two machines of one image must not share any of it.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
+use sha2::{Digest, Sha256};
+
+use super::config::hex;
 use crate::deadline::Deadline;
 use crate::instance::{Command, Executor, ExecutorError};
 
@@ -9,7 +13,16 @@ use crate::instance::{Command, Executor, ExecutorError};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     machine_id: String,
+    /// Kind and digest of each.
     host_keys: BTreeSet<String>,
+}
+
+/// As a label, which may not be longer than 255 bytes.
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.machine_id)?;
+        self.host_keys.iter().try_for_each(|key| write!(f, " {key}"))
+    }
 }
 
 impl Identity {
@@ -22,11 +35,21 @@ impl Identity {
         Ok(Self::parse(&String::from_utf8_lossy(&output.stdout)))
     }
 
+    /// The identity that a label tells.
+    pub fn of_label(label: &str) -> Self {
+        let mut words = label.split(' ').map(str::to_owned);
+        Self { machine_id: words.next().unwrap_or_default(), host_keys: words.collect() }
+    }
+
     fn parse(text: &str) -> Self {
         let (machine_id, keys) = text.split_once('\n').unwrap_or((text, ""));
-        // Kind and key, without the comment.
-        let key = |line: &str| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
-        let host_keys = keys.lines().map(key).filter(|key| !key.is_empty()).collect();
+        let key = |line: &str| {
+            let (kind, key) = line.trim().split_once(' ')?;
+            // Without the comment.
+            let digest = hex(&Sha256::digest(key.split(' ').next()?));
+            Some(format!("{kind}:{}", &digest[..16]))
+        };
+        let host_keys = keys.lines().filter_map(key).collect();
         Self { machine_id: machine_id.trim().to_owned(), host_keys }
     }
 
@@ -44,7 +67,7 @@ impl Identity {
             return Some("it has no ssh host keys".to_owned());
         }
         let shared = self.host_keys.intersection(&origin.host_keys).next()?;
-        let kind = shared.split(' ').next().unwrap_or_default();
+        let kind = shared.split(':').next().unwrap_or_default();
         Some(format!("its {kind} host key is that of the builder"))
     }
 }
@@ -70,6 +93,13 @@ mod tests {
             None,
             "an image that no machine was made into"
         );
+    }
+
+    #[test]
+    fn a_label_tells_the_identity() {
+        let builder = Identity::parse(BUILDER);
+        assert_eq!(Identity::of_label(&builder.to_string()), builder);
+        assert!(builder.to_string().len() < 150, "two keys of at most three");
     }
 
     #[test]

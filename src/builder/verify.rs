@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use super::config::Owner;
 use super::identity::Identity;
-use super::labels::{self, SELF_LABEL, STAGE_LABEL, Stage};
-use super::user_data::HostKeyUse;
-use super::vm::{Launcher, VmError};
+use super::labels::{self, Stage};
+use super::vm::{Launcher, Purpose, VmError};
 use crate::deadline::Deadline;
 use crate::instance::{Command, Executor, ExecutorError, RUNNER_HOME, RUNNER_USER};
-use crate::openstack_cloud::{Cloud, Image, ImageChange, ImageId, OpenStackError};
+use crate::openstack_cloud::{Cloud, Image, ImageId, OpenStackError};
 use crate::target::Target;
 
 /// How long all of it may take, the boot included.
@@ -41,11 +40,6 @@ fn kept(image: &Option<ImageId>) -> String {
 }
 
 impl VerificationError {
-    /// Whether the image was kept for inspection, and must stay.
-    pub fn keeps_the_image(&self) -> bool {
-        matches!(self, Self::Failed { kept_as: Some(_), .. })
-    }
-
     /// Whether time alone will not mend it.
     pub fn operator_must_act(&self) -> bool {
         matches!(self, Self::Vm(error) if error.operator_must_act())
@@ -111,30 +105,25 @@ const CHECKS: [Check; 6] = [
 pub struct Verification<'a> {
     /// What launches VMs for it.
     pub launcher: &'a Launcher<'a>,
-    /// What the image is for.
-    pub target: Target,
     /// The version that its runner must have.
     pub runner_version: &'a str,
-    /// The machine that it was made of.
-    pub origin: &'a Identity,
 }
 
 impl Verification<'_> {
     /// Proves `image`. One that fails is kept aside for inspection, in the place of the last that failed.
     pub fn run(&self, image: &Image, deadline: Deadline) -> Result<(), VerificationError> {
-        let Launcher { cloud, owner, job, .. } = *self.launcher;
-        let name = format!("{}-image-builder-verify-{}-{job}", owner.application, self.target);
+        let Launcher { cloud, owner, ledger, .. } = *self.launcher;
         let deadline = deadline.at_most(LIMIT);
-        let proof = self.launcher.with_vm(&name, &image.id, HostKeyUse::Aside, deadline, |vm| {
+        let proof = self.launcher.with_vm(Purpose::Verification, &image.id, deadline, |vm| {
             let executor = match vm.connect(deadline) {
                 Err(VmError::Executor(error)) => return Err(failed("booting", &error)),
                 other => other?,
             };
-            self.check(&executor, deadline)
+            self.check(&executor, &labels::origin(image), deadline)
         });
         match proof {
             Err(VerificationError::Failed { check, problem, .. }) => {
-                let kept = keep_aside(cloud, owner, self.target, &image.id);
+                let kept = keep_aside(cloud, owner, ledger.target, &image.id);
                 let kept_as = match kept {
                     Ok(()) => Some(image.id.clone()),
                     Err(error) => {
@@ -148,7 +137,12 @@ impl Verification<'_> {
         }
     }
 
-    fn check(&self, executor: &dyn Executor, deadline: Deadline) -> Result<(), VerificationError> {
+    fn check(
+        &self,
+        executor: &dyn Executor,
+        origin: &Identity,
+        deadline: Deadline,
+    ) -> Result<(), VerificationError> {
         for Check { name, limit, script } in CHECKS {
             log::info!("{}: {name}", executor.instance());
             let words =
@@ -158,7 +152,7 @@ impl Verification<'_> {
         }
         let check = "telling the machine from its builder";
         let identity = Identity::of(executor, deadline).map_err(|error| failed(check, &error))?;
-        match identity.problem(self.origin) {
+        match identity.problem(origin) {
             Some(problem) => Err(VerificationError::Failed { check, problem, kept_as: None }),
             None => Ok(()),
         }
@@ -174,18 +168,17 @@ fn failed(check: &'static str, error: &ExecutorError) -> VerificationError {
     VerificationError::Failed { check, problem, kept_as: None }
 }
 
-/// Hides `image` from ordinary lists and marks it as one that failed; those of the target that failed before it go.
+/// Hides `image` from ordinary lists and marks it as one that failed; those of the target that failed before it go, now or
+/// with the next sweep.
 fn keep_aside(cloud: &Cloud, owner: &Owner, target: Target, image: &ImageId) -> Result<(), OpenStackError> {
     let (images, deadline) = (cloud.images(), Deadline::after(ASIDE));
-    let name = format!("{}-image-builder-rejected-{target}", owner.application);
-    let changes = [
-        ImageChange::Replace("name".into(), name.clone().into()),
-        ImageChange::Replace("os_hidden".into(), true.into()),
-        ImageChange::Add(STAGE_LABEL.into(), Stage::Rejected.as_str().into()),
-        ImageChange::Add(SELF_LABEL.into(), image.as_str().into()),
-    ];
-    images.update(image, &changes, deadline)?;
-    let kept = labels::images(cloud, owner, Stage::Rejected, Some(&name), deadline)?;
+    let name = labels::rejected_name(owner, target);
+    images.update(image, &labels::reject(image, &name), deadline)?;
+    let kept = labels::hidden_images(cloud, owner, Stage::Rejected, Some(&name), deadline);
+    let kept = kept.unwrap_or_else(|error| {
+        log::warn!("looking for an image that failed before: {error}");
+        Vec::new()
+    });
     for old in kept.iter().filter(|old| old.id != *image && labels::is_of_this_unit(owner, old)) {
         if let Err(error) = images.delete(&old.id, deadline) {
             log::warn!("an image that failed before stays: {error}");

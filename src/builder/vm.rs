@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::UBUNTU_USER;
-use super::config::{BuilderVm, JobId, Owner};
+use super::config::{BuilderVm, CloudName, JobId, Owner};
+use super::journal::JournalError;
 use super::labels;
+use super::resource::{Ledger, Resource, ResourceKind};
 use super::site::Site;
 use super::user_data::{HostKeyUse, user_data};
 use crate::deadline::Deadline;
@@ -33,6 +35,9 @@ pub enum VmError {
     /// The VM could not be reached, or our own ssh failed.
     #[error(transparent)]
     Executor(#[from] ExecutorError),
+    /// The VM could not be noted, and was not launched.
+    #[error("{0}; no VM is launched that cannot be noted")]
+    Journal(#[from] JournalError),
 }
 
 impl VmError {
@@ -41,17 +46,52 @@ impl VmError {
         match self {
             Self::Cloud(error) => error.operator_must_act(),
             Self::NoAddress(_) => true,
-            Self::Executor(_) => false,
+            Self::Executor(_) | Self::Journal(_) => false,
         }
     }
 }
 
-/// Where the VMs of one job are launched, and how they are reached.
+/// What a VM is there for.
+#[derive(Clone, Copy)]
+pub enum Purpose {
+    /// An image is built in it.
+    Build,
+    /// The image that it was booted from is looked at.
+    Verification,
+}
+
+impl Purpose {
+    fn kind(self) -> ResourceKind {
+        match self {
+            Self::Build => ResourceKind::BuilderVm,
+            Self::Verification => ResourceKind::VerificationVm,
+        }
+    }
+
+    fn host_key_use(self) -> HostKeyUse {
+        match self {
+            Self::Build => HostKeyUse::InPlace,
+            Self::Verification => HostKeyUse::Aside,
+        }
+    }
+
+    /// What tells the names of VMs of one target and job apart.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Build => "",
+            Self::Verification => "verify-",
+        }
+    }
+}
+
+/// Where the VMs of one target are launched, how they are reached, and where they are noted.
 pub struct Launcher<'a> {
     /// The machine that we run on.
     pub host: &'a Host,
     /// The cloud that they run in.
     pub cloud: &'a Cloud,
+    /// Its name.
+    pub cloud_name: &'a CloudName,
     /// Whose they are.
     pub owner: &'a Owner,
     /// The job that they are part of.
@@ -60,6 +100,8 @@ pub struct Launcher<'a> {
     pub site: &'a Site,
     /// How they are reached.
     pub settings: &'a BuilderVm,
+    /// Where they are noted.
+    pub ledger: Ledger<'a>,
 }
 
 /// A VM that runs, as far as Nova knows.
@@ -71,37 +113,46 @@ pub struct Vm<'a> {
 }
 
 impl Launcher<'_> {
-    /// Launches a VM of `image`, does `work` with it, and deletes it. If it cannot be deleted, the next job's sweep finds
-    /// it by its labels.
+    /// Launches a VM of `image`, does `work` with it, and deletes it. It is noted before it is there and until it is
+    /// gone; if it cannot be deleted, a sweep finds it by its labels.
     pub fn with_vm<T, E: From<VmError>>(
         &self,
-        name: &str,
+        purpose: Purpose,
         image: &ImageId,
-        host_key_use: HostKeyUse,
         deadline: Deadline,
         work: impl FnOnce(&Vm<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        let Self { ledger, owner, job, .. } = self;
+        let name = format!("{}-image-builder-{}{}-{job}", owner.application, purpose.word(), ledger.target);
+        let name = name.as_str();
         // Keys of this VM alone: what is left of them anywhere opens nothing later.
         let folder = self.host.run_dir();
         let pair = |comment| KeyPair::generate(self.host, &folder, comment).map_err(VmError::from);
         let (host_key, our_key) = (pair(name)?, pair("runner-image-builder")?);
-        let data = user_data(&host_key, host_key_use, &our_key);
+        let data = user_data(&host_key, purpose.host_key_use(), &our_key);
+        let cloud = self.cloud_name.clone();
+        let mut noted = Resource { kind: purpose.kind(), cloud, name: name.to_owned(), id: None };
+        ledger.makes(&noted).map_err(VmError::from)?;
         let id = match self.launch(name, image, data, deadline) {
             Ok(id) => id,
             Err(error) => {
                 // The answer may have been lost after the VM was made.
-                self.remove_by_name(name);
+                if self.remove_by_name(name) {
+                    ledger.settled(&noted);
+                }
                 return Err(VmError::from(error).into());
             }
         };
+        ledger.made(&mut noted, id.as_str());
         let active =
             self.cloud.compute().wait_for_server(&id, &ServerStatus::Active, deadline.at_most(LAUNCH));
         let result = match active {
             Ok(server) => work(&Vm { launcher: self, server, host_key, our_key }),
             Err(error) => Err(VmError::from(error).into()),
         };
-        if let Err(error) = self.remove(&id) {
-            log::warn!("VM {name} ({id}) stays for the next sweep: {error}");
+        match self.remove(&id) {
+            Ok(()) => ledger.settled(&noted),
+            Err(error) => log::warn!("VM {name} ({id}) stays for the next sweep: {error}"),
         }
         result
     }
@@ -133,14 +184,16 @@ impl Launcher<'_> {
         self.cloud.compute().wait_until_gone(server, deadline)
     }
 
-    fn remove_by_name(&self, name: &str) {
+    /// Removes the VM by its name; returns whether it is gone.
+    fn remove_by_name(&self, name: &str) -> bool {
         let deadline = Deadline::after(DELETE);
-        let named = self.cloud.compute().servers(Some(name), deadline).unwrap_or_default();
-        for server in named.iter().filter(|server| labels::may_remove_server(self.owner, server)) {
-            if let Err(error) = self.remove(&server.id) {
-                log::warn!("VM {} stays for the next sweep: {error}", server.id);
-            }
-        }
+        let Ok(named) = self.cloud.compute().servers(Some(name), deadline) else { return false };
+        let ours = named.iter().filter(|server| labels::may_remove_server(self.owner, server));
+        let removals: Vec<_> = ours.map(|server| self.remove(&server.id)).collect();
+        removals.iter().flat_map(|removal| removal.as_ref().err()).for_each(|error| {
+            log::warn!("VM {name} stays for the next sweep: {error}");
+        });
+        removals.iter().all(Result::is_ok)
     }
 }
 
@@ -148,6 +201,11 @@ impl Vm<'_> {
     /// Its id.
     pub fn id(&self) -> &ServerId {
         &self.server.id
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.server.name
     }
 
     /// Connects to it once it has booted.

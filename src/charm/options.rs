@@ -77,6 +77,15 @@ impl Options {
         }
     }
 
+    /// A yes or no; no when it is unset.
+    pub fn flag(&self, name: &str) -> Checked<bool> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(false),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(_) => Err(InvalidOption(format!("Option {name} must be true or false."))),
+        }
+    }
+
     fn number(&self, name: &str, range: &std::ops::RangeInclusive<i64>, refusal: &str) -> Checked<u32> {
         let number = self.0.get(name).and_then(Value::as_i64).filter(|number| range.contains(number));
         number.and_then(|number| u32::try_from(number).ok()).ok_or_else(|| InvalidOption(refusal.to_owned()))
@@ -269,12 +278,6 @@ impl Options {
     /// How long a VM may take until ssh answers, in seconds.
     pub fn boot_timeout(&self) -> Checked<u32> {
         self.number("boot-timeout", &BOOTS, "Option boot-timeout must be from 10 to 7200 seconds.")
-    }
-
-    /// A switch.
-    pub fn flag(&self, name: &str) -> Checked<bool> {
-        let value = self.0.get(name).and_then(Value::as_bool);
-        value.ok_or_else(|| InvalidOption(format!("Option {name} must be true or false.")))
     }
 
     /// Who may reach the builder VM's ssh port.

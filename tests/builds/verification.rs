@@ -105,7 +105,7 @@ fn a_cloud_that_has_no_room_for_it_is_not_the_images_fault() {
     let scene = Scene::set(&[]);
     let url = scene.site.serve_script("slow.sh", "#!/bin/bash\nwhile [ ! -e /opt/go ]; do sleep 0.1; done\n");
     scene.app.set_config(&[("script-url", &url)]).unwrap();
-    scene.integrate("upload");
+    let relation = scene.integrate("upload");
     wait_for("the script", || scene.status().contains("running the external script").then_some(()));
     // The builder runs: the next to be built is the one that verifies.
     scene.cloud.fail_next_build("No valid host was found.");
@@ -114,5 +114,11 @@ fn a_cloud_that_has_no_room_for_it_is_not_the_images_fault() {
     std::fs::write(tree.join("opt/go"), "").unwrap();
     let job = scene.job_ended();
     assert!(job.failures[0].message.contains("No valid host was found."), "{:?}", job.failures);
-    assert_eq!((scene.leftovers().len(), kept(&scene).len()), (0, 0), "nothing is known of the image");
+    let snapshots = scene.images_of_stage("builder-project", "snapshot");
+    assert_eq!((snapshots.len(), kept(&scene).len()), (1, 0), "nothing is known of the image");
+    scene.unit().exec("JUJU_DISPATCH_PATH=run ./dispatch").unwrap();
+    assert_eq!(scene.job_ended().failures, []);
+    assert!(scene.told(&relation, "id").is_some());
+    assert_eq!(scene.requests("POST", "/servers"), 3, "another verification and no other build");
+    assert_eq!(scene.leftovers(), [] as [String; 0]);
 }

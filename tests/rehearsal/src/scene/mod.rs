@@ -134,7 +134,8 @@ impl Scene {
     pub fn leftovers(&self) -> Vec<String> {
         let project = self.cloud.project(BUILD_PROJECT);
         let servers = project.servers().into_iter().map(|server| format!("server {}", server.name));
-        let groups = project.security_groups().into_iter().map(|group| format!("group {}", group.name));
+        let groups = project.security_groups().into_iter().map(|group| group.name);
+        let groups = groups.filter(|name| name != "default").map(|name| format!("group {name}"));
         let images =
             project.images().into_iter().filter(|image| !image.hidden).filter_map(|image| image.name);
         let images = images.filter(|name| !name.contains("-image-builder-base-"));
