@@ -107,6 +107,7 @@ pub struct Launcher<'a> {
 /// A VM that runs, as far as Nova knows.
 pub struct Vm<'a> {
     launcher: &'a Launcher<'a>,
+    purpose: Purpose,
     server: Server,
     host_key: KeyPair,
     our_key: KeyPair,
@@ -147,7 +148,7 @@ impl Launcher<'_> {
         let active =
             self.cloud.compute().wait_for_server(&id, &ServerStatus::Active, deadline.at_most(LAUNCH));
         let result = match active {
-            Ok(server) => work(&Vm { launcher: self, server, host_key, our_key }),
+            Ok(server) => work(&Vm { launcher: self, purpose, server, host_key, our_key }),
             Err(error) => Err(VmError::from(error).into()),
         };
         match self.remove(&id) {
@@ -210,7 +211,7 @@ impl Vm<'_> {
 
     /// Connects to it once it has booted.
     pub fn connect(&self, deadline: Deadline) -> Result<SshExecutor, VmError> {
-        let Launcher { host, settings, .. } = self.launcher;
+        let Launcher { host, settings, job, ledger, .. } = self.launcher;
         let name = &self.server.name;
         let address = reachable(&self.server).ok_or_else(|| VmError::NoAddress(name.clone()))?;
         let target = SshTarget {
@@ -221,7 +222,8 @@ impl Vm<'_> {
             host_key: self.host_key.public.clone(),
             options: settings.ssh_options.clone(),
         };
-        let folder = host.run_dir().join(format!("ssh-{}", self.server.id));
+        // Short: the path of a socket in it may have 107 bytes, 17 of which ssh wants for itself.
+        let folder = host.run_dir().join(format!("ssh-{job}-{}{}", self.purpose.word(), ledger.target));
         let boot = Duration::from_secs(u64::from(settings.boot_timeout_s));
         let connected = SshExecutor::connect(host, target, folder, deadline.at_most(boot));
         connected.map_err(|error| {
