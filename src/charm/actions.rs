@@ -63,7 +63,7 @@ pub enum FollowError {
 #[derive(Debug)]
 pub enum Followed {
     /// It has ended; the journal tells how.
-    Ended(Journal),
+    Ended(Box<Journal>),
     /// Nobody works at it: its worker has died.
     Orphaned,
     /// It goes on, longer than we may wait.
@@ -83,7 +83,7 @@ pub fn follow(
         let lives = worker_lives(host)?;
         let (request, journal) = (Request::load(host)?, Journal::load(host)?);
         match journal.job.as_ref().filter(|current| current.id == job) {
-            Some(current) if current.finished.is_some() => return Ok(Followed::Ended(journal)),
+            Some(current) if current.finished.is_some() => return Ok(Followed::Ended(Box::new(journal))),
             Some(current) => {
                 // The line without its clock: a step is shown once.
                 let progress = status::progress(current);
