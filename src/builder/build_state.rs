@@ -109,6 +109,8 @@ pub enum Phase {
     },
     /// The builder VM is stopped and its disk becomes an image.
     Snapshotting,
+    /// A VM of the image is looked at.
+    Verifying,
     /// The disk image becomes a compressed file.
     Packing,
     /// The image is copied to the related clouds.

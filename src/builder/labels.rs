@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::config::{JobId, Owner};
+use super::identity::Identity;
 use super::journal::Timestamp;
 use crate::deadline::Deadline;
 use crate::openstack_cloud::{
@@ -31,6 +32,8 @@ const SELF: &str = "runner_image_builder_self";
 const SERVER: &str = "runner_image_builder_server";
 /// What Nova notes as the source of a snapshot.
 const NOVA_SOURCE: &str = "instance_uuid";
+/// The identity of the machine that a snapshot was taken of.
+const ORIGIN: &str = "runner_image_builder_origin";
 /// The target that a snapshot is for.
 const TARGET: &str = "runner_image_builder_target";
 /// What the bytes of a copy must digest to, as `ALGORITHM:HEX`.
@@ -53,6 +56,8 @@ pub enum Stage {
     Delivering,
     /// A complete, checked runner image.
     Published,
+    /// A snapshot that failed its verification, kept hidden for inspection.
+    Rejected,
 }
 
 impl Stage {
@@ -63,6 +68,7 @@ impl Stage {
             Self::Snapshot => "snapshot",
             Self::Delivering => "delivering",
             Self::Published => "published",
+            Self::Rejected => "rejected",
         }
     }
 }
@@ -117,9 +123,11 @@ pub fn of_snapshot(
     server: &ServerId,
     target: Target,
     fingerprint: &str,
+    origin: &Identity,
 ) -> BTreeMap<String, String> {
     let mut labels = common(owner, job);
     labels.insert(STAGE.into(), Stage::Snapshot.as_str().into());
+    labels.insert(ORIGIN.into(), origin.to_string());
     labels.insert(SERVER.into(), server.to_string());
     labels.insert(TARGET.into(), target.to_string());
     labels.insert(FINGERPRINT.into(), fingerprint.into());
@@ -131,6 +139,26 @@ pub fn seal(snapshot: &Image) -> Vec<ImageChange> {
     let inherited = snapshot.properties.contains_key(DIGEST).then(|| ImageChange::Remove(DIGEST.into()));
     let own_id = ImageChange::Add(SELF.into(), snapshot.id.as_str().into());
     std::iter::once(own_id).chain(inherited).collect()
+}
+
+/// The machine that a snapshot was taken of.
+pub fn origin(snapshot: &Image) -> Identity {
+    snapshot.properties.get(ORIGIN).map(|known| Identity::of_label(known)).unwrap_or_default()
+}
+
+/// The name of the image of `target` that failed last.
+pub fn rejected_name(owner: &Owner, target: Target) -> String {
+    format!("{}-image-builder-rejected-{target}", owner.application)
+}
+
+/// What turns a snapshot that failed its verification into a hidden image that nothing takes for a snapshot.
+pub fn reject(snapshot: &ImageId, name: &str) -> Vec<ImageChange> {
+    vec![
+        ImageChange::Replace("name".into(), name.into()),
+        ImageChange::Replace("os_hidden".into(), true.into()),
+        ImageChange::Add(STAGE.into(), Stage::Rejected.as_str().into()),
+        ImageChange::Add(SELF.into(), snapshot.as_str().into()),
+    ]
 }
 
 /// What turns a complete copy into a published image.
@@ -195,15 +223,15 @@ pub fn images(
     list(cloud, owner, stage, name, Hidden::No, deadline)
 }
 
-/// Those that are left out of ordinary lists.
+/// Those that are left out of ordinary lists: revisions that are in use, images that failed.
 pub fn hidden_images(
     cloud: &Cloud,
     owner: &Owner,
     stage: Stage,
-    name: &str,
+    name: Option<&str>,
     deadline: Deadline,
 ) -> Result<Vec<Image>, OpenStackError> {
-    list(cloud, owner, stage, Some(name), Hidden::Yes, deadline)
+    list(cloud, owner, stage, name, Hidden::Yes, deadline)
 }
 
 fn list(

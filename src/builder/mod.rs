@@ -20,6 +20,7 @@ mod cron;
 mod delivery;
 mod external;
 mod fingerprint;
+mod identity;
 mod job;
 mod jobs;
 mod journal;
@@ -30,6 +31,7 @@ mod outcome;
 mod packages;
 mod place;
 mod plan;
+mod progress;
 mod prune;
 mod published;
 mod releases;
@@ -44,6 +46,9 @@ mod site;
 mod source;
 mod sweep;
 mod timestamp;
+mod user_data;
+mod verify;
+mod vm;
 mod worker;
 
 pub use clouds_yaml::{Clouds, CloudsYamlError, cloud_name, install_clouds_yaml, read_clouds_yaml};
@@ -58,10 +63,11 @@ pub use journal::{Build, Failure, Image, Job, Journal, JournalError, Phase, Reme
 pub use latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult, get_latest_image};
 pub use local::build_image_file;
 pub use packages::PackageError;
+pub use progress::Progress;
 pub use published::Published;
 pub use removal::{RemovalError, remove_cloud_resources, remove_host_files};
 pub use resource::{Resource, ResourceKind};
-pub use run::{BuilderRunError, Progress, RunContext, run};
+pub use run::{BuilderRunError, RunContext, run};
 pub use setup::{
     BuilderInitConfig, BuilderSetupError, UpgradeApplicationError, initialize, install_dependencies,
     upgrade_app,

@@ -10,10 +10,14 @@ use super::resource::Ledger;
 use super::run::RunContext;
 use super::site::Site;
 use super::source::Source;
+use super::verify::{Verification, VerificationError};
+use super::vm::Launcher;
 use crate::deadline::Deadline;
 use crate::host::Host;
 use crate::http::HttpClient;
+use crate::instance::RunnerBase;
 use crate::openstack_cloud::{Cloud, Image};
+use crate::target::Target;
 
 /// A place that is ready for builds.
 pub enum Place<'a> {
@@ -72,20 +76,8 @@ impl<'a> Place<'a> {
                 let base_image = BaseImages { cloud, cloud_name, http, owner, job, ledger }
                     .ensure(offer, deadline)
                     .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
-                let build = ExternalBuild {
-                    host: context.host,
-                    cloud,
-                    cloud_name,
-                    owner,
-                    job,
-                    site,
-                    ssh_options: &config.vm.ssh_options,
-                    base,
-                    fingerprint,
-                    progress: &progress,
-                    ledger,
-                };
-                build
+                let launcher = launcher(context, config, cloud, site, base.target);
+                ExternalBuild { launcher: &launcher, base, fingerprint, progress: &progress }
                     .run(&base_image, deadline)
                     .map(|image| Built::Snapshot(cloud, Box::new(image)))
                     .map_err(|error| Failure::of(&error, error.operator_must_act()))
@@ -99,6 +91,40 @@ impl<'a> Place<'a> {
                     .map_err(|error| Failure::of(&error, error.operator_must_act()))
             }
         }
+    }
+
+    /// Proves a snapshot with a VM of it. What is built here is not booted.
+    pub fn verify(
+        &self,
+        context: &RunContext<'_>,
+        config: &BuilderRunConfig,
+        ingredients: &Ingredients,
+        snapshot: &Image,
+        deadline: Deadline,
+    ) -> Result<(), VerificationError> {
+        let Self::Vms(cloud, site) = self else { return Ok(()) };
+        let RunnerBase { target, runner, .. } = &ingredients.base;
+        let launcher = launcher(context, config, cloud, site, *target);
+        Verification { launcher: &launcher, runner_version: &runner.version }.run(snapshot, deadline)
+    }
+}
+
+fn launcher<'a>(
+    context: &RunContext<'a>,
+    config: &'a BuilderRunConfig,
+    cloud: &'a Cloud,
+    site: &'a Site,
+    target: Target,
+) -> Launcher<'a> {
+    Launcher {
+        host: context.host,
+        cloud,
+        cloud_name: &config.build_cloud,
+        owner: &config.owner,
+        job: context.job,
+        site,
+        settings: &config.vm,
+        ledger: Ledger { progress: context.progress, target },
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::base_image::{self, Offer};
-use super::config::{BuildSecrets, BuilderRunConfig, CloudName, JobId};
+use super::config::{BuildMode, BuildSecrets, BuilderRunConfig, CloudName, JobId};
 use super::fingerprint::fingerprint;
 use super::job::Rebuild;
 use super::journal::{Failure, Timestamp};
@@ -50,9 +50,9 @@ impl Plan {
         self.ingredients.base.target
     }
 
-    /// Whether no cloud has what some want.
-    pub fn needs_build(&self) -> bool {
-        self.present.is_empty() && !self.missing.is_empty() && self.snapshot.is_none()
+    /// Whether no cloud has what some want: it is built, or a snapshot of it is looked at.
+    pub fn needs_place(&self) -> bool {
+        self.present.is_empty() && !self.missing.is_empty()
     }
 }
 
@@ -135,7 +135,9 @@ impl Planner<'_> {
         stale.retain(|image| {
             labels::is_of_this_unit(&self.config.owner, image) && labels::is_for(target, image)
         });
-        let undelivered = present.is_empty() && !missing.is_empty();
+        // One that is built here has no need of a snapshot, and no VM to verify it with.
+        let undelivered =
+            present.is_empty() && !missing.is_empty() && self.config.build_mode == BuildMode::External;
         let usable = stale.iter().position(|image| undelivered && is_complete(image) && counts(image));
         let snapshot = usable.map(|index| stale.remove(index));
         Ok(Plan { ingredients, present, missing, snapshot, stale })

@@ -64,7 +64,8 @@ impl Pruner<'_> {
         // An image that is not there any more says nothing about the age of others.
         let Some(last) = images.iter().find(|image| image.id == last) else { return Ok(()) };
         let image_name = super::image_name(&self.owner.application, target);
-        let hidden = labels::hidden_images(self.cloud, self.owner, Stage::Published, &image_name, deadline)?;
+        let hidden =
+            labels::hidden_images(self.cloud, self.owner, Stage::Published, Some(&image_name), deadline)?;
         let keep = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let old = images.iter().skip(keep).chain(&hidden).filter(|image| {
             image.id != last.id

@@ -24,9 +24,9 @@ pub enum RemovalError {
     File(#[from] FileError),
 }
 
-/// Stops the worker and removes what it has made in every cloud that we know: builder VMs, snapshots, copies that are
-/// not complete, base images, the security group. Published images stay. Returns what had to be left, by name and
-/// reason.
+/// Stops the worker and removes what it has made in every cloud that we know: VMs, snapshots, images that failed, copies
+/// that are not complete, base images, the security group. Published images stay. Returns what had to be left, by name
+/// and reason.
 pub fn remove_cloud_resources(host: &Host, owner: &Owner, proxies: &ProxyConfig) -> Vec<String> {
     let deadline = Deadline::after(LIMIT);
     // No cron may start another worker from now on.

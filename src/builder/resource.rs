@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::CloudName;
 use super::journal::JournalError;
-use super::run::Progress;
+use super::progress::Progress;
 use crate::deadline::Deadline;
 use crate::openstack_cloud::{ImageId, Images};
 use crate::target::Target;
@@ -23,6 +23,8 @@ pub enum ResourceKind {
     BaseImage,
     /// A builder VM.
     BuilderVm,
+    /// A VM that was booted from a snapshot to look at it.
+    VerificationVm,
     /// A snapshot of a builder VM.
     Snapshot,
     /// A copy of the snapshot that is not published yet.
@@ -35,6 +37,7 @@ impl ResourceKind {
         match self {
             Self::BaseImage => "base image",
             Self::BuilderVm => "builder VM",
+            Self::VerificationVm => "verification VM",
             Self::Snapshot => "snapshot",
             Self::Copy => "copy",
         }

@@ -9,16 +9,18 @@ use super::config::{BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, Cl
 use super::connect::{connect, http_client};
 use super::delivery::{Delivery, Parcel};
 use super::job::Rebuild;
-use super::journal::{Failure, Image, JournalError, Phase, Timestamp};
+use super::journal::{Failure, Image, Phase, Timestamp};
 use super::outcome::Outcome;
 use super::place::{Built, Place};
 use super::plan::{Plan, Planner, Wanted, built};
+use super::progress::Progress;
 use super::resource::{Ledger, Resource, ResourceKind};
 use super::script;
 use super::side_by_side::side_by_side;
 use super::site::remove_security_group;
 use super::source::Source;
 use super::sweep::{Keep, sweep_build_cloud, sweep_copies};
+use super::verify::VerificationError;
 use crate::deadline::Deadline;
 use crate::host::Host;
 use crate::http::HttpClient;
@@ -39,22 +41,6 @@ pub struct BuilderRunError {
     pub results: Vec<BuildResult>,
     /// What went wrong, at least one.
     pub failures: Vec<Failure>,
-}
-
-/// Hears of a run's progress, from several threads, and writes it down.
-pub trait Progress: Sync {
-    /// A target is in this phase now.
-    fn phase(&self, target: Target, phase: Phase);
-    /// Something is about to be made for a target; if this cannot be written down, it must not be made.
-    fn makes(&self, target: Target, resource: &Resource) -> Result<(), JournalError>;
-    /// It is there.
-    fn made(&self, target: Target, resource: &Resource);
-    /// It is gone, or published.
-    fn settled(&self, target: Target, resource: &Resource);
-    /// Nothing of earlier runs is left in the clouds but what this run goes on with.
-    fn swept(&self);
-    /// An image is active and checked in its cloud.
-    fn published(&self, image: Image);
 }
 
 /// Whether a run begins with a sweep.
@@ -99,8 +85,8 @@ pub fn run(context: &RunContext<'_>, config: &BuilderRunConfig) -> Result<Vec<Bu
     if failures.is_empty() { Ok(results) } else { Err(BuilderRunError { results, failures }) }
 }
 
-/// Removes what an earlier job has made and not published: all but published images and base images. Returns what
-/// could not be done.
+/// Removes what an earlier job has made and not published: all but published images, base images, and those that failed
+/// last. Returns what could not be done.
 pub fn clean_up(context: &RunContext<'_>, config: &BuilderRunConfig) -> Vec<Failure> {
     let outcome = Outcome::default();
     match Run::connect(context, config, &outcome) {
@@ -207,7 +193,7 @@ impl<'a> Run<'a> {
         .into_iter()
         .flatten()
         .collect();
-        let place = plans.iter().any(Plan::needs_build).then(|| {
+        let place = plans.iter().any(Plan::needs_place).then(|| {
             let deadline = Deadline::after(LOOK_LIMIT);
             Place::choose(self.context.host, &self.build_cloud, self.config, deadline)
         });
@@ -268,14 +254,14 @@ impl<'a> Run<'a> {
                 Built::Snapshot(&self.build_cloud, Box::new(snapshot.clone()))
             }
             None => {
-                let place = match place {
-                    Some(Ok(place)) => place,
-                    Some(Err(failure)) => return Err(failure.clone()),
-                    None => return Err(Failure::of(&"no place to build in was chosen", false)),
-                };
-                place.build(self.context, self.config, &self.http, &plan.ingredients, deadline)?
+                ready(place)?.build(self.context, self.config, &self.http, &plan.ingredients, deadline)?
             }
         };
+        if self.config.verify_image
+            && let Built::Snapshot(_, snapshot) = &image
+        {
+            self.verify(plan, ready(place)?, snapshot, deadline)?;
+        }
         let delivery = self.deliver(plan, image.source(), Timestamp::now(), deadline);
         match (&image, delivery) {
             (Built::Snapshot(_, snapshot), Delivery::ToNobody) => {
@@ -286,6 +272,32 @@ impl<'a> Run<'a> {
             (Built::File(_), _) => (),
         }
         Ok(())
+    }
+
+    /// Lets a snapshot prove itself. One that fails is no snapshot any more; one of which nothing was learnt stays.
+    fn verify(
+        &self,
+        plan: &Plan,
+        place: &Place<'_>,
+        snapshot: &CloudImage,
+        deadline: Deadline,
+    ) -> Result<(), Failure> {
+        let target = plan.target();
+        self.context.progress.phase(target, Phase::Verifying);
+        let Err(error) = place.verify(self.context, self.config, &plan.ingredients, snapshot, deadline)
+        else {
+            return Ok(());
+        };
+        match &error {
+            VerificationError::Failed { kept_as: Some(_), .. } => {
+                self.context.progress.settled(target, &self.noted(snapshot));
+            }
+            VerificationError::Failed { kept_as: None, .. } => self.remove_snapshot(target, snapshot),
+            VerificationError::Vm(_) => {
+                log::warn!("{target}: snapshot {} waits for the next try", snapshot.id);
+            }
+        }
+        Err(Failure::of(&error, error.operator_must_act()))
     }
 
     fn noted(&self, snapshot: &CloudImage) -> Resource {
@@ -360,5 +372,14 @@ impl<'a> Run<'a> {
             built,
         });
         self.outcome.succeed(result);
+    }
+}
+
+/// The place that was chosen, if it is ready.
+fn ready<'p, 'a>(place: Option<&'p Result<Place<'a>, Failure>>) -> Result<&'p Place<'a>, Failure> {
+    match place {
+        Some(Ok(place)) => Ok(place),
+        Some(Err(failure)) => Err(failure.clone()),
+        None => Err(Failure::of(&"no place to build in was chosen", false)),
     }
 }

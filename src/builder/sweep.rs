@@ -1,5 +1,7 @@
 //! What earlier runs have left in the clouds, found by its labels: removed, unless it is good enough to be used.
 
+use std::collections::BTreeSet;
+
 use super::base_image::base_image_name;
 use super::config::{BuildMode, BuilderRunConfig, Owner};
 use super::labels::{self, DIGEST, Stage};
@@ -8,7 +10,8 @@ use crate::deadline::Deadline;
 use crate::openstack_cloud::{Cloud, Deletion, Image, ImageStatus, OpenStackError};
 use crate::target::Target;
 
-/// What a sweep leaves in place, beside published images.
+/// What a sweep leaves in place, beside published images and, unless nothing is kept, the last image of each target that
+/// failed its verification.
 #[derive(Clone, Copy)]
 pub enum Keep<'a> {
     /// What the next run of this configuration can go on with: complete snapshots, complete copies, base images.
@@ -19,14 +22,14 @@ pub enum Keep<'a> {
     Nothing,
 }
 
-/// Removes from the build cloud what this unit has made there: builder VMs and those of other units that have
-/// expired, snapshots, base images, copies, the security group. For whoever holds the worker's lock: then nothing of
+/// Removes from the build cloud what this unit has made there: VMs and those of other units that have
+/// expired, snapshots, images that failed, base images, copies, the security group. For whoever holds the worker's lock: then nothing of
 /// this unit is in use. Returns what had to stay, and why.
 pub fn sweep_build_cloud(cloud: &Cloud, owner: &Owner, keep: Keep<'_>, deadline: Deadline) -> Vec<String> {
     let mut left = Vec::new();
     let compute = cloud.compute();
     match compute.servers(None, deadline) {
-        Err(error) => left.push(format!("builder VMs: {error}")),
+        Err(error) => left.push(format!("VMs: {error}")),
         Ok(mut servers) => {
             servers.retain(|server| labels::may_remove_server(owner, server));
             for server in &servers {
@@ -40,6 +43,11 @@ pub fn sweep_build_cloud(cloud: &Cloud, owner: &Owner, keep: Keep<'_>, deadline:
         }
     }
     remove_images(cloud, owner, Stage::Snapshot, &mut left, deadline, |image| is_usable(image, keep));
+    let mut failed = BTreeSet::new();
+    remove_images(cloud, owner, Stage::Rejected, &mut left, deadline, |image| {
+        // The newest comes first.
+        is_of_a_target(image, keep) && failed.insert(image.name.clone())
+    });
     remove_images(cloud, owner, Stage::Base, &mut left, deadline, |image| is_wanted_base(image, keep));
     left.extend(sweep_copies(cloud, owner, keep, deadline));
     // A run that goes on needs it, and removes it at its end.
@@ -68,6 +76,11 @@ fn is_usable(snapshot: &Image, keep: Keep<'_>) -> bool {
     wanted && snapshot.status == ImageStatus::Active && snapshot.size.is_some_and(|size| size > 0)
 }
 
+fn is_of_a_target(rejected: &Image, keep: Keep<'_>) -> bool {
+    let (Keep::Usable(config) | Keep::BaseImages(config)) = keep else { return false };
+    config.targets.iter().any(|target| labels::rejected_name(&config.owner, *target) == rejected.name)
+}
+
 fn is_wanted_base(image: &Image, keep: Keep<'_>) -> bool {
     let (Keep::Usable(config) | Keep::BaseImages(config)) = keep else { return false };
     let is_of = |target: &Target| base_image_name(&config.owner.application, *target) == image.name;
@@ -83,9 +96,13 @@ fn remove_images(
     stage: Stage,
     left: &mut Vec<String>,
     deadline: Deadline,
-    stays: impl Fn(&Image) -> bool,
+    mut stays: impl FnMut(&Image) -> bool,
 ) {
-    let found = match labels::images(cloud, owner, stage, None, deadline) {
+    let found = match stage {
+        Stage::Rejected => labels::hidden_images(cloud, owner, stage, None, deadline),
+        _ => labels::images(cloud, owner, stage, None, deadline),
+    };
+    let found = match found {
         Ok(found) => found,
         Err(error) => return left.push(format!("images of stage {}: {error}", stage.as_str())),
     };

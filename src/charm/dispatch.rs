@@ -213,7 +213,7 @@ impl Unit<'_> {
         let deadline = Deadline::after(actions::RUN_WAIT);
         let journal = loop {
             match actions::follow(self.host, self.tools, &job, deadline)? {
-                Followed::Ended(journal) => break journal,
+                Followed::Ended(journal) => break *journal,
                 Followed::Orphaned => match self.converge(state, event, None)? {
                     Some(again) => job = again,
                     None => return Ok(self.tools.action_fail(&format!("Job {job} was given up."))?),

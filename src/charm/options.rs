@@ -40,6 +40,7 @@ pub struct Connection {
 /// config.yaml. Here are only the limits.
 const INTERVALS: std::ops::RangeInclusive<i64> = 1..=24;
 const REVISIONS: std::ops::RangeInclusive<i64> = 2..=99;
+const BOOTS: std::ops::RangeInclusive<i64> = 10..=7200;
 const AGES: std::ops::RangeInclusive<i64> = 1..=8760;
 
 /// Options of the ssh client that may be set: those that say how to reach a host, none that runs a program here
@@ -272,6 +273,11 @@ impl Options {
                 .ok_or_else(|| InvalidOption(format!("Secret label not found: {id}. (script-secret-id)"))),
             (None, None) => Ok(None),
         }
+    }
+
+    /// How long a VM may take until ssh answers, in seconds.
+    pub fn boot_timeout(&self) -> Checked<u32> {
+        self.number("boot-timeout", &BOOTS, "Option boot-timeout must be from 10 to 7200 seconds.")
     }
 
     /// Who may reach the builder VM's ssh port.

@@ -77,6 +77,7 @@ impl CharmState {
             network: options.text("build-network")?,
             ssh_ingress: options.ssh_ingress()?,
             ssh_options: options.ssh_options()?,
+            boot_timeout_s: options.boot_timeout()?,
             apt_mirror: options.web_url("build-apt-mirror")?,
         };
         let base_image =
@@ -87,6 +88,7 @@ impl CharmState {
             api_url: options.trusted_url("github-api-url")?,
         };
         let max_image_age_hours = options.max_image_age()?;
+        let verify_image = options.flag("verify-image")?;
 
         let leader = tools.is_leader()?;
         let (relation_ids, relations) = image_relations(tools, broken)?;
@@ -125,6 +127,7 @@ impl CharmState {
             runner,
             script_url,
             script_secret: script_secret.as_ref().map(ToString::to_string),
+            verify_image,
             adopt: options.flag("adopt")?,
             revision_history_limit,
             max_image_age_hours,

@@ -11,3 +11,4 @@ mod ownership;
 mod recipe;
 mod recovery;
 mod scene;
+mod verification;

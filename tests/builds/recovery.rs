@@ -13,7 +13,10 @@ fn hang(scene: &Scene, method: &str, url: &str, nth: u32) {
 const DATA: &str = "/v2/images/.*/file";
 const IMAGE: &str = "/v2/images/[^/]+$";
 
-/// The worker is dead and the cloud well: the next hook's worker ends the job with one builder VM in all.
+/// The actions of one build: the builder VM is stopped, and a snapshot is taken. Verifications have none.
+const BUILD: usize = 2;
+
+/// The worker is dead and the cloud well: the next hook's worker ends the job with one build in all.
 fn recovers(scene: &Scene, relation: &Relation) -> String {
     scene.kill_worker();
     assert!(!scene.leftovers().is_empty(), "it was killed before it could clean up");
@@ -21,7 +24,7 @@ fn recovers(scene: &Scene, relation: &Relation) -> String {
     scene.next_hook();
     let job = scene.job_ended();
     assert_eq!(job.failures, []);
-    assert_eq!(scene.requests("POST", "/servers"), 1, "nothing is built twice");
+    assert_eq!(scene.requests("POST", "/action"), BUILD, "nothing is built twice");
     assert_eq!(scene.leftovers(), [] as [String; 0]);
     assert!(scene.jobs().contains(&format!("job {}: configuration", job.id)), "{}", scene.jobs());
     scene.told(relation, "id").expect("an id in the relation")
@@ -52,6 +55,52 @@ fn a_snapshot_whose_seal_was_not_noted_is_delivered_too() {
     recovers(&scene, &relation);
 }
 
+/// A job with `script` whose worker is killed before its snapshot was verified; returns the snapshot.
+fn killed_before_verification(scene: &Scene, script: &str) -> (Relation, String) {
+    let url = scene.site.serve_script("script.sh", &format!("#!/bin/bash\n{script}\n"));
+    scene.app.set_config(&[("script-url", &url)]).unwrap();
+    hang(scene, "POST", "/servers$", 2);
+    let relation = scene.integrate("upload");
+    wait_for("the verification", || {
+        let of_it = |kind: &str| scene.journal().resources().any(|resource| resource.kind.as_str() == kind);
+        of_it("verification VM").then_some(())
+    });
+    assert!(scene.status().contains("verifying image"), "{}", scene.status());
+    let snapshot = scene.images_of_stage("builder-project", "snapshot").remove(0);
+    (relation, snapshot)
+}
+
+#[test]
+fn a_snapshot_of_a_dead_worker_is_verified_before_it_is_delivered() {
+    let scene = Scene::set(&[]);
+    let (relation, _) = killed_before_verification(&scene, "true");
+    recovers(&scene, &relation);
+    assert_eq!(scene.requests("POST", "/servers"), 3, "the builder, a verification that hung, and another");
+}
+
+#[test]
+fn a_snapshot_of_a_dead_worker_that_does_not_work_is_kept_aside_and_not_taken_up_again() {
+    let scene = Scene::set(&[]);
+    let (relation, snapshot) = killed_before_verification(&scene, "rm -r /home/ubuntu/actions-runner/bin");
+    scene.kill_worker();
+    scene.cloud.heal();
+    scene.next_hook();
+    let [failure] = &scene.job_ended().failures[..] else { panic!("{}", scene.jobs()) };
+    assert!(failure.message.ends_with(&format!("kept as hidden image {snapshot}")), "{failure:?}");
+    assert_eq!(scene.images_of_stage("builder-project", "rejected"), std::slice::from_ref(&snapshot));
+    assert_eq!(scene.requests("POST", "/action"), BUILD);
+    assert_eq!(scene.journal().resources().count(), 0, "{}", scene.jobs());
+    assert_eq!(scene.leftovers(), [] as [String; 0]);
+
+    scene.edit_journal(|journal| journal.swept = None);
+    scene.unit().exec("JUJU_DISPATCH_PATH=run ./dispatch").unwrap();
+    assert_eq!(scene.job_ended().failures.len(), 1);
+    assert_eq!(scene.requests("POST", "/action"), 2 * BUILD, "what failed is built anew");
+    let kept = scene.images_of_stage("builder-project", "rejected");
+    assert!(kept.len() == 1 && kept[0] != snapshot, "{kept:?}");
+    assert_eq!(scene.told(&relation, "id"), None);
+}
+
 #[test]
 fn a_copy_that_was_complete_is_published_and_one_that_was_not_is_sent_again() {
     let scene = Scene::set(&[]);
@@ -74,7 +123,7 @@ fn a_copy_that_was_complete_is_published_and_one_that_was_not_is_sent_again() {
     assert_eq!(scene.job_ended().failures, []);
     let after = relations.each_ref().map(|relation| scene.told(relation, "id").unwrap());
     assert!(after.contains(&complete) && !after.iter().any(|id| before.contains(id)), "{before:?} {after:?}");
-    assert_eq!(scene.requests("POST", "/servers"), 2, "one for each job");
+    assert_eq!(scene.requests("POST", "/action"), 2 * BUILD, "one for each job");
     for project in ["upload-project", "upload2-project"] {
         assert_eq!(scene.cloud.project(project).images().len(), 2, "two revisions and no part in {project}");
     }
@@ -97,7 +146,7 @@ fn a_snapshot_that_no_project_takes_is_kept_for_the_next_try() {
     scene.unit().exec("JUJU_DISPATCH_PATH=run ./dispatch").unwrap();
     assert_eq!(scene.job_ended().failures, []);
     assert!(scene.told(&relation, "id").is_some());
-    assert_eq!(scene.requests("POST", "/servers"), 1);
+    assert_eq!(scene.requests("POST", "/action"), BUILD);
     assert_eq!(scene.leftovers(), [] as [String; 0]);
 }
 
