@@ -60,6 +60,10 @@ charm: unpacked ## Build target/charm/ (runnable) and the .charm beside it (depl
 test: deps charm ## Run all tests that need no cloud, against the charm's release binary
 	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) cargo test --workspace --locked
 
+.PHONY: test-local-build
+test-local-build: deps ## Build images on this machine, and kill builds at any moment (root, loop devices)
+	cargo test --locked --test local_build -- --test-threads=1
+
 .PHONY: test-openstack
 test-openstack: deps charm ## Start an OpenStack on this machine and run the charm on it (root)
 	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) tests/openstack/run.sh
@@ -97,5 +101,6 @@ clean: ## Remove all that was made
 	rm -rf target
 
 .PHONY: bench
-bench: charm ## Measure what a hook costs, beside a charm that does nothing
+bench: charm ## Measure what a hook costs, and a local build beside the classic way (root)
 	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) cargo bench --locked --bench hook
+	cargo bench --locked --bench local_build

@@ -78,6 +78,7 @@ pub fn local_build(
             network: None,
             ssh_ingress: options.ssh_ingress()?,
             ssh_options: Vec::new(),
+            boot_timeout_s: options.boot_timeout()?,
             apt_mirror: options.web_url("build-apt-mirror")?,
         },
         runner: RunnerSource {
@@ -88,6 +89,8 @@ pub fn local_build(
         recipe: options.recipe()?,
         script_url: options.script_url()?,
         script_secret: None,
+        verify_image: options.flag("verify-image")?,
+        adopt: false,
         revision_history_limit: options.revision_history_limit()?,
         max_image_age_hours: options.max_image_age()?,
     };

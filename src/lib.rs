@@ -12,13 +12,13 @@
 //! | [`openstack_cloud`] | the thin client of Keystone, Glance, Nova and Neutron |
 //! | [`instance`] | what goes into an instance ([`Base`](instance::Base)), and where it runs ([`Executor`](instance::Executor)) |
 //! | [`disk_image`] | disk images as files of this machine: grown, mounted, packed |
-//! | [`github`] | which runner application to install |
+//! | [`github`] | what releases hold and with which digests, and what makes a runner one of a repository |
 //! | [`http`] | the one door to the web: deadlines, retries, proxies, trust |
 //! | [`host`] | the one door to the machine: its files and its commands |
 //! | [`target`], [`secret`], [`deadline`] | the small types that all rooms share |
 //!
-//! Dependencies point one way: `cli` -> `charm` -> `builder` -> {`openstack_cloud`, `instance`, `disk_image`, `github`} -> {`http`, `host`};
-//! `juju` is known to `charm` only.
+//! Dependencies point one way: `cli` -> `charm` -> `builder` -> {`openstack_cloud`, `instance`, `disk_image`, `github`}
+//! -> {`http`, `host`}; `juju` is known to `charm` only.
 //!
 //! # The way of the data
 //!

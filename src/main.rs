@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::ExitCode;
 
+use runner_image_builder::builder::Jobs;
 use runner_image_builder::charm::{Event, Unit};
 use runner_image_builder::host::Host;
 use runner_image_builder::instance::DEFAULT_RECIPE;
@@ -15,6 +16,7 @@ use runner_image_builder::{builder, cli};
 
 const HELP: &str = "\
 dispatch            run as a hook; started by the Juju agent
+dispatch jobs       show what is asked for, what runs, what came of it; with --json for programs
 dispatch work       do the requests that hooks have left; started by a hook, safe to start by hand
 dispatch recipe     print the default recipe: what goes into an image
 dispatch local-build TARGET FILE [OPTION=VALUE...]
@@ -32,6 +34,8 @@ fn main() -> ExitCode {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => hook(),
         ["work"] => work(),
+        ["jobs"] => jobs(|jobs| Ok(jobs.to_string())),
+        ["jobs", "--json"] => jobs(serde_json::to_string_pretty),
         ["recipe"] => print(DEFAULT_RECIPE),
         ["local-build", target, file, settings @ ..] => {
             by_hand("local-build", |host, say| cli::local_build(host, target, Path::new(file), settings, say))
@@ -51,7 +55,7 @@ fn main() -> ExitCode {
             }
         }
         ["help" | "--help" | "-h"] => print(HELP),
-        ["--version"] => print(concat!(env!("CARGO_PKG_VERSION"), "\n")),
+        ["--version"] => print(env!("CARGO_PKG_VERSION")),
         _ => {
             eprint!("dispatch: unknown arguments\n{HELP}");
             ExitCode::from(2)
@@ -65,9 +69,20 @@ fn failed(error: &dyn std::error::Error) -> ExitCode {
 }
 
 fn print(text: &str) -> ExitCode {
-    match std::io::stdout().write_all(text.as_bytes()) {
+    match writeln!(std::io::stdout(), "{}", text.trim_end()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn jobs(format: impl FnOnce(&Jobs) -> serde_json::Result<String>) -> ExitCode {
+    let text = Jobs::load(&Host::from_environment()).map_err(|error| error.to_string());
+    match text.and_then(|jobs| format(&jobs).map_err(|error| error.to_string())) {
+        Ok(text) => print(&text),
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -124,6 +124,8 @@ pub struct BuilderVm {
     pub ssh_ingress: String,
     /// Further options of the ssh client, `Name=value` each.
     pub ssh_options: Vec<String>,
+    /// How long it may take from its launch until ssh answers, in seconds.
+    pub boot_timeout_s: u32,
     /// An Ubuntu archive mirror to use while building.
     pub apt_mirror: Option<String>,
 }
@@ -165,6 +167,10 @@ pub struct BuilderRunConfig {
     pub script_url: Option<String>,
     /// The secret, by its URI, that holds the script's variables: another one makes another image.
     pub script_secret: Option<String>,
+    /// Whether an image must prove itself before it is delivered.
+    pub verify_image: bool,
+    /// Whether images of our names that nobody has labelled are taken over.
+    pub adopt: bool,
     /// How many revisions of an image are kept in each cloud.
     pub revision_history_limit: u32,
     /// An image older than this many hours is built anew even when nothing changed.

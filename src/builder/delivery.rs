@@ -8,11 +8,13 @@ use std::thread;
 use std::time::Duration;
 
 use super::config::{CloudName, JobId, Owner};
-use super::labels::{self, FINGERPRINT, STAGE_LABEL, Stage};
+use super::journal::JournalError;
+use super::labels;
+use super::resource::{Ledger, Resource, ResourceKind};
 use super::source::{Source, SourceDigest};
 use crate::deadline::Deadline;
 use crate::host::random_uuid;
-use crate::openstack_cloud::{Cloud, Image, ImageChange, ImageId, NewImage, OpenStackError};
+use crate::openstack_cloud::{Cloud, ErrorKind, Image, ImageId, NewImage, OpenStackError};
 use crate::target::Target;
 
 /// The size of a piece in flight.
@@ -36,6 +38,9 @@ pub enum DeliveryError {
         /// The algorithm that both clouds used.
         algorithm: String,
     },
+    /// The copy could not be noted in the journal, and was not begun.
+    #[error("{0}; nothing is delivered that cannot be noted")]
+    Journal(#[from] JournalError),
     /// No id could be made for the copy.
     #[error("no random image id could be made")]
     NoId,
@@ -46,6 +51,26 @@ impl DeliveryError {
     pub fn operator_must_act(&self) -> bool {
         matches!(self, Self::Cloud(error) if error.operator_must_act())
     }
+
+    /// Whether the image to be copied is at fault, and not the cloud that was to get it.
+    pub fn is_of_the_source(&self) -> bool {
+        match self {
+            Self::Cloud(error) => error.kind() == ErrorKind::Source,
+            Self::Different { .. } => true,
+            Self::Journal(_) | Self::NoId => false,
+        }
+    }
+}
+
+/// How far an image has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// At least one cloud has it.
+    ToSome,
+    /// No cloud has taken it: another try may do.
+    ToNobody,
+    /// It cannot be read, or not unchanged: another try would not do.
+    Impossible,
 }
 
 /// An image on its way.
@@ -60,6 +85,8 @@ pub struct Parcel<'a> {
     pub fingerprint: &'a str,
     /// Where it comes from.
     pub source: Source<'a>,
+    /// Where copies are noted.
+    pub ledger: Ledger<'a>,
 }
 
 type Piece = Result<Arc<[u8]>, String>;
@@ -78,7 +105,8 @@ impl Parcel<'_> {
                 .iter()
                 .map(|(name, cloud)| {
                     let (sender, receiver) = sync_channel::<Piece>(AHEAD);
-                    (sender, (name, scope.spawn(move || self.upload(cloud, receiver, read, deadline))))
+                    let upload = move || self.upload(name, cloud, receiver, read, deadline);
+                    (sender, (name, scope.spawn(upload)))
                 })
                 .unzip();
             self.feed(senders, read, deadline);
@@ -121,15 +149,16 @@ impl Parcel<'_> {
 
     fn upload(
         &self,
+        cloud_name: &CloudName,
         cloud: &Cloud,
         pieces: Receiver<Piece>,
         digest: &SourceDigest,
         deadline: Deadline,
     ) -> Result<Image, DeliveryError> {
         let id: ImageId = random_uuid().parse().map_err(|_| DeliveryError::NoId)?;
-        let mut properties = labels::of_image(self.owner, self.job, Stage::Delivering, &id);
+        let mut properties =
+            labels::of_copy(self.owner, self.job, &id, self.fingerprint, self.source.digest(digest));
         properties.insert("architecture".into(), self.target.arch.glance().into());
-        properties.insert(FINGERPRINT.into(), self.fingerprint.into());
         properties.extend(self.source.firmware());
         let image = NewImage {
             id: Some(id.clone()),
@@ -140,9 +169,16 @@ impl Parcel<'_> {
             min_ram: 0,
             properties,
         };
+        let noted = Resource {
+            kind: ResourceKind::Copy,
+            cloud: cloud_name.clone(),
+            name: image.name.clone(),
+            id: Some(id.to_string()),
+        };
+        self.ledger.makes(&noted)?;
         let images = cloud.images();
-        images.create(&image, deadline)?;
         let result = (|| {
+            images.create(&image, deadline)?;
             images.upload(
                 &id,
                 self.source.size(),
@@ -151,12 +187,9 @@ impl Parcel<'_> {
             )?;
             let copy = images.wait_until_active(&id, deadline.at_most(SETTLE))?;
             self.compare(&copy, digest)?;
-            let published = [ImageChange::Replace(STAGE_LABEL.into(), Stage::Published.as_str().into())];
-            Ok(images.update(&id, &published, deadline)?)
+            Ok(images.update(&id, &labels::publish(), deadline)?)
         })();
-        if result.is_err() {
-            let _ = images.delete(&id, Deadline::after(Duration::from_secs(60)));
-        }
+        self.ledger.conclude(&images, &id, &noted, &result);
         result
     }
 

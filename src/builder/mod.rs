@@ -10,29 +10,37 @@
 //! | `GetLatestImageConfig`, `GetLatestImageResult` | the types of the same names |
 //! | `BuilderSetupError`, `BuilderRunError`, `GetLatestImageError`, `UpgradeApplicationError` | the types of the same names |
 
+mod adoption;
 mod base_image;
+mod build_state;
 mod clouds_yaml;
 mod config;
+mod connect;
 mod cron;
 mod delivery;
 mod external;
 mod fingerprint;
+mod identity;
 mod job;
+mod jobs;
 mod journal;
 mod labels;
 mod latest;
 mod local;
 mod metrics;
 mod metrics_socket;
+mod outcome;
 mod packages;
 mod peers;
 mod place;
 mod plan;
+mod progress;
 mod prune;
 mod published;
 mod releases;
 mod removal;
 mod reporter;
+mod resource;
 mod run;
 mod script;
 mod setup;
@@ -41,6 +49,10 @@ mod site;
 mod source;
 mod sweep;
 mod take_over;
+mod timestamp;
+mod user_data;
+mod verify;
+mod vm;
 mod worker;
 
 pub use clouds_yaml::{Clouds, CloudsYamlError, cloud_name, install_clouds_yaml, read_clouds_yaml};
@@ -49,7 +61,8 @@ pub use config::{
     CloudName, JobId, Owner, ProxyConfig, RunnerSource,
 };
 pub use cron::configure_cron;
-pub use job::{Reason, Rebuild, Request, StartError, Task, start_worker, worker_lives};
+pub use job::{Reason, Rebuild, Request, StartError, Task, start_worker, stop_worker, worker_lives};
+pub use jobs::Jobs;
 pub use journal::{Build, Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
 pub use latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult, get_latest_image};
 pub use local::build_image_file;
@@ -57,13 +70,16 @@ pub use metrics::{METRICS_PORT, MetricsError, answer_collector, metrics};
 pub use metrics_socket::{MetricsSocketError, close_metrics_socket, open_metrics_socket};
 pub use packages::PackageError;
 pub use peers::{Announcement, Own, Peer, Peers};
+pub use progress::Progress;
 pub use published::Published;
-pub use removal::{Extent, RemovalError, departs, note_departure, remove_cloud_resources, remove_host_files};
-pub use run::{BuilderRunError, Progress, RunContext, prune_all, run};
+pub use removal::{RemovalError, departs, note_departure, remove_cloud_resources, remove_host_files};
+pub use resource::{Resource, ResourceKind};
+pub use run::{BuilderRunError, RunContext, run};
 pub use setup::{
     BuilderInitConfig, BuilderSetupError, UpgradeApplicationError, initialize, install_dependencies,
     upgrade_app,
 };
+pub use sweep::Extent;
 pub use worker::{WorkerError, work, worker_log};
 
 /// The user that Ubuntu's cloud images have, and that runs the runner (seed `builder`: `UBUNTU_USER`).

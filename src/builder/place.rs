@@ -1,23 +1,23 @@
 //! Where images are built: in builder VMs of the build cloud, or on this machine.
 
-use std::time::Duration;
-
-use super::base_image;
+use super::base_image::BaseImages;
 use super::config::{BuildMode, BuilderRunConfig};
 use super::external::ExternalBuild;
 use super::journal::{Failure, Phase};
 use super::local::{LocalBuild, LocalImage, Workshop};
 use super::plan::Ingredients;
+use super::resource::Ledger;
 use super::run::RunContext;
-use super::site::{Site, remove_security_group};
+use super::site::Site;
 use super::source::Source;
+use super::verify::{Verification, VerificationError};
+use super::vm::Launcher;
 use crate::deadline::Deadline;
 use crate::host::Host;
 use crate::http::HttpClient;
+use crate::instance::RunnerBase;
 use crate::openstack_cloud::{Cloud, Image};
-
-/// How long tidying up in a cloud may take.
-const TIDY: Duration = Duration::from_secs(900);
+use crate::target::Target;
 
 /// A place that is ready for builds.
 pub enum Place<'a> {
@@ -65,25 +65,19 @@ impl<'a> Place<'a> {
         ingredients: &Ingredients,
         deadline: Deadline,
     ) -> Result<Built<'a>, Failure> {
-        let Ingredients { base, offer, .. } = ingredients;
+        let Ingredients { base, offer, fingerprint } = ingredients;
         let progress = |phase| context.progress.phase(base.target, phase);
         progress(Phase::Preparing);
         match self {
             Self::Vms(cloud, site) => {
                 let (owner, job) = (&config.owner, context.job);
-                let base_image = base_image::ensure(cloud, http, owner, job, base.target, offer, deadline)
+                let ledger = Ledger { progress: context.progress, target: base.target };
+                let cloud_name = &config.build_cloud;
+                let base_image = BaseImages { cloud, cloud_name, http, owner, job, ledger }
+                    .ensure(offer, deadline)
                     .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
-                let build = ExternalBuild {
-                    host: context.host,
-                    cloud,
-                    owner,
-                    job,
-                    site,
-                    ssh_options: &config.vm.ssh_options,
-                    base,
-                    progress: &progress,
-                };
-                build
+                let launcher = launcher(context, config, cloud, site, base.target);
+                ExternalBuild { launcher: &launcher, base, fingerprint, progress: &progress }
                     .run(&base_image, deadline)
                     .map(|image| Built::Snapshot(cloud, Box::new(image)))
                     .map_err(|error| Failure::of(&error, error.operator_must_act()))
@@ -99,13 +93,38 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// Takes away what no build needs any more; what stays is found by the next job.
-    pub fn tidy_up(self, config: &BuilderRunConfig) {
-        if let Self::Vms(cloud, _) = self
-            && let Err(error) = remove_security_group(cloud, &config.owner, Deadline::after(TIDY))
-        {
-            log::warn!("the security group stays for the next job: {error}");
-        }
+    /// Proves a snapshot with a VM of it. What is built here is not booted.
+    pub fn verify(
+        &self,
+        context: &RunContext<'_>,
+        config: &BuilderRunConfig,
+        ingredients: &Ingredients,
+        snapshot: &Image,
+        deadline: Deadline,
+    ) -> Result<(), VerificationError> {
+        let Self::Vms(cloud, site) = self else { return Ok(()) };
+        let RunnerBase { target, runner, .. } = &ingredients.base;
+        let launcher = launcher(context, config, cloud, site, *target);
+        Verification { launcher: &launcher, runner_version: &runner.version }.run(snapshot, deadline)
+    }
+}
+
+fn launcher<'a>(
+    context: &RunContext<'a>,
+    config: &'a BuilderRunConfig,
+    cloud: &'a Cloud,
+    site: &'a Site,
+    target: Target,
+) -> Launcher<'a> {
+    Launcher {
+        host: context.host,
+        cloud,
+        cloud_name: &config.build_cloud,
+        owner: &config.owner,
+        job: context.job,
+        site,
+        settings: &config.vm,
+        ledger: Ledger { progress: context.progress, target },
     }
 }
 
@@ -115,15 +134,6 @@ impl Built<'_> {
         match self {
             Self::Snapshot(cloud, image) => Source::Cloud(cloud, image),
             Self::File(image) => Source::File(image),
-        }
-    }
-
-    /// Removes it, after it was delivered; what stays is found by the next job.
-    pub fn remove(self) {
-        if let Self::Snapshot(cloud, image) = &self
-            && let Err(error) = cloud.images().delete(&image.id, Deadline::after(TIDY))
-        {
-            log::warn!("snapshot {} stays for the next sweep: {error}", image.id);
         }
     }
 }

@@ -6,15 +6,14 @@ use std::time::Duration;
 use super::clouds_yaml::read_clouds_yaml;
 use super::config::{Owner, ProxyConfig};
 use super::cron::CRON_FILE;
-use super::job::{worker_lives, worker_lock};
-use super::labels::{self, Stage};
+use super::job::stop_worker;
 use super::metrics_socket::{MetricsSocketError, close_metrics_socket};
 use super::setup::LOGROTATE_FILE;
-use super::site::{remove_security_group, remove_security_groups};
+use super::sweep::{Extent, Keep, sweep_cloud};
 use crate::deadline::Deadline;
-use crate::host::{FileError, Host, stop_group};
+use crate::host::{FileError, Host};
 use crate::http::HttpClient;
-use crate::openstack_cloud::{Cloud, Deletion, Image, OpenStackError, Server};
+use crate::openstack_cloud::Cloud;
 
 /// How long the clean-up of all clouds may take.
 const LIMIT: Duration = Duration::from_secs(100);
@@ -45,18 +44,6 @@ fn departure(host: &Host) -> PathBuf {
     host.state_dir().join("departs")
 }
 
-/// What a unit takes with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
-    /// What it made itself and nobody else needs: builder VMs, snapshots, copies that are not complete, its security
-    /// group. Other units stay.
-    Unit,
-    /// The same of all units, and base images. It is the last unit.
-    Application,
-    /// Published images as well.
-    ApplicationAndImages,
-}
-
 /// Stops the worker and removes what it has made in every cloud that we know, as far as `extent` says. Returns what had
 /// to be left, by name and reason.
 pub fn remove_cloud_resources(
@@ -82,11 +69,10 @@ pub fn remove_cloud_resources(
             .map(|(name, config)| {
                 let http = &http;
                 let sweep = scope.spawn(move || {
-                    let mut left = Vec::new();
-                    match Cloud::connect(config, http, deadline.at_most(Duration::from_secs(30))) {
-                        Ok(cloud) => remove_from(&cloud, owner, extent, &mut left, deadline),
-                        Err(error) => left.push(error.to_string()),
-                    }
+                    let left = match Cloud::connect(config, http, deadline.at_most(Duration::from_secs(30))) {
+                        Ok(cloud) => sweep_cloud(&cloud, owner, Keep::After(extent), deadline),
+                        Err(error) => vec![error.to_string()],
+                    };
                     left.into_iter().map(|what| format!("{name}: {what}")).collect::<Vec<_>>()
                 });
                 (name, sweep)
@@ -99,71 +85,6 @@ pub fn remove_cloud_resources(
             })
             .collect()
     })
-}
-
-fn stop_worker(host: &Host) {
-    if let Ok(true) = worker_lives(host)
-        && let Ok(Some(pid)) = host.read(&worker_lock(host))
-        && let Ok(pid) = String::from_utf8_lossy(&pid).trim().parse()
-    {
-        log::info!("stopping the worker, process {pid}");
-        stop_group(pid);
-        // Its lock goes with it.
-        let deadline = Deadline::after(Duration::from_secs(5));
-        while worker_lives(host).unwrap_or(false) && deadline.sleep(Duration::from_millis(50)) {}
-    }
-}
-
-fn note(left: &mut Vec<String>, what: &str, result: Result<(), OpenStackError>) {
-    if let Err(error) = result {
-        left.push(format!("{what}: {error}"));
-    }
-}
-
-fn remove_from(cloud: &Cloud, owner: &Owner, extent: Extent, left: &mut Vec<String>, deadline: Deadline) {
-    let compute = cloud.compute();
-    match compute.servers(None, deadline) {
-        Err(error) => note(left, "builder VMs", Err(error)),
-        Ok(servers) => {
-            let is_to_go = |server: &&Server| match extent {
-                Extent::Unit => labels::may_remove_server(owner, server),
-                _ => labels::is_of_this_application(owner, server),
-            };
-            let ours: Vec<_> = servers.iter().filter(is_to_go).collect();
-            for server in &ours {
-                note(left, &server.name, compute.delete_server(&server.id, deadline).map(drop));
-            }
-            for server in &ours {
-                note(left, &server.name, compute.wait_until_gone(&server.id, deadline));
-            }
-        }
-    }
-    let stages: &[Stage] = match extent {
-        Extent::Unit => &[Stage::Snapshot, Stage::Delivering],
-        Extent::Application => &[Stage::Snapshot, Stage::Delivering, Stage::Base],
-        Extent::ApplicationAndImages => &[Stage::Snapshot, Stage::Delivering, Stage::Base, Stage::Published],
-    };
-    for &stage in stages {
-        match labels::images(cloud, owner, stage, None, deadline) {
-            Err(error) => note(left, stage.as_str(), Err(error)),
-            Ok(images) => {
-                let is_to_go =
-                    |image: &&Image| extent != Extent::Unit || labels::is_of_this_unit(owner, image);
-                for image in images.iter().filter(is_to_go) {
-                    match cloud.images().delete(&image.id, deadline) {
-                        Ok(Deletion::InUse(why)) => left.push(format!("{}: in use, {why}", image.name)),
-                        Ok(_) => (),
-                        Err(error) => left.push(format!("{}: {error}", image.name)),
-                    }
-                }
-            }
-        }
-    }
-    let groups = match extent {
-        Extent::Unit => remove_security_group(cloud, owner, deadline),
-        _ => remove_security_groups(cloud, owner, deadline),
-    };
-    note(left, "security group", groups);
 }
 
 /// Removes everything that the charm has put on the host.

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::clouds_yaml::read_clouds_yaml;
 use super::config::{BuildSecrets, CloudName, Owner};
+use super::connect::http_client;
 use super::journal::{Failure, Image};
 use super::labels;
-use super::run::{Progress, http_client};
+use super::progress::Progress;
 use super::side_by_side::side_by_side;
 use crate::deadline::Deadline;
 use crate::host::Host;

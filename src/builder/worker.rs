@@ -9,9 +9,12 @@ use super::config::BuildSecrets;
 use super::job::{Request, Task, worker_lock};
 use super::journal::{Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
 use super::peers::Peers;
+use super::progress::Progress;
+use super::prune::prune_all;
 use super::published::Published;
 use super::reporter::{News, Reporter};
-use super::run::{Progress, RunContext, prune_all, run};
+use super::resource::Resource;
+use super::run::{RunContext, Sweep, clean_up, run};
 use super::setup::{install_dependencies, remove_old_binaries};
 use super::take_over::take_over;
 use crate::deadline::Deadline;
@@ -58,8 +61,12 @@ pub fn work(host: &Host) -> Result<(), WorkerError> {
     }
 }
 
+/// What builds put into the run folder, and what a worker that was killed has left there.
+const RUN_FILES: [&str; 3] = ["key-", "ssh-", "sums-"];
+
 /// Does requests until there is none and Juju has heard of all that came of them; then prunes.
 fn do_all(host: &Host, reporter: &Reporter) -> Result<(), WorkerError> {
+    host.remove_beginning(&host.run_dir(), &RUN_FILES)?;
     let mut last = None;
     let mut patience = Deadline::after(FOLLOW);
     loop {
@@ -94,11 +101,14 @@ fn prune(host: &Host, request: &Request, secrets: &BuildSecrets) -> Result<(), W
         log::info!("pruning is the leader's");
     } else if !behind.is_empty() {
         log::warn!("old images stay until the next job: {} did not follow in time", behind.join(", "));
-    } else {
-        // Published first; what relations name now, and what they named before, both stay.
-        let mut named = Published::load(host)?.named_images();
+    } else if let Some(published) = Published::known(host)? {
+        // Published first; what relations name now, and what they named before, both stay. Nothing is pruned while it
+        // is not known what they name.
+        let mut named = published.named_images();
         named.extend(peers.named_images());
-        prune_all(host, secrets, &request.config, &named);
+        let mut journal = Journal::load(host)?;
+        prune_all(host, secrets, &request.config, &named, &mut journal);
+        journal.save(host)?;
     }
     Ok(())
 }
@@ -119,8 +129,9 @@ fn do_request(
 ) -> Result<Option<BuildSecrets>, WorkerError> {
     log::info!("job {}: {:?}, {:?}", request.id, request.reason, request.rebuild);
     let mut journal = Journal::load(host)?;
-    journal.job = Some(Job {
+    journal.begin(Job {
         id: request.id.clone(),
+        reason: Some(request.reason),
         config_digest: request.config.digest(),
         owner: request.config.owner.clone(),
         started: Timestamp::now(),
@@ -128,6 +139,7 @@ fn do_request(
         builds: Vec::new(),
         failures: Vec::new(),
     });
+    let sweep = if journal.sweep_is_due() { Sweep::Due } else { Sweep::NotDue };
     journal.save(host)?;
     reporter.unit(&request.unit_name);
     let whole = |message: String, remedy| vec![Failure { target: None, cloud: None, message, remedy }];
@@ -146,11 +158,14 @@ fn do_request(
         job: &request.id,
         secrets: &secrets,
         rebuild: request.rebuild,
+        continues: &request.continues,
+        sweep,
         bases: &request.bases,
         progress: &record,
     };
     let failures = match &request.task {
         Task::TakeOver(images) => take_over(host, &secrets, &request.config.owner, images, &record),
+        Task::CleanUp => clean_up(&context, &request.config),
         Task::Build => match install_dependencies(request.config.build_mode) {
             Ok(()) => run(&context, &request.config).err().map(|error| error.failures).unwrap_or_default(),
             Err(error) => {
@@ -160,6 +175,8 @@ fn do_request(
         },
     };
     let mut journal = record.journal.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // What a cloud has that nobody is related to any more may be gone when somebody is again.
+    journal.images.retain(|image| request.config.clouds.contains(&image.result.config.cloud_name));
     finish(host, &mut journal, failures)?;
     reporter.tell(News::Important);
     log::info!("job {}: ended", request.id);
@@ -193,32 +210,52 @@ struct Record<'a> {
 }
 
 impl Record<'_> {
-    fn change(&self, news: News, change: impl FnOnce(&mut Journal)) {
+    /// Changes the journal and writes it down.
+    fn write(&self, change: impl FnOnce(&mut Journal)) -> Result<(), JournalError> {
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut journal);
-        // A disk that is full now may have room when the job ends; the build goes on.
-        if let Err(error) = journal.save(self.host) {
+        journal.save(self.host)
+    }
+
+    /// The same where nothing is made: a disk that is full now may have room when the job ends; the build goes on.
+    fn change(&self, change: impl FnOnce(&mut Journal)) {
+        if let Err(error) = self.write(change) {
             log::error!("{error}");
         }
-        self.reporter.tell(news);
     }
 }
 
 impl Progress for Record<'_> {
     fn phase(&self, target: Target, phase: Phase) {
-        self.change(News::Progress, |journal| {
-            if let Some(job) = &mut journal.job {
-                let build = job.build(target);
-                if matches!(build.phase, Phase::Waiting) {
-                    build.since = Timestamp::now();
-                }
-                build.phase = phase;
-            }
+        self.change(|journal| journal.job.iter_mut().for_each(|job| job.build(target).enter(phase.clone())));
+        self.reporter.tell(News::Progress);
+    }
+
+    fn makes(&self, target: Target, resource: &Resource) -> Result<(), JournalError> {
+        let written = self.write(|journal| {
+            journal.job.iter_mut().for_each(|job| job.build(target).note(resource));
+        });
+        written.inspect_err(|_| self.settled(target, resource))
+    }
+
+    fn made(&self, target: Target, resource: &Resource) {
+        self.change(|journal| journal.job.iter_mut().for_each(|job| job.build(target).note(resource)));
+    }
+
+    fn settled(&self, target: Target, resource: &Resource) {
+        self.change(|journal| journal.job.iter_mut().for_each(|job| job.build(target).forget(resource)));
+    }
+
+    fn swept(&self) {
+        self.change(|journal| {
+            journal.swept = Some(Timestamp::now());
+            journal.job.iter_mut().for_each(|job| job.builds.clear());
         });
     }
 
     fn published(&self, image: Image) {
-        self.change(News::Important, |journal| journal.publish(image));
+        self.change(|journal| journal.publish(image));
+        self.reporter.tell(News::Important);
     }
 }
 

@@ -40,6 +40,7 @@ pub struct Connection {
 /// config.yaml. Here are only the limits.
 const INTERVALS: std::ops::RangeInclusive<i64> = 1..=24;
 const REVISIONS: std::ops::RangeInclusive<i64> = 2..=99;
+const BOOTS: std::ops::RangeInclusive<i64> = 10..=7200;
 const AGES: std::ops::RangeInclusive<i64> = 1..=8760;
 
 /// Options of the ssh client that may be set: those that say how to reach a host, none that runs a program here
@@ -73,6 +74,15 @@ impl Options {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
             Some(_) => Err(InvalidOption(format!("Option {name} must be text."))),
+        }
+    }
+
+    /// A yes or no; no when it is unset.
+    pub fn flag(&self, name: &str) -> Checked<bool> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(false),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(_) => Err(InvalidOption(format!("Option {name} must be true or false."))),
         }
     }
 
@@ -268,6 +278,11 @@ impl Options {
                 .ok_or_else(|| InvalidOption(format!("Secret label not found: {id}. (script-secret-id)"))),
             (None, None) => Ok(None),
         }
+    }
+
+    /// How long a VM may take until ssh answers, in seconds.
+    pub fn boot_timeout(&self) -> Checked<u32> {
+        self.number("boot-timeout", &BOOTS, "Option boot-timeout must be from 10 to 7200 seconds.")
     }
 
     /// Who may reach the builder VM's ssh port.

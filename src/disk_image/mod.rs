@@ -174,7 +174,12 @@ impl<'a> DiskImage<'a> {
 
     fn partitions(&self, deadline: Deadline) -> Result<Vec<Partition>, DiskError> {
         let path = shown(&self.path);
-        let table = self.run("reading the partition table of", "sfdisk", &["--json", &path], deadline)?;
+        let table = match self.namespaces.program("sfdisk").args(["--json", &path]).run(deadline) {
+            Ok(output) => output.stdout,
+            Err(ProcessError::Failed { .. }) => return Err(self.layout("it has no partition table".into())),
+            Err(source) => return Err(program_error("reading the partition table of", &self.path, source)),
+        };
+        let table = String::from_utf8_lossy(&table);
         let mut partitions = partitions::parse(&table, &path).map_err(|problem| self.layout(problem))?;
         for partition in &mut partitions {
             let (offset, size) = (partition.offset.to_string(), partition.size.to_string());

@@ -1,6 +1,7 @@
 //! What goes wrong is said, leaves nothing behind, and is got over.
 
 use rehearsal::cloud::{Fault, What};
+use runner_image_builder::builder::{Journal, Phase};
 use runner_image_builder::instance::DEFAULT_RECIPE;
 
 use crate::scene::{SCRIPT_SECRET, Scene, wait_for};
@@ -119,15 +120,34 @@ fn a_lost_answer_to_the_creation_of_a_builder_leaves_no_server() {
 }
 
 #[test]
+fn what_cannot_be_noted_is_not_made() {
+    let scene = Scene::set(&[]);
+    let slow = What::Delay(std::time::Duration::from_secs(15));
+    scene.cloud.inject(Fault::new("POST", "/servers/[^/]+/action$", slow).unwrap().times(1));
+    scene.integrate("upload");
+    let is_stopping =
+        |journal: Journal| journal.job?.builds.pop().filter(|build| build.phase == Phase::Snapshotting);
+    wait_for("the builder to be stopped", || is_stopping(scene.journal()));
+    // From now on the journal cannot be replaced.
+    let obstacle = scene.state_file(".journal.json.new");
+    std::fs::create_dir_all(obstacle.join("x")).unwrap();
+    wait_for("the worker's end", || scene.worker().is_none().then_some(()));
+    assert_eq!(scene.requests("POST", "/action"), 1, "it was stopped, and no snapshot was taken");
+    assert!(scene.cloud.project("builder-project").servers().is_empty(), "and removed");
+    std::fs::remove_dir_all(obstacle).unwrap();
+    scene.next_hook();
+    assert_eq!(scene.job_ended().failures, []);
+    assert_eq!(scene.leftovers(), [] as [String; 0]);
+}
+
+#[test]
 fn a_killed_worker_is_replaced_and_what_it_left_is_removed() {
     let scene = Scene::set(&[]);
     let url = scene.site.serve_script("slow.sh", "#!/bin/bash\nsleep 300\n");
     scene.app.set_config(&[("script-url", &url)]).unwrap();
     let relation = scene.integrate("upload");
     wait_for("the script", || scene.status().contains("running the external script").then_some(()));
-    let worker = scene.worker().expect("a worker");
-    std::process::Command::new("kill").args(["-KILL", &worker.to_string()]).status().unwrap();
-    wait_for("its death", || scene.worker().is_none().then_some(()));
+    scene.kill_worker();
     assert_eq!(scene.cloud.project("builder-project").servers().len(), 1, "it could not clean up");
     let url = scene.site.serve_script("quick.sh", "#!/bin/bash\ntrue\n");
     scene.app.set_config(&[("script-url", &url)]).unwrap();

@@ -73,11 +73,12 @@ fn an_operators_recipe_takes_the_place_of_the_default_and_its_values_arrive_as_t
     let scene = Scene::set(&[]);
     let program = b"#!/bin/sh\nexit 0\n";
     let url = scene.site.serve("/tools/hello", "application/octet-stream", program.to_vec());
+    let mirror = scene.site.serve_mirror("noble");
     let digest = "306c6ca7407560340797866e077e053627ad409277d1b9da58106fce4cf717cb";
     let recipe = serde_json::json!({
         "packages": ["jq", {"name": "zip", "only": {"arch": ["arm64"]}}],
         "tools": [{"path": "/opt/hello", "version": "1", "url": url, "sha256": digest}],
-        "apt_sources": [{"name": "extra", "url": "https://apt.example.com/ubuntu", "components": ["main"],
+        "apt_sources": [{"name": "extra", "url": mirror, "components": ["main"],
             "key": "-----BEGIN PGP PUBLIC KEY BLOCK-----\n-----END PGP PUBLIC KEY BLOCK-----\n"}],
         "groups": ["builders"],
         "users": [{"name": "worker", "groups": ["builders"]}],

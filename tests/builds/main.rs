@@ -6,6 +6,10 @@
 mod delivery;
 mod failures;
 mod images;
+mod orders;
+mod ownership;
 mod recipe;
+mod recovery;
 mod scene;
 mod units;
+mod verification;

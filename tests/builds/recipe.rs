@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rehearsal::instance::archive::{Content, Entry};
 use rehearsal::recipe::{Evidence, STEPS, digest, steps_in};
-use rehearsal::servers::{SiteSetup, runner_tarball};
+use rehearsal::servers::{SiteSetup, YQ, runner_tarball};
 
 use crate::scene::{SCRIPT_SECRET, Scene};
 
@@ -25,6 +25,7 @@ fn evidence(scene: &Scene) -> Evidence {
     Evidence {
         tree: scene.cloud.project("upload-project").image_tree(&id).unwrap(),
         tarball: runner_tarball("x64", &version).unwrap(),
+        tool: scene.site.served(YQ).unwrap(),
         mirror_asked: scene.site.log().iter().any(|entry| entry.url.ends_with("/InRelease")),
         script_mark: ("opt/script.ok".into(), format!("{}  -\n", digest(SCRIPT_SECRET.as_bytes()))),
         secret: SCRIPT_SECRET.into(),
@@ -50,7 +51,7 @@ fn drop_package(image: &mut Evidence, package: &str) {
 type LeftOut = (&'static str, fn(&mut Evidence));
 
 /// Each step, left out in whole or in part.
-const LEFT_OUT: [LeftOut; 17] = [
+const LEFT_OUT: [LeftOut; 22] = [
     ("waiting for cloud-init", |image| replace(image, SOURCES, "# Written by cloud-init.\n", "")),
     ("choosing package sources", |image| image.mirror_asked = false),
     ("upgrading packages", |image| replace(image, "var/lib/dpkg/status", "Version: 1.1-", "Version: 1.0-")),
@@ -62,13 +63,18 @@ const LEFT_OUT: [LeftOut; 17] = [
             "Package: unattended-upgrades\nVersion: 1.1-x\n\nPackage: jq\n",
         );
     }),
-    ("upgrading packages", |image| drop(image.tree.0.remove("etc/systemd/system/apt-daily.service"))),
+    ("masking units", |image| drop(image.tree.0.remove("etc/systemd/system/apt-daily.service"))),
     ("installing packages", |image| drop_package(image, "jq")),
     ("installing packages", |image| drop_package(image, "docker.io")),
     ("configuring the system", |image| {
         image.tree.0.retain(|path, _| !path.starts_with("etc/sysctl.d/"));
     }),
-    ("configuring the system", |image| image.tree.0.get_mut("usr/local/bin").unwrap().mode = 0o755),
+    ("running commands", |image| image.tree.0.get_mut("usr/local/bin").unwrap().mode = 0o755),
+    ("installing snaps", |image| drop(image.tree.0.remove("var/lib/snapd/snaps/aproxy_1.snap"))),
+    ("installing snaps", |image| write(image, "snap/bin/opentelemetry-collector", "enabled")),
+    ("installing npm packages", |image| drop(image.tree.0.remove("usr/local/bin/yarn"))),
+    ("installing tools", |image| drop(image.tree.0.remove("usr/local/bin/yq"))),
+    ("installing tools", |image| image.tree.0.get_mut("usr/local/bin/yq").unwrap().mode = 0o644),
     ("creating users", |image| replace(image, "etc/group", "docker:", "dockers:")),
     ("creating users", |image| replace(image, "etc/passwd", "runner:", "walker:")),
     ("installing the runner", |image| {

@@ -94,6 +94,18 @@ impl Scene {
         self.directory().join("charm")
     }
 
+    /// Changes the journal of a worker that has ended.
+    pub fn edit_journal(&self, change: impl FnOnce(&mut Journal)) {
+        let mut journal = self.journal();
+        change(&mut journal);
+        journal.save(&self.host(&self.unit())).unwrap();
+    }
+
+    /// A file of the first unit's state.
+    pub fn state_file(&self, name: &str) -> PathBuf {
+        self.host(&self.unit()).state_dir().join(name)
+    }
+
     /// The machine of a unit.
     pub fn host(&self, unit: &Unit) -> Host {
         let name = unit.name();
@@ -148,6 +160,42 @@ impl Scene {
         let note = fs::read_to_string(self.root(0).join("var/lib/runner-image-builder/worker.lock")).ok()?;
         let lives = worker_lives(&self.host(&self.unit())).unwrap();
         lives.then(|| note.trim().parse().ok()).flatten()
+    }
+
+    /// Kills the worker, as the kernel does when memory is short, and waits for its death.
+    pub fn kill_worker(&self) {
+        let worker = self.worker().expect("a worker");
+        std::process::Command::new("kill").args(["-KILL", &worker.to_string()]).status().unwrap();
+        wait_for("the worker's death", || self.worker().is_none().then_some(()));
+    }
+
+    /// A hook after whatever has happened.
+    pub fn next_hook(&self) {
+        let run = self.unit().update_status().unwrap();
+        assert!(run.succeeded(), "{run:?}");
+    }
+
+    /// What `dispatch jobs` prints on the unit.
+    pub fn jobs(&self) -> String {
+        let output = self.unit().exec("./dispatch jobs").unwrap();
+        assert_eq!(output.code, 0, "{output:?}");
+        output.stdout
+    }
+
+    /// How many requests of this kind the cloud has got.
+    pub fn requests(&self, method: &str, url_end: &str) -> usize {
+        let log = self.cloud.log();
+        log.iter().filter(|entry| entry.method == method && entry.url.ends_with(url_end)).count()
+    }
+
+    /// The ids of a project's images whose stage label is `stage`.
+    pub fn images_of_stage(&self, project: &str, stage: &str) -> Vec<String> {
+        let label = |image: &rehearsal::cloud::Image| {
+            image.status == "active"
+                && image.properties.get("runner_image_builder_stage").is_some_and(|known| known == stage)
+        };
+        let images = self.cloud.project(project).images();
+        images.iter().filter(|image| label(image)).map(|image| image.id.clone()).collect()
     }
 }
 

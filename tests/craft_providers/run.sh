@@ -12,5 +12,7 @@ if ! cmp -s "$requirements" "$work/installed"; then
     "$work/venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$requirements"
     cp "$requirements" "$work/installed"
 fi
+# The folder that cases.json names for the cache.
+trap 'rm -rf /tmp/craft-providers-cache' EXIT
 timeout 300 "$work/venv/bin/python" -B tests/craft_providers/record.py tests/craft_providers/cases.json "$work/record.json"
 CRAFT_PROVIDERS_RECORD=$work/record.json cargo test --locked --test craft_providers

@@ -4,6 +4,7 @@
 
 #[macro_use]
 mod promises;
+mod chroot;
 mod command;
 mod local;
 mod ssh;

@@ -56,7 +56,7 @@ fn believes_no_other_host_key() {
     let sshd = Sshd::start();
     let mut target = sshd.target();
     target.host_key = KeyPair::generate(&sshd.host, sshd.connection().parent().unwrap(), "x").unwrap().public;
-    let deadline = Deadline::after(Duration::from_secs(5));
+    let deadline = Deadline::after(Duration::from_secs(15));
     let error = SshExecutor::connect(&sshd.host, target, sshd.connection(), deadline).err().unwrap();
     assert!(error.to_string().contains("Host key verification failed"), "{error}");
     assert!(!sshd.connection().exists(), "keys were left behind");

@@ -6,79 +6,91 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::{BaseImageError, Offer, Opened, open};
-use crate::builder::config::{JobId, Owner, hex};
+use crate::builder::config::{CloudName, JobId, Owner, hex};
 use crate::builder::labels::{self, DIGEST, Stage};
+use crate::builder::resource::{Ledger, Resource, ResourceKind};
 use crate::deadline::Deadline;
 use crate::host::random_uuid;
 use crate::http::HttpClient;
 use crate::openstack_cloud::{Cloud, ImageChange, ImageId, ImageStatus, NewImage};
 use crate::target::Target;
 
-/// Brings the offered image to the build cloud, unless it is there; returns its id. Copies of older offers go.
-pub fn ensure(
-    cloud: &Cloud,
-    http: &HttpClient,
-    owner: &Owner,
-    job: &JobId,
-    target: Target,
-    offer: &Offer,
-    deadline: Deadline,
-) -> Result<ImageId, BaseImageError> {
-    let name = format!("{}-image-builder-base-{target}", owner.application);
-    let present = labels::images(cloud, owner, Stage::Base, Some(&name), deadline)?;
-    let is_good = |image: &&crate::openstack_cloud::Image| {
-        image.status == ImageStatus::Active && image.properties.get(DIGEST) == Some(&offer.sha256)
-    };
-    let id = match present.iter().find(is_good) {
-        Some(image) => image.id.clone(),
-        None => upload(cloud, http, owner, job, target, &name, offer, deadline)?,
-    };
-    // What another unit is just bringing stays.
-    let is_old = |image: &&crate::openstack_cloud::Image| {
-        let is_of_another_offer = image.properties.get(DIGEST).is_some_and(|digest| *digest != offer.sha256);
-        image.id != id && (is_of_another_offer || labels::is_abandoned(owner, image))
-    };
-    for old in present.iter().filter(is_old) {
-        if let Err(error) = cloud.images().delete(&old.id, deadline) {
-            log::warn!("an old base image stays: {error}");
-        }
-    }
-    Ok(id)
+/// The build cloud's copies of base images.
+pub struct BaseImages<'a> {
+    /// The build cloud.
+    pub cloud: &'a Cloud,
+    /// Its name.
+    pub cloud_name: &'a CloudName,
+    /// The door to the web.
+    pub http: &'a HttpClient,
+    /// Whose the copies are.
+    pub owner: &'a Owner,
+    /// The job that needs them.
+    pub job: &'a JobId,
+    /// Where a copy is noted, and the target that it is for.
+    pub ledger: Ledger<'a>,
 }
 
-#[allow(clippy::too_many_arguments)]
-fn upload(
-    cloud: &Cloud,
-    http: &HttpClient,
-    owner: &Owner,
-    job: &JobId,
-    target: Target,
-    name: &str,
-    offer: &Offer,
-    deadline: Deadline,
-) -> Result<ImageId, BaseImageError> {
-    log::info!("{target}: copying base image {} to the build cloud", offer.url);
-    let Ok(id) = random_uuid().parse::<ImageId>() else {
-        return Err(BaseImageError::Fetch { url: offer.url.clone(), problem: "no random id".into() });
-    };
-    let mut properties = labels::of_image(owner, job, Stage::Base, &id);
-    properties.insert("architecture".into(), target.arch.glance().into());
-    let image = NewImage {
-        id: Some(id.clone()),
-        name: name.to_owned(),
-        disk_format: "qcow2".into(),
-        container_format: "bare".into(),
-        min_disk: 0,
-        min_ram: 0,
-        properties,
-    };
-    let images = cloud.images();
-    images.create(&image, deadline)?;
-    let result = transfer(cloud, http, &id, offer, deadline);
-    if result.is_err() {
-        let _ = images.delete(&id, Deadline::after(Duration::from_secs(60)));
+impl BaseImages<'_> {
+    /// Brings the offered image to the build cloud, unless it is there; returns its id. Copies of older offers go.
+    pub fn ensure(&self, offer: &Offer, deadline: Deadline) -> Result<ImageId, BaseImageError> {
+        let name = base_image_name(&self.owner.application, self.ledger.target);
+        let present = labels::images(self.cloud, self.owner, Stage::Base, Some(&name), deadline)?;
+        let is_good = |image: &&crate::openstack_cloud::Image| {
+            image.status == ImageStatus::Active && image.properties.get(DIGEST) == Some(&offer.sha256)
+        };
+        let id = match present.iter().find(is_good) {
+            Some(image) => image.id.clone(),
+            None => self.upload(&name, offer, deadline)?,
+        };
+        // What another unit is just bringing stays.
+        let is_old = |image: &&crate::openstack_cloud::Image| {
+            let of_another_offer = image.properties.get(DIGEST).is_some_and(|digest| *digest != offer.sha256);
+            image.id != id && (of_another_offer || labels::is_abandoned(self.owner, image))
+        };
+        for old in present.iter().filter(is_old) {
+            if let Err(error) = self.cloud.images().delete(&old.id, deadline) {
+                log::warn!("an old base image stays: {error}");
+            }
+        }
+        Ok(id)
     }
-    result.map(|()| id)
+
+    fn upload(&self, name: &str, offer: &Offer, deadline: Deadline) -> Result<ImageId, BaseImageError> {
+        let target = self.ledger.target;
+        log::info!("{target}: copying base image {} to the build cloud", offer.url);
+        let Ok(id) = random_uuid().parse::<ImageId>() else {
+            return Err(BaseImageError::Fetch { url: offer.url.clone(), problem: "no random id".into() });
+        };
+        let mut properties = labels::of_image(self.owner, self.job, Stage::Base, &id);
+        properties.insert("architecture".into(), target.arch.glance().into());
+        let image = NewImage {
+            id: Some(id.clone()),
+            name: name.to_owned(),
+            disk_format: "qcow2".into(),
+            container_format: "bare".into(),
+            min_disk: 0,
+            min_ram: 0,
+            properties,
+        };
+        let noted = Resource {
+            kind: ResourceKind::BaseImage,
+            cloud: self.cloud_name.clone(),
+            name: name.to_owned(),
+            id: Some(id.to_string()),
+        };
+        self.ledger.makes(&noted)?;
+        let images = self.cloud.images();
+        let created = images.create(&image, deadline).map_err(BaseImageError::from);
+        let result = created.and_then(|_| transfer(self.cloud, self.http, &id, offer, deadline));
+        self.ledger.conclude(&images, &id, &noted, &result);
+        result.map(|()| id)
+    }
+}
+
+/// The name of an application's copy of a base image.
+pub fn base_image_name(application: &str, target: Target) -> String {
+    format!("{application}-image-builder-base-{target}")
 }
 
 /// One pass over the bytes: read, digested, sent. The image counts as checked once its digest is noted on it.

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use cache::BaseImageCache;
-pub use glance::ensure;
+pub use glance::{BaseImages, base_image_name};
 
 use super::config::BaseImageSource;
+use super::journal::JournalError;
 use crate::deadline::Deadline;
 use crate::disk_image::DiskError;
 use crate::host::{FileError, Host, ProcessError, Program, random_uuid};
@@ -73,6 +74,9 @@ pub enum BaseImageError {
     /// A host file could not be written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The copy could not be noted in the journal, and was not begun.
+    #[error("{0}; nothing is uploaded that cannot be noted")]
+    Journal(#[from] JournalError),
     /// It could not be kept on this machine.
     #[error("keeping {url} in {}: {source}{}", folder.display(), remedy(source))]
     Store {
@@ -109,7 +113,11 @@ impl BaseImageError {
             Self::Cloud(error) => error.operator_must_act(),
             Self::Store { source, .. } => source.kind() == io::ErrorKind::StorageFull,
             // A mirror in the middle of its own update mends itself.
-            Self::Fetch { .. } | Self::Digest { .. } | Self::File(_) | Self::Unusable { .. } => false,
+            Self::Fetch { .. }
+            | Self::Digest { .. }
+            | Self::File(_)
+            | Self::Journal(_)
+            | Self::Unusable { .. } => false,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::workshop::{Workshop, WorkshopError, check_architecture};
+use super::workshop::{Workshop, WorkshopError};
 use crate::builder::base_image::{BaseImageError, Offer};
 use crate::builder::journal::Phase;
 use crate::deadline::Deadline;
@@ -94,8 +94,7 @@ impl LocalBuild<'_> {
     /// Builds the image. Nothing of a build that fails stays; of one that is killed only its folder, which the next one
     /// removes.
     pub fn run(&self, deadline: Deadline) -> Result<LocalImage, LocalBuildError> {
-        check_architecture(self.base.target)?;
-        self.workshop.has_room()?;
+        self.workshop.is_ready_for(self.base.target)?;
         (self.progress)(Phase::Preparing);
         let namespaces = Namespaces::open()?;
         let original = self.workshop.cache.raw(self.host, &namespaces, self.http, self.offer, deadline)?;

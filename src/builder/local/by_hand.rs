@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use super::{LocalBuild, Workshop};
 use crate::builder::config::{BuildSecrets, BuilderRunConfig};
+use crate::builder::connect::http_client;
 use crate::builder::journal::{Failure, Phase};
 use crate::builder::plan::{Ingredients, Planner};
 use crate::builder::script;
 use crate::deadline::Deadline;
 use crate::host::Host;
-use crate::http::HttpClient;
 use crate::target::Target;
 
 /// How long it may take, all in all.
@@ -28,9 +28,11 @@ pub fn build_image_file(
     progress: &dyn Fn(Phase),
 ) -> Result<(), Failure> {
     let deadline = Deadline::after(LIMIT);
-    let workshop = Workshop::open(host).map_err(|error| Failure::of(&error, error.operator_must_act()))?;
+    let workshop = Workshop::open(host)
+        .and_then(|workshop| workshop.is_ready_for(target).map(|()| workshop))
+        .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
     progress(Phase::Checking);
-    let http = HttpClient::new(secrets.proxies.resolved().map_err(|error| Failure::of(&error, true))?);
+    let http = http_client(secrets)?;
     let fetched = config.script_url.as_deref().map(|url| script::fetch(&http, url, deadline)).transpose();
     let script = fetched.map_err(|error| Failure::of(&error, error.operator_must_act()))?;
     let planner = Planner { host, http: &http, config, secrets, script: script.as_ref() };

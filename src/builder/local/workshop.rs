@@ -8,7 +8,7 @@ use crate::host::{Exclusive, FileError, Host};
 use crate::target::Target;
 
 /// What a build may need at a time: the base image, its copy with everything installed, and that packed.
-const ROOM: u64 = 12 << 30;
+const ROOM: u64 = 10 << 30;
 
 /// The programs that a local build calls, and the packages that they come with.
 const TOOLS: [(&str, &str); 3] =
@@ -106,9 +106,7 @@ impl Workshop {
         // Nothing is mounted below it: mounts go with the build that made them, however it ends.
         host.remove_dir(&builds(&folder))?;
         let cache = BaseImageCache::open(host, folder.join("base-images"))?;
-        let workshop = Self { folder, cache, _lock: lock };
-        workshop.has_room()?;
-        Ok(workshop)
+        Ok(Self { folder, cache, _lock: lock })
     }
 
     /// Gives its disk space back, where nothing is to be built on this machine any more.
@@ -127,8 +125,9 @@ impl Workshop {
         }
     }
 
-    /// Whether there is room for one build.
-    pub fn has_room(&self) -> Result<(), WorkshopError> {
+    /// Whether an image of `target` can be built here now.
+    pub fn is_ready_for(&self, target: Target) -> Result<(), WorkshopError> {
+        check_architecture(target)?;
         // What cannot be known is found out by trying.
         let Ok(disk) = rustix::fs::statvfs(&self.folder) else { return Ok(()) };
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
@@ -156,7 +155,7 @@ fn builds(folder: &Path) -> PathBuf {
 
 /// Whether programs of images for `target` run on this machine: its own, or others through an emulator that the kernel
 /// keeps open (flag F), so that it need not be in the chroot.
-pub(super) fn check_architecture(target: Target) -> Result<(), WorkshopError> {
+fn check_architecture(target: Target) -> Result<(), WorkshopError> {
     let machine = rustix::system::uname().machine().to_string_lossy().into_owned();
     let wanted = target.arch.glance();
     let emulator = std::fs::read_to_string(format!("/proc/sys/fs/binfmt_misc/qemu-{wanted}"));

@@ -16,8 +16,9 @@ use crate::host::{Namespaces, ProcessError, Program};
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// What a system expects to find at its start, without the machine's own devices but for the ones that hold the tree:
-/// update-grub looks for those, and writes the name of a loop device into the image's boot menu when their UUIDs are
-/// not in /dev/disk.
+/// update-grub, which every new kernel calls, looks for those. It writes a device's name instead of its UUID into the boot
+/// menu when the UUID is not in /dev/disk, and leaves all kernels out of it when the device is called /dev/loop0; so that
+/// name is a link to another here.
 const PREPARE: &str = r#"
 cd "$0"
 for place in dev proc run sys; do
@@ -46,10 +47,12 @@ mount -t tmpfs -o mode=0755,nosuid,nodev none run
 mkdir -m 1777 run/lock
 findmnt --noheadings --raw --submounts --output SOURCE --target . | while read -r device; do
     [ -b "$device" ] || continue
-    cp -a "$device" dev/
+    own=image-${device##*/}
+    cp -a "$device" "dev/$own"
+    ln -s "$own" "dev/${device##*/}"
     for tag in uuid label; do
         name=$(blkid --probe --match-tag "${tag^^}" --output value "$device") || continue
-        ln -s "../../${device##*/}" "dev/disk/by-$tag/$name"
+        ln -s "../../$own" "dev/disk/by-$tag/$name"
     done
 done
 "#;

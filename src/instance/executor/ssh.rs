@@ -64,17 +64,21 @@ impl SshExecutor {
             return Ok(());
         }
         *master = None;
-        let mut last = String::from("no attempt was made before the deadline");
+        let mut last = None;
         loop {
             match attempt(&self.target, &self.folder, deadline.at_most(ATTEMPT)) {
                 Ok(opened) => {
                     *master = Some(opened);
                     return Ok(());
                 }
-                Err(problem) => last = if problem.is_empty() { last } else { problem },
+                // What cut the last attempt short says less than what ended the one before it.
+                Err(problem) if last.is_none() || !(problem.is_empty() || deadline.passed()) => {
+                    last = Some(problem);
+                }
+                Err(_) => (),
             }
             if !deadline.sleep(crate::http::jittered(Duration::from_secs(3))) {
-                return Err(self.lost(last));
+                return Err(self.lost(last.unwrap_or_default()));
             }
         }
     }

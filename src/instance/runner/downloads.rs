@@ -1,7 +1,7 @@
 //! What the instance fetches itself: tools, npm packages, the runner. Files are checked against their digests before
 //! anything of them is used.
 
-use super::{Done, RUNNER_USER, RunnerBase, RunnerTarball, ToolDownload, UNPREDICTABLE};
+use super::{Done, RUNNER_HOME, RUNNER_USER, RunnerBase, RunnerTarball, ToolDownload, UNPREDICTABLE};
 use crate::deadline::Deadline;
 use crate::instance::executor::Executor;
 
@@ -36,13 +36,12 @@ impl RunnerBase {
 
     pub(super) fn install_runner(&self, executor: &dyn Executor, deadline: Deadline) -> Done {
         let RunnerTarball { url, sha256, .. } = &self.runner;
-        let home = format!("/home/{RUNNER_USER}/actions-runner");
         let script = format!(
             "{FETCH}rm -rf \"$3\"; mkdir -p \"$3\"
             tar -xzf \"$file\" -C \"$3\" --no-same-owner
             chown -R \"$4:$4\" \"$3\""
         );
-        let command = self.shell_with(&script, &[url, sha256, &home, RUNNER_USER]).limit(UNPREDICTABLE);
+        let command = self.shell_with(&script, &[url, sha256, RUNNER_HOME, RUNNER_USER]).limit(UNPREDICTABLE);
         executor.run(command, deadline).map(drop)
     }
 }

@@ -29,6 +29,9 @@ pub const STEPS_VERSION: u32 = 2;
 /// The user that Ubuntu's cloud images have, and that runs the runner.
 pub const RUNNER_USER: &str = "ubuntu";
 
+/// Where the runner application is.
+pub const RUNNER_HOME: &str = "/home/ubuntu/actions-runner";
+
 /// A step that answers at once.
 const SIMPLE: Duration = Duration::from_secs(120);
 /// A step that works for a while.

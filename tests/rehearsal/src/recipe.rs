@@ -19,6 +19,8 @@ pub struct Evidence {
     pub tree: ImageTree,
     /// The runner's tarball that belongs in it.
     pub tarball: Vec<u8>,
+    /// The program that is released as yq.
+    pub tool: Vec<u8>,
     /// Whether its builder asked the package mirror.
     pub mirror_asked: bool,
     /// The file that the external script writes: its path and text.
@@ -39,14 +41,19 @@ pub struct StepCheck {
 }
 
 /// All steps, in order.
-pub const STEPS: [StepCheck; 10] = [
+pub const STEPS: [StepCheck; 15] = [
     StepCheck { step: "waiting for cloud-init", look: waited_for_cloud_init },
     StepCheck { step: "choosing package sources", look: used_the_mirror },
+    StepCheck { step: "masking units", look: has_no_timers },
     StepCheck { step: "upgrading packages", look: upgraded },
     StepCheck { step: "installing packages", look: has_packages },
-    StepCheck { step: "configuring the system", look: is_configured },
+    StepCheck { step: "installing snaps", look: has_snaps },
+    StepCheck { step: "installing npm packages", look: has_npm_packages },
+    StepCheck { step: "installing tools", look: has_tools },
     StepCheck { step: "creating users", look: has_users },
+    StepCheck { step: "configuring the system", look: is_configured },
     StepCheck { step: "installing the runner", look: has_the_runner },
+    StepCheck { step: "running commands", look: ran_commands },
     StepCheck { step: "running the external script", look: ran_the_script },
     StepCheck { step: "restoring package sources", look: has_its_own_sources },
     StepCheck { step: "cleaning up", look: is_clean },
@@ -79,17 +86,22 @@ fn used_the_mirror(image: &Evidence) -> Verdict {
     Ok("packages came through build-apt-mirror".into())
 }
 
-fn upgraded(image: &Evidence) -> Verdict {
-    let tree = &image.tree;
-    let old: Vec<&str> =
-        packages(tree).filter(|(_, version)| version.starts_with("1.0-")).map(|(name, _)| name).collect();
-    require(old.is_empty(), format!("not upgraded: {}", old.join(" ")))?;
-    require(!is_installed(tree, "unattended-upgrades"), "unattended-upgrades is still there")?;
-    for unit in ["apt-daily.service", "apt-daily-upgrade.service"] {
-        let masked = tree.link(&format!("etc/systemd/system/{unit}")) == Some(Path::new("/dev/null"));
+fn has_no_timers(image: &Evidence) -> Verdict {
+    for unit in
+        ["apt-daily.timer", "apt-daily.service", "apt-daily-upgrade.timer", "apt-daily-upgrade.service"]
+    {
+        let masked = image.tree.link(&format!("etc/systemd/system/{unit}")) == Some(Path::new("/dev/null"));
         require(masked, format!("{unit} is not masked"))?;
     }
-    Ok("every package is up to date, apt's timers are off".into())
+    Ok("apt's timers are off".into())
+}
+
+fn upgraded(image: &Evidence) -> Verdict {
+    let old = packages(&image.tree).filter(|(_, version)| version.starts_with("1.0-")).map(|(name, _)| name);
+    let old: Vec<&str> = old.collect();
+    require(old.is_empty(), format!("not upgraded: {}", old.join(" ")))?;
+    require(!is_installed(&image.tree, "unattended-upgrades"), "unattended-upgrades is still there")?;
+    Ok("every package is up to date, unattended-upgrades is gone".into())
 }
 
 /// What workflows expect of a runner.
@@ -120,18 +132,47 @@ fn has_packages(image: &Evidence) -> Verdict {
     Ok(format!("all {} packages of the recipe are installed", PACKAGES.len()))
 }
 
+fn has_snaps(image: &Evidence) -> Verdict {
+    let tree = &image.tree;
+    let channel = |name: &str| tree.text(&format!("var/lib/snapd/snaps/{name}_1.snap")).trim_end().to_owned();
+    for (name, wanted) in [("aproxy", "latest/edge"), ("opentelemetry-collector", "latest/stable")] {
+        require(channel(name) == wanted, format!("snap {name} is not there from {wanted}"))?;
+    }
+    require(tree.has("snap/bin/aproxy"), "snap aproxy is disabled")?;
+    require(!tree.has("snap/bin/opentelemetry-collector"), "snap opentelemetry-collector is not disabled")?;
+    Ok("aproxy is there, and opentelemetry-collector, disabled".into())
+}
+
+fn has_npm_packages(image: &Evidence) -> Verdict {
+    require(image.tree.has("usr/local/bin/yarn"), "yarn is missing")?;
+    Ok("yarn is there".into())
+}
+
+fn has_tools(image: &Evidence) -> Verdict {
+    let yq = image.tree.0.get("usr/local/bin/yq").ok_or("/usr/local/bin/yq is missing")?;
+    require(yq.content == Content::File(image.tool.clone()), "/usr/local/bin/yq is not the released one")?;
+    require(yq.mode & 0o111 == 0o111, "/usr/local/bin/yq is not executable")?;
+    Ok(format!("yq has sha256:{}", digest(&image.tool)))
+}
+
 fn is_configured(image: &Evidence) -> Verdict {
     let tree = &image.tree;
-    let sysctl: Vec<&str> = (tree.0.keys())
+    let lines = tree
+        .0
+        .keys()
         .filter(|path| path.starts_with("etc/sysctl.d/"))
-        .flat_map(|path| tree.text(path).lines())
-        .collect();
+        .flat_map(|path| tree.text(path).lines());
+    let lines: Vec<String> = lines.map(|line| line.replace(' ', "")).collect();
     for line in ["net.core.default_qdisc=fq", "net.ipv4.tcp_congestion_control=bbr"] {
-        require(sysctl.contains(&line), format!("no {line} below /etc/sysctl.d"))?;
+        require(lines.iter().any(|known| known == line), format!("no {line} below /etc/sysctl.d"))?;
     }
-    let mode = tree.0.get("usr/local/bin").map_or(0, |entry| entry.mode & 0o777);
+    Ok("fq and bbr are set".into())
+}
+
+fn ran_commands(image: &Evidence) -> Verdict {
+    let mode = image.tree.0.get("usr/local/bin").map_or(0, |entry| entry.mode & 0o777);
     require(mode == 0o777, format!("/usr/local/bin has mode {mode:o}"))?;
-    Ok("fq and bbr are set, /usr/local/bin is open to jobs".into())
+    Ok("/usr/local/bin is open to jobs".into())
 }
 
 fn has_users(image: &Evidence) -> Verdict {

@@ -211,7 +211,8 @@ impl Instance {
         }
         tree::prepare_boot(&self.tree).map_err(doing("preparing the boot"))?;
         let boot = &self.boot;
-        let plan = userdata::apply(&self.tree, &boot.hostname, &boot.public_keys, boot.user_data.as_deref())
+        let user_data = boot.user_data.as_deref();
+        let plan = userdata::apply(&self.tree, &boot.id, &boot.hostname, &boot.public_keys, user_data)
             .map_err(doing("applying user-data"))?;
         let key = ssh::host_key(&self.tree).map_err(doing("reading the ssh host key"))?;
         self.sandbox.hand_over(&self.tree).map_err(doing("handing the tree over"))?;
@@ -231,10 +232,12 @@ impl Instance {
         let door =
             ssh::Door { tree: self.tree.clone(), machine: Arc::clone(&machine), address: boot.address };
         let (port, pause) = (self.ssh_port, boot.boot_delay);
-        self.runtime.spawn(async move {
-            tokio::time::sleep(pause).await;
-            ssh::serve(door, port, key, stopped).await;
-        });
+        if ssh::starts(&self.tree) {
+            self.runtime.spawn(async move {
+                tokio::time::sleep(pause).await;
+                ssh::serve(door, port, key, stopped).await;
+            });
+        }
         self.finish_cloud_init(plan, Arc::downgrade(&machine));
         *running = Some(Up { machine, _stop: stop });
         Ok(())

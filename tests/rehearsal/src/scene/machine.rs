@@ -1,5 +1,6 @@
 //! The Debian packages of the units' machines: fresh ones that have none, and a package tool that notes what is
-//! installed. So a rehearsal never changes the machine that it runs on, and needs no root.
+//! installed, for all machines of a scene alike. So a rehearsal never changes the machine that it runs on, and needs no
+//! root.
 
 use std::fs;
 use std::io;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 const DPKG_QUERY: &str = r#"#!/bin/sh
 [ "$#" -eq 3 ] && [ "$1" = --show ] && [ "$2" = '--showformat=${db:Status-Status}' ] ||
     { echo "dpkg-query: the rehearsal does not know this: $*" >&2; exit 127; }
-[ -e "$RUNNER_IMAGE_BUILDER_ROOT-packages/$3" ] ||
+[ -e "${0%/*}/installed/$3" ] ||
     { echo "dpkg-query: no packages found matching $3" >&2; exit 1; }
 printf installed
 "#;
@@ -26,8 +27,8 @@ while [ "$#" -gt 0 ]; do
         install | update) verb=$1 ;;
         *)
             [ "$verb" = install ] || { echo "E: Invalid operation $1" >&2; exit 100; }
-            mkdir -p "$RUNNER_IMAGE_BUILDER_ROOT-packages"
-            : >"$RUNNER_IMAGE_BUILDER_ROOT-packages/$1"
+            mkdir -p "${0%/*}/installed"
+            : >"${0%/*}/installed/$1"
             echo "Setting up $1 ..." ;;
     esac
     shift

@@ -130,12 +130,14 @@ impl Scene {
         relation.written_by(unit).ok()?.get(key).cloned()
     }
 
-    /// What is in the build project beside base images: servers, groups, snapshots.
+    /// What is in the build project beside images that stay, base images and hidden ones: servers, groups, snapshots.
     pub fn leftovers(&self) -> Vec<String> {
         let project = self.cloud.project(BUILD_PROJECT);
         let servers = project.servers().into_iter().map(|server| format!("server {}", server.name));
-        let groups = project.security_groups().into_iter().map(|group| format!("group {}", group.name));
-        let images = project.images().into_iter().filter_map(|image| image.name);
+        let groups = project.security_groups().into_iter().map(|group| group.name);
+        let groups = groups.filter(|name| name != "default").map(|name| format!("group {name}"));
+        let images =
+            project.images().into_iter().filter(|image| !image.hidden).filter_map(|image| image.name);
         let images = images.filter(|name| !name.contains("-image-builder-base-"));
         servers.chain(groups).chain(images.map(|name| format!("image {name}"))).collect()
     }

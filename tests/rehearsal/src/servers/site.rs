@@ -57,6 +57,9 @@ impl Default for SiteSetup {
     }
 }
 
+/// Where the recipe's yq lies.
+pub const YQ: &str = "/mikefarah/yq/releases/download/v4.54.1/yq_linux_amd64";
+
 /// The running site.
 pub struct Site {
     server: Server,
@@ -125,6 +128,11 @@ impl Site {
     pub fn serve(&self, path: &str, media_type: &str, bytes: impl Into<Vec<u8>>) -> String {
         lock(&self.files).insert(path.to_owned(), (media_type.to_owned(), bytes.into()));
         format!("{}{path}", self.url())
+    }
+
+    /// What it serves at a path.
+    pub fn served(&self, path: &str) -> Option<Vec<u8>> {
+        lock(&self.files).get(path).map(|(_media_type, bytes)| bytes.clone())
     }
 
     /// Serves an external script and returns its URL.
@@ -250,7 +258,22 @@ fn answer(files: &Files, request: &mut Request<'_>) -> Response {
             Response::bytes(404, "text/html", "<html><title>404 Not Found</title></html>\n")
         };
     };
-    Response::bytes(200, &media_type, bytes)
+    let first = request.header("range").and_then(|range| first_byte(range, bytes.len()));
+    match first {
+        None => Response::bytes(200, &media_type, bytes).with("Accept-Ranges", "bytes"),
+        Some(first) if first >= bytes.len() => {
+            Response::empty(416).with("Content-Range", format!("bytes */{}", bytes.len()))
+        }
+        Some(first) => Response::bytes(206, &media_type, &bytes[first..])
+            .with("Content-Range", format!("bytes {first}-{}/{}", bytes.len() - 1, bytes.len())),
+    }
+}
+
+/// The first byte that a client wants who asks for the rest of a file; ranges of another form are ignored, as servers may.
+fn first_byte(range: &str, length: usize) -> Option<usize> {
+    let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+    let open = last.is_empty() || last.parse() == Ok(length.saturating_sub(1));
+    first.parse().ok().filter(|_| open)
 }
 
 /// Bytes that look like nothing, depend on the name, and do not compress.

@@ -1,7 +1,7 @@
 //! The first image: built, published, and looked into.
 
 use rehearsal::recipe::{self, Evidence, STEPS};
-use rehearsal::servers::runner_tarball;
+use rehearsal::servers::{YQ, runner_tarball};
 
 use crate::stage::{ShowError, Stage, doing};
 
@@ -82,6 +82,7 @@ fn evidence(stage: &mut Stage<'_>) -> Result<Evidence, ShowError> {
     let evidence = Evidence {
         tree: project.image_tree(&id).map_err(doing("reading the image"))?,
         tarball: runner_tarball("x64", &stage.runner).map_err(doing("making the runner's tarball"))?,
+        tool: stage.scene.site.served(YQ).unwrap_or_default(),
         mirror_asked: new.into_iter().any(|entry| entry.url.ends_with("/dists/noble/InRelease")),
         script_mark: (
             "opt/script.ok".into(),
