@@ -161,7 +161,12 @@ impl Journal {
 
     /// Whether a job has left something in a cloud, or may have: it died, or could not remove it.
     pub fn left_something(&self) -> bool {
-        self.running().is_some() || self.resources().next().is_some()
+        self.is_building() || self.resources().next().is_some()
+    }
+
+    /// Whether a job has begun to build, and has not ended. One that only takes over what the leader has built has not.
+    pub fn is_building(&self) -> bool {
+        self.running().is_some_and(|job| !job.builds.is_empty())
     }
 
     /// Whether it is time to search the clouds for what runs may have left.

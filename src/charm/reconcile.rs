@@ -254,7 +254,7 @@ fn withdraw(
 fn abandoned(state: &CharmState, journal: &Journal, worker_lives: bool) -> Option<Due> {
     let is_time = journal.retry_at().is_none_or(|at| at <= Timestamp::now());
     // While builds are merely paused, a finished snapshot may wait.
-    let left = if state.paused { journal.running().is_some() } else { journal.left_something() };
+    let left = if state.paused { journal.is_building() } else { journal.left_something() };
     (left && is_time && !worker_lives)
         .then(|| Due { task: Task::CleanUp, ..Due::whatever(Reason::Abandoned) })
 }
