@@ -29,7 +29,16 @@ impl ImageRelation {
         units.sort_by_key(UnitName::number);
         let mut chosen: Option<Self> = None;
         for unit in &units {
-            let Some(config) = parse(&tools.relation_get(relation, unit)?) else { continue };
+            let databag = match tools.relation_get(relation, unit) {
+                Ok(databag) => databag,
+                // Another application's mistake is no failure of our hook.
+                Err(error @ HookToolError::TooLong { .. }) => {
+                    log::warn!("relation {relation}: the data of {unit} is not used: {error}");
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let Some(config) = parse(&databag) else { continue };
             match &chosen {
                 None => chosen = Some(Self { cloud: cloud_name(&config), config }),
                 Some(known) if known.config != config => {
@@ -44,9 +53,14 @@ impl ImageRelation {
     }
 }
 
+/// A longer value is none that a cloud has; the longest is a chain of certificates.
+const LONGEST: usize = 64 << 10;
+
 fn parse(databag: &Databag) -> Option<CloudConfig> {
-    let field =
-        |name: &str| databag.get(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+    let sound = |value: &&String| !value.is_empty() && value.len() <= LONGEST && !value.contains('\0');
+    let field = |name: &str| {
+        databag.get(name).filter(sound).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    };
     Some(CloudConfig {
         auth_url: field("auth_url")
             .filter(|url| url.starts_with("http://") || url.starts_with("https://"))?,
@@ -57,7 +71,7 @@ fn parse(databag: &Databag) -> Option<CloudConfig> {
         project_domain_name: field("project_domain_name")?,
         user_domain_name: field("user_domain_name")?,
         username: field("username")?,
-        password: Secret::new(databag.get("password").filter(|password| !password.is_empty())?.clone()),
+        password: Secret::new(databag.get("password").filter(sound)?.clone()),
     })
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{Databag, HookToolError, HookTools, RelationId, SecretUri, Status, UnitName};
 use crate::deadline::Deadline;
-use crate::host::{ProcessError, Program, Stdin};
+use crate::host::{Output, ProcessError, Program, Stdin};
 use crate::secret::Secret;
 
 /// How long a hook tool may take. The agent answers in milliseconds when it answers at all.
@@ -25,7 +25,10 @@ pub struct ProcessTools;
 impl ProcessTools {
     fn call(&self, tool: &'static str, args: &[&str], stdin: Stdin) -> Result<Vec<u8>, HookToolError> {
         let program = Program::new(tool).args(args).stdin(stdin);
-        Ok(program.run(Deadline::after(TOOL_LIMIT))?.stdout)
+        match program.run(Deadline::after(TOOL_LIMIT))? {
+            Output { is_cut: true, .. } => Err(HookToolError::TooLong { tool }),
+            Output { stdout, .. } => Ok(stdout),
+        }
     }
 
     fn ask<T: DeserializeOwned>(&self, tool: &'static str, args: &[&str]) -> Result<T, HookToolError> {
