@@ -187,6 +187,63 @@ mod tests {
         assert_eq!(databag(&journal, &CloudName::new("here"), &[]), None);
     }
 
+    /// Whatever another application writes: its cloud is not used, or clouds.yaml says exactly that, and nothing else.
+    #[test]
+    fn no_databag_changes_more_than_its_own_entry() {
+        let hostile = [
+            "x",
+            "",
+            " ",
+            "\0",
+            "a\nb: c",
+            "---",
+            "'",
+            "\"}",
+            "{}",
+            "&a *a",
+            "!!str",
+            "\u{202e}",
+            "../..",
+            "null",
+            "~",
+            "https://k/v3",
+            "http://",
+            "https://[::1",
+            "file:///etc/shadow",
+        ];
+        let mut random = crate::testing::Random::seeded(0xdb_a6);
+        let mut used = 0;
+        for _ in 0..1000 {
+            let mut text = || -> String {
+                let long = if random.below(40) == 0 { "x".repeat(70_000) } else { String::new() };
+                let words = 1 + random.below(2);
+                (0..words).map(|_| random.one(&hostile)).collect::<String>() + &long
+            };
+            let names = [
+                "password",
+                "project_domain_name",
+                "project_name",
+                "user_domain_name",
+                "username",
+                "region_name",
+                "ca_certificate",
+            ];
+            let mut databag = Databag::from(names.map(|name| (name.to_owned(), text())));
+            databag.insert("auth_url".into(), format!("https://k/{}", text()));
+            let Some(config) = parse(&databag) else { continue };
+            used += 1;
+            let name = cloud_name(&config);
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            assert!(name.as_str().chars().all(plain) && name.as_str().len() <= 80, "{name}");
+            let dir = tempfile::tempdir().unwrap();
+            let host = crate::host::Host::below(dir.path());
+            let clouds = crate::builder::Clouds::from([(name, config)]);
+            crate::builder::install_clouds_yaml(&host, &clouds).unwrap();
+            assert_eq!(crate::builder::read_clouds_yaml(&host).unwrap(), clouds);
+        }
+        assert!(used > 100, "only {used} were used: the others say nothing");
+    }
+
     #[test]
     fn a_remote_unit_counts_only_with_every_field() {
         let names =
