@@ -158,6 +158,7 @@ pub fn image(id: &str, target: Target, cloud: &CloudName) -> Image {
     Image {
         result: BuildResult { config, id: id.parse().unwrap() },
         fingerprint: "what it is made of".into(),
+        hash: None,
         built: Timestamp::now(),
     }
 }
