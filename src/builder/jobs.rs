@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::job::{Request, worker_lives};
 use super::journal::{Build, Failure, Job, Journal, JournalError, Phase, Timestamp};
+use super::launch::Launch;
 use crate::host::Host;
 
 /// All that there is to tell; displays as a page of text, serialises as JSON.
@@ -15,6 +16,7 @@ pub struct Jobs {
     request: Option<Request>,
     next_try: Option<Timestamp>,
     journal: Journal,
+    launches: Vec<Launch>,
 }
 
 impl Jobs {
@@ -26,6 +28,7 @@ impl Jobs {
             request: Request::load(host)?,
             next_try: journal.retry_at(),
             journal,
+            launches: Launch::all(host)?,
         })
     }
 
@@ -52,6 +55,7 @@ impl fmt::Display for Jobs {
             let (base, arch, cloud) = (config.base, config.arch, &config.cloud_name);
             writeln!(f, "image {base}-{arch} in {cloud}: {}, built {}", image.result.id, image.built)?;
         }
+        self.launches.iter().try_for_each(|launch| writeln!(f, "{launch}"))?;
         let ever = |moment: Option<Timestamp>| moment.map_or("never".into(), |moment| moment.to_string());
         writeln!(f, "last success: {}", ever(self.journal.last_success))?;
         writeln!(f, "last sweep of the clouds: {}", ever(self.journal.swept))

@@ -26,6 +26,7 @@ mod jobs;
 mod journal;
 mod labels;
 mod latest;
+mod launch;
 mod local;
 mod metrics;
 mod metrics_socket;
@@ -65,6 +66,10 @@ pub use job::{Reason, Rebuild, Request, StartError, Task, start_worker, stop_wor
 pub use jobs::Jobs;
 pub use journal::{Build, Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
 pub use latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult, get_latest_image};
+pub use launch::{
+    Launch, LaunchOrder, LaunchSecrets, LaunchState, LauncherError, Server, launch, launcher_lives,
+    launcher_log, tend,
+};
 pub use local::build_image_file;
 pub use metrics::{METRICS_PORT, MetricsError, answer_collector, metrics};
 pub use metrics_socket::{MetricsSocketError, close_metrics_socket, open_metrics_socket};

@@ -19,7 +19,7 @@ use super::script;
 use super::side_by_side::side_by_side;
 use super::site::remove_security_group;
 use super::source::Source;
-use super::sweep::{Keep, sweep_cloud, sweep_copies};
+use super::sweep::{Keep, sweep_cloud, sweep_copies, sweep_servers};
 use super::verify::VerificationError;
 use crate::deadline::Deadline;
 use crate::host::Host;
@@ -155,7 +155,8 @@ impl<'a> Run<'a> {
         let owner = &self.config.owner;
         let mut left = sweep_cloud(&self.build_cloud, owner, keep, deadline);
         for (name, cloud) in self.related_clouds().filter(|(name, _)| **name != self.config.build_cloud) {
-            let stays = sweep_copies(cloud, owner, keep, deadline);
+            let mut stays = sweep_copies(cloud, owner, keep, deadline);
+            stays.extend(sweep_servers(cloud, owner, keep, deadline));
             left.extend(stays.into_iter().map(|what| format!("{name}: {what}")));
         }
         let unreached = self.config.clouds.iter().filter(|name| !self.clouds.contains_key(name));

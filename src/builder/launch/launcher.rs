@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::note::{Launch, LaunchSecrets, LaunchState};
 use super::perform::{clear_up, perform};
 use crate::builder::config::ProxyConfig;
-use crate::builder::job::{StartError, start, stop_holder};
+use crate::builder::job::{StartError, is_held, start, stop_holder};
 use crate::builder::journal::{JournalError, Timestamp};
 use crate::host::{Exclusive, FileError, Host};
 
@@ -89,12 +89,12 @@ fn proxies_file(host: &Host) -> PathBuf {
 
 /// Whether a launcher lives.
 pub fn launcher_lives(host: &Host) -> Result<bool, FileError> {
-    Ok(Exclusive::try_acquire(&launcher_lock(host))?.is_none())
+    is_held(&launcher_lock(host))
 }
 
 /// Stops the launcher if one lives: what it was doing is found and ended by its labels.
 pub fn stop_launcher(host: &Host) {
-    stop_holder(host, &launcher_lock(host), "launcher");
+    stop_holder(host, &launcher_lock(host));
 }
 
 /// Where the launcher logs.

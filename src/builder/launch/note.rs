@@ -135,10 +135,8 @@ impl Launch {
 
     /// Writes it down.
     pub fn save(&self, host: &Host) -> Result<(), JournalError> {
-        let text = serde_json::to_vec_pretty(self).map_err(|error| JournalError::Format {
-            file: "launches",
-            problem: error.to_string(),
-        })?;
+        let text = serde_json::to_vec_pretty(self)
+            .map_err(|error| JournalError::Format { file: "launches", problem: error.to_string() })?;
         host.private_dir(&folder(host))?;
         host.write(&self.file(host), &text, 0o600)?;
         Ok(())
@@ -209,7 +207,8 @@ impl LaunchSecrets {
             ("https", shown(https)),
             ("no_proxy", no_proxy.clone()),
         ];
-        let values: BTreeMap<_, _> = values.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        let values: BTreeMap<_, _> =
+            values.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
         // A map of texts always serialises.
         let text = serde_json::to_vec(&values).unwrap_or_default();
         host.private_dir(&host.run_dir())?;
@@ -221,7 +220,9 @@ impl LaunchSecrets {
     pub(super) fn take(host: &Host, path: &std::path::Path) -> Result<Option<Self>, FileError> {
         let Some(bytes) = host.read(path)? else { return Ok(None) };
         host.remove_file(path)?;
-        let Ok(mut values) = serde_json::from_slice::<BTreeMap<String, String>>(&bytes) else { return Ok(None) };
+        let Ok(mut values) = serde_json::from_slice::<BTreeMap<String, String>>(&bytes) else {
+            return Ok(None);
+        };
         let mut secret = |name: &str| values.remove(name).map(Secret::new);
         let (token, http, https) = (secret("token").unwrap_or_default(), secret("http"), secret("https"));
         let no_proxy = values.remove("no_proxy");

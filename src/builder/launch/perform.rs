@@ -127,8 +127,7 @@ impl Note<'_> {
         let image = image.map_err(|source| LaunchFailure::Cloud { cloud: order.cloud.clone(), source })?;
         let image = image.ok_or_else(no_image)?;
         let github = GithubClient::anonymous(&http, &order.github_api_url).with_token(token);
-        let mut instance =
-            create_instance_config(&order.unit_name, &image, &order.path, &github, deadline)?;
+        let mut instance = create_instance_config(&order.unit_name, &image, &order.path, &github, deadline)?;
         instance.labels.extend(order.labels);
         let site = LaunchSite {
             http: &http,
