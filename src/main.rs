@@ -24,6 +24,10 @@ dispatch recipe     print the default recipe: what goes into an image
 dispatch local-build TARGET FILE [OPTION=VALUE...]
                     build one image, such as noble-x64, on this machine and put it to FILE (qcow2); needs root;
                     the options and their defaults are the charm's, from config.yaml, but no secrets
+dispatch build-image CLOUD PATH TARGET [OPTION=VALUE...]
+                    the same with the runner that GitHub offers to PATH (ORGANISATION or OWNER/REPOSITORY), uploaded to
+                    CLOUD of clouds.yaml (the charm's, or OS_CLIENT_CONFIG_FILE) in the place of the one before; prints
+                    the image's id; a token for GitHub is read from standard input
 dispatch instance setup|warmup|wait OPTION...
                     make a machine a builder, over ssh or this one; the options are in docs/operating.md
 dispatch metrics    the unit's metrics, in the text format of Prometheus
@@ -43,6 +47,9 @@ fn main() -> ExitCode {
         ["local-build", target, file, settings @ ..] => {
             by_hand("local-build", |host, say| cli::local_build(host, target, Path::new(file), settings, say))
         }
+        ["build-image", cloud, path, target, settings @ ..] => by_hand("build-image", |host, say| {
+            cli::build_image(host, [cloud, path, target], settings, std::io::stdin(), say)
+        }),
         ["instance", operation, words @ ..] => {
             by_hand("instance", |host, say| cli::instance(host, operation, words, say))
         }

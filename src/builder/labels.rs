@@ -113,6 +113,12 @@ pub fn of_image(owner: &Owner, job: &JobId, stage: Stage, id: &ImageId) -> BTree
     labels
 }
 
+/// The labels of an image that somebody builds by hand, for whoever builds the next one in its project.
+pub fn of_image_by_hand(target: Target, id: &ImageId) -> BTreeMap<String, String> {
+    let labels = [(OWNER, "by-hand".to_owned()), (TARGET, target.to_string()), (SELF, id.to_string())];
+    labels.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
 /// The labels of a copy whose source has this digest, as far as it is known before it is read: they say when the copy
 /// is complete.
 pub fn of_copy(

@@ -56,7 +56,9 @@ mod verify;
 mod vm;
 mod worker;
 
-pub use clouds_yaml::{Clouds, CloudsYamlError, cloud_name, install_clouds_yaml, read_clouds_yaml};
+pub use clouds_yaml::{
+    Clouds, CloudsYamlError, cloud_name, install_clouds_yaml, read_clouds_file, read_clouds_yaml,
+};
 pub use config::{
     BaseImageSource, BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm,
     CloudName, JobId, Owner, ProxyConfig, RunnerSource,
@@ -70,7 +72,7 @@ pub use launch::{
     Launch, LaunchOrder, LaunchSecrets, LaunchState, LauncherError, Server, launch, launcher_lives,
     launcher_log, tend,
 };
-pub use local::build_image_file;
+pub use local::ByHand;
 pub use metrics::{METRICS_PORT, MetricsError, answer_collector, metrics};
 pub use metrics_socket::{MetricsSocketError, close_metrics_socket, open_metrics_socket};
 pub use packages::PackageError;

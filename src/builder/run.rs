@@ -180,6 +180,7 @@ impl<'a> Run<'a> {
             config: self.config,
             secrets: self.context.secrets,
             script: self.script.as_ref(),
+            runner: None,
         };
         let jobs: Vec<JobId> =
             [self.context.job].into_iter().chain(self.context.continues).cloned().collect();

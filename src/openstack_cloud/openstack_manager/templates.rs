@@ -180,7 +180,12 @@ fn render((name, source): (&'static str, &'static str), values: Values) -> Resul
     });
     environment.set_formatter(write_escaped);
     let context: Value = values.into();
-    environment.render_named_str(name, source, context).map_err(|error| failed(&error))
+    let mut text = environment.render_named_str(name, source, context).map_err(|error| failed(&error))?;
+    // The engine leaves out a template's last line break.
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    Ok(text)
 }
 
 fn write_escaped(output: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
