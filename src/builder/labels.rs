@@ -99,9 +99,15 @@ pub fn of_server(owner: &Owner, job: &JobId, life: Duration) -> BTreeMap<String,
 
 /// The labels of a runner that an operator has launched and that may live until it `expires`.
 pub fn of_runner(owner: &Owner, launch: &JobId, expires: Timestamp) -> BTreeMap<String, String> {
+    let mut labels = mark_of_runner(owner, launch);
+    labels.insert(EXPIRES.into(), expires.0.to_string());
+    labels
+}
+
+/// Those of them by which the runner of a launch is known.
+pub fn mark_of_runner(owner: &Owner, launch: &JobId) -> BTreeMap<String, String> {
     let mut labels = common(owner, launch);
     labels.insert(ROLE.into(), RUNNER.into());
-    labels.insert(EXPIRES.into(), expires.0.to_string());
     labels
 }
 

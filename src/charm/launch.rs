@@ -46,7 +46,7 @@ impl Unit<'_> {
             Ok(asked) => asked,
             Err(reason) => return Ok(self.tools.action_fail(&reason.to_string())?),
         };
-        let token = match self.token(&secret)? {
+        let token = match self.token(&secret) {
             Ok(token) => token,
             Err(reason) => return Ok(self.tools.action_fail(&reason.to_string())?),
         };
@@ -72,13 +72,13 @@ impl Unit<'_> {
     }
 
     /// The token for GitHub, out of its secret.
-    fn token(&self, uri: &SecretUri) -> Result<Result<Secret<String>, InvalidOption>, HookToolError> {
-        let refusal = |text: String| Ok(Err(InvalidOption::new(text)));
+    fn token(&self, uri: &SecretUri) -> Result<Secret<String>, InvalidOption> {
+        let refusal = |text: String| Err(InvalidOption::new(text));
         match self.tools.secret_get(uri) {
             Ok(mut content) => match content.remove("token").filter(|token| !token.expose().is_empty()) {
                 Some(token) => {
                     redact_from_now_on(&token);
-                    Ok(Ok(token))
+                    Ok(token)
                 }
                 None => refusal(format!(
                     "Secret {uri} does not contain a 'token' key. Add it with juju update-secret."
@@ -90,7 +90,7 @@ impl Unit<'_> {
             Err(HookToolError::SecretNotGranted(_)) => refusal(format!(
                 "Charm does not have access to secret {uri}. Please grant the charm read access to it."
             )),
-            Err(error) => Err(error),
+            Err(error) => refusal(format!("Secret {uri} could not be read: {error}")),
         }
     }
 }

@@ -132,7 +132,7 @@ fn an_instance_config_tells_name_labels_token_path_and_image() {
 fn an_instance_config_is_refused_as_github_refuses() {
     let world = World::new();
     let image = world.image("app-noble-x64", &[]);
-    for (token, owner, words) in [("revoked", "octo", "HTTP 401"), (GITHUB_TOKEN, "nobody", "HTTP 404")] {
+    for (token, owner, words) in [("ghp_no-good", "octo", "HTTP 401"), (GITHUB_TOKEN, "nobody", "HTTP 404")] {
         let error = create_instance_config("app/0", &image, &path(owner), &world.github(token), soon());
         let text = error.unwrap_err().to_string();
         assert!(text.contains(words) && !text.contains(token), "{text}");
@@ -252,8 +252,9 @@ fn an_instance_is_refused_with_the_reason_and_leaves_nothing() {
         .filter(|entry| entry.method == "POST" && entry.url.ends_with("/servers"))
         .count();
     assert_eq!(made, 0);
+    let launching = Launching::new(&world);
     world.refuse("POST", "/auth/tokens$", 401);
-    let text = Launching::new(&world).run().unwrap_err().to_string();
+    let text = launching.run().unwrap_err().to_string();
     assert!(text.contains("authenticating as upload-user"), "{text}");
 }
 

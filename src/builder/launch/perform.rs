@@ -70,12 +70,12 @@ pub fn perform(host: &Host, launch: Launch, secrets: Option<LaunchSecrets>) -> R
 
 /// Removes the server of a launch, whatever there is of it.
 pub fn clear_up(host: &Host, launch: &Launch, proxies: &ProxyConfig) -> Result<(), String> {
-    let Launch { id, order: LaunchOrder { owner, cloud: name, .. }, expires, .. } = launch;
+    let Launch { id, order: LaunchOrder { owner, cloud: name, .. }, .. } = launch;
     let Some(Server { name: server, .. }) = &launch.server else { return Ok(()) };
     let work = || {
         let http = HttpClient::new(proxies.resolved()?);
         let cloud = connect(name, &cloud_config(host, name)?, &http, Deadline::after(REMOVAL))?;
-        remove(&cloud, server, &labels::of_runner(owner, id, *expires))
+        remove(&cloud, server, &labels::mark_of_runner(owner, id))
             .map_err(|source| LaunchFailure::Cloud { cloud: name.clone(), source })
     };
     log::info!("{launch}: its server is removed");
