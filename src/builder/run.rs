@@ -43,6 +43,9 @@ pub struct BuilderRunError {
     pub failures: Vec<Failure>,
 }
 
+/// How long it may take to look for runners that have expired, in one cloud.
+const RUNNERS_LIMIT: Duration = Duration::from_secs(60);
+
 /// Whether a run begins with a sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sweep {
@@ -156,7 +159,11 @@ impl<'a> Run<'a> {
         let mut left = sweep_cloud(&self.build_cloud, owner, keep, deadline);
         for (name, cloud) in self.related_clouds().filter(|(name, _)| **name != self.config.build_cloud) {
             let mut stays = sweep_copies(cloud, owner, keep, deadline);
-            stays.extend(sweep_servers(cloud, owner, keep, deadline));
+            match sweep_servers(cloud, owner, keep, deadline.at_most(RUNNERS_LIMIT)) {
+                Ok(runners) => stays.extend(runners),
+                // Builds have no need of that cloud's Nova, and the launcher has notes of its own.
+                Err(error) => log::info!("{name}: runners that have expired are not looked for: {error}"),
+            }
             left.extend(stays.into_iter().map(|what| format!("{name}: {what}")));
         }
         let unreached = self.config.clouds.iter().filter(|name| !self.clouds.contains_key(name));

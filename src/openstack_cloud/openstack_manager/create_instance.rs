@@ -144,8 +144,9 @@ pub fn create_instance(
         metadata: site.labels.clone(),
     };
     let note = |problem| OpenstackInstanceLaunchError::NotNoted { name: name.clone(), problem };
-    let mut pause = PAUSE;
-    for tried in 1.. {
+    let (mut pause, mut tried) = (PAUSE, 0);
+    loop {
+        tried += 1;
         site.notes.makes(name).map_err(note)?;
         let error = match launch(&cloud, &server, site) {
             Ok(server) => return Ok(server),
@@ -161,7 +162,6 @@ pub fn create_instance(
         log::warn!("launching runner {name}, try {tried} of {TRIES}: {error}");
         pause *= 2;
     }
-    unreachable!("the last try returns")
 }
 
 fn launch(cloud: &Cloud, server: &NewServer, site: LaunchSite<'_>) -> Result<Server, OpenStackError> {
