@@ -23,7 +23,7 @@ pub struct Scene {
     pub model: Model,
     pub app: Application,
     pub script_secret: Secret,
-    root: PathBuf,
+    pub root: PathBuf,
     _dir: tempfile::TempDir,
 }
 
@@ -42,6 +42,11 @@ impl Drop for Scene {
 impl Scene {
     /// A charm that is configured for its cloud and has no relation yet; `options` on top of what it needs.
     pub fn set(options: &[(&str, &str)]) -> Self {
+        Self::with_tools(options, None)
+    }
+
+    /// The same with a folder of programs that come before the machine's own.
+    pub fn with_tools(options: &[(&str, &str)], tools: Option<&Path>) -> Self {
         let cloud = RehearsalCloud::start(CloudSetup::default()).unwrap();
         assert_eq!(cloud.instances_unavailable(), None, "instances need user namespaces");
         let site = Site::start(SiteSetup { image_size: 64 << 10, ..SiteSetup::default() }).unwrap();
@@ -51,8 +56,11 @@ impl Scene {
         let root = dir.path().join("root");
         fs::create_dir(&root).unwrap();
         let model = Model::new(JujuVersion::V3_6).unwrap();
-        let app =
-            model.deployment(&charm, APPLICATION).env("RUNNER_IMAGE_BUILDER_ROOT", &root).run().unwrap();
+        let mut deployment = model.deployment(&charm, APPLICATION).env("RUNNER_IMAGE_BUILDER_ROOT", &root);
+        if let Some(tools) = tools {
+            deployment = deployment.path_entry(tools);
+        }
+        let app = deployment.run().unwrap();
         let password = model.add_secret(&[("password", "builder-password")]).unwrap();
         let script_secret = model.add_secret(&[("rib-test-secret", SCRIPT_SECRET)]).unwrap();
         password.grant(&app).unwrap();

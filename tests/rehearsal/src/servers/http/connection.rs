@@ -139,8 +139,12 @@ fn exchange(
         }
     };
     let drained = io::copy(&mut (&mut body).take(MAX_LEFTOVER), &mut io::sink())? < MAX_LEFTOVER;
-    if fault == Some(What::LoseReply) {
+    if let Some(What::LoseReply | What::ActAndHang) = fault {
         shared.faults.record(&head.method, &url, 0);
+        if fault == Some(What::ActAndHang) {
+            drop(body);
+            hang(shared, reader);
+        }
         return Ok(Next::Close);
     }
     shared.faults.record(&head.method, &url, response.status);

@@ -27,6 +27,8 @@ pub enum What {
     DropConnection,
     /// The request has its effect, and the connection is closed before the answer.
     LoseReply,
+    /// The request has its effect and is never answered.
+    ActAndHang,
 }
 
 /// One rule: which requests, what happens to them, how often.
@@ -37,6 +39,7 @@ pub struct Fault {
     skip: u32,
     times: Option<u32>,
     what: What,
+    struck: u32,
 }
 
 impl Fault {
@@ -44,7 +47,7 @@ impl Fault {
     /// (`http://127.0.0.1:PORT/path?query`) has a match of the regular expression `url`.
     pub fn new(method: &str, url: &str, what: What) -> Result<Self, regex_lite::Error> {
         let method = (method != "*").then(|| method.to_owned());
-        Ok(Self { method, url: Regex::new(url)?, skip: 0, times: None, what })
+        Ok(Self { method, url: Regex::new(url)?, skip: 0, times: None, what, struck: 0 })
     }
 
     /// From the `nth` matching request on, counted from 1.
@@ -126,9 +129,16 @@ impl Faults {
             if let Some(times) = &mut rule.times {
                 *times -= 1;
             }
+            rule.struck += 1;
             return Some(rule.what.clone());
         }
         None
+    }
+
+    /// How many requests a rule has struck; none when it was taken back.
+    pub fn struck(&self, id: FaultId) -> u32 {
+        let inner = lock(&self.inner);
+        inner.rules.iter().find(|(known, _)| *known == id).map_or(0, |(_, rule)| rule.struck)
     }
 
     /// Whether nobody may listen at this base URL at the moment.
@@ -158,9 +168,10 @@ mod tests {
     fn a_rule_strikes_from_the_nth_match_on_and_so_many_times() {
         let faults = Faults::default();
         let fault = Fault::new("GET", "/a$", What::DropConnection).unwrap().from_nth(2).times(1);
-        faults.inject(fault);
+        let id = faults.inject(fault);
         let struck = || faults.strike("GET", "http://127.0.0.1:1/a").is_some();
         assert_eq!([struck(), struck(), struck()], [false, true, false]);
         assert_eq!(faults.strike("PUT", "http://127.0.0.1:1/a"), None);
+        assert_eq!(faults.struck(id), 1);
     }
 }

@@ -1,0 +1,114 @@
+//! The fault sweep (`make test-faults`): every call that a build makes goes wrong once, in every way that its kind can,
+//! and the worker is killed just before and just after each. Each time the same must come of it as without a fault: an
+//! image in every project, nothing left behind, a true status, no secret told.
+//!
+//! `--list` prints the calls, `--sample N [--seed S]` runs some of the cases, `--only TEXT` those whose name contains it.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test says what it expects")]
+
+mod case;
+mod site;
+mod stage;
+mod table;
+
+use std::collections::VecDeque;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use case::Case;
+use stage::Undisturbed;
+
+/// Cases at a time: most of a case is waiting.
+const SIDE_BY_SIDE: usize = 6;
+
+/// What the command line asks for.
+#[derive(Default)]
+struct Wanted {
+    list: bool,
+    only: Option<String>,
+    sample: Option<usize>,
+    seed: u64,
+}
+
+impl Wanted {
+    fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut wanted = Self { seed: 1, ..Self::default() };
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
+            let number = |text: String| text.parse().map_err(|_| format!("{text} is no number"));
+            match word.as_str() {
+                "--list" => wanted.list = true,
+                "--only" => wanted.only = Some(value()?),
+                "--sample" => wanted.sample = Some(usize::try_from(number(value()?)?).unwrap_or(usize::MAX)),
+                "--seed" => wanted.seed = number(value()?)?,
+                other => return Err(format!("unknown: {other}")),
+            }
+        }
+        Ok(wanted)
+    }
+
+    fn choose(&self, mut cases: Vec<Case>) -> Vec<Case> {
+        if let Some(only) = &self.only {
+            cases.retain(|case| case.to_string().contains(only.as_str()));
+        }
+        let Some(sample) = self.sample else { return cases };
+        // A generator of its own, so that a seed means the same everywhere.
+        let mut state = self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut chosen = Vec::new();
+        while chosen.len() < sample && !cases.is_empty() {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let index = usize::try_from(state % cases.len() as u64).unwrap_or_default();
+            chosen.push(cases.swap_remove(index));
+        }
+        chosen
+    }
+}
+
+fn main() -> ExitCode {
+    let wanted = match Wanted::parse(std::env::args().skip(1)) {
+        Ok(wanted) => wanted,
+        Err(problem) => {
+            eprintln!("{problem}; known: --list, --only TEXT, --sample N, --seed S");
+            return ExitCode::from(2);
+        }
+    };
+    let started = Instant::now();
+    let undisturbed = Undisturbed::record();
+    let missing = site::missing(&undisturbed.sites);
+    if !missing.is_empty() {
+        eprintln!("calls that a build must make and that were not seen: {missing:#?}");
+        return ExitCode::FAILURE;
+    }
+    if wanted.list {
+        undisturbed.sites.iter().for_each(|site| println!("{site}"));
+        return ExitCode::SUCCESS;
+    }
+    let cases = wanted.choose(case::all(&undisturbed.sites));
+    println!("{} calls, {} cases", undisturbed.sites.len(), cases.len());
+    let queue = Mutex::new(VecDeque::from(cases));
+    let results = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..SIDE_BY_SIDE {
+            scope.spawn(|| {
+                while let Some(case) = { queue.lock().unwrap().pop_front() } {
+                    let result = stage::run(&case, &undisturbed);
+                    if let Err(problem) = &result {
+                        println!("FAILED {case}: {problem}");
+                    }
+                    results.lock().unwrap().push((case, result.is_ok()));
+                }
+            });
+        }
+    });
+    let results = results.into_inner().unwrap();
+    table::print(&results);
+    let failed: Vec<&Case> = results.iter().filter(|(_, passed)| !passed).map(|(case, _)| case).collect();
+    println!("{} of {} passed in {} s", results.len() - failed.len(), results.len(), started.elapsed().as_secs());
+    for case in &failed {
+        println!("again: make test-faults FAULTS='--only \"{case}\"'");
+    }
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
