@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::{BuildResult, CloudName, JobId, Owner};
 use crate::host::{FileError, Host};
+use crate::secret::redacted;
 use crate::target::Target;
 
 /// The format that this version writes.
@@ -219,6 +220,14 @@ pub struct Failure {
     pub message: String,
     /// Who can mend it.
     pub remedy: Remedy,
+}
+
+impl Failure {
+    /// What `error` says, without secrets, of no target or cloud yet.
+    pub fn of(error: &impl fmt::Display, operator_must_act: bool) -> Self {
+        let remedy = if operator_must_act { Remedy::Operator } else { Remedy::Retry };
+        Self { target: None, cloud: None, message: redacted(&error.to_string()), remedy }
+    }
 }
 
 const FILE: &str = "journal.json";

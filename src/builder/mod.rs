@@ -21,6 +21,7 @@ mod job;
 mod journal;
 mod labels;
 mod latest;
+mod plan;
 mod prune;
 mod published;
 mod removal;

@@ -5,28 +5,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::base_image::{self, Offer};
+use super::base_image;
 use super::clouds_yaml::read_clouds_yaml;
 use super::config::{BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, CloudName, JobId};
 use super::delivery::Parcel;
 use super::external::ExternalBuild;
-use super::fingerprint::fingerprint;
 use super::job::Rebuild;
-use super::journal::{Failure, Image, Phase, Remedy, Timestamp};
-use super::labels::FINGERPRINT;
-use super::latest::published;
+use super::journal::{Failure, Image, Phase, Timestamp};
+use super::plan::{Plan, Planner, built};
 use super::prune::prune;
 use super::script;
 use super::side_by_side::side_by_side;
 use super::site::{Site, SiteError, remove_security_group};
 use super::sweep::sweep;
 use crate::deadline::Deadline;
-use crate::github;
 use crate::host::Host;
 use crate::http::HttpClient;
-use crate::instance::{ExternalScript, RunnerBase, RunnerTarball};
+use crate::instance::ExternalScript;
 use crate::openstack_cloud::{Cloud, Image as CloudImage};
-use crate::secret::redacted;
 use crate::target::{BaseImage, Target};
 
 /// How long one target may take, all in all.
@@ -119,13 +115,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn failure(error: &impl std::fmt::Display, operator_must_act: bool) -> Failure {
-    let remedy = if operator_must_act { Remedy::Operator } else { Remedy::Retry };
-    Failure { target: None, cloud: None, message: redacted(&error.to_string()), remedy }
-}
-
 fn http_client(secrets: &BuildSecrets) -> Result<HttpClient, Failure> {
-    Ok(HttpClient::new(secrets.proxies.resolved().map_err(|error| failure(&error, true))?))
+    Ok(HttpClient::new(secrets.proxies.resolved().map_err(|error| Failure::of(&error, true))?))
 }
 
 struct Run<'a> {
@@ -136,15 +127,6 @@ struct Run<'a> {
     build_cloud: Cloud,
     clouds: BTreeMap<CloudName, Cloud>,
     script: Option<ExternalScript>,
-}
-
-/// A target of which we know what its image would be made of, and where there is one already.
-struct Plan {
-    base: RunnerBase,
-    offer: Offer,
-    fingerprint: String,
-    present: Vec<(CloudName, CloudImage)>,
-    missing: Vec<CloudName>,
 }
 
 impl<'a> Run<'a> {
@@ -158,13 +140,15 @@ impl<'a> Run<'a> {
         let clouds = connect(context.host, config, &http, outcome, deadline);
         let Some(build_cloud) = clouds.get(&config.build_cloud).cloned() else {
             // The outcome has the reason already.
-            return Err(lock(&outcome.failures).pop().unwrap_or_else(|| failure(&"no build cloud", true)));
+            return Err(lock(&outcome.failures)
+                .pop()
+                .unwrap_or_else(|| Failure::of(&"no build cloud", true)));
         };
         let run = Self { context, config, outcome, http, build_cloud, clouds, script: None };
         sweep(&run.build_cloud, run.clouds.values(), &config.owner, deadline);
         let script =
             config.script_url.as_deref().map(|url| script::fetch(&run.http, url, deadline)).transpose();
-        let script = script.map_err(|error| failure(&error, error.operator_must_act()))?;
+        let script = script.map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         Ok(Self { script, ..run })
     }
 
@@ -177,9 +161,17 @@ impl<'a> Run<'a> {
     fn work(&self) {
         let targets = self.targets();
         targets.iter().for_each(|target| self.context.progress.phase(*target, Phase::Waiting));
+        let planner = Planner {
+            host: self.context.host,
+            http: &self.http,
+            config: self.config,
+            secrets: self.context.secrets,
+            script: self.script.as_ref(),
+        };
         let plans: Vec<Plan> = side_by_side(&targets, |target| {
             self.context.progress.phase(*target, Phase::Checking);
-            self.plan(*target, Deadline::after(LOOK_LIMIT))
+            planner
+                .plan(*target, self.related_clouds(), self.context.rebuild, Deadline::after(LOOK_LIMIT))
                 .map_err(|failure| self.give_up(*target, failure))
                 .ok()
         })
@@ -196,7 +188,7 @@ impl<'a> Run<'a> {
             false => None,
         };
         side_by_side(&plans, |plan| {
-            let target = plan.base.target;
+            let target = plan.target();
             if let Err(failure) = self.execute(plan, site.as_ref(), Deadline::after(BUILD_LIMIT)) {
                 self.give_up(target, failure);
             }
@@ -214,58 +206,9 @@ impl<'a> Run<'a> {
         self.outcome.fail(Failure { target: Some(target), ..failure });
     }
 
-    fn plan(&self, target: Target, deadline: Deadline) -> Result<Plan, Failure> {
-        let RunContext { host, secrets, rebuild, .. } = *self.context;
-        let offer = base_image::look_up(host, &self.http, &self.config.base_image, target, deadline)
-            .map_err(|error| failure(&error, error.operator_must_act()))?;
-        let source = &self.config.runner;
-        let application = github::runner_application(
-            &self.http,
-            &source.api_url,
-            target.arch,
-            source.version.as_deref(),
-            deadline,
-        )
-        .map_err(|error| failure(&error, error.operator_must_act()))?;
-        let runner = RunnerTarball {
-            version: application.version,
-            url: format!("{}/{}", source.source, application.path),
-            sha256: application.sha256,
-        };
-        let base = RunnerBase {
-            target,
-            runner,
-            script: self.script.clone(),
-            script_variables: secrets.script.clone(),
-            environment: secrets.proxies.environment(),
-            apt_mirror: self.config.vm.apt_mirror.clone(),
-        };
-        let fingerprint = fingerprint(&base, &offer.sha256, self.config.script_secret.as_deref());
-        let (mut present, mut missing) = (Vec::new(), Vec::new());
-        for (name, cloud) in self.related_clouds() {
-            let images = match rebuild {
-                Rebuild::Always => Vec::new(),
-                Rebuild::Due => published(cloud, &self.config.owner, target, deadline)
-                    .map_err(|error| failure(&error, error.operator_must_act()))?,
-            };
-            let found = images.into_iter().find(|image| self.is_fresh(image, &fingerprint));
-            match found {
-                Some(image) => present.push((name.clone(), image)),
-                None => missing.push(name.clone()),
-            }
-        }
-        Ok(Plan { base, offer, fingerprint, present, missing })
-    }
-
     /// The clouds of relations that could be reached.
     fn related_clouds(&self) -> impl Iterator<Item = (&CloudName, &Cloud)> {
         self.clouds.iter().filter(|(name, _)| self.config.clouds.contains(name))
-    }
-
-    fn is_fresh(&self, image: &CloudImage, fingerprint: &str) -> bool {
-        let limit = Duration::from_secs(u64::from(self.config.max_image_age_hours) * 3600);
-        image.properties.get(FINGERPRINT).is_some_and(|made_of| made_of == fingerprint)
-            && built(image).age() <= limit
     }
 
     fn execute(
@@ -274,9 +217,9 @@ impl<'a> Run<'a> {
         site: Option<&Result<Site, SiteError>>,
         deadline: Deadline,
     ) -> Result<(), Failure> {
-        let target = plan.base.target;
+        let target = plan.target();
         for (name, image) in &plan.present {
-            self.publish(target, name, image.id.clone(), &plan.fingerprint, built(image));
+            self.publish(target, name, image.id.clone(), &plan.ingredients.fingerprint, built(image));
         }
         if plan.missing.is_empty() {
             self.context.progress.phase(target, Phase::UpToDate);
@@ -302,11 +245,11 @@ impl<'a> Run<'a> {
         site: Option<&Result<Site, SiteError>>,
         deadline: Deadline,
     ) -> Result<CloudImage, Failure> {
-        let (context, config, target) = (self.context, self.config, plan.base.target);
+        let (context, config, target) = (self.context, self.config, plan.target());
         let site = match site {
             Some(Ok(site)) => site,
-            Some(Err(error)) => return Err(failure(error, error.operator_must_act())),
-            None => return Err(failure(&"no place for a builder VM was chosen", false)),
+            Some(Err(error)) => return Err(Failure::of(error, error.operator_must_act())),
+            None => return Err(Failure::of(&"no place for a builder VM was chosen", false)),
         };
         let progress = |phase| context.progress.phase(target, phase);
         progress(Phase::Preparing);
@@ -316,10 +259,10 @@ impl<'a> Run<'a> {
             &config.owner,
             context.job,
             target,
-            &plan.offer,
+            &plan.ingredients.offer,
             deadline,
         )
-        .map_err(|error| failure(&error, error.operator_must_act()))?;
+        .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         let build = ExternalBuild {
             host: context.host,
             cloud: &self.build_cloud,
@@ -327,14 +270,14 @@ impl<'a> Run<'a> {
             job: context.job,
             site,
             ssh_options: &config.vm.ssh_options,
-            base: &plan.base,
+            base: &plan.ingredients.base,
             progress: &progress,
         };
-        build.run(&base_image, deadline).map_err(|error| failure(&error, error.operator_must_act()))
+        build.run(&base_image, deadline).map_err(|error| Failure::of(&error, error.operator_must_act()))
     }
 
     fn deliver(&self, plan: &Plan, from: &Cloud, source: &CloudImage, made: Timestamp, deadline: Deadline) {
-        let target = plan.base.target;
+        let target = plan.target();
         self.context.progress.phase(target, Phase::Delivering);
         let to: Vec<(CloudName, Cloud)> = self
             .related_clouds()
@@ -345,7 +288,7 @@ impl<'a> Run<'a> {
             owner: &self.config.owner,
             job: self.context.job,
             target,
-            fingerprint: &plan.fingerprint,
+            fingerprint: &plan.ingredients.fingerprint,
             from,
             source,
         };
@@ -354,10 +297,10 @@ impl<'a> Run<'a> {
             match result {
                 Ok(id) => {
                     served = true;
-                    self.publish(target, &name, id, &plan.fingerprint, made);
+                    self.publish(target, &name, id, &plan.ingredients.fingerprint, made);
                 }
                 Err(error) => {
-                    let failure = failure(&error, error.operator_must_act());
+                    let failure = Failure::of(&error, error.operator_must_act());
                     self.outcome.fail(Failure { target: Some(target), cloud: Some(name), ..failure });
                 }
             }
@@ -384,16 +327,6 @@ impl<'a> Run<'a> {
     }
 }
 
-impl Plan {
-    fn needs_build(&self) -> bool {
-        self.present.is_empty() && !self.missing.is_empty()
-    }
-}
-
-fn built(image: &CloudImage) -> Timestamp {
-    Timestamp::of_rfc3339(&image.created_at).unwrap_or(Timestamp(0))
-}
-
 /// Connects to the build cloud and to the related clouds, side by side; one that does not answer is a failure of its
 /// own and holds up no other.
 fn connect(
@@ -406,7 +339,7 @@ fn connect(
     let known = match read_clouds_yaml(host) {
         Ok(known) => known,
         Err(error) => {
-            outcome.fail(failure(&error, false));
+            outcome.fail(Failure::of(&error, false));
             return BTreeMap::new();
         }
     };
@@ -414,9 +347,9 @@ fn connect(
     let related = config.clouds.iter().filter(|name| **name != config.build_cloud);
     let names: Vec<&CloudName> = related.chain([&config.build_cloud]).collect();
     let connections = side_by_side(&names, |name| match known.get(*name) {
-        None => Err(failure(&"its credentials are no longer in clouds.yaml", false)),
+        None => Err(Failure::of(&"its credentials are no longer in clouds.yaml", false)),
         Some(cloud) => Cloud::connect(cloud, http, deadline.at_most(Duration::from_secs(120)))
-            .map_err(|error| failure(&error, error.operator_must_act())),
+            .map_err(|error| Failure::of(&error, error.operator_must_act())),
     });
     let mut clouds = BTreeMap::new();
     for (name, connection) in names.into_iter().zip(connections) {

@@ -48,12 +48,10 @@ pub(super) const fn is_transient(status: u16) -> bool {
 }
 
 /// Judges an answer. A request that must not reach the server twice is repeated only where the server itself
-/// said when to come back, which means that it did not act.
+/// said when to come back, which means that it did not act. GitHub says so with 403 too.
 pub(super) fn judge_status(repeatable: Repeatable, status: u16, retry_after: Option<Duration>) -> Verdict {
-    let again = match repeatable {
-        Repeatable::Yes => is_transient(status),
-        Repeatable::No => matches!(status, 429 | 503) && retry_after.is_some(),
-    };
+    let asked_back = matches!(status, 403 | 429 | 503) && retry_after.is_some();
+    let again = asked_back || (repeatable == Repeatable::Yes && is_transient(status));
     if again { Verdict::Again(retry_after) } else { Verdict::Final }
 }
 
@@ -163,6 +161,8 @@ mod tests {
             (Repeatable::Yes, 502, None, true),
             (Repeatable::Yes, 503, None, true),
             (Repeatable::Yes, 504, None, true),
+            (Repeatable::Yes, 403, None, false),
+            (Repeatable::Yes, 403, pause, true),
             (Repeatable::No, 500, pause, false),
             (Repeatable::No, 502, pause, false),
             (Repeatable::No, 504, pause, false),

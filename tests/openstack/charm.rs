@@ -43,6 +43,8 @@ impl Charm {
         std::fs::create_dir(&root).expect("the root");
         let trace = Trace::below(dir.path());
         let model = Model::new(JujuVersion::V3_6).expect("a model");
+        // An action may wait for a build, which takes minutes on an emulated processor.
+        model.set_hook_deadline(Duration::from_secs(1800));
         model
             .set_proxies(Proxies {
                 http: PROXY.into(),

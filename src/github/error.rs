@@ -1,0 +1,90 @@
+//! What GitHub refuses, and what that means for the operator.
+
+use std::time::Duration;
+
+use crate::http::HttpError;
+
+/// A call to GitHub came to nothing. Says what was being done and holds no token.
+#[derive(Debug, thiserror::Error)]
+pub enum GithubError {
+    /// GitHub did not answer, or not with what was asked for.
+    #[error("{operation}: {source}")]
+    Http {
+        /// What was being done.
+        operation: String,
+        /// What came of it.
+        source: HttpError,
+    },
+    /// The token is not accepted (401).
+    #[error(
+        "{operation}: GitHub does not accept the token (HTTP 401); it has expired or was revoked, give a new one"
+    )]
+    Unauthorized {
+        /// What was being done.
+        operation: String,
+    },
+    /// Too many requests were made (403 or 429 with GitHub's own limits).
+    #[error("{operation}: GitHub's rate limit is used up; {}", when(*resets_in))]
+    RateLimited {
+        /// What was being done.
+        operation: String,
+        /// How long until the limit is reset, when GitHub says so.
+        resets_in: Option<Duration>,
+    },
+    /// The token is known but may not do this (403).
+    #[error("{operation}: GitHub refuses (HTTP 403): {message}; the token must be allowed to manage runners")]
+    Forbidden {
+        /// What was being done.
+        operation: String,
+        /// GitHub's own words.
+        message: String,
+    },
+    /// It does not exist, or GitHub does not let the token see it (404).
+    #[error("{operation}: GitHub knows none (HTTP 404); check the path, and that the token may see it")]
+    NotFound {
+        /// What was being done.
+        operation: String,
+    },
+    /// There is no such release.
+    #[error("there is no release {version} of {repository}; check runner-version")]
+    NoRelease {
+        /// The repository.
+        repository: &'static str,
+        /// The version, or `latest`.
+        version: String,
+    },
+    /// The release lacks the tarball, or says no digest of it.
+    #[error(
+        "release {release} of {repository} has no {asset} with a SHA-256 digest; choose another runner-version"
+    )]
+    NoAsset {
+        /// The repository.
+        repository: &'static str,
+        /// The release's tag.
+        release: String,
+        /// The tarball's name.
+        asset: String,
+    },
+    /// GitHub offers no runner application for an architecture.
+    #[error("{operation}: GitHub offers none for linux on {arch} with a SHA-256 digest")]
+    NoApplication {
+        /// What was being done.
+        operation: String,
+        /// The architecture.
+        arch: crate::target::Arch,
+    },
+}
+
+impl GithubError {
+    /// Whether time alone will not mend it.
+    pub fn operator_must_act(&self) -> bool {
+        !matches!(self, Self::Http { .. } | Self::RateLimited { .. })
+    }
+}
+
+fn when(resets_in: Option<Duration>) -> String {
+    match resets_in {
+        Some(wait) => format!("it is reset in {} min", wait.as_secs().div_ceil(60)),
+        None => "try again later".to_owned(),
+    }
+}

@@ -1,0 +1,17 @@
+//! GitHub's REST API as far as this charm uses it: which runner application to install, and what makes a runner one of
+//! an organisation or of a repository.
+
+mod answer;
+mod client;
+mod error;
+mod path;
+mod release;
+mod runners;
+#[cfg(test)]
+mod tests;
+
+pub use client::GithubClient;
+pub use error::GithubError;
+pub use path::{GithubOrg, GithubPath, GithubRepo, NotAPath};
+pub use release::RunnerRelease;
+pub use runners::RunnerApplication;

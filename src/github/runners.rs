@@ -1,0 +1,133 @@
+//! Runners of an organisation or a repository: the application that they run, the tokens by which they come and go.
+
+use serde::Deserialize;
+
+use super::client::{GithubClient, broken};
+use super::{GithubError, GithubPath};
+use crate::deadline::Deadline;
+use crate::http::Method;
+use crate::secret::{Secret, redact_from_now_on};
+use crate::target::Arch;
+
+/// A runner application that GitHub offers for download.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct RunnerApplication {
+    /// The operating system: `linux`, `osx`, `win`.
+    pub os: String,
+    /// The architecture, in GitHub's words.
+    pub architecture: String,
+    /// Where its tarball is.
+    pub download_url: String,
+    /// The tarball's name.
+    pub filename: String,
+    /// Its SHA-256 in hexadecimal.
+    #[serde(default)]
+    pub sha256_checksum: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Token {
+    token: String,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    runners: Vec<Runner>,
+}
+
+#[derive(Deserialize)]
+struct Runner {
+    id: u64,
+    name: String,
+}
+
+impl GithubClient {
+    /// The runner application for Linux on `arch`, with its digest ("List runner applications for an organization",
+    /// "... for a repository").
+    pub fn runner_application(
+        &self,
+        path: &GithubPath,
+        arch: Arch,
+        deadline: Deadline,
+    ) -> Result<RunnerApplication, GithubError> {
+        let operation = format!("asking GitHub for the runner application of {path}");
+        let place = format!("{}/actions/runners/downloads", path.resource());
+        let offered: Vec<RunnerApplication> = self.read(&operation, Method::Get, &place, deadline)?;
+        offered
+            .into_iter()
+            .find(|offer| {
+                let digest = offer.sha256_checksum.as_deref().unwrap_or_default();
+                offer.os == "linux" && Arch::parse(&offer.architecture) == Some(arch) && is_digest(digest)
+            })
+            .ok_or(GithubError::NoApplication { operation, arch })
+    }
+
+    /// A token with which machines become runners of `path` within the next hour ("Create a registration token for an
+    /// organization", "... for a repository").
+    pub fn registration_token(
+        &self,
+        path: &GithubPath,
+        deadline: Deadline,
+    ) -> Result<Secret<String>, GithubError> {
+        self.token(
+            &format!("asking GitHub for a registration token of {path}"),
+            path,
+            "registration",
+            deadline,
+        )
+    }
+
+    /// A token with which runners of `path` take their leave within the next hour ("Create a remove token for an
+    /// organization", "... for a repository").
+    pub fn removal_token(
+        &self,
+        path: &GithubPath,
+        deadline: Deadline,
+    ) -> Result<Secret<String>, GithubError> {
+        self.token(&format!("asking GitHub for a removal token of {path}"), path, "remove", deadline)
+    }
+
+    /// Makes GitHub forget the runner of this name, if it knows one ("List self-hosted runners for an organization",
+    /// "Delete a self-hosted runner from an organization", and the same of a repository).
+    pub fn forget_runner(
+        &self,
+        path: &GithubPath,
+        name: &str,
+        deadline: Deadline,
+    ) -> Result<(), GithubError> {
+        let operation = format!("removing runner {name} from {path}");
+        let place = format!("{}/actions/runners", path.resource());
+        let first = self.url(&operation, &place)?.with_query(&[("per_page", "100"), ("name", name)]);
+        let first = first.map_err(|source| broken(&operation, source))?;
+        let pages: Vec<Page> = self.pages(&operation, first, deadline)?;
+        // Servers from before the filter by name give all runners.
+        for runner in pages.iter().flat_map(|page| &page.runners).filter(|runner| runner.name == name) {
+            let url = self.url(&operation, &format!("{place}/{}", runner.id))?;
+            let answer = self.call(&operation, Method::Delete, url, deadline)?;
+            // An ephemeral runner goes by itself once it has done its job.
+            if answer.status() != 404 {
+                super::answer::checked(&operation, answer)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn token(
+        &self,
+        operation: &str,
+        path: &GithubPath,
+        kind: &str,
+        deadline: Deadline,
+    ) -> Result<Secret<String>, GithubError> {
+        let place = format!("{}/actions/runners/{kind}-token", path.resource());
+        let Token { token } = self.read(operation, Method::Post, &place, deadline)?;
+        let token = Secret::new(token);
+        redact_from_now_on(&token);
+        Ok(token)
+    }
+}
+
+/// Whether a text is a SHA-256 in hexadecimal.
+pub(super) fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
