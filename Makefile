@@ -30,13 +30,16 @@ export MANIFEST
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
 
-.PHONY: charm
-charm: ## Build target/charm/ (runnable) and the .charm beside it (deployable)
-	@command -v zip >/dev/null || $(MAKE) --no-print-directory deps
+.PHONY: rehearse
+rehearse: unpacked ## Show the charm's whole life, without root, Juju or OpenStack (ARGS="--help" tells more)
+	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) cargo run --quiet --locked -p rehearsal -- $(ARGS)
+
+.PHONY: unpacked
+unpacked:
 # The archive is the same wherever it is built: no path of the builder's home is in the binary.
 	RUSTFLAGS="$${RUSTFLAGS-} --remap-path-prefix=$(CARGO_HOME)/registry/src=/crates" \
 		cargo build --release --locked --bin dispatch
-	rm -rf $(CHARM) $(ARCHIVE)
+	rm -rf $(CHARM)
 	install -d -m 0755 $(CHARM) $(CHARM)/hooks
 	install -m 0755 $${CARGO_TARGET_DIR:-target}/release/dispatch $(CHARM)/dispatch
 	install -m 0755 hooks/* $(CHARM)/hooks/
@@ -44,6 +47,11 @@ charm: ## Build target/charm/ (runnable) and the .charm beside it (deployable)
 	printf '%s\n' "$$MANIFEST" > $(CHARM)/manifest.yaml
 	chmod 0644 $(CHARM)/manifest.yaml
 	find $(CHARM) -exec touch --date=$(TIMESTAMP) {} +
+
+.PHONY: charm
+charm: unpacked ## Build target/charm/ (runnable) and the .charm beside it (deployable)
+	@command -v zip >/dev/null || $(MAKE) --no-print-directory deps
+	rm -f $(ARCHIVE)
 	cd $(CHARM); find . -type f -printf '%P\n' | LC_ALL=C sort | TZ=UTC zip -q -X -D -9 ../$(notdir $(ARCHIVE)) -@
 	chmod 0644 $(ARCHIVE)
 	@ls -l $(CHARM)/dispatch $(ARCHIVE)
@@ -52,6 +60,10 @@ charm: ## Build target/charm/ (runnable) and the .charm beside it (deployable)
 test: deps charm ## Run all tests that need no cloud, against the charm's release binary
 	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) cargo test --workspace --locked
 
+.PHONY: test-local-build
+test-local-build: deps ## Build images on this machine, and kill builds at any moment (root, loop devices)
+	cargo test --locked --test local_build -- --test-threads=1
+
 .PHONY: test-openstack
 test-openstack: deps charm ## Start an OpenStack on this machine and run the charm on it (root)
 	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) tests/openstack/run.sh
@@ -59,6 +71,10 @@ test-openstack: deps charm ## Start an OpenStack on this machine and run the cha
 .PHONY: test-packaging
 test-packaging: deps ## Check the charm's folder and archive, and pack it with the real charmcraft
 	tests/packaging/run.sh
+
+.PHONY: test-craft-providers
+test-craft-providers: deps ## Compare what builders are set up with to craft-providers from PyPI
+	tests/craft_providers/run.sh
 
 .PHONY: check
 check: deps ## Formatting, lints, documentation, yaml files, dependencies
@@ -85,5 +101,6 @@ clean: ## Remove all that was made
 	rm -rf target
 
 .PHONY: bench
-bench: charm ## Measure what a hook costs, beside a charm that does nothing
+bench: charm ## Measure what a hook costs, and a local build beside the classic way (root)
 	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) cargo bench --locked --bench hook
+	cargo bench --locked --bench local_build

@@ -112,6 +112,7 @@ fn settled(model: &Model, charm: &Path, root: &Path) -> Application {
     });
     journal.job = Some(Job {
         id: JobId::clone(&request.id),
+        reason: Some(request.reason),
         config_digest: request.config.digest(),
         owner: request.config.owner.clone(),
         started: Timestamp::now(),

@@ -9,9 +9,12 @@ pub struct Deadline(Instant);
 impl Deadline {
     /// The moment `after` from now.
     pub fn after(after: Duration) -> Self {
-        let now = Instant::now();
-        // A century is as good as never, and cannot overflow.
-        Self(now.checked_add(after).unwrap_or(now + Duration::from_secs(100 * 365 * 24 * 3600)))
+        Instant::now().checked_add(after).map_or_else(Self::never, Self)
+    }
+
+    /// A century from now: for the one who has said that he wants no limit.
+    pub fn never() -> Self {
+        Self(Instant::now() + Duration::from_secs(100 * 365 * 24 * 3600))
     }
 
     /// What is left, zero once it has passed.

@@ -7,16 +7,18 @@
 //! |---|---|
 //! | [`juju`] | what Juju tells us and what we tell Juju: environment, hook tools, log |
 //! | [`charm`] | from an event to a decision: state, reconciliation, relation data, actions, status |
+//! | [`cli`] | what people do by hand, with the charm's options |
 //! | [`builder`] | building: clouds.yaml, cron, requests and journal, the worker, a run over targets and clouds |
 //! | [`openstack_cloud`] | the thin client of Keystone, Glance, Nova and Neutron |
 //! | [`instance`] | what goes into an instance ([`Base`](instance::Base)), and where it runs ([`Executor`](instance::Executor)) |
-//! | [`github`] | which runner application to install |
+//! | [`disk_image`] | disk images as files of this machine: grown, mounted, packed |
+//! | [`github`] | what releases hold and with which digests, and what makes a runner one of a repository |
 //! | [`http`] | the one door to the web: deadlines, retries, proxies, trust |
 //! | [`host`] | the one door to the machine: its files and its commands |
 //! | [`target`], [`secret`], [`deadline`] | the small types that all rooms share |
 //!
-//! Dependencies point one way: `charm` -> `builder` -> {`openstack_cloud`, `instance`, `github`} -> {`http`, `host`};
-//! `juju` is known to `charm` only.
+//! Dependencies point one way: `cli` -> `charm` -> `builder` -> {`openstack_cloud`, `instance`, `disk_image`, `github`}
+//! -> {`http`, `host`}; `juju` is known to `charm` only.
 //!
 //! # The way of the data
 //!
@@ -28,7 +30,9 @@
 
 pub mod builder;
 pub mod charm;
+pub mod cli;
 pub mod deadline;
+pub mod disk_image;
 pub mod github;
 pub mod host;
 pub mod http;

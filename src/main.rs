@@ -3,17 +3,27 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::process::ExitCode;
 
-use runner_image_builder::builder;
+use runner_image_builder::builder::Jobs;
 use runner_image_builder::charm::{Event, Unit};
 use runner_image_builder::host::Host;
+use runner_image_builder::instance::DEFAULT_RECIPE;
 use runner_image_builder::juju::{Environment, JujuLog, ProcessTools};
 use runner_image_builder::secret::redacted;
+use runner_image_builder::{builder, cli};
 
 const HELP: &str = "\
 dispatch            run as a hook; started by the Juju agent
+dispatch jobs       show what is asked for, what runs, what came of it; with --json for programs
 dispatch work       do the requests that hooks have left; started by a hook, safe to start by hand
+dispatch recipe     print the default recipe: what goes into an image
+dispatch local-build TARGET FILE [OPTION=VALUE...]
+                    build one image, such as noble-x64, on this machine and put it to FILE (qcow2); needs root;
+                    the options and their defaults are the charm's, from config.yaml, but no secrets
+dispatch instance setup|warmup|wait OPTION...
+                    make a machine a builder, over ssh or this one; the options are in docs/operating.md
 dispatch help       this text
 dispatch --version  the version
 ";
@@ -23,8 +33,17 @@ fn main() -> ExitCode {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => hook(),
         ["work"] => work(),
+        ["jobs"] => jobs(|jobs| Ok(jobs.to_string())),
+        ["jobs", "--json"] => jobs(serde_json::to_string_pretty),
+        ["recipe"] => print(DEFAULT_RECIPE),
+        ["local-build", target, file, settings @ ..] => {
+            by_hand("local-build", |host, say| cli::local_build(host, target, Path::new(file), settings, say))
+        }
+        ["instance", operation, words @ ..] => {
+            by_hand("instance", |host, say| cli::instance(host, operation, words, say))
+        }
         ["help" | "--help" | "-h"] => print(HELP),
-        ["--version"] => print(concat!(env!("CARGO_PKG_VERSION"), "\n")),
+        ["--version"] => print(env!("CARGO_PKG_VERSION")),
         _ => {
             eprint!("dispatch: unknown arguments\n{HELP}");
             ExitCode::from(2)
@@ -33,9 +52,20 @@ fn main() -> ExitCode {
 }
 
 fn print(text: &str) -> ExitCode {
-    match std::io::stdout().write_all(text.as_bytes()) {
+    match writeln!(std::io::stdout(), "{}", text.trim_end()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn jobs(format: impl FnOnce(&Jobs) -> serde_json::Result<String>) -> ExitCode {
+    let text = Jobs::load(&Host::from_environment()).map_err(|error| error.to_string());
+    match text.and_then(|jobs| format(&jobs).map_err(|error| error.to_string())) {
+        Ok(text) => print(&text),
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -82,6 +112,25 @@ fn work() -> ExitCode {
         Err(error) => {
             log::error!("{error}");
             eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Does what somebody asked for on the command line, and tells of it on standard output.
+fn by_hand(name: &str, work: impl FnOnce(&Host, &dyn Fn(&str)) -> Result<(), cli::CliError>) -> ExitCode {
+    env_logger::Builder::new()
+        .filter_level(log::LevelFilter::Warn)
+        .format(|out, record| writeln!(out, "{}", redacted(&record.args().to_string())))
+        .init();
+    let say = |line: &str| {
+        // Whoever does not listen any more still wants it done.
+        let _ = writeln!(std::io::stdout(), "{line}");
+    };
+    match work(&Host::from_environment(), &say) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("dispatch {name}: {}", redacted(&error.to_string()));
             ExitCode::FAILURE
         }
     }

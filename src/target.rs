@@ -22,6 +22,9 @@ pub enum Arch {
 }
 
 impl Arch {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::X64, Self::Arm64, Self::Arm, Self::S390x, Self::Ppc64le];
+
     /// The architecture that an operator's word means; every spelling that the Python charm took is taken.
     pub fn parse(word: &str) -> Option<Self> {
         Some(match word.to_ascii_lowercase().as_str() {
@@ -87,6 +90,9 @@ pub enum BaseImage {
 }
 
 impl BaseImage {
+    /// All of them, oldest first.
+    pub const ALL: [Self; 4] = [Self::Focal, Self::Jammy, Self::Noble, Self::Resolute];
+
     /// The release with this codename or version.
     pub fn parse(word: &str) -> Option<Self> {
         Some(match word.to_ascii_lowercase().as_str() {
@@ -105,6 +111,16 @@ impl BaseImage {
             Self::Jammy => "jammy",
             Self::Noble => "noble",
             Self::Resolute => "resolute",
+        }
+    }
+
+    /// The version, as `/etc/os-release` says it.
+    pub fn version(self) -> &'static str {
+        match self {
+            Self::Focal => "20.04",
+            Self::Jammy => "22.04",
+            Self::Noble => "24.04",
+            Self::Resolute => "26.04",
         }
     }
 }
@@ -170,6 +186,7 @@ mod tests {
             let base = BaseImage::parse(codename).unwrap();
             assert_eq!(base.as_str(), codename);
             assert_eq!(BaseImage::parse(version), Some(base));
+            assert_eq!(base.version(), version);
         }
         assert_eq!(BaseImage::parse("bionic"), None);
     }

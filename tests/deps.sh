@@ -12,7 +12,7 @@ packages=(
     # what the charm calls on a unit
     cron gpgv logrotate openssh-client
     # what tests call besides
-    curl gnupg openssl procps python3-openstackclient squid strace util-linux
+    curl gnupg openssh-server openssl procps python3-openstackclient squid strace util-linux
 )
 
 missing=()
@@ -58,6 +58,9 @@ if ! apt install --no-install-recommends "${missing[@]}"; then
     apt update || true
     apt install --no-install-recommends "${missing[@]}"
 fi
-if [[ " ${missing[*]} " == *" squid "* ]] && command -v systemctl >/dev/null; then
-    systemctl --quiet disable squid 2>/dev/null || true
-fi
+# Nor does one start at the machine's next boot.
+for service in squid:squid openssh-server:ssh; do
+    if [[ " ${missing[*]} " == *" ${service%:*} "* ]] && command -v systemctl >/dev/null; then
+        systemctl --quiet disable "${service#*:}" 2>/dev/null || true
+    fi
+done

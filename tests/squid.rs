@@ -40,8 +40,13 @@ enum Users {
 }
 
 impl Squid {
-    /// Starts Squid. `tunnels` are ports beside 443 to which it lets CONNECT.
+    /// Starts Squid. `tunnels` are ports beside 443 to which it lets CONNECT. Another test may take the port between our
+    /// choice and Squid's start, so a start that fails is tried once more.
     fn start(users: &Users, tunnels: &[u16]) -> Self {
+        Self::start_once(users, tunnels).or_else(|_| Self::start_once(users, tunnels)).unwrap()
+    }
+
+    fn start_once(users: &Users, tunnels: &[u16]) -> Result<Self, String> {
         assert!(Path::new(SQUID).exists(), "{SQUID} is missing: apt-get install squid");
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
@@ -90,23 +95,24 @@ impl Squid {
             .spawn()
             .unwrap();
         let mut squid = Self { process, port, _folder: folder };
-        squid.wait_until_it_listens();
-        squid
+        squid.wait_until_it_listens()?;
+        Ok(squid)
     }
 
-    fn wait_until_it_listens(&mut self) {
+    fn wait_until_it_listens(&mut self) -> Result<(), String> {
         for _ in 0..300 {
-            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
-                return;
-            }
+            // Ours must live, or somebody else listens there.
             if let Some(status) = self.process.try_wait().unwrap() {
                 let mut words = String::new();
                 self.process.stderr.take().unwrap().read_to_string(&mut words).unwrap();
-                panic!("squid ended with {status}: {words}");
+                return Err(format!("squid ended with {status}: {words}"));
+            }
+            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+                return Ok(());
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        panic!("squid does not listen");
+        Err("squid does not listen".to_owned())
     }
 
     fn client(&self, user: &str, no_proxy: &str) -> HttpClient {

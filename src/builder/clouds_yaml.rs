@@ -68,7 +68,8 @@ pub fn cloud_name(config: &CloudConfig) -> CloudName {
         &config.user_domain_name,
         &config.username,
     ];
-    let digest = hex(&Sha256::digest(identity.join("\n")));
+    // As JSON, where a value cannot run over into the next. An array of strings always serialises.
+    let digest = hex(&Sha256::digest(serde_json::to_vec(&identity).unwrap_or_default()));
     let readable: String = config
         .project_name
         .chars()
@@ -182,6 +183,10 @@ mod tests {
         let one = cloud_name(&config("https://a:5000/v3", "ci"));
         assert_ne!(one, cloud_name(&config("https://b:5000/v3", "ci")));
         assert_eq!(one, cloud_name(&config("https://a:5000/", "ci")));
+        let split = CloudConfig { username: "x\nci".into(), ..config("https://a:5000", "ci") };
+        let moved =
+            CloudConfig { user_domain_name: "Default\nx".into(), username: "ci".into(), ..split.clone() };
+        assert_ne!(cloud_name(&split), cloud_name(&moved));
         assert!(one.as_str().starts_with("ci-"), "{one}");
     }
 

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::host::random_uuid;
 use crate::http::{HttpError, Proxies};
-use crate::instance::CommandEnvironment;
+use crate::instance::{CommandEnvironment, Recipe};
 use crate::openstack_cloud::ImageId;
 use crate::secret::Secret;
 use crate::target::{Arch, BaseImage, Target};
@@ -96,9 +96,9 @@ pub struct BuildResult {
 /// Which runner goes into the image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunnerSource {
-    /// The version without its `v`; the latest release when absent.
+    /// The version without its `v`; the recipe's when absent, and where it names none the latest release.
     pub version: Option<String>,
-    /// Where tarballs lie: `{source}/{owner}/{repository}/releases/download/...`.
+    /// Where releases lie: `{source}/{owner}/{repository}/releases/download/...`.
     pub source: String,
     /// The root of GitHub's REST API.
     pub api_url: String,
@@ -124,8 +124,21 @@ pub struct BuilderVm {
     pub ssh_ingress: String,
     /// Further options of the ssh client, `Name=value` each.
     pub ssh_options: Vec<String>,
+    /// How long it may take from its launch until ssh answers, in seconds.
+    pub boot_timeout_s: u32,
     /// An Ubuntu archive mirror to use while building.
     pub apt_mirror: Option<String>,
+}
+
+/// Where images are built.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BuildMode {
+    /// In a builder VM of the build cloud.
+    #[default]
+    External,
+    /// On this machine.
+    Local,
 }
 
 /// The configuration of one run of the builder (seed `builder`: `BuilderRunConfig`).
@@ -139,16 +152,25 @@ pub struct BuilderRunConfig {
     pub build_cloud: CloudName,
     /// The clouds that get each image.
     pub clouds: Vec<CloudName>,
+    /// Where they are built.
+    #[serde(default)]
+    pub build_mode: BuildMode,
     /// Where base images come from.
     pub base_image: BaseImageSource,
     /// The builder VM.
     pub vm: BuilderVm,
-    /// The runner.
+    /// What goes into the images.
+    pub recipe: Recipe,
+    /// Where the runner, and the recipe's tools that are releases on GitHub, come from.
     pub runner: RunnerSource,
     /// The external script's URL.
     pub script_url: Option<String>,
     /// The secret, by its URI, that holds the script's variables: another one makes another image.
     pub script_secret: Option<String>,
+    /// Whether an image must prove itself before it is delivered.
+    pub verify_image: bool,
+    /// Whether images of our names that nobody has labelled are taken over.
+    pub adopt: bool,
     /// How many revisions of an image are kept in each cloud.
     pub revision_history_limit: u32,
     /// An image older than this many hours is built anew even when nothing changed.

@@ -1,7 +1,6 @@
 //! From one image to many clouds: one read of the bytes feeds every upload at once, in bounded memory and without a
 //! file. A cloud that fails does not hold up the others.
 
-use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -9,10 +8,13 @@ use std::thread;
 use std::time::Duration;
 
 use super::config::{CloudName, JobId, Owner};
-use super::labels::{self, FINGERPRINT, STAGE_LABEL, Stage};
+use super::journal::JournalError;
+use super::labels;
+use super::resource::{Ledger, Resource, ResourceKind};
+use super::source::{Source, SourceDigest};
 use crate::deadline::Deadline;
 use crate::host::random_uuid;
-use crate::openstack_cloud::{Cloud, Image, ImageChange, ImageId, NewImage, OpenStackError};
+use crate::openstack_cloud::{Cloud, ErrorKind, Image, ImageId, NewImage, OpenStackError};
 use crate::target::Target;
 
 /// The size of a piece in flight.
@@ -36,6 +38,9 @@ pub enum DeliveryError {
         /// The algorithm that both clouds used.
         algorithm: String,
     },
+    /// The copy could not be noted in the journal, and was not begun.
+    #[error("{0}; nothing is delivered that cannot be noted")]
+    Journal(#[from] JournalError),
     /// No id could be made for the copy.
     #[error("no random image id could be made")]
     NoId,
@@ -46,6 +51,26 @@ impl DeliveryError {
     pub fn operator_must_act(&self) -> bool {
         matches!(self, Self::Cloud(error) if error.operator_must_act())
     }
+
+    /// Whether the image to be copied is at fault, and not the cloud that was to get it.
+    pub fn is_of_the_source(&self) -> bool {
+        match self {
+            Self::Cloud(error) => error.kind() == ErrorKind::Source,
+            Self::Different { .. } => true,
+            Self::Journal(_) | Self::NoId => false,
+        }
+    }
+}
+
+/// How far an image has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// At least one cloud has it.
+    ToSome,
+    /// No cloud has taken it: another try may do.
+    ToNobody,
+    /// It cannot be read, or not unchanged: another try would not do.
+    Impossible,
 }
 
 /// An image on its way.
@@ -58,10 +83,10 @@ pub struct Parcel<'a> {
     pub target: Target,
     /// What went into it.
     pub fingerprint: &'a str,
-    /// The cloud that has it.
-    pub from: &'a Cloud,
-    /// The image there.
-    pub source: &'a Image,
+    /// Where it comes from.
+    pub source: Source<'a>,
+    /// Where copies are noted.
+    pub ledger: Ledger<'a>,
 }
 
 type Piece = Result<Arc<[u8]>, String>;
@@ -73,15 +98,18 @@ impl Parcel<'_> {
         to: &[(CloudName, Cloud)],
         deadline: Deadline,
     ) -> Vec<(CloudName, Result<ImageId, DeliveryError>)> {
+        let digest = SourceDigest::default();
+        let read = &digest;
         thread::scope(|scope| {
             let (senders, uploads): (Vec<_>, Vec<_>) = to
                 .iter()
                 .map(|(name, cloud)| {
                     let (sender, receiver) = sync_channel::<Piece>(AHEAD);
-                    (sender, (name, scope.spawn(move || self.upload(cloud, receiver, deadline))))
+                    let upload = move || self.upload(name, cloud, receiver, read, deadline);
+                    (sender, (name, scope.spawn(upload)))
                 })
                 .unzip();
-            self.feed(senders, deadline);
+            self.feed(senders, read, deadline);
             uploads
                 .into_iter()
                 .map(|(name, upload)| {
@@ -94,15 +122,15 @@ impl Parcel<'_> {
 
     /// Reads the source once and gives each piece to every upload that still lives. Ends with an empty piece, or with
     /// the error that the read ended in: an upload must never take a part for the whole.
-    fn feed(&self, mut uploads: Vec<SyncSender<Piece>>, deadline: Deadline) {
+    fn feed(&self, mut uploads: Vec<SyncSender<Piece>>, digest: &SourceDigest, deadline: Deadline) {
         let mut give = |piece: Piece| {
             uploads.retain(|upload| upload.send(piece.clone()).is_ok());
             !uploads.is_empty()
         };
-        let mut source = match self.from.images().download(&self.source.id, deadline) {
+        let mut source = match self.source.open(digest, deadline) {
             Ok(source) => source,
-            Err(error) => {
-                give(Err(error.to_string()));
+            Err(problem) => {
+                give(Err(problem));
                 return;
             }
         };
@@ -121,61 +149,59 @@ impl Parcel<'_> {
 
     fn upload(
         &self,
+        cloud_name: &CloudName,
         cloud: &Cloud,
         pieces: Receiver<Piece>,
+        digest: &SourceDigest,
         deadline: Deadline,
     ) -> Result<ImageId, DeliveryError> {
         let id: ImageId = random_uuid().parse().map_err(|_| DeliveryError::NoId)?;
-        let mut properties = labels::of_image(self.owner, self.job, Stage::Delivering, &id);
+        let mut properties =
+            labels::of_copy(self.owner, self.job, &id, self.fingerprint, self.source.digest(digest));
         properties.insert("architecture".into(), self.target.arch.glance().into());
-        properties.insert(FINGERPRINT.into(), self.fingerprint.into());
-        properties.extend(firmware(&self.source.properties));
+        properties.extend(self.source.firmware());
         let image = NewImage {
             id: Some(id.clone()),
             name: super::image_name(&self.owner.application, self.target),
-            disk_format: self.source.disk_format.clone().unwrap_or_else(|| "qcow2".into()),
+            disk_format: self.source.disk_format(),
             container_format: "bare".into(),
-            min_disk: self.source.min_disk,
+            min_disk: self.source.min_disk(),
             min_ram: 0,
             properties,
         };
+        let noted = Resource {
+            kind: ResourceKind::Copy,
+            cloud: cloud_name.clone(),
+            name: image.name.clone(),
+            id: Some(id.to_string()),
+        };
+        self.ledger.makes(&noted)?;
         let images = cloud.images();
-        images.create(&image, deadline)?;
         let result = (|| {
+            images.create(&image, deadline)?;
             images.upload(
                 &id,
-                self.source.size,
+                self.source.size(),
                 &mut Pieces { pieces, rest: Arc::from([]), at: 0 },
                 deadline,
             )?;
             let copy = images.wait_until_active(&id, deadline.at_most(SETTLE))?;
-            self.compare(&copy)?;
-            let published = [ImageChange::Replace(STAGE_LABEL.into(), Stage::Published.as_str().into())];
-            images.update(&id, &published, deadline)?;
+            self.compare(&copy, digest)?;
+            images.update(&id, &labels::publish(), deadline)?;
             Ok(())
         })();
-        if result.is_err() {
-            let _ = images.delete(&id, Deadline::after(Duration::from_secs(60)));
-        }
+        self.ledger.conclude(&images, &id, &noted, &result);
         result.map(|()| id)
     }
 
     /// Glance digests what it stores: equal digests mean equal bytes.
-    fn compare(&self, copy: &Image) -> Result<(), DeliveryError> {
-        let same_algorithm =
-            copy.hash_algorithm.is_some() && copy.hash_algorithm == self.source.hash_algorithm;
-        if same_algorithm && copy.hash != self.source.hash {
-            let algorithm = copy.hash_algorithm.clone().unwrap_or_default();
+    fn compare(&self, copy: &Image, digest: &SourceDigest) -> Result<(), DeliveryError> {
+        let Some((algorithm, expected)) = self.source.digest(digest) else { return Ok(()) };
+        if copy.hash_algorithm.as_ref() == Some(&algorithm) && copy.hash.as_ref() != Some(&expected) {
             return Err(DeliveryError::Different { id: copy.id.clone(), algorithm });
         }
         Ok(())
     }
-}
-
-/// The properties without which a copy would not boot as its source does.
-fn firmware(properties: &BTreeMap<String, String>) -> impl Iterator<Item = (String, String)> + '_ {
-    const NAMES: [&str; 2] = ["hw_firmware_type", "hw_machine_type"];
-    NAMES.iter().filter_map(|name| Some(((*name).to_owned(), properties.get(*name)?.clone())))
 }
 
 /// The pieces of an image as one stream. It ends well only with the empty piece.

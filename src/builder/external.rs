@@ -1,28 +1,17 @@
 //! One image built in a builder VM: launched, set up, stopped, snapshotted, deleted, whatever comes between.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
-use serde::Serialize;
-
-use super::UBUNTU_USER;
-use super::config::{JobId, Owner};
-use super::journal::Phase;
-use super::labels;
-use super::site::Site;
+use super::identity::Identity;
+use super::journal::{JournalError, Phase};
+use super::labels::{self, Stage};
+use super::resource::{Resource, ResourceKind};
+use super::vm::{Launcher, Purpose, Vm, VmError};
 use crate::deadline::Deadline;
-use crate::host::Host;
-use crate::instance::{BaseError, ExecutorError, KeyPair, RunnerBase, SshExecutor, SshTarget, setup};
-use crate::openstack_cloud::{
-    AddressKind, Cloud, Image, ImageChange, ImageId, MetadataSource, NewServer, OpenStackError, Server,
-    ServerId, ServerStatus,
-};
-use crate::secret::Secret;
-use crate::target::Target;
+use crate::instance::{BaseError, CacheMount, RunnerBase, Timeout, setup};
+use crate::openstack_cloud::{Image, ImageId, OpenStackError, ServerStatus};
 
 /// Longest times.
-const LAUNCH: Duration = Duration::from_secs(1200);
-const REACH: Duration = Duration::from_secs(1200);
 const STOP: Duration = Duration::from_secs(600);
 const SNAPSHOT: Duration = Duration::from_secs(3600);
 const DELETE: Duration = Duration::from_secs(600);
@@ -30,18 +19,15 @@ const DELETE: Duration = Duration::from_secs(600);
 /// A build in a builder VM came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum ExternalBuildError {
-    /// A call of the build cloud failed.
+    /// There is no VM to build in, or it could not be reached.
     #[error(transparent)]
-    Cloud(#[from] OpenStackError),
-    /// The VM has no address that ssh could use.
-    #[error("builder VM {0} has no address; check build-network")]
-    NoAddress(String),
-    /// The VM could not be reached, or our own ssh failed.
-    #[error(transparent)]
-    Executor(#[from] ExecutorError),
+    Vm(#[from] VmError),
     /// A step of the recipe failed.
     #[error(transparent)]
     Base(#[from] BaseError),
+    /// The snapshot could not be noted, and was not taken.
+    #[error("{0}; no snapshot is taken that cannot be noted")]
+    Journal(#[from] JournalError),
     /// The snapshot has no bytes: the VM's disk is a volume.
     #[error(
         "the snapshot of builder VM {0} is empty: its disk is a volume; choose a build-flavor with a local disk"
@@ -49,223 +35,105 @@ pub enum ExternalBuildError {
     VolumeBacked(String),
 }
 
+impl From<OpenStackError> for ExternalBuildError {
+    fn from(error: OpenStackError) -> Self {
+        Self::Vm(error.into())
+    }
+}
+
 impl ExternalBuildError {
     /// Whether time alone will not mend it.
     pub fn operator_must_act(&self) -> bool {
         match self {
-            Self::Cloud(error) => error.operator_must_act(),
-            Self::NoAddress(_) | Self::VolumeBacked(_) => true,
-            Self::Executor(_) | Self::Base(_) => false,
+            Self::Vm(error) => error.operator_must_act(),
+            Self::VolumeBacked(_) => true,
+            Self::Base(_) | Self::Journal(_) => false,
         }
     }
 }
 
-/// What cloud-init is told: who may come in, and which host key makes sure that we come to the right machine.
-#[derive(Serialize)]
-struct UserData<'a> {
-    ssh_deletekeys: bool,
-    ssh_keys: HostKey<'a>,
-    ssh_authorized_keys: [&'a str; 1],
-}
-
-#[derive(Serialize)]
-struct HostKey<'a> {
-    ed25519_private: &'a str,
-    ed25519_public: &'a str,
-}
-
-fn user_data(host_key: &KeyPair, our_key: &KeyPair) -> Secret<Vec<u8>> {
-    let data = UserData {
-        ssh_deletekeys: true,
-        ssh_keys: HostKey { ed25519_private: host_key.private.expose(), ed25519_public: &host_key.public },
-        ssh_authorized_keys: [&our_key.public],
-    };
-    let yaml = serde_yaml::to_string(&data).unwrap_or_default();
-    Secret::new(format!("#cloud-config\n{yaml}").into_bytes())
-}
-
 /// One build.
 pub struct ExternalBuild<'a> {
-    /// The machine that we run on.
-    pub host: &'a Host,
-    /// The cloud that the VM runs in.
-    pub cloud: &'a Cloud,
-    /// Whose it is.
-    pub owner: &'a Owner,
-    /// The job that it is part of.
-    pub job: &'a JobId,
-    /// Where the VM is put.
-    pub site: &'a Site,
-    /// Further options of the ssh client.
-    pub ssh_options: &'a [String],
+    /// What launches the builder VM.
+    pub launcher: &'a Launcher<'a>,
     /// What goes into the image.
     pub base: &'a RunnerBase,
+    /// The same as a digest.
+    pub fingerprint: &'a str,
     /// Told of each phase.
     pub progress: &'a dyn Fn(Phase),
 }
 
 impl ExternalBuild<'_> {
-    /// Builds from `base_image` to a snapshot in the build cloud. The VM is gone when this returns; if it could not be
-    /// deleted, the next job's sweep finds it by its labels.
+    /// Builds from `base_image` to a snapshot in the build cloud. The VM is gone when this returns.
     pub fn run(&self, base_image: &ImageId, deadline: Deadline) -> Result<Image, ExternalBuildError> {
         (self.progress)(Phase::Launching);
-        // Keys of this build alone: what is left of them anywhere opens nothing later.
-        let folder = self.host.run_dir();
-        let host_key = KeyPair::generate(self.host, &folder, &self.name())?;
-        let our_key = KeyPair::generate(self.host, &folder, "runner-image-builder")?;
-        let server = match self.launch(base_image, user_data(&host_key, &our_key), deadline) {
-            Ok(server) => server,
-            Err(error) => {
-                // The answer may have been lost after the VM was made.
-                self.remove_by_name();
-                return Err(error.into());
-            }
-        };
-        let result = self.build_in(&server, &host_key, &our_key, deadline);
-        if let Err(error) = self.remove(&server) {
-            log::warn!("builder VM {server} stays for the next sweep: {error}");
-        }
-        result
+        let build = |vm: &Vm<'_>| self.build_in(vm, deadline);
+        self.launcher.with_vm(Purpose::Build, base_image, deadline, build)
     }
 
-    fn target(&self) -> Target {
-        self.base.target
-    }
-
-    fn name(&self) -> String {
-        format!("{}-image-builder-{}-{}", self.owner.application, self.target(), self.job)
-    }
-
-    fn launch(
-        &self,
-        image: &ImageId,
-        user_data: Secret<Vec<u8>>,
-        deadline: Deadline,
-    ) -> Result<ServerId, OpenStackError> {
-        let server = NewServer {
-            name: self.name(),
-            image: image.clone(),
-            flavor: self.site.flavor.clone(),
-            network: self.site.network.clone(),
-            security_group: self.site.security_group.clone(),
-            // Not the metadata service, which any process of the VM may ask (CVE-2024-6174).
-            metadata_source: MetadataSource::ConfigDrive,
-            user_data,
-            metadata: labels::of_server(self.owner, self.job, deadline.remaining() + DELETE),
-        };
-        self.cloud.compute().create_server(&server, deadline)
-    }
-
-    fn build_in(
-        &self,
-        id: &ServerId,
-        host_key: &KeyPair,
-        our_key: &KeyPair,
-        deadline: Deadline,
-    ) -> Result<Image, ExternalBuildError> {
-        let compute = self.cloud.compute();
-        let server = compute.wait_for_server(id, &ServerStatus::Active, deadline.at_most(LAUNCH))?;
-        {
-            let executor = self.connect(&server, host_key, our_key, deadline)?;
+    fn build_in(&self, vm: &Vm<'_>, deadline: Deadline) -> Result<Image, ExternalBuildError> {
+        let identity = {
+            let executor = vm.connect(deadline)?;
+            let identity = Identity::of(&executor, deadline).map_err(VmError::from)?;
             let progress = |step: &'static str, number, of| {
                 (self.progress)(Phase::Installing { step: step.to_owned(), number, of })
             };
-            setup(self.base, &executor, deadline, &progress)?;
-        }
+            setup(self.base, &executor, Timeout::Until(deadline), CacheMount::Leave, &progress)?;
+            identity
+        };
         (self.progress)(Phase::Snapshotting);
-        compute.stop_server(id, deadline)?;
-        compute.wait_for_server(id, &ServerStatus::ShutOff, deadline.at_most(STOP))?;
-        let snapshot = compute.create_server_image(
-            id,
-            &self.name(),
-            &labels::of_snapshot(self.owner, self.job),
-            deadline,
-        )?;
-        self.settle(&snapshot, deadline).inspect_err(|_| {
-            let _ = self.cloud.images().delete(&snapshot, Deadline::after(DELETE));
+        let Launcher { cloud, cloud_name, owner, job, ledger, .. } = *self.launcher;
+        let compute = cloud.compute();
+        compute.stop_server(vm.id(), deadline)?;
+        compute.wait_for_server(vm.id(), &ServerStatus::ShutOff, deadline.at_most(STOP))?;
+        let name = vm.name();
+        let mut noted = Resource {
+            kind: ResourceKind::Snapshot,
+            cloud: cloud_name.clone(),
+            name: name.to_owned(),
+            id: None,
+        };
+        ledger.makes(&noted)?;
+        let labels = labels::of_snapshot(owner, job, vm.id(), ledger.target, self.fingerprint, &identity);
+        let snapshot = compute
+            .create_server_image(vm.id(), name, &labels, deadline)
+            .map_err(ExternalBuildError::from)
+            .and_then(|snapshot| {
+                ledger.made(&mut noted, snapshot.as_str());
+                self.settle(&snapshot, name, deadline)
+            });
+        snapshot.inspect_err(|_| {
+            if self.remove_snapshot(name) {
+                ledger.settled(&noted);
+            }
         })
     }
 
-    fn settle(&self, snapshot: &ImageId, deadline: Deadline) -> Result<Image, ExternalBuildError> {
-        let images = self.cloud.images();
+    /// Waits until the snapshot is complete, and lets it prove whose it is.
+    fn settle(
+        &self,
+        snapshot: &ImageId,
+        name: &str,
+        deadline: Deadline,
+    ) -> Result<Image, ExternalBuildError> {
+        let images = self.launcher.cloud.images();
         let image = images.wait_until_active(snapshot, deadline.at_most(SNAPSHOT))?;
         if image.size.unwrap_or(0) == 0 {
-            return Err(ExternalBuildError::VolumeBacked(self.name()));
+            return Err(ExternalBuildError::VolumeBacked(name.to_owned()));
         }
-        // The snapshot inherited the base image's properties; what says that it is a base image must not stay.
-        if image.properties.contains_key(labels::DIGEST) {
-            images.update(snapshot, &[ImageChange::Remove(labels::DIGEST.into())], deadline)?;
-        }
-        Ok(image)
+        Ok(images.update(snapshot, &labels::seal(&image), deadline)?)
     }
 
-    fn connect(
-        &self,
-        server: &Server,
-        host_key: &KeyPair,
-        our_key: &KeyPair,
-        deadline: Deadline,
-    ) -> Result<SshExecutor, ExternalBuildError> {
-        let address = reachable(server).ok_or_else(|| ExternalBuildError::NoAddress(server.name.clone()))?;
-        let target = SshTarget {
-            name: self.name(),
-            address: address.to_string(),
-            user: UBUNTU_USER.into(),
-            key: our_key.private.clone(),
-            host_key: host_key.public.clone(),
-            options: self.ssh_options.to_vec(),
-        };
-        let folder = self.host.run_dir().join(format!("ssh-{}-{}", self.job, self.target()));
-        let connected = SshExecutor::connect(self.host, target, folder, deadline.at_most(REACH));
-        connected.map_err(|error| {
-            // What the VM itself says of its boot is the first thing that one wants to know then.
-            let console = self.cloud.compute().console_output(&server.id, 30, Deadline::after(STOP));
-            log::warn!("{}: the end of its console: {}", server.name, console.unwrap_or_default());
-            error.into()
+    /// Removes what there is of the snapshot, by its name: the answer that has its id may have been lost. Returns
+    /// whether it is gone.
+    fn remove_snapshot(&self, name: &str) -> bool {
+        let Launcher { cloud, owner, .. } = self.launcher;
+        let deadline = Deadline::after(DELETE);
+        let found = labels::images(cloud, owner, Stage::Snapshot, Some(name), deadline);
+        found.is_ok_and(|found| {
+            let mut removals = found.iter().map(|image| cloud.images().delete(&image.id, deadline));
+            removals.all(|removal| removal.is_ok_and(|deletion| deletion.is_gone()))
         })
-    }
-
-    fn remove(&self, server: &ServerId) -> Result<(), OpenStackError> {
-        let deadline = Deadline::after(DELETE);
-        self.cloud.compute().delete_server(server, deadline)?;
-        self.cloud.compute().wait_until_gone(server, deadline)
-    }
-
-    fn remove_by_name(&self) {
-        let deadline = Deadline::after(DELETE);
-        let named = self.cloud.compute().servers(Some(&self.name()), deadline).unwrap_or_default();
-        for server in named.iter().filter(|server| labels::may_remove_server(self.owner, server)) {
-            if let Err(error) = self.remove(&server.id) {
-                log::warn!("builder VM {} stays for the next sweep: {error}", server.id);
-            }
-        }
-    }
-}
-
-/// The address for ssh: a floating one first, which is there to be reached from outside; else version 4 before 6.
-fn reachable(server: &Server) -> Option<IpAddr> {
-    let best = server
-        .addresses
-        .iter()
-        .min_by_key(|address| (address.kind == AddressKind::Fixed, address.address.is_ipv6()));
-    best.map(|address| address.address)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn user_data_is_cloud_config_whatever_is_in_the_keys() {
-        let pair = |text: &str| KeyPair {
-            private: Secret::new(format!("{text}\nline: 2\n")),
-            public: format!("{text} {{ x }}"),
-        };
-        let data = user_data(&pair("host"), &pair("ours"));
-        let text = String::from_utf8(data.expose().clone()).unwrap();
-        assert!(text.starts_with("#cloud-config\n"));
-        let read: serde_json::Value = serde_yaml::from_str(&text).unwrap();
-        assert_eq!(read["ssh_keys"]["ed25519_private"], "host\nline: 2\n");
-        assert_eq!(read["ssh_authorized_keys"][0], "ours { x }");
     }
 }

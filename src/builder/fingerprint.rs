@@ -4,15 +4,16 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::config::hex;
-use crate::instance::{RECIPE_VERSION, RunnerBase};
+use crate::instance::{Recipe, RunnerBase, STEPS_VERSION};
 use crate::target::Target;
 
 #[derive(Serialize)]
 struct Ingredients<'a> {
-    recipe: u32,
+    steps: u32,
     target: Target,
     base_image: &'a str,
-    packages: Vec<&'static str>,
+    recipe: &'a Recipe,
+    tools: Vec<&'a str>,
     runner: &'a str,
     script: Option<&'a str>,
     script_secret: Option<&'a str>,
@@ -22,15 +23,16 @@ struct Ingredients<'a> {
 /// secret with the script's variables.
 pub fn fingerprint(base: &RunnerBase, base_image_sha256: &str, script_secret: Option<&str>) -> String {
     let ingredients = Ingredients {
-        recipe: RECIPE_VERSION,
+        steps: STEPS_VERSION,
         target: base.target,
         base_image: base_image_sha256,
-        packages: base.packages(),
+        recipe: &base.recipe,
+        tools: base.tools.iter().map(|tool| tool.sha256.as_str()).collect(),
         runner: &base.runner.sha256,
         script: base.script.as_ref().map(|script| script.sha256.as_str()),
         script_secret,
     };
-    // A struct of strings and numbers always serialises.
+    // A struct of texts, numbers and lists always serialises.
     hex(&Sha256::digest(serde_json::to_vec(&ingredients).unwrap_or_default()))
 }
 
@@ -39,15 +41,20 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::instance::{ExternalScript, RunnerTarball};
+    use crate::instance::{DEFAULT_RECIPE, ExternalScript, RunnerTarball, ToolDownload};
     use crate::target::{Arch, BaseImage};
 
     #[test]
     fn every_ingredient_counts_and_nothing_else_does() {
         let tarball =
             |digest: &str| RunnerTarball { version: "1".into(), url: "u".into(), sha256: digest.into() };
+        let target = Target { base: BaseImage::Noble, arch: Arch::X64 };
+        let tool = |digest: &str| ToolDownload { path: "/t".into(), url: "u".into(), sha256: digest.into() };
+        let recipe = |text: &str| text.parse::<Recipe>().unwrap().of(target);
         let base = RunnerBase {
-            target: Target { base: BaseImage::Noble, arch: Arch::X64 },
+            target,
+            recipe: recipe(DEFAULT_RECIPE),
+            tools: vec![tool("a")],
             runner: tarball("a"),
             script: None,
             script_variables: BTreeMap::new(),
@@ -57,11 +64,20 @@ mod tests {
         let plain = fingerprint(&base, "1", None);
         assert_ne!(plain, fingerprint(&base, "1", Some("secret:other")));
         let script = Some(ExternalScript { content: vec![], sha256: "s".into() });
-        let target = Target { base: BaseImage::Jammy, arch: Arch::X64 };
+        let other_target = Target { base: BaseImage::Jammy, arch: Arch::X64 };
         assert_ne!(plain, fingerprint(&base, "2", None));
         assert_ne!(plain, fingerprint(&RunnerBase { runner: tarball("b"), ..base.clone() }, "1", None));
         assert_ne!(plain, fingerprint(&RunnerBase { script, ..base.clone() }, "1", None));
-        assert_ne!(plain, fingerprint(&RunnerBase { target, ..base.clone() }, "1", None));
+        assert_ne!(plain, fingerprint(&RunnerBase { target: other_target, ..base.clone() }, "1", None));
+        assert_ne!(plain, fingerprint(&RunnerBase { tools: vec![tool("b")], ..base.clone() }, "1", None));
+        let other = recipe(&DEFAULT_RECIPE.replace("- jq\n", "- jq\n  - zip\n"));
+        assert_ne!(plain, fingerprint(&RunnerBase { recipe: other, ..base.clone() }, "1", None));
+        // Another way to write the same, and a change for other images, are none of its matter.
+        let same = recipe(&format!(
+            "# a note\n{}",
+            DEFAULT_RECIPE.replace("[s390x, ppc64le]}}\n  - {name: rustup", "[s390x]}}\n  - {name: rustup")
+        ));
+        assert_eq!(plain, fingerprint(&RunnerBase { recipe: same, ..base.clone() }, "1", None));
         assert_eq!(plain, fingerprint(&RunnerBase { apt_mirror: Some("m".into()), ..base }, "1", None));
     }
 }

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::config::{BuildSecrets, BuilderRunConfig, JobId, ProxyConfig};
 use super::journal::{JournalError, Timestamp, write_json};
-use crate::host::{Exclusive, FileError, Host, ProcessError, start_detached};
+use crate::deadline::Deadline;
+use crate::host::{Exclusive, FileError, Host, ProcessError, start_detached, stop_group};
 use crate::secret::Secret;
 use crate::target::BaseImage;
 
@@ -26,6 +28,30 @@ pub enum Reason {
     Secret,
     /// An operator's action.
     Action,
+    /// An operator has cancelled a job: what it has made is removed.
+    Cancel,
+    /// Nobody wants images any more, and a worker that died has left something.
+    Abandoned,
+}
+
+impl Reason {
+    /// Whether such a job builds; one that does not removes what an earlier one has left.
+    pub fn builds(self) -> bool {
+        !matches!(self, Self::Cancel | Self::Abandoned)
+    }
+
+    /// The word for it in the journal.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Configuration => "configuration",
+            Self::Schedule => "schedule",
+            Self::Retry => "retry",
+            Self::Secret => "secret",
+            Self::Action => "action",
+            Self::Cancel => "cancel",
+            Self::Abandoned => "abandoned",
+        }
+    }
 }
 
 /// Whether an image that is up to date is built all the same.
@@ -58,6 +84,9 @@ pub struct Request {
     pub config: BuilderRunConfig,
     /// Whether the worker must find secrets in the run folder.
     pub has_secrets: bool,
+    /// Earlier requests that this one goes on with: what they have built counts as built by it.
+    #[serde(default)]
+    pub continues: Vec<JobId>,
 }
 
 const FILE: &str = "request.json";
@@ -104,6 +133,12 @@ impl Request {
         }
     }
 
+    /// Takes the request back, before a worker has taken it up.
+    pub fn withdraw(&self, host: &Host) -> Result<(), FileError> {
+        host.remove_file(&host.state_dir().join(FILE))?;
+        host.remove_file(&self.secrets_file(host))
+    }
+
     /// Takes the secrets of this request out of the run folder; `None` when they are lost.
     pub fn take_secrets(&self, host: &Host) -> Result<Option<BuildSecrets>, FileError> {
         if !self.has_secrets {
@@ -130,6 +165,20 @@ impl Request {
 /// The lock that a living worker holds.
 pub fn worker_lock(host: &Host) -> PathBuf {
     host.state_dir().join("worker.lock")
+}
+
+/// Stops the worker if one lives: at once, since whatever it was doing can be found and ended by another.
+pub fn stop_worker(host: &Host) {
+    if let Ok(true) = worker_lives(host)
+        && let Ok(Some(pid)) = host.read(&worker_lock(host))
+        && let Ok(pid) = String::from_utf8_lossy(&pid).trim().parse()
+    {
+        log::info!("stopping the worker, process {pid}");
+        stop_group(pid);
+        // Its lock goes with it.
+        let deadline = Deadline::after(Duration::from_secs(5));
+        while worker_lives(host).unwrap_or(false) && deadline.sleep(Duration::from_millis(50)) {}
+    }
 }
 
 /// Whether a worker lives.

@@ -1,18 +1,27 @@
 //! The journal: what the worker does and has done, on disk, readable by people. The worker alone writes it, hooks
 //! read it. Every write is whole and flushed before it counts.
 
-use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use super::config::{BuildResult, CloudName, JobId, Owner};
+pub use super::build_state::{Build, Failure, Job, Phase, Remedy};
+use super::config::{BuildResult, CloudName};
+use super::resource::Resource;
+pub use super::timestamp::Timestamp;
 use crate::host::{FileError, Host};
-use crate::secret::redacted;
+use crate::openstack_cloud::ImageId;
 use crate::target::Target;
 
 /// The format that this version writes.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
+
+/// How often the clouds are searched for what a run may have left, when nothing says that there is something.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// The longest pause between two tries to delete an old revision.
+const PRUNE_PAUSE: Duration = Duration::from_secs(24 * 3600);
 
 /// The journal could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -30,64 +39,6 @@ pub enum JournalError {
     },
 }
 
-/// Seconds since the epoch, written as `2026-05-01T12:00:00Z`. The wall clock may jump: ages are taken with care, never
-/// trusted for safety.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Timestamp(pub u64);
-
-impl fmt::Display for Timestamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Days to a date of the Gregorian calendar, whose years begin in March and repeat every 400.
-        let (days, seconds) = (self.0 / 86_400 + 719_468, self.0 % 86_400);
-        let (era, day_of_era) = (days / 146_097, days % 146_097);
-        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let month_from_march = (5 * day_of_year + 2) / 153;
-        let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-        let year = era * 400 + year_of_era + u64::from(month <= 2);
-        let (hour, minute, second) = (seconds / 3600, seconds % 3600 / 60, seconds % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-    }
-}
-
-impl From<Timestamp> for String {
-    fn from(timestamp: Timestamp) -> Self {
-        timestamp.to_string()
-    }
-}
-
-impl TryFrom<String> for Timestamp {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        Self::of_rfc3339(&text).ok_or("a time must look like 2026-05-01T12:00:00Z")
-    }
-}
-
-impl Timestamp {
-    /// The present moment.
-    pub fn now() -> Self {
-        Self(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
-    }
-
-    /// The moment that an RFC 3339 text names, none for other texts and for times before the epoch.
-    pub fn of_rfc3339(text: &str) -> Option<Self> {
-        crate::http::of_rfc3339(text).and_then(|seconds| u64::try_from(seconds).ok()).map(Self)
-    }
-
-    /// The time since then; zero for a moment in the future.
-    pub fn age(self) -> Duration {
-        Duration::from_secs(Self::now().0.saturating_sub(self.0))
-    }
-
-    /// This moment and `more`.
-    pub fn plus(self, more: Duration) -> Self {
-        Self(self.0.saturating_add(more.as_secs()))
-    }
-}
-
 /// All that the worker remembers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -102,11 +53,23 @@ pub struct Journal {
     pub failures_in_row: u32,
     /// When a job last ended without any failure.
     pub last_success: Option<Timestamp>,
+    /// Old revisions that something still used when they were to be deleted.
+    pub in_use: Vec<InUse>,
+    /// When the clouds were last searched for what a run may have left, and nothing had to stay.
+    pub swept: Option<Timestamp>,
 }
 
 impl Default for Journal {
     fn default() -> Self {
-        Self { format: FORMAT, job: None, images: Vec::new(), failures_in_row: 0, last_success: None }
+        Self {
+            format: FORMAT,
+            job: None,
+            images: Vec::new(),
+            failures_in_row: 0,
+            last_success: None,
+            in_use: Vec::new(),
+            swept: None,
+        }
     }
 }
 
@@ -122,111 +85,26 @@ pub struct Image {
     pub built: Timestamp,
 }
 
-/// One run of the worker over all targets.
+/// An old revision that could not be deleted: something still uses it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Job {
-    /// The request's id.
-    pub id: JobId,
-    /// The digest of the request's configuration.
-    pub config_digest: String,
-    /// Whose job it is.
-    pub owner: Owner,
-    /// When the worker took it up.
-    pub started: Timestamp,
-    /// When it ended; absent while it runs, and after a crash.
-    pub finished: Option<Timestamp>,
-    /// Where each target is.
-    pub builds: Vec<Build>,
-    /// What went wrong, for the whole or for one cloud.
-    pub failures: Vec<Failure>,
+pub struct InUse {
+    /// The cloud.
+    pub cloud: CloudName,
+    /// The image.
+    pub image: ImageId,
+    /// What the cloud has said.
+    pub why: String,
+    /// How often it was tried.
+    pub tries: u32,
+    /// When it was tried last.
+    pub last: Timestamp,
 }
 
-impl Job {
-    /// The target's record, made when there is none.
-    pub fn build(&mut self, target: Target) -> &mut Build {
-        let index = self.builds.iter().position(|build| build.target == target).unwrap_or_else(|| {
-            self.builds.push(Build { target, phase: Phase::Waiting, since: Timestamp::now() });
-            self.builds.len() - 1
-        });
-        &mut self.builds[index]
-    }
-}
-
-/// One target of a job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Build {
-    /// What is built.
-    pub target: Target,
-    /// How far it is.
-    pub phase: Phase,
-    /// Since when its work goes on.
-    pub since: Timestamp,
-}
-
-/// How far the build of a target is. Each phase from `Preparing` to `Delivering` may have left something in the
-/// cloud; all of it carries our labels and is found by them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "name")]
-pub enum Phase {
-    /// Its turn has not come.
-    Waiting,
-    /// Finding out what would go into the image, and whether there is one already.
-    Checking,
-    /// The base image is brought to the build cloud, network and flavor are chosen.
-    Preparing,
-    /// The builder VM boots.
-    Launching,
-    /// The recipe runs.
-    Installing {
-        /// What the step does, as a gerund.
-        step: String,
-        /// The step's number, from 1.
-        number: usize,
-        /// How many steps there are.
-        of: usize,
-    },
-    /// The builder VM is stopped and its disk becomes an image.
-    Snapshotting,
-    /// The image is copied to the related clouds.
-    Delivering,
-    /// Every cloud that could be served has the image.
-    Done,
-    /// Every cloud had it already.
-    UpToDate,
-    /// It came to nothing; the job's failures say why.
-    Failed,
-}
-
-/// Who can mend a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Remedy {
-    /// The operator: credentials, quota, a name that does not exist.
-    Operator,
-    /// Time: the worker tries again.
-    Retry,
-    /// The next hook, which brings the secrets that a crashed worker lost.
-    Hook,
-}
-
-/// Why a target, or its delivery to one cloud, came to nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    /// The target; absent when it concerns all.
-    pub target: Option<Target>,
-    /// The cloud; absent when it concerns the build itself.
-    pub cloud: Option<CloudName>,
-    /// Operation, resource and remedy, for a status line.
-    pub message: String,
-    /// Who can mend it.
-    pub remedy: Remedy,
-}
-
-impl Failure {
-    /// What `error` says, without secrets, of no target or cloud yet.
-    pub fn of(error: &impl fmt::Display, operator_must_act: bool) -> Self {
-        let remedy = if operator_must_act { Remedy::Operator } else { Remedy::Retry };
-        Self { target: None, cloud: None, message: redacted(&error.to_string()), remedy }
+impl InUse {
+    /// An hour, doubled with each try, at most a day.
+    fn is_due(&self) -> bool {
+        let pause = Duration::from_secs(3600 << self.tries.saturating_sub(1).min(5)).min(PRUNE_PAUSE);
+        self.last.is_past(pause)
     }
 }
 
@@ -237,12 +115,17 @@ impl Journal {
     pub fn load(host: &Host) -> Result<Self, JournalError> {
         let Some(bytes) = host.read(&host.state_dir().join(FILE))? else { return Ok(Self::default()) };
         let format_error = |problem| JournalError::Format { file: FILE, problem };
-        let journal: Self =
+        let mut written: Value =
             serde_json::from_slice(&bytes).map_err(|error| format_error(error.to_string()))?;
-        if journal.format != FORMAT {
-            return Err(format_error(format!("format {}, this version knows {FORMAT}", journal.format)));
+        match written.get("format").and_then(Value::as_u64) {
+            Some(1) => migrate(&mut written),
+            Some(format) if format == u64::from(FORMAT) => (),
+            format => {
+                let format = format.map_or("no format".to_owned(), |format| format!("format {format}"));
+                return Err(format_error(format!("{format}, this version knows 1 and {FORMAT}")));
+            }
         }
-        Ok(journal)
+        serde_json::from_value(written).map_err(|error| format_error(error.to_string()))
     }
 
     /// Writes it to disk.
@@ -253,6 +136,34 @@ impl Journal {
     /// The job while it runs; after a crash too, until the next worker has taken it over.
     pub fn running(&self) -> Option<&Job> {
         self.job.as_ref().filter(|job| job.finished.is_none())
+    }
+
+    /// What builds have made in clouds, and what is neither gone nor published.
+    pub fn resources(&self) -> impl Iterator<Item = &Resource> {
+        self.job.iter().flat_map(|job| &job.builds).flat_map(|build| &build.resources)
+    }
+
+    /// Begins `job`: what the last one has left in clouds is its concern from now on.
+    pub fn begin(&mut self, mut job: Job) {
+        if self.left_something() {
+            self.swept = None;
+        }
+        for left in self.job.take().into_iter().flat_map(|job| job.builds) {
+            if !left.resources.is_empty() {
+                job.build(left.target).resources = left.resources;
+            }
+        }
+        self.job = Some(job);
+    }
+
+    /// Whether a job has left something in a cloud, or may have: it died, or could not remove it.
+    pub fn left_something(&self) -> bool {
+        self.running().is_some() || self.resources().next().is_some()
+    }
+
+    /// Whether it is time to search the clouds for what runs may have left.
+    pub fn sweep_is_due(&self) -> bool {
+        self.swept.is_none_or(|last| last.is_past(SWEEP_INTERVAL))
     }
 
     /// The image of `target` in `cloud`.
@@ -269,13 +180,52 @@ impl Journal {
         self.images.push(image);
     }
 
+    /// Whether it is worth trying to delete an old revision.
+    pub fn may_prune(&self, cloud: &CloudName, image: &ImageId) -> bool {
+        let known = self.in_use.iter().find(|known| (&known.cloud, &known.image) == (cloud, image));
+        known.is_none_or(InUse::is_due)
+    }
+
+    /// An old revision could not be deleted.
+    pub fn is_in_use(&mut self, cloud: &CloudName, image: &ImageId, why: String) {
+        let known = self.in_use.iter().find(|known| (&known.cloud, &known.image) == (cloud, image));
+        let tries = known.map_or(0, |known| known.tries).saturating_add(1);
+        self.pruned(cloud, image);
+        let (cloud, image) = (cloud.clone(), image.clone());
+        self.in_use.push(InUse { cloud, image, why, tries, last: Timestamp::now() });
+    }
+
+    /// An old revision is gone.
+    pub fn pruned(&mut self, cloud: &CloudName, image: &ImageId) {
+        self.in_use.retain(|known| (&known.cloud, &known.image) != (cloud, image));
+    }
+
     /// When a job that failed for want of time is tried again.
     pub fn retry_at(&self) -> Option<Timestamp> {
         let job = self.job.as_ref()?;
         let ended = job.finished.filter(|_| !job.failures.is_empty())?;
+        let now = Timestamp::now();
+        if ended > now {
+            // The clock was wrong then.
+            return Some(now);
+        }
         // 5 minutes, doubled with each failure, at most 2 hours.
         let pause = 300u64 << self.failures_in_row.saturating_sub(1).min(5);
         Some(ended.plus(Duration::from_secs(pause.min(7200))))
+    }
+}
+
+/// Brings a journal of format 1, which did not note what builds make, to format 2.
+fn migrate(written: &mut Value) {
+    written["format"] = json!(FORMAT);
+    written["in_use"] = json!([]);
+    written["swept"] = Value::Null;
+    if let Some(job) = written.get_mut("job").filter(|job| job.is_object()) {
+        job["reason"] = Value::Null;
+        let builds = job.get_mut("builds").and_then(Value::as_array_mut).into_iter().flatten();
+        for build in builds.filter_map(Value::as_object_mut) {
+            build.insert("resources".into(), json!([]));
+        }
     }
 }
 
@@ -294,7 +244,7 @@ pub(super) fn write_json(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::builder::config::BuildConfig;
+    use crate::builder::config::{BuildConfig, JobId, Owner};
     use crate::target::{Arch, BaseImage};
 
     fn image(id: &str) -> Image {
@@ -304,19 +254,6 @@ mod tests {
             result: BuildResult { config, id: id.parse().unwrap() },
             fingerprint: "f".into(),
             built: Timestamp(1),
-        }
-    }
-
-    #[test]
-    fn a_time_is_written_as_people_read_it_and_read_back() {
-        for (seconds, text) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_399, "2000-02-28T23:59:59Z"),
-            (951_782_400, "2000-02-29T00:00:00Z"),
-            (4_107_542_400, "2100-03-01T00:00:00Z"),
-        ] {
-            assert_eq!(Timestamp(seconds).to_string(), text);
-            assert_eq!(Timestamp::of_rfc3339(text), Some(Timestamp(seconds)));
         }
     }
 
@@ -352,11 +289,48 @@ mod tests {
     }
 
     #[test]
+    fn a_journal_of_the_first_format_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::below(dir.path());
+        let first = r#"{"format": 1, "images": [], "failures_in_row": 2, "last_success": null, "job": {
+            "id": "ab", "config_digest": "", "owner": {"model_uuid": "m", "application": "a", "unit": 0},
+            "started": "2026-05-01T12:00:00Z", "finished": null, "failures": [], "builds": [
+                {"target": {"base": "noble", "arch": "x64"}, "phase": {"name": "launching"},
+                 "since": "2026-05-01T12:00:00Z"}]}}"#;
+        host.write(&host.state_dir().join(FILE), first.as_bytes(), 0o600).unwrap();
+        let journal = Journal::load(&host).unwrap();
+        assert_eq!((journal.format, journal.failures_in_row), (FORMAT, 2));
+        assert_eq!(journal.running().unwrap().builds[0].phase, Phase::Launching);
+        assert!(journal.left_something() && journal.sweep_is_due());
+        for nonsense in [r#"{"format": 1, "job": 7}"#, r#"{"format": 1, "job": {"builds": [1, "x", []]}}"#] {
+            host.write(&host.state_dir().join(FILE), nonsense.as_bytes(), 0o600).unwrap();
+            assert!(Journal::load(&host).is_err());
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_wrong_puts_nothing_off() {
+        let future = Timestamp(Timestamp::now().0 + 1_000_000);
+        let journal = Journal { swept: Some(future), ..Journal::default() };
+        assert!(journal.sweep_is_due());
+        let in_use = |last| InUse {
+            cloud: CloudName::new("c"),
+            image: "i".parse().unwrap(),
+            why: String::new(),
+            tries: 9,
+            last,
+        };
+        assert!(in_use(future).is_due() && !in_use(Timestamp::now()).is_due());
+        assert!(in_use(Timestamp(Timestamp::now().0 - PRUNE_PAUSE.as_secs())).is_due());
+    }
+
+    #[test]
     fn retries_come_later_with_each_failure_and_never_more_than_two_hours_apart() {
         let owner = Owner { model_uuid: "m".into(), application: "a".into(), unit: 0 };
         let failure = Failure { target: None, cloud: None, message: "no".into(), remedy: Remedy::Retry };
         let job = Job {
             id: JobId::random(),
+            reason: None,
             config_digest: String::new(),
             owner,
             started: Timestamp(0),

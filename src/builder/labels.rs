@@ -1,14 +1,22 @@
 //! How what we create in a cloud is marked, and when something is ours: by label and owning project and, for images, a
-//! property that equals the image's own id, since Nova copies an image's properties into every snapshot of a server
-//! that was booted from it. Anything less is never touched.
+//! proof that the label was put on this very image, since Nova copies an image's properties into every snapshot of a
+//! server that was booted from it. Anything less is never touched.
+//!
+//! The proof is a property that equals the image's own id. Of a snapshot that was just taken, whose id only Nova knows,
+//! it is that the server that our label names is the one that Nova itself notes as the snapshot's source
+//! (`instance_uuid`): in a snapshot that somebody takes of a server booted from ours the two differ.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::config::{JobId, Owner};
+use super::identity::Identity;
 use super::journal::Timestamp;
 use crate::deadline::Deadline;
-use crate::openstack_cloud::{Cloud, Image, ImageFilter, ImageId, OpenStackError, Server};
+use crate::openstack_cloud::{
+    Cloud, Hidden, Image, ImageChange, ImageFilter, ImageId, ImageStatus, OpenStackError, Server, ServerId,
+};
+use crate::target::Target;
 
 /// `MODEL-UUID/APPLICATION`.
 const OWNER: &str = "runner_image_builder_owner";
@@ -20,6 +28,16 @@ const JOB: &str = "runner_image_builder_job";
 const STAGE: &str = "runner_image_builder_stage";
 /// An image's own id.
 const SELF: &str = "runner_image_builder_self";
+/// The builder VM that a snapshot was taken of.
+const SERVER: &str = "runner_image_builder_server";
+/// What Nova notes as the source of a snapshot.
+const NOVA_SOURCE: &str = "instance_uuid";
+/// The identity of the machine that a snapshot was taken of.
+const ORIGIN: &str = "runner_image_builder_origin";
+/// The target that a snapshot is for.
+const TARGET: &str = "runner_image_builder_target";
+/// What the bytes of a copy must digest to, as `ALGORITHM:HEX`.
+const SOURCE_HASH: &str = "runner_image_builder_source_hash";
 /// Seconds since the epoch after which any unit of the application may remove a server.
 const EXPIRES: &str = "runner_image_builder_expires";
 /// What went into a published image.
@@ -38,6 +56,8 @@ pub enum Stage {
     Delivering,
     /// A complete, checked runner image.
     Published,
+    /// A snapshot that failed its verification, kept hidden for inspection.
+    Rejected,
 }
 
 impl Stage {
@@ -48,12 +68,10 @@ impl Stage {
             Self::Snapshot => "snapshot",
             Self::Delivering => "delivering",
             Self::Published => "published",
+            Self::Rejected => "rejected",
         }
     }
 }
-
-/// The label that holds an image's stage.
-pub const STAGE_LABEL: &str = STAGE;
 
 /// The value of the owner's label.
 pub fn owner_label(owner: &Owner) -> String {
@@ -77,18 +95,107 @@ pub fn of_server(owner: &Owner, job: &JobId, life: Duration) -> BTreeMap<String,
 
 /// The labels of an image that we make under an id of our choice.
 pub fn of_image(owner: &Owner, job: &JobId, stage: Stage, id: &ImageId) -> BTreeMap<String, String> {
-    let mut labels = of_snapshot(owner, job);
+    let mut labels = common(owner, job);
     labels.insert(STAGE.into(), stage.as_str().into());
     labels.insert(SELF.into(), id.to_string());
     labels
 }
 
-/// The labels of a snapshot, whose id Nova chooses. Only our own request for a snapshot says that an image is one, so
-/// it needs no proof by its id.
-pub fn of_snapshot(owner: &Owner, job: &JobId) -> BTreeMap<String, String> {
+/// The labels of a copy whose source has this digest, as far as it is known before it is read: they say when the copy
+/// is complete.
+pub fn of_copy(
+    owner: &Owner,
+    job: &JobId,
+    id: &ImageId,
+    fingerprint: &str,
+    source: Option<(String, String)>,
+) -> BTreeMap<String, String> {
+    let mut labels = of_image(owner, job, Stage::Delivering, id);
+    labels.insert(FINGERPRINT.into(), fingerprint.into());
+    labels.extend(source.map(|(algorithm, hash)| (SOURCE_HASH.into(), format!("{algorithm}:{hash}"))));
+    labels
+}
+
+/// The labels of a snapshot of our `server`, whose own id Nova chooses.
+pub fn of_snapshot(
+    owner: &Owner,
+    job: &JobId,
+    server: &ServerId,
+    target: Target,
+    fingerprint: &str,
+    origin: &Identity,
+) -> BTreeMap<String, String> {
     let mut labels = common(owner, job);
     labels.insert(STAGE.into(), Stage::Snapshot.as_str().into());
+    labels.insert(ORIGIN.into(), origin.to_string());
+    labels.insert(SERVER.into(), server.to_string());
+    labels.insert(TARGET.into(), target.to_string());
+    labels.insert(FINGERPRINT.into(), fingerprint.into());
     labels
+}
+
+/// What turns a complete snapshot into one that proves itself, and rids it of what it inherited from its base image.
+pub fn seal(snapshot: &Image) -> Vec<ImageChange> {
+    let inherited = snapshot.properties.contains_key(DIGEST).then(|| ImageChange::Remove(DIGEST.into()));
+    let own_id = ImageChange::Add(SELF.into(), snapshot.id.as_str().into());
+    std::iter::once(own_id).chain(inherited).collect()
+}
+
+/// The machine that a snapshot was taken of.
+pub fn origin(snapshot: &Image) -> Identity {
+    snapshot.properties.get(ORIGIN).map(|known| Identity::of_label(known)).unwrap_or_default()
+}
+
+/// The name of the image of `target` that failed last.
+pub fn rejected_name(owner: &Owner, target: Target) -> String {
+    format!("{}-image-builder-rejected-{target}", owner.application)
+}
+
+/// What turns a snapshot that failed its verification into a hidden image that nothing takes for a snapshot.
+pub fn reject(snapshot: &ImageId, name: &str) -> Vec<ImageChange> {
+    vec![
+        ImageChange::Replace("name".into(), name.into()),
+        ImageChange::Replace("os_hidden".into(), true.into()),
+        ImageChange::Add(STAGE.into(), Stage::Rejected.as_str().into()),
+        ImageChange::Add(SELF.into(), snapshot.as_str().into()),
+    ]
+}
+
+/// What turns a complete copy into a published image.
+pub fn publish() -> Vec<ImageChange> {
+    vec![ImageChange::Replace(STAGE.into(), Stage::Published.as_str().into())]
+}
+
+/// Whether `copy` has the bytes that it was made to have, by its own label.
+pub fn is_complete_copy(copy: &Image) -> bool {
+    let promised = copy.properties.get(SOURCE_HASH);
+    copy.status == ImageStatus::Active && promised.is_some() && promised == hash(copy).as_ref()
+}
+
+fn hash(image: &Image) -> Option<String> {
+    Some(format!("{}:{}", image.hash_algorithm.as_ref()?, image.hash.as_ref()?))
+}
+
+/// Whether one of these jobs made the image.
+pub fn is_of_job(jobs: &[JobId], image: &Image) -> bool {
+    image.properties.get(JOB).is_some_and(|made_by| jobs.iter().any(|job| job.as_str() == made_by))
+}
+
+/// Whether a snapshot is for `target`.
+pub fn is_for(target: Target, image: &Image) -> bool {
+    image.properties.get(TARGET).is_some_and(|known| *known == target.to_string())
+}
+
+/// What makes an image without any label of ours a published image of ours.
+pub fn adopt(owner: &Owner, job: &JobId, image: &Image) -> Vec<ImageChange> {
+    let labels = of_image(owner, job, Stage::Published, &image.id);
+    labels.into_iter().map(|(name, value)| ImageChange::Add(name, value.into())).collect()
+}
+
+/// Whether an image could be one of the charm that we replace: nobody has labelled it, and it is no snapshot of a server.
+pub fn may_be_adopted(image: &Image) -> bool {
+    let labels = [OWNER, STAGE, SELF, NOVA_SOURCE];
+    image.status == ImageStatus::Active && !labels.iter().any(|label| image.properties.contains_key(*label))
 }
 
 /// Whether this unit may remove a server: it made it, or another unit of the application did and it has expired.
@@ -113,11 +220,34 @@ pub fn images(
     name: Option<&str>,
     deadline: Deadline,
 ) -> Result<Vec<Image>, OpenStackError> {
+    list(cloud, owner, stage, name, Hidden::No, deadline)
+}
+
+/// Those that are left out of ordinary lists: revisions that are in use, images that failed.
+pub fn hidden_images(
+    cloud: &Cloud,
+    owner: &Owner,
+    stage: Stage,
+    name: Option<&str>,
+    deadline: Deadline,
+) -> Result<Vec<Image>, OpenStackError> {
+    list(cloud, owner, stage, name, Hidden::Yes, deadline)
+}
+
+fn list(
+    cloud: &Cloud,
+    owner: &Owner,
+    stage: Stage,
+    name: Option<&str>,
+    hidden: Hidden,
+    deadline: Deadline,
+) -> Result<Vec<Image>, OpenStackError> {
     let project = cloud.project_id();
     let filter = ImageFilter {
         name: name.map(str::to_owned),
         owner: Some(project.clone()),
         properties: vec![(OWNER.into(), owner_label(owner)), (STAGE.into(), stage.as_str().into())],
+        hidden,
         ..ImageFilter::default()
     };
     let mut images = cloud.images().list(&filter, deadline)?;
@@ -129,9 +259,69 @@ pub fn images(
 /// Filters are a convenience of the cloud; what we may touch is decided here.
 fn is_ours(owner: &Owner, project: &str, stage: Stage, image: &Image) -> bool {
     let label = |name: &str| image.properties.get(name).map(String::as_str);
-    let proven = stage == Stage::Snapshot || label(SELF) == Some(image.id.as_str());
+    let taken_of_ours =
+        stage == Stage::Snapshot && label(SERVER).is_some() && label(SERVER) == label(NOVA_SOURCE);
+    let proven = taken_of_ours || label(SELF) == Some(image.id.as_str());
     proven
         && label(OWNER) == Some(owner_label(owner).as_str())
         && label(STAGE) == Some(stage.as_str())
         && image.owner.as_ref().is_some_and(|owner| owner.to_string() == project)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner(application: &str) -> Owner {
+        Owner { model_uuid: "m".into(), application: application.into(), unit: 0 }
+    }
+
+    fn image(properties: &[(&str, &str)]) -> Image {
+        let mut fields = serde_json::json!({
+            "id": "own", "status": "active", "visibility": "private", "owner": "project",
+            "created_at": "2026-05-01T12:00:00Z", "os_hash_algo": "sha512", "os_hash_value": "ab",
+        });
+        for (name, value) in properties {
+            fields[*name] = (*value).into();
+        }
+        serde_json::from_value(fields).unwrap()
+    }
+
+    #[test]
+    fn only_a_label_on_this_very_image_makes_it_ours() {
+        let published = [(OWNER, "m/rib"), (STAGE, "published"), (SELF, "own")];
+        let is_ours =
+            |properties: &[_]| is_ours(&owner("rib"), "project", Stage::Published, &image(properties));
+        assert!(is_ours(&published));
+        assert!(!super::is_ours(&owner("rib"), "another", Stage::Published, &image(&published)));
+        for (index, value) in [(0, "m/rib-2"), (0, "m/ri"), (0, "n/rib"), (1, "snapshot"), (2, "other")] {
+            let mut changed = published;
+            changed[index].1 = value;
+            assert!(!is_ours(&changed), "{changed:?}");
+        }
+        let copied_by_nova = [&published[..2], &[(SERVER, "vm"), (NOVA_SOURCE, "vm")]].concat();
+        assert!(!is_ours(&copied_by_nova), "only a snapshot is ours by its server");
+    }
+
+    #[test]
+    fn a_snapshot_is_ours_by_our_server_until_it_is_by_its_own_id() {
+        let common = [(OWNER, "m/rib"), (STAGE, "snapshot")];
+        let is_ours = |properties: &[(&str, &str)]| {
+            let properties = [&common[..], properties].concat();
+            is_ours(&owner("rib"), "project", Stage::Snapshot, &image(&properties))
+        };
+        assert!(is_ours(&[(SERVER, "vm"), (NOVA_SOURCE, "vm"), (SELF, "base")]));
+        assert!(is_ours(&[(SELF, "own")]));
+        assert!(!is_ours(&[(SERVER, "vm"), (NOVA_SOURCE, "a tenant's"), (SELF, "base")]));
+        assert!(!is_ours(&[(NOVA_SOURCE, "vm"), (SELF, "base")]) && !is_ours(&[]));
+    }
+
+    #[test]
+    fn a_copy_is_complete_with_the_digest_of_its_source_only() {
+        assert!(is_complete_copy(&image(&[(SOURCE_HASH, "sha512:ab")])));
+        for properties in [&[][..], &[(SOURCE_HASH, "sha512:cd")], &[(SOURCE_HASH, "md5:ab")]] {
+            assert!(!is_complete_copy(&image(properties)));
+        }
+        assert!(!is_complete_copy(&image(&[(SOURCE_HASH, "sha512:ab"), ("status", "saving")])));
+    }
 }

@@ -10,42 +10,64 @@
 //! | `GetLatestImageConfig`, `GetLatestImageResult` | the types of the same names |
 //! | `BuilderSetupError`, `BuilderRunError`, `GetLatestImageError`, `UpgradeApplicationError` | the types of the same names |
 
+mod adoption;
 mod base_image;
+mod build_state;
 mod clouds_yaml;
 mod config;
+mod connect;
 mod cron;
 mod delivery;
 mod external;
 mod fingerprint;
+mod identity;
 mod job;
+mod jobs;
 mod journal;
 mod labels;
 mod latest;
+mod local;
+mod outcome;
+mod packages;
+mod place;
 mod plan;
+mod progress;
 mod prune;
 mod published;
+mod releases;
 mod removal;
 mod reporter;
+mod resource;
 mod run;
 mod script;
 mod setup;
 mod side_by_side;
 mod site;
+mod source;
 mod sweep;
+mod timestamp;
+mod user_data;
+mod verify;
+mod vm;
 mod worker;
 
 pub use clouds_yaml::{Clouds, CloudsYamlError, cloud_name, install_clouds_yaml, read_clouds_yaml};
 pub use config::{
-    BaseImageSource, BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, JobId,
-    Owner, ProxyConfig, RunnerSource,
+    BaseImageSource, BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm,
+    CloudName, JobId, Owner, ProxyConfig, RunnerSource,
 };
 pub use cron::configure_cron;
-pub use job::{Reason, Rebuild, Request, StartError, start_worker, worker_lives};
+pub use job::{Reason, Rebuild, Request, StartError, start_worker, stop_worker, worker_lives};
+pub use jobs::Jobs;
 pub use journal::{Build, Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
 pub use latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult, get_latest_image};
+pub use local::build_image_file;
+pub use packages::PackageError;
+pub use progress::Progress;
 pub use published::Published;
 pub use removal::{RemovalError, remove_cloud_resources, remove_host_files};
-pub use run::{BuilderRunError, Progress, RunContext, prune_all, run};
+pub use resource::{Resource, ResourceKind};
+pub use run::{BuilderRunError, RunContext, run};
 pub use setup::{
     BuilderInitConfig, BuilderSetupError, UpgradeApplicationError, initialize, install_dependencies,
     upgrade_app,
@@ -58,6 +80,9 @@ pub const UBUNTU_USER: &str = crate::instance::RUNNER_USER;
 /// The host's packages that building stands on (seed `builder`: `APT_DEPENDENCIES`). The keyring of Ubuntu's cloud images
 /// (`ubuntu-keyring`) is part of every Ubuntu machine.
 pub const APT_DEPENDENCIES: [&str; 4] = ["cron", "gpgv", "logrotate", "openssh-client"];
+
+/// What building on the host itself stands on besides.
+pub const LOCAL_BUILD_DEPENDENCIES: [&str; 3] = ["e2fsprogs", "fdisk", "qemu-utils"];
 
 /// The names of images (seed `builder`: `IMAGE_NAME_TMPL`); see [`image_name`].
 pub const IMAGE_NAME_TMPL: &str = "{application}-{base}-{arch}";

@@ -3,19 +3,22 @@
 use std::time::Duration;
 
 use super::base_image::{self, Offer};
-use super::config::{BuildSecrets, BuilderRunConfig, CloudName};
+use super::config::{BuildMode, BuildSecrets, BuilderRunConfig, CloudName, JobId};
 use super::fingerprint::fingerprint;
 use super::job::Rebuild;
 use super::journal::{Failure, Timestamp};
-use super::labels::FINGERPRINT;
+use super::labels::{self, FINGERPRINT, Stage};
 use super::latest::published;
+use super::releases::{find_runner, find_tools};
 use crate::deadline::Deadline;
-use crate::github::GithubClient;
 use crate::host::Host;
 use crate::http::HttpClient;
-use crate::instance::{ExternalScript, RunnerBase, RunnerTarball};
-use crate::openstack_cloud::{Cloud, Image as CloudImage};
+use crate::instance::{ExternalScript, RunnerBase};
+use crate::openstack_cloud::{Cloud, Image as CloudImage, ImageStatus, OpenStackError};
 use crate::target::Target;
+
+/// How long a snapshot that no cloud has taken is kept for further tries.
+const SNAPSHOT_KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// What an image is made of.
 pub struct Ingredients {
@@ -35,6 +38,10 @@ pub struct Plan {
     pub present: Vec<(CloudName, CloudImage)>,
     /// The clouds that lack it.
     pub missing: Vec<CloudName>,
+    /// A snapshot of it that an earlier run has left to be delivered.
+    pub snapshot: Option<CloudImage>,
+    /// Snapshots for this target that nobody waits for any more.
+    pub stale: Vec<CloudImage>,
 }
 
 impl Plan {
@@ -43,9 +50,24 @@ impl Plan {
         self.ingredients.base.target
     }
 
-    /// Whether no cloud has what some want.
-    pub fn needs_build(&self) -> bool {
+    /// Whether no cloud has what some want: it is built, or a snapshot of it is looked at.
+    pub fn needs_place(&self) -> bool {
         self.present.is_empty() && !self.missing.is_empty()
+    }
+}
+
+/// What counts as built.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Whether images that are up to date do.
+    pub rebuild: Rebuild,
+    /// The job, and those that it goes on with: what they have built does in any case.
+    pub jobs: &'a [JobId],
+}
+
+impl Wanted<'_> {
+    fn accepts(&self, image: &CloudImage) -> bool {
+        self.rebuild == Rebuild::Due || labels::is_of_job(self.jobs, image)
     }
 }
 
@@ -68,17 +90,15 @@ impl Planner<'_> {
     pub fn ingredients(&self, target: Target, deadline: Deadline) -> Result<Ingredients, Failure> {
         let offer = base_image::look_up(self.host, self.http, &self.config.base_image, target, deadline)
             .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
-        let source = &self.config.runner;
-        let application = GithubClient::anonymous(self.http, &source.api_url)
-            .runner_release(target.arch, source.version.as_deref(), deadline)
+        let (source, recipe) = (&self.config.runner, self.config.recipe.of(target));
+        let runner = find_runner(self.http, source, &recipe, target, deadline)
             .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
-        let runner = RunnerTarball {
-            version: application.version,
-            url: format!("{}/{}", source.source, application.path),
-            sha256: application.sha256,
-        };
+        let tools = find_tools(self.http, source, &recipe, deadline)
+            .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         let base = RunnerBase {
             target,
+            recipe,
+            tools,
             runner,
             script: self.script.cloned(),
             script_variables: self.secrets.script.clone(),
@@ -89,29 +109,38 @@ impl Planner<'_> {
         Ok(Ingredients { base, offer, fingerprint })
     }
 
-    /// The plan for `target` in `clouds`. Where everything is built anew, no cloud counts as having it.
+    /// The plan for `target` in `clouds`, where `build_cloud` may have a snapshot of an earlier run.
     pub fn plan<'c>(
         &self,
         target: Target,
+        build_cloud: &Cloud,
         clouds: impl Iterator<Item = (&'c CloudName, &'c Cloud)>,
-        rebuild: Rebuild,
+        wanted: Wanted<'_>,
         deadline: Deadline,
     ) -> Result<Plan, Failure> {
         let ingredients = self.ingredients(target, deadline)?;
+        let counts =
+            |image: &CloudImage| wanted.accepts(image) && self.is_fresh(image, &ingredients.fingerprint);
+        let failure = |error: OpenStackError| Failure::of(&error, error.operator_must_act());
         let (mut present, mut missing) = (Vec::new(), Vec::new());
         for (name, cloud) in clouds {
-            let images = match rebuild {
-                Rebuild::Always => Vec::new(),
-                Rebuild::Due => published(cloud, &self.config.owner, target, deadline)
-                    .map_err(|error| Failure::of(&error, error.operator_must_act()))?,
-            };
-            let found = images.into_iter().find(|image| self.is_fresh(image, &ingredients.fingerprint));
-            match found {
+            let images = published(cloud, &self.config.owner, target, deadline).map_err(failure)?;
+            match images.into_iter().find(|image| counts(image)) {
                 Some(image) => present.push((name.clone(), image)),
                 None => missing.push(name.clone()),
             }
         }
-        Ok(Plan { ingredients, present, missing })
+        let mut stale = labels::images(build_cloud, &self.config.owner, Stage::Snapshot, None, deadline)
+            .map_err(failure)?;
+        stale.retain(|image| {
+            labels::is_of_this_unit(&self.config.owner, image) && labels::is_for(target, image)
+        });
+        // One that is built here has no need of a snapshot, and no VM to verify it with.
+        let undelivered =
+            present.is_empty() && !missing.is_empty() && self.config.build_mode == BuildMode::External;
+        let usable = stale.iter().position(|image| undelivered && is_complete(image) && counts(image));
+        let snapshot = usable.map(|index| stale.remove(index));
+        Ok(Plan { ingredients, present, missing, snapshot, stale })
     }
 
     fn is_fresh(&self, image: &CloudImage, fingerprint: &str) -> bool {
@@ -119,6 +148,13 @@ impl Planner<'_> {
         image.properties.get(FINGERPRINT).is_some_and(|made_of| made_of == fingerprint)
             && built(image).age() <= limit
     }
+}
+
+/// Whether a snapshot has all of its bytes, and not since too long ago.
+fn is_complete(snapshot: &CloudImage) -> bool {
+    snapshot.status == ImageStatus::Active
+        && snapshot.size.is_some_and(|size| size > 0)
+        && built(snapshot).age() <= SNAPSHOT_KEPT
 }
 
 /// When a published image was built.

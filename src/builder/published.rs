@@ -64,8 +64,13 @@ const FILE: &str = "databags.json";
 impl Published {
     /// What the last hooks left; nothing when the file is gone or broken, since Juju can be asked again.
     pub fn load(host: &Host) -> Result<Self, FileError> {
+        Ok(Self::known(host)?.unwrap_or_default())
+    }
+
+    /// The same, `None` when the file is gone or broken: what relations name is not known then.
+    pub fn known(host: &Host) -> Result<Option<Self>, FileError> {
         let bytes = host.read(&host.state_dir().join(FILE))?;
-        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default())
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
     /// Keeps it for the next hook.

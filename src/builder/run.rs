@@ -1,28 +1,31 @@
 //! One run over all targets and clouds: find out what is due, build it side by side, deliver it, and tell of each
 //! result as soon as there is one.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::base_image;
-use super::clouds_yaml::read_clouds_yaml;
+use super::adoption::adopt;
 use super::config::{BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, CloudName, JobId};
-use super::delivery::Parcel;
-use super::external::ExternalBuild;
+use super::connect::{connect, http_client};
+use super::delivery::{Delivery, Parcel};
 use super::job::Rebuild;
 use super::journal::{Failure, Image, Phase, Timestamp};
-use super::plan::{Plan, Planner, built};
-use super::prune::prune;
+use super::outcome::Outcome;
+use super::place::{Built, Place};
+use super::plan::{Plan, Planner, Wanted, built};
+use super::progress::Progress;
+use super::resource::{Ledger, Resource, ResourceKind};
 use super::script;
 use super::side_by_side::side_by_side;
-use super::site::{Site, SiteError, remove_security_group};
-use super::sweep::sweep;
+use super::site::remove_security_group;
+use super::source::Source;
+use super::sweep::{Keep, sweep_build_cloud, sweep_copies};
+use super::verify::VerificationError;
 use crate::deadline::Deadline;
 use crate::host::Host;
 use crate::http::HttpClient;
 use crate::instance::ExternalScript;
-use crate::openstack_cloud::{Cloud, Image as CloudImage};
+use crate::openstack_cloud::{Cloud, Deletion, Image as CloudImage};
 use crate::target::{BaseImage, Target};
 
 /// How long one target may take, all in all.
@@ -40,12 +43,13 @@ pub struct BuilderRunError {
     pub failures: Vec<Failure>,
 }
 
-/// Hears of a run's progress, from several threads.
-pub trait Progress: Sync {
-    /// A target is in this phase now.
-    fn phase(&self, target: Target, phase: Phase);
-    /// An image is active and checked in its cloud.
-    fn published(&self, image: Image);
+/// Whether a run begins with a sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sweep {
+    /// Something is left, or it is time to look.
+    Due,
+    /// Nothing is left, as far as the journal knows.
+    NotDue,
 }
 
 /// What a run works with beside its configuration.
@@ -58,6 +62,10 @@ pub struct RunContext<'a> {
     pub secrets: &'a BuildSecrets,
     /// Whether to build what is up to date.
     pub rebuild: Rebuild,
+    /// Jobs that this one goes on with: what they have built counts as built by it.
+    pub continues: &'a [JobId],
+    /// Whether the clouds are first to be searched for what earlier runs have left.
+    pub sweep: Sweep,
     /// Only these bases; all when empty.
     pub bases: &'a [BaseImage],
     /// Who hears of it.
@@ -77,46 +85,23 @@ pub fn run(context: &RunContext<'_>, config: &BuilderRunConfig) -> Result<Vec<Bu
     if failures.is_empty() { Ok(results) } else { Err(BuilderRunError { results, failures }) }
 }
 
-/// Prunes old revisions in every cloud of `config`, after the new ones are published. `named` are the images that
-/// relations name; they stay.
-pub fn prune_all(host: &Host, secrets: &BuildSecrets, config: &BuilderRunConfig, named: &BTreeSet<String>) {
+/// Removes what an earlier job has made and not published: all but published images, base images, and those that failed
+/// last. Returns what could not be done.
+pub fn clean_up(context: &RunContext<'_>, config: &BuilderRunConfig) -> Vec<Failure> {
     let outcome = Outcome::default();
-    let deadline = Deadline::after(LOOK_LIMIT);
-    let Ok(http) = http_client(secrets) else { return };
-    for (name, cloud) in connect(host, config, &http, &outcome, deadline) {
-        for target in config.targets.iter().filter(|_| config.clouds.contains(&name)) {
-            let limit = config.revision_history_limit;
-            if let Err(error) = prune(&cloud, &config.owner, *target, limit, named, deadline) {
-                log::warn!("pruning {target} in {name}: {error}");
+    match Run::connect(context, config, &outcome) {
+        Err(failure) => outcome.fail(failure),
+        Ok(run) => {
+            let left = run.sweep(Keep::BaseImages(config), Deadline::after(LOOK_LIMIT));
+            if left.is_empty() {
+                context.progress.swept();
+            } else {
+                outcome
+                    .fail(Failure::of(&format!("removing what a job has left: {}", left.join("; ")), false));
             }
         }
     }
-}
-
-/// What has come of a run so far.
-#[derive(Default)]
-struct Outcome {
-    results: Mutex<Vec<BuildResult>>,
-    failures: Mutex<Vec<Failure>>,
-}
-
-impl Outcome {
-    fn fail(&self, failure: Failure) {
-        log::error!("{}", failure.message);
-        lock(&self.failures).push(failure);
-    }
-
-    fn into_parts(self) -> (Vec<BuildResult>, Vec<Failure>) {
-        (std::mem::take(&mut lock(&self.results)), std::mem::take(&mut lock(&self.failures)))
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-fn http_client(secrets: &BuildSecrets) -> Result<HttpClient, Failure> {
-    Ok(HttpClient::new(secrets.proxies.resolved().map_err(|error| Failure::of(&error, true))?))
+    outcome.into_parts().1
 }
 
 struct Run<'a> {
@@ -130,26 +115,53 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
+    fn connect(
+        context: &'a RunContext<'a>,
+        config: &'a BuilderRunConfig,
+        outcome: &'a Outcome,
+    ) -> Result<Self, Failure> {
+        let http = http_client(context.secrets)?;
+        let clouds = connect(context.host, config, &http, outcome, Deadline::after(LOOK_LIMIT));
+        let Some(build_cloud) = clouds.get(&config.build_cloud).cloned() else {
+            // The outcome has the reason already.
+            let reason = outcome.take_last_failure();
+            return Err(reason.unwrap_or_else(|| Failure::of(&"no build cloud", true)));
+        };
+        Ok(Self { context, config, outcome, http, build_cloud, clouds, script: None })
+    }
+
+    /// Connects, sweeps if that is due, and fetches what all targets share.
     fn prepare(
         context: &'a RunContext<'a>,
         config: &'a BuilderRunConfig,
         outcome: &'a Outcome,
     ) -> Result<Self, Failure> {
+        let run = Self::connect(context, config, outcome)?;
         let deadline = Deadline::after(LOOK_LIMIT);
-        let http = http_client(context.secrets)?;
-        let clouds = connect(context.host, config, &http, outcome, deadline);
-        let Some(build_cloud) = clouds.get(&config.build_cloud).cloned() else {
-            // The outcome has the reason already.
-            return Err(lock(&outcome.failures)
-                .pop()
-                .unwrap_or_else(|| Failure::of(&"no build cloud", true)));
-        };
-        let run = Self { context, config, outcome, http, build_cloud, clouds, script: None };
-        sweep(&run.build_cloud, run.clouds.values(), &config.owner, deadline);
+        if context.sweep == Sweep::Due && run.sweep(Keep::Usable(config), deadline).is_empty() {
+            context.progress.swept();
+        }
+        if config.adopt {
+            adopt(run.related_clouds(), config, context.job, deadline);
+        }
         let script =
             config.script_url.as_deref().map(|url| script::fetch(&run.http, url, deadline)).transpose();
         let script = script.map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         Ok(Self { script, ..run })
+    }
+
+    /// Removes what earlier runs have left; tells of what had to stay.
+    fn sweep(&self, keep: Keep<'_>, deadline: Deadline) -> Vec<String> {
+        let owner = &self.config.owner;
+        let mut left = sweep_build_cloud(&self.build_cloud, owner, keep, deadline);
+        for (name, cloud) in self.related_clouds().filter(|(name, _)| **name != self.config.build_cloud) {
+            let stays = sweep_copies(cloud, owner, keep, deadline);
+            left.extend(stays.into_iter().map(|what| format!("{name}: {what}")));
+        }
+        let unreached = self.config.clouds.iter().filter(|name| !self.clouds.contains_key(name));
+        left.extend(unreached.map(|name| format!("{name}: it could not be searched")));
+        left.iter().for_each(|what| log::warn!("left for the next sweep: {what}"));
+        left
     }
 
     fn targets(&self) -> Vec<Target> {
@@ -168,32 +180,35 @@ impl<'a> Run<'a> {
             secrets: self.context.secrets,
             script: self.script.as_ref(),
         };
+        let jobs: Vec<JobId> =
+            [self.context.job].into_iter().chain(self.context.continues).cloned().collect();
+        let wanted = Wanted { rebuild: self.context.rebuild, jobs: &jobs };
         let plans: Vec<Plan> = side_by_side(&targets, |target| {
             self.context.progress.phase(*target, Phase::Checking);
             planner
-                .plan(*target, self.related_clouds(), self.context.rebuild, Deadline::after(LOOK_LIMIT))
+                .plan(*target, &self.build_cloud, self.related_clouds(), wanted, Deadline::after(LOOK_LIMIT))
                 .map_err(|failure| self.give_up(*target, failure))
                 .ok()
         })
         .into_iter()
         .flatten()
         .collect();
-        let site = match plans.iter().any(Plan::needs_build) {
-            true => Some(Site::choose(
-                &self.build_cloud,
-                &self.config.owner,
-                &self.config.vm,
-                Deadline::after(LOOK_LIMIT),
-            )),
-            false => None,
-        };
-        side_by_side(&plans, |plan| {
-            let target = plan.target();
-            if let Err(failure) = self.execute(plan, site.as_ref(), Deadline::after(BUILD_LIMIT)) {
-                self.give_up(target, failure);
-            }
+        let place = plans.iter().any(Plan::needs_place).then(|| {
+            let deadline = Deadline::after(LOOK_LIMIT);
+            Place::choose(self.context.host, &self.build_cloud, self.config, deadline)
         });
-        if site.is_some()
+        let execute = |plan: &Plan| {
+            if let Err(failure) = self.execute(plan, place.as_ref(), Deadline::after(BUILD_LIMIT)) {
+                self.give_up(plan.target(), failure);
+            }
+        };
+        match &place {
+            // One machine builds one image after the other: two would only wait for the same disk.
+            Some(Ok(Place::Here(_))) => plans.iter().for_each(execute),
+            _ => drop(side_by_side(&plans, execute)),
+        }
+        let has_group = !matches!(place, None | Some(Ok(Place::Here(_)))) || self.context.sweep == Sweep::Due;
+        if has_group
             && let Err(error) =
                 remove_security_group(&self.build_cloud, &self.config.owner, Deadline::after(LOOK_LIMIT))
         {
@@ -214,13 +229,14 @@ impl<'a> Run<'a> {
     fn execute(
         &self,
         plan: &Plan,
-        site: Option<&Result<Site, SiteError>>,
+        place: Option<&Result<Place<'_>, Failure>>,
         deadline: Deadline,
     ) -> Result<(), Failure> {
         let target = plan.target();
         for (name, image) in &plan.present {
             self.publish(target, name, image.id.clone(), &plan.ingredients.fingerprint, built(image));
         }
+        plan.stale.iter().for_each(|snapshot| self.remove_snapshot(target, snapshot));
         if plan.missing.is_empty() {
             self.context.progress.phase(target, Phase::UpToDate);
             return Ok(());
@@ -228,55 +244,82 @@ impl<'a> Run<'a> {
         // A cloud that has it can give it to the others: nothing is built twice.
         let reached = plan.present.first().and_then(|(name, image)| Some((self.clouds.get(name)?, image)));
         if let Some((cloud, image)) = reached {
-            self.deliver(plan, cloud, image, built(image), deadline);
+            self.deliver(plan, Source::Cloud(cloud, image), built(image), deadline);
             return Ok(());
         }
-        let snapshot = self.build(plan, site, deadline)?;
-        self.deliver(plan, &self.build_cloud, &snapshot, Timestamp::now(), deadline);
-        if let Err(error) = self.build_cloud.images().delete(&snapshot.id, Deadline::after(LOOK_LIMIT)) {
-            log::warn!("snapshot {} stays for the next sweep: {error}", snapshot.id);
+        let image = match &plan.snapshot {
+            Some(snapshot) => {
+                log::info!("{target}: going on with snapshot {} of an earlier run", snapshot.id);
+                self.context.progress.made(target, &self.noted(snapshot));
+                Built::Snapshot(&self.build_cloud, Box::new(snapshot.clone()))
+            }
+            None => {
+                ready(place)?.build(self.context, self.config, &self.http, &plan.ingredients, deadline)?
+            }
+        };
+        if self.config.verify_image
+            && let Built::Snapshot(_, snapshot) = &image
+        {
+            self.verify(plan, ready(place)?, snapshot, deadline)?;
+        }
+        let delivery = self.deliver(plan, image.source(), Timestamp::now(), deadline);
+        match (&image, delivery) {
+            (Built::Snapshot(_, snapshot), Delivery::ToNobody) => {
+                log::warn!("{target}: snapshot {} waits for the next try", snapshot.id);
+            }
+            (Built::Snapshot(_, snapshot), _) => self.remove_snapshot(target, snapshot),
+            // Dropped, it goes.
+            (Built::File(_), _) => (),
         }
         Ok(())
     }
 
-    fn build(
+    /// Lets a snapshot prove itself. One that fails is no snapshot any more; one of which nothing was learnt stays.
+    fn verify(
         &self,
         plan: &Plan,
-        site: Option<&Result<Site, SiteError>>,
+        place: &Place<'_>,
+        snapshot: &CloudImage,
         deadline: Deadline,
-    ) -> Result<CloudImage, Failure> {
-        let (context, config, target) = (self.context, self.config, plan.target());
-        let site = match site {
-            Some(Ok(site)) => site,
-            Some(Err(error)) => return Err(Failure::of(error, error.operator_must_act())),
-            None => return Err(Failure::of(&"no place for a builder VM was chosen", false)),
+    ) -> Result<(), Failure> {
+        let target = plan.target();
+        self.context.progress.phase(target, Phase::Verifying);
+        let Err(error) = place.verify(self.context, self.config, &plan.ingredients, snapshot, deadline)
+        else {
+            return Ok(());
         };
-        let progress = |phase| context.progress.phase(target, phase);
-        progress(Phase::Preparing);
-        let base_image = base_image::ensure(
-            &self.build_cloud,
-            &self.http,
-            &config.owner,
-            context.job,
-            target,
-            &plan.ingredients.offer,
-            deadline,
-        )
-        .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
-        let build = ExternalBuild {
-            host: context.host,
-            cloud: &self.build_cloud,
-            owner: &config.owner,
-            job: context.job,
-            site,
-            ssh_options: &config.vm.ssh_options,
-            base: &plan.ingredients.base,
-            progress: &progress,
-        };
-        build.run(&base_image, deadline).map_err(|error| Failure::of(&error, error.operator_must_act()))
+        match &error {
+            VerificationError::Failed { kept_as: Some(_), .. } => {
+                self.context.progress.settled(target, &self.noted(snapshot));
+            }
+            VerificationError::Failed { kept_as: None, .. } => self.remove_snapshot(target, snapshot),
+            VerificationError::Vm(_) => {
+                log::warn!("{target}: snapshot {} waits for the next try", snapshot.id);
+            }
+        }
+        Err(Failure::of(&error, error.operator_must_act()))
     }
 
-    fn deliver(&self, plan: &Plan, from: &Cloud, source: &CloudImage, made: Timestamp, deadline: Deadline) {
+    fn noted(&self, snapshot: &CloudImage) -> Resource {
+        Resource {
+            kind: ResourceKind::Snapshot,
+            cloud: self.config.build_cloud.clone(),
+            name: snapshot.name.clone(),
+            id: Some(snapshot.id.to_string()),
+        }
+    }
+
+    fn remove_snapshot(&self, target: Target, snapshot: &CloudImage) {
+        match self.build_cloud.images().delete(&snapshot.id, Deadline::after(LOOK_LIMIT)) {
+            Ok(Deletion::Deleted | Deletion::Absent) => {
+                self.context.progress.settled(target, &self.noted(snapshot));
+            }
+            Ok(Deletion::InUse(why)) => log::warn!("snapshot {} stays, it is in use: {why}", snapshot.id),
+            Err(error) => log::warn!("snapshot {} stays for the next sweep: {error}", snapshot.id),
+        }
+    }
+
+    fn deliver(&self, plan: &Plan, source: Source<'_>, made: Timestamp, deadline: Deadline) -> Delivery {
         let target = plan.target();
         self.context.progress.phase(target, Phase::Delivering);
         let to: Vec<(CloudName, Cloud)> = self
@@ -289,23 +332,28 @@ impl<'a> Run<'a> {
             job: self.context.job,
             target,
             fingerprint: &plan.ingredients.fingerprint,
-            from,
             source,
+            ledger: Ledger { progress: self.context.progress, target },
         };
-        let mut served = !plan.present.is_empty();
+        let mut delivery = if plan.present.is_empty() { Delivery::ToNobody } else { Delivery::ToSome };
         for (name, result) in parcel.deliver(&to, deadline) {
             match result {
                 Ok(id) => {
-                    served = true;
+                    delivery = Delivery::ToSome;
                     self.publish(target, &name, id, &plan.ingredients.fingerprint, made);
                 }
                 Err(error) => {
+                    if delivery == Delivery::ToNobody && error.is_of_the_source() {
+                        delivery = Delivery::Impossible;
+                    }
                     let failure = Failure::of(&error, error.operator_must_act());
                     self.outcome.fail(Failure { target: Some(target), cloud: Some(name), ..failure });
                 }
             }
         }
-        self.context.progress.phase(target, if served { Phase::Done } else { Phase::Failed });
+        let phase = if delivery == Delivery::ToSome { Phase::Done } else { Phase::Failed };
+        self.context.progress.phase(target, phase);
+        delivery
     }
 
     fn publish(
@@ -323,40 +371,15 @@ impl<'a> Run<'a> {
             fingerprint: fingerprint.to_owned(),
             built,
         });
-        lock(&self.outcome.results).push(result);
+        self.outcome.succeed(result);
     }
 }
 
-/// Connects to the build cloud and to the related clouds, side by side; one that does not answer is a failure of its
-/// own and holds up no other.
-fn connect(
-    host: &Host,
-    config: &BuilderRunConfig,
-    http: &HttpClient,
-    outcome: &Outcome,
-    deadline: Deadline,
-) -> BTreeMap<CloudName, Cloud> {
-    let known = match read_clouds_yaml(host) {
-        Ok(known) => known,
-        Err(error) => {
-            outcome.fail(Failure::of(&error, false));
-            return BTreeMap::new();
-        }
-    };
-    // The build cloud last: its failure is the one that the run ends with.
-    let related = config.clouds.iter().filter(|name| **name != config.build_cloud);
-    let names: Vec<&CloudName> = related.chain([&config.build_cloud]).collect();
-    let connections = side_by_side(&names, |name| match known.get(*name) {
-        None => Err(Failure::of(&"its credentials are no longer in clouds.yaml", false)),
-        Some(cloud) => Cloud::connect(cloud, http, deadline.at_most(Duration::from_secs(120)))
-            .map_err(|error| Failure::of(&error, error.operator_must_act())),
-    });
-    let mut clouds = BTreeMap::new();
-    for (name, connection) in names.into_iter().zip(connections) {
-        match connection {
-            Ok(cloud) => drop(clouds.insert(name.clone(), cloud)),
-            Err(failure) => outcome.fail(Failure { cloud: Some(name.clone()), ..failure }),
-        }
+/// The place that was chosen, if it is ready.
+fn ready<'p, 'a>(place: Option<&'p Result<Place<'a>, Failure>>) -> Result<&'p Place<'a>, Failure> {
+    match place {
+        Some(Ok(place)) => Ok(place),
+        Some(Err(failure)) => Err(failure.clone()),
+        None => Err(Failure::of(&"no place to build in was chosen", false)),
     }
-    clouds
 }

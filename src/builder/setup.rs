@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use super::config::BuildMode;
 use super::job::{worker_binary_dir, worker_lives};
 use super::journal::{Journal, JournalError};
+use super::packages::{PackageError, install_packages};
+use super::{APT_DEPENDENCIES, LOCAL_BUILD_DEPENDENCIES};
 use crate::deadline::Deadline;
-use crate::host::{FileError, Host, PackageError, install_packages};
+use crate::host::{FileError, Host};
+use crate::instance::LocalExecutor;
 
 /// What is needed to set the host up (seed `builder`: `BuilderInitConfig`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,9 +70,15 @@ fn claim(host: &Host, unit_name: &str) -> Result<(), BuilderSetupError> {
     }
 }
 
-/// Installs [`APT_DEPENDENCIES`](super::APT_DEPENDENCIES), those that are missing.
-pub fn install_dependencies() -> Result<(), BuilderSetupError> {
-    Ok(install_packages(&super::APT_DEPENDENCIES, Deadline::after(Duration::from_secs(900)))?)
+/// Installs what builds in this mode stand on, those packages that are missing: [`APT_DEPENDENCIES`], and for local
+/// builds [`LOCAL_BUILD_DEPENDENCIES`].
+pub fn install_dependencies(mode: BuildMode) -> Result<(), BuilderSetupError> {
+    let local: &[&str] = match mode {
+        BuildMode::External => &[],
+        BuildMode::Local => &LOCAL_BUILD_DEPENDENCIES,
+    };
+    let packages = [&APT_DEPENDENCIES, local].concat();
+    Ok(install_packages(&LocalExecutor, &packages, Deadline::after(Duration::from_secs(900)))?)
 }
 
 /// What an older version left could not be brought to this one (seed `builder`: `UpgradeApplicationError`).

@@ -8,9 +8,12 @@ use std::time::Duration;
 use super::config::BuildSecrets;
 use super::job::{Request, worker_lock};
 use super::journal::{Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
+use super::progress::Progress;
+use super::prune::prune_all;
 use super::published::Published;
 use super::reporter::{News, Reporter};
-use super::run::{Progress, RunContext, prune_all, run};
+use super::resource::Resource;
+use super::run::{RunContext, Sweep, clean_up, run};
 use super::setup::{install_dependencies, remove_old_binaries};
 use crate::host::{Exclusive, FileError, Host};
 use crate::secret::redact_from_now_on;
@@ -52,8 +55,12 @@ pub fn work(host: &Host) -> Result<(), WorkerError> {
     }
 }
 
+/// What builds put into the run folder, and what a worker that was killed has left there.
+const RUN_FILES: [&str; 3] = ["key-", "ssh-", "sums-"];
+
 /// Does requests until there is none and Juju has heard of all that came of them; then prunes.
 fn do_all(host: &Host, reporter: &Reporter) -> Result<(), WorkerError> {
+    host.remove_beginning(&host.run_dir(), &RUN_FILES)?;
     let mut last = None;
     loop {
         if let Some(request) = next_request(host)? {
@@ -64,8 +71,12 @@ fn do_all(host: &Host, reporter: &Reporter) -> Result<(), WorkerError> {
             std::thread::sleep(LOOK);
         } else if let Some((request, Some(secrets))) = last.take() {
             // Published first; what relations name now, and what they named before, both stay.
-            let named = Published::load(host)?.named_images();
-            prune_all(host, &secrets, &request.config, &named);
+            // Nothing is pruned while it is not known what relations name.
+            if let Some(published) = Published::known(host)? {
+                let mut journal = Journal::load(host)?;
+                prune_all(host, &secrets, &request.config, &published.named_images(), &mut journal);
+                journal.save(host)?;
+            }
         } else {
             return Ok(());
         }
@@ -88,8 +99,9 @@ fn do_request(
 ) -> Result<Option<BuildSecrets>, WorkerError> {
     log::info!("job {}: {:?}, {:?}", request.id, request.reason, request.rebuild);
     let mut journal = Journal::load(host)?;
-    journal.job = Some(Job {
+    journal.begin(Job {
         id: request.id.clone(),
+        reason: Some(request.reason),
         config_digest: request.config.digest(),
         owner: request.config.owner.clone(),
         started: Timestamp::now(),
@@ -97,6 +109,7 @@ fn do_request(
         builds: Vec::new(),
         failures: Vec::new(),
     });
+    let sweep = if journal.sweep_is_due() { Sweep::Due } else { Sweep::NotDue };
     journal.save(host)?;
     reporter.unit(&request.unit_name);
     let whole = |message: String, remedy| vec![Failure { target: None, cloud: None, message, remedy }];
@@ -115,17 +128,22 @@ fn do_request(
         job: &request.id,
         secrets: &secrets,
         rebuild: request.rebuild,
+        continues: &request.continues,
+        sweep,
         bases: &request.bases,
         progress: &record,
     };
-    let failures = match install_dependencies() {
-        Ok(()) => run(&context, &request.config).err().map(|error| error.failures).unwrap_or_default(),
-        Err(error) => {
-            log::error!("{error}");
-            whole(error.to_string(), Remedy::Retry)
-        }
+    let failures = if !request.reason.builds() {
+        clean_up(&context, &request.config)
+    } else if let Err(error) = install_dependencies(request.config.build_mode) {
+        log::error!("{error}");
+        whole(error.to_string(), Remedy::Retry)
+    } else {
+        run(&context, &request.config).err().map(|error| error.failures).unwrap_or_default()
     };
     let mut journal = record.journal.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // What a cloud has that nobody is related to any more may be gone when somebody is again.
+    journal.images.retain(|image| request.config.clouds.contains(&image.result.config.cloud_name));
     finish(host, &mut journal, failures)?;
     reporter.tell(News::Important);
     log::info!("job {}: ended", request.id);
@@ -159,32 +177,52 @@ struct Record<'a> {
 }
 
 impl Record<'_> {
-    fn change(&self, news: News, change: impl FnOnce(&mut Journal)) {
+    /// Changes the journal and writes it down.
+    fn write(&self, change: impl FnOnce(&mut Journal)) -> Result<(), JournalError> {
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut journal);
-        // A disk that is full now may have room when the job ends; the build goes on.
-        if let Err(error) = journal.save(self.host) {
+        journal.save(self.host)
+    }
+
+    /// The same where nothing is made: a disk that is full now may have room when the job ends; the build goes on.
+    fn change(&self, change: impl FnOnce(&mut Journal)) {
+        if let Err(error) = self.write(change) {
             log::error!("{error}");
         }
-        self.reporter.tell(news);
     }
 }
 
 impl Progress for Record<'_> {
     fn phase(&self, target: Target, phase: Phase) {
-        self.change(News::Progress, |journal| {
-            if let Some(job) = &mut journal.job {
-                let build = job.build(target);
-                if matches!(build.phase, Phase::Waiting) {
-                    build.since = Timestamp::now();
-                }
-                build.phase = phase;
-            }
+        self.change(|journal| journal.job.iter_mut().for_each(|job| job.build(target).enter(phase.clone())));
+        self.reporter.tell(News::Progress);
+    }
+
+    fn makes(&self, target: Target, resource: &Resource) -> Result<(), JournalError> {
+        let written = self.write(|journal| {
+            journal.job.iter_mut().for_each(|job| job.build(target).note(resource));
+        });
+        written.inspect_err(|_| self.settled(target, resource))
+    }
+
+    fn made(&self, target: Target, resource: &Resource) {
+        self.change(|journal| journal.job.iter_mut().for_each(|job| job.build(target).note(resource)));
+    }
+
+    fn settled(&self, target: Target, resource: &Resource) {
+        self.change(|journal| journal.job.iter_mut().for_each(|job| job.build(target).forget(resource)));
+    }
+
+    fn swept(&self) {
+        self.change(|journal| {
+            journal.swept = Some(Timestamp::now());
+            journal.job.iter_mut().for_each(|job| job.builds.clear());
         });
     }
 
     fn published(&self, image: Image) {
-        self.change(News::Important, |journal| journal.publish(image));
+        self.change(|journal| journal.publish(image));
+        self.reporter.tell(News::Important);
     }
 }
 

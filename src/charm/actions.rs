@@ -8,16 +8,20 @@ use serde_json::Value;
 use super::options::InvalidOption;
 use super::reconcile::Demand;
 use super::status;
-use crate::builder::{JobId, Journal, JournalError, Rebuild};
+use crate::builder::{JobId, Journal, JournalError, Rebuild, Request, worker_lives};
 use crate::deadline::Deadline;
-use crate::host::Host;
+use crate::host::{FileError, Host};
 use crate::juju::{HookToolError, HookTools};
 use crate::target::BaseImage;
 
 /// How long `wait=true` holds the unit's turn at most.
-const WAIT: Duration = Duration::from_secs(30 * 60);
-/// How often it looks into the journal.
+pub const RUN_WAIT: Duration = Duration::from_secs(30 * 60);
+/// How long `cancel` waits for what was made to be removed.
+pub const CANCEL_WAIT: Duration = Duration::from_secs(120);
+/// How often the journal is looked into.
 const LOOK: Duration = Duration::from_secs(1);
+/// How many looks a worker may take to start.
+const START: u32 = 30;
 
 /// The parameters of action `run`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,32 +51,57 @@ pub enum FollowError {
     /// A hook tool failed.
     #[error(transparent)]
     Juju(#[from] HookToolError),
-    /// The journal could not be read.
+    /// The journal or the request could not be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The worker's lock could not be looked at.
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
-/// Follows `job` in the journal, shows its progress in the action's log, and returns the journal once the job has
-/// ended; `None` when the time is up before that.
-pub fn follow(host: &Host, tools: &dyn HookTools, job: &JobId) -> Result<Option<Journal>, FollowError> {
-    let deadline = Deadline::after(WAIT);
-    let mut shown = String::new();
+/// What came of following a job.
+#[derive(Debug)]
+pub enum Followed {
+    /// It has ended; the journal tells how.
+    Ended(Box<Journal>),
+    /// Nobody works at it: its worker has died.
+    Orphaned,
+    /// It goes on, longer than we may wait.
+    TimeIsUp,
+}
+
+/// Follows `job` in the journal and shows its progress in the action's log. A job whose request was replaced by a
+/// newer one before a worker took it up is done with that one.
+pub fn follow(
+    host: &Host,
+    tools: &dyn HookTools,
+    job: &JobId,
+    deadline: Deadline,
+) -> Result<Followed, FollowError> {
+    let (mut job, mut shown, mut lonely) = (job.clone(), String::new(), 0);
     loop {
-        let journal = Journal::load(host)?;
-        if let Some(current) = journal.job.as_ref().filter(|current| current.id == *job) {
-            if current.finished.is_some() {
-                return Ok(Some(journal));
+        let lives = worker_lives(host)?;
+        let (request, journal) = (Request::load(host)?, Journal::load(host)?);
+        match journal.job.as_ref().filter(|current| current.id == job) {
+            Some(current) if current.finished.is_some() => return Ok(Followed::Ended(Box::new(journal))),
+            Some(current) => {
+                // The line without its clock: a step is shown once.
+                let progress = status::progress(current);
+                let step = progress.rsplit_once(", ").map_or(progress.as_str(), |(step, _)| step);
+                if shown != step {
+                    tools.action_log(&progress)?;
+                    shown = step.to_owned();
+                }
             }
-            // The line without its clock: a step is shown once.
-            let progress = status::progress(current);
-            let step = progress.rsplit_once(", ").map_or(progress.as_str(), |(step, _)| step);
-            if shown != step {
-                tools.action_log(&progress)?;
-                shown = step.to_owned();
-            }
+            None => job = request.map_or(job, |newest| newest.id),
+        }
+        // One that has just been started holds no lock yet.
+        lonely = if lives { 0 } else { lonely + 1 };
+        if lonely > START {
+            return Ok(Followed::Orphaned);
         }
         if !deadline.sleep(LOOK) {
-            return Ok(None);
+            return Ok(Followed::TimeIsUp);
         }
     }
 }

@@ -1,15 +1,19 @@
 //! The router: one event in, one pass over the whole state, one status out.
 
-use super::actions::{self, FollowError, RunParameters};
+use std::error::Error;
+use std::io::{self, ErrorKind};
+
+use super::actions::{self, FollowError, Followed, RunParameters};
 use super::event::{Action, Event, RelationChange};
 use super::reconcile::{self, ReconcileError};
 use super::state::{CharmState, StateError, proxies};
 use super::status;
 use crate::builder::{
-    self, BuilderInitConfig, BuilderSetupError, JobId, Journal, JournalError, RemovalError,
+    self, BuildMode, BuilderInitConfig, BuilderSetupError, JobId, Journal, JournalError, RemovalError,
 };
-use crate::host::Host;
-use crate::juju::{Environment, HookToolError, HookTools, Status};
+use crate::deadline::Deadline;
+use crate::host::{FileError, Host};
+use crate::juju::{Environment, HookToolError, HookTools, RelationId, Status};
 
 /// A hook failed: our own bug, or a machine in trouble. Juju runs the hook again.
 #[derive(Debug, thiserror::Error)]
@@ -26,9 +30,32 @@ pub enum DispatchError {
     /// What the charm stands on could not be set up.
     #[error(transparent)]
     Setup(#[from] BuilderSetupError),
+    /// A host file could not be read.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The host could not be left clean.
     #[error(transparent)]
     Removal(#[from] RemovalError),
+}
+
+impl DispatchError {
+    /// What the operator must do about the machine, when that is what stands in the way.
+    fn remedy(&self) -> Option<String> {
+        let mut cause: Option<&dyn Error> = Some(self);
+        while let Some(error) = cause {
+            let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+            let remedy = match kind {
+                Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => "make room on the unit's disk",
+                Some(ErrorKind::ReadOnlyFilesystem) => "make the unit's disk writable",
+                _ => {
+                    cause = error.source();
+                    continue;
+                }
+            };
+            return Some(format!("{self}; {remedy}"));
+        }
+        None
+    }
 }
 
 impl From<FollowError> for DispatchError {
@@ -36,6 +63,7 @@ impl From<FollowError> for DispatchError {
         match error {
             FollowError::Juju(error) => Self::Juju(error),
             FollowError::Journal(error) => Self::Journal(error),
+            FollowError::File(error) => Self::File(error),
         }
     }
 }
@@ -51,14 +79,25 @@ pub struct Unit<'a> {
 }
 
 impl Unit<'_> {
-    /// Does what `event` asks for.
+    /// Does what `event` asks for. A disk that is full is the operator's affair and no failure of the hook.
     pub fn dispatch(&self, event: &Event) -> Result<(), DispatchError> {
+        match self.handle(event) {
+            Err(error) => match error.remedy() {
+                Some(remedy) => Ok(self.tools.status_set(&status::machine_in_trouble(&remedy))?),
+                None => Err(error),
+            },
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn handle(&self, event: &Event) -> Result<(), DispatchError> {
         match event {
             Event::Install => self.install(event),
             Event::UpgradeCharm => self.upgrade(event),
             Event::Stop => self.stop(),
             Event::Remove => Ok(builder::remove_host_files(self.host)?),
             Event::Action(Action::Run) => self.run_action(event),
+            Event::Action(Action::Cancel) => self.cancel_action(),
             Event::ConfigChanged
             | Event::Start
             | Event::UpdateStatus
@@ -78,7 +117,7 @@ impl Unit<'_> {
         self.tools.status_set(&Status::Maintenance("Setting up Builder.".into()))?;
         self.initialize()?;
         // The worker installs what is missing before each job, so a package server that is down blocks nothing here.
-        if let Err(error) = builder::install_dependencies() {
+        if let Err(error) = builder::install_dependencies(BuildMode::External) {
             log::warn!("{error}; tried again before the first build");
         }
         self.reconcile(event)
@@ -101,6 +140,7 @@ impl Unit<'_> {
         let state = match self.state(event) {
             Ok(state) => state,
             Err(StateError::Invalid(reason)) => {
+                reconcile::forget_departed(self.host, self.tools, self.broken_relation(event))?;
                 return Ok(self.tools.status_set(&status::invalid(&reason))?);
             }
             Err(StateError::Juju(error)) => return Err(error.into()),
@@ -110,11 +150,15 @@ impl Unit<'_> {
     }
 
     fn state(&self, event: &Event) -> Result<CharmState, StateError> {
-        let broken = match event {
+        CharmState::load(self.tools, self.environment, self.broken_relation(event))
+    }
+
+    /// The relation that ends with `event`.
+    fn broken_relation(&self, event: &Event) -> Option<&RelationId> {
+        match event {
             Event::ImageRelation(RelationChange::Broken) => self.environment.relation_id.as_ref(),
             _ => None,
-        };
-        CharmState::load(self.tools, self.environment, broken)
+        }
     }
 
     /// Host, relations, worker, status: the same in every event.
@@ -153,18 +197,32 @@ impl Unit<'_> {
         if !state.leader {
             return Ok(self.tools.action_fail("This unit does not build; run the action on the leader.")?);
         }
+        if state.paused {
+            self.converge(&state, event, None)?;
+            let refusal = "Paused: no builds are started. Set paused=false, then run again.";
+            return Ok(self.tools.action_fail(refusal)?);
+        }
         let Some(job) = self.converge(&state, event, Some(&parameters.demand))? else {
             return Ok(self.tools.action_fail("No job was started; see the unit's status.")?);
         };
         self.tools.action_set(&[("job", job.to_string())])?;
-        if parameters.wait { self.wait_for(&state, &job) } else { Ok(()) }
+        if parameters.wait { self.wait_for(&state, event, job) } else { Ok(()) }
     }
 
-    fn wait_for(&self, state: &CharmState, job: &JobId) -> Result<(), DispatchError> {
-        let Some(journal) = actions::follow(self.host, self.tools, job)? else {
-            return Ok(self
-                .tools
-                .action_fail(&format!("Job {job} still runs; the unit's status follows it."))?);
+    fn wait_for(&self, state: &CharmState, event: &Event, mut job: JobId) -> Result<(), DispatchError> {
+        let deadline = Deadline::after(actions::RUN_WAIT);
+        let journal = loop {
+            match actions::follow(self.host, self.tools, &job, deadline)? {
+                Followed::Ended(journal) => break *journal,
+                Followed::Orphaned => match self.converge(state, event, None)? {
+                    Some(again) => job = again,
+                    None => return Ok(self.tools.action_fail(&format!("Job {job} was given up."))?),
+                },
+                Followed::TimeIsUp => {
+                    let message = format!("Job {job} still runs; the unit's status follows it.");
+                    return Ok(self.tools.action_fail(&message)?);
+                }
+            }
         };
         reconcile::relations(self.host, self.tools, self.environment, state, &journal)?;
         self.tools.status_set(&status::status(state, &journal))?;
@@ -173,9 +231,29 @@ impl Unit<'_> {
             format!("{}-{} {} {}", config.base, config.arch, config.cloud_name, image.result.id)
         });
         self.tools.action_set(&[("images", images.collect::<Vec<_>>().join("\n"))])?;
-        let failures = journal.job.iter().flat_map(|job| &job.failures);
-        let failures: Vec<&str> = failures.map(|failure| failure.message.as_str()).collect();
-        if failures.is_empty() { Ok(()) } else { Ok(self.tools.action_fail(&failures.join("; "))?) }
+        match failures(&journal) {
+            None => Ok(()),
+            Some(failures) => Ok(self.tools.action_fail(&failures)?),
+        }
+    }
+
+    fn cancel_action(&self) -> Result<(), DispatchError> {
+        let before = Journal::load(self.host)?;
+        let Some(job) = reconcile::cancel(self.host, self.environment)? else {
+            return Ok(self.tools.action_set(&[("cancelled", "nothing: no job runs or waits".into())])?);
+        };
+        let made: Vec<String> = before.resources().map(ToString::to_string).collect();
+        let cancelled = before.running().map_or("a job that waited".to_owned(), |job| job.id.to_string());
+        self.tools.action_set(&[("cancelled", cancelled), ("removed-by", job.to_string())])?;
+        let deadline = Deadline::after(actions::CANCEL_WAIT);
+        let Followed::Ended(journal) = actions::follow(self.host, self.tools, &job, deadline)? else {
+            let message = format!("Nothing is built any more; job {job} still removes what was made.");
+            return Ok(self.tools.action_fail(&message)?);
+        };
+        match failures(&journal) {
+            None => Ok(self.tools.action_set(&[("removed", made.join("; "))])?),
+            Some(failures) => Ok(self.tools.action_fail(&format!("{failures}. The charm tries again."))?),
+        }
     }
 
     fn stop(&self) -> Result<(), DispatchError> {
@@ -194,5 +272,33 @@ impl Unit<'_> {
             self.tools.status_set(&Status::Maintenance(message.chars().take(400).collect()))?;
         }
         Ok(())
+    }
+}
+
+/// All that the last job could not do, in one line.
+fn failures(journal: &Journal) -> Option<String> {
+    let failures: Vec<&str> =
+        journal.job.iter().flat_map(|job| &job.failures).map(|failure| failure.message.as_str()).collect();
+    (!failures.is_empty()).then(|| failures.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_with_its_remedy() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::below(dir.path());
+        // Every write to this device fails for want of space.
+        std::os::unix::fs::symlink("/dev/full", dir.path().join("worker.new")).unwrap();
+        let executable = dir.path().join("dispatch");
+        std::fs::write(&executable, b"x").unwrap();
+        let full = host.install_executable(&executable, &dir.path().join("worker")).unwrap_err();
+        let error = DispatchError::Setup(BuilderSetupError::File(full));
+        assert!(error.remedy().unwrap().ends_with("; make room on the unit's disk"), "{error}");
+        let absent =
+            host.install_executable(&dir.path().join("none"), &dir.path().join("worker")).unwrap_err();
+        assert_eq!(DispatchError::File(absent).remedy(), None);
     }
 }

@@ -63,6 +63,8 @@ pub enum RelationChange {
 pub enum Action {
     /// Build now.
     Run,
+    /// Stop building.
+    Cancel,
 }
 
 /// The dispatch path of cron's call.
@@ -76,7 +78,11 @@ impl Event {
         let path = environment.dispatch_path.as_str();
         let other = || Self::Other(path.to_owned());
         if let Some(action) = path.strip_prefix("actions/") {
-            return if action == "run" { Self::Action(Action::Run) } else { other() };
+            return match action {
+                "run" => Self::Action(Action::Run),
+                "cancel" => Self::Action(Action::Cancel),
+                _ => other(),
+            };
         }
         match path.strip_prefix("hooks/").unwrap_or(path) {
             SCHEDULED => Self::Scheduled,
@@ -142,6 +148,7 @@ mod tests {
             ("run", Event::Scheduled),
             ("worker", Event::WorkerReport),
             ("actions/run", Event::Action(Action::Run)),
+            ("actions/cancel", Event::Action(Action::Cancel)),
         ] {
             assert_eq!(event(path), expected, "{path}");
         }

@@ -12,3 +12,4 @@ mod status;
 
 pub use dispatch::{DispatchError, Unit};
 pub use event::{Action, Event, RelationChange};
+pub use options::{InvalidOption, Options};

@@ -6,6 +6,8 @@ use std::fmt::Display;
 
 use serde_json::Value;
 
+use crate::builder::BuildMode;
+use crate::instance::{DEFAULT_RECIPE, Recipe};
 use crate::juju::SecretUri;
 use crate::openstack_cloud::{CloudConfig, Interface};
 use crate::secret::Secret;
@@ -38,6 +40,7 @@ pub struct Connection {
 /// config.yaml. Here are only the limits.
 const INTERVALS: std::ops::RangeInclusive<i64> = 1..=24;
 const REVISIONS: std::ops::RangeInclusive<i64> = 2..=99;
+const BOOTS: std::ops::RangeInclusive<i64> = 10..=7200;
 const AGES: std::ops::RangeInclusive<i64> = 1..=8760;
 
 /// Options of the ssh client that may be set: those that say how to reach a host, none that runs a program here
@@ -71,6 +74,15 @@ impl Options {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
             Some(_) => Err(InvalidOption(format!("Option {name} must be text."))),
+        }
+    }
+
+    /// A yes or no; no when it is unset.
+    pub fn flag(&self, name: &str) -> Checked<bool> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(false),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(_) => Err(InvalidOption(format!("Option {name} must be true or false."))),
         }
     }
 
@@ -174,6 +186,17 @@ impl Options {
         self.number("build-interval", &INTERVALS, refusal)
     }
 
+    /// Where images are built.
+    pub fn build_mode(&self) -> Checked<BuildMode> {
+        match self.text("build-mode")?.as_deref() {
+            None | Some("external") => Ok(BuildMode::External),
+            Some("local") => Ok(BuildMode::Local),
+            Some(other) => {
+                Err(InvalidOption(format!("Unsupported build-mode {other:?}: use external or local.")))
+            }
+        }
+    }
+
     /// Revisions of an image that each cloud keeps.
     pub fn revision_history_limit(&self) -> Checked<u32> {
         let refusal = "Revision history must be greater than 1 and less than 100 (revision-history-limit).";
@@ -197,6 +220,16 @@ impl Options {
                 "Invalid runner-version {text:?}: use a release such as 2.330.0, or nothing."
             )))
         }
+    }
+
+    /// What goes into the images: the operator's recipe, or the default one.
+    pub fn recipe(&self) -> Checked<Recipe> {
+        // Not trimmed: lines and columns are counted in what the operator wrote.
+        let text = match self.0.get("recipe") {
+            Some(Value::String(text)) if !text.trim().is_empty() => text,
+            _ => DEFAULT_RECIPE,
+        };
+        text.parse().map_err(|error| InvalidOption(format!("Invalid recipe: {error}. (option recipe)")))
     }
 
     /// The external script. Root runs it: https, or http with `#sha256=HEX` appended.
@@ -240,6 +273,11 @@ impl Options {
                 .ok_or_else(|| InvalidOption(format!("Secret label not found: {id}. (script-secret-id)"))),
             (None, None) => Ok(None),
         }
+    }
+
+    /// How long a VM may take until ssh answers, in seconds.
+    pub fn boot_timeout(&self) -> Checked<u32> {
+        self.number("boot-timeout", &BOOTS, "Option boot-timeout must be from 10 to 7200 seconds.")
     }
 
     /// Who may reach the builder VM's ssh port.

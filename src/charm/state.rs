@@ -31,6 +31,8 @@ pub enum StateError {
 pub struct CharmState {
     /// Whether this unit leads: only the leader builds.
     pub leader: bool,
+    /// Whether builds are not to be started.
+    pub paused: bool,
     /// Hours between looks for work.
     pub build_interval: u32,
     /// The image relations that have usable data, by id.
@@ -59,8 +61,11 @@ impl CharmState {
         let build_cloud_config = build_cloud(&options, tools)?;
         let (arches, bases) = (options.architectures()?, options.bases()?);
         let build_interval = options.build_interval()?;
+        let paused = options.flag("paused")?;
+        let build_mode = options.build_mode()?;
         let revision_history_limit = options.revision_history_limit()?;
         let runner_version = options.runner_version()?;
+        let recipe = options.recipe()?;
         let script_url = options.script_url()?;
         let script_secret = options.script_secret()?;
         let script = match &script_secret {
@@ -72,6 +77,7 @@ impl CharmState {
             network: options.text("build-network")?,
             ssh_ingress: options.ssh_ingress()?,
             ssh_options: options.ssh_options()?,
+            boot_timeout_s: options.boot_timeout()?,
             apt_mirror: options.web_url("build-apt-mirror")?,
         };
         let base_image =
@@ -82,16 +88,10 @@ impl CharmState {
             api_url: options.trusted_url("github-api-url")?,
         };
         let max_image_age_hours = options.max_image_age()?;
+        let verify_image = options.flag("verify-image")?;
 
         let leader = tools.is_leader()?;
-        let mut relation_ids = tools.relation_ids(IMAGE_ENDPOINT)?;
-        relation_ids.retain(|id| Some(id) != broken);
-        let mut relations = BTreeMap::new();
-        for id in &relation_ids {
-            if let Some(relation) = ImageRelation::load(tools, id)? {
-                relations.insert(id.clone(), relation);
-            }
-        }
+        let (relation_ids, relations) = image_relations(tools, broken)?;
 
         let build_cloud = cloud_name(&build_cloud_config);
         let mut clouds = Clouds::new();
@@ -120,17 +120,47 @@ impl CharmState {
             targets,
             build_cloud,
             clouds: wanted,
+            build_mode,
             base_image,
             vm,
+            recipe,
             runner,
             script_url,
             script_secret: script_secret.as_ref().map(ToString::to_string),
+            verify_image,
+            adopt: options.flag("adopt")?,
             revision_history_limit,
             max_image_age_hours,
         };
         let secrets = BuildSecrets { script, proxies: proxies(environment) };
-        Ok(Self { leader, build_interval, relations, relation_ids, clouds, run, secrets, script_secret })
+        Ok(Self {
+            leader,
+            paused,
+            build_interval,
+            relations,
+            relation_ids,
+            clouds,
+            run,
+            secrets,
+            script_secret,
+        })
     }
+}
+
+/// The image relations: all that exist, and those that have usable data. `broken` is one that ends with this hook.
+pub fn image_relations(
+    tools: &dyn HookTools,
+    broken: Option<&RelationId>,
+) -> Result<(Vec<RelationId>, BTreeMap<RelationId, ImageRelation>), HookToolError> {
+    let mut ids = tools.relation_ids(IMAGE_ENDPOINT)?;
+    ids.retain(|id| Some(id) != broken);
+    let mut relations = BTreeMap::new();
+    for id in &ids {
+        if let Some(relation) = ImageRelation::load(tools, id)? {
+            relations.insert(id.clone(), relation);
+        }
+    }
+    Ok((ids, relations))
 }
 
 /// The model's proxy settings.

@@ -10,9 +10,17 @@ use crate::juju::Status;
 /// `juju status` shows about this much of a message.
 const LENGTH: usize = 400;
 
+/// What is said while builds are not to be started.
+const PAUSED: &str = "Paused: no builds are started. Set paused=false to go on.";
+
 /// What the unit shows while its configuration is refused.
 pub fn invalid(reason: &InvalidOption) -> Status {
     Status::Blocked(cut(reason.to_string()))
+}
+
+/// What the unit shows while its machine does not let it work.
+pub fn machine_in_trouble(remedy: &str) -> Status {
+    Status::Blocked(cut(format!("The unit cannot work: {remedy}.")))
 }
 
 /// What the unit shows.
@@ -39,6 +47,7 @@ pub fn status(state: &CharmState, journal: &Journal) -> Status {
     if published.is_empty() {
         return match (progress, trouble) {
             (Some(progress), _) => Status::Maintenance(cut(progress)),
+            (None, _) if state.paused => Status::Blocked(PAUSED.into()),
             (None, Some((Remedy::Operator, text))) => Status::Blocked(cut(text)),
             (None, Some((_, text))) => Status::Maintenance(cut(text)),
             (None, None) => Status::Maintenance("Waiting for first image.".into()),
@@ -46,11 +55,15 @@ pub fn status(state: &CharmState, journal: &Journal) -> Status {
     }
     published.extend(progress);
     published.extend(trouble.map(|(_, text)| text));
+    published.extend(state.paused.then(|| PAUSED.to_owned()));
     Status::Active(cut(published.join("; ")))
 }
 
 /// `Building noble-x64: installing packages, 3 of 9, 4 min`, for the target that is furthest behind.
 pub fn progress(job: &Job) -> String {
+    if job.reason.is_some_and(|reason| !reason.builds()) {
+        return "Removing what a job has left.".into();
+    }
     let working = job.builds.iter().filter(|build| {
         !matches!(build.phase, Phase::Waiting | Phase::Done | Phase::UpToDate | Phase::Failed)
     });
@@ -61,6 +74,8 @@ pub fn progress(job: &Job) -> String {
         Phase::Launching => "launching builder VM".to_owned(),
         Phase::Installing { step, number, of } => format!("{step}, {number} of {of}"),
         Phase::Snapshotting => "taking snapshot".to_owned(),
+        Phase::Verifying => "verifying image".to_owned(),
+        Phase::Packing => "packing image".to_owned(),
         Phase::Delivering => "delivering image".to_owned(),
         Phase::Waiting | Phase::Done | Phase::UpToDate | Phase::Failed => "waiting".to_owned(),
     };
@@ -131,10 +146,11 @@ mod tests {
 
     use super::*;
     use crate::builder::{
-        BaseImageSource, Build, BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm,
-        CloudName, Clouds, Image, JobId, Owner, RunnerSource,
+        BaseImageSource, Build, BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig,
+        BuilderVm, CloudName, Clouds, Image, JobId, Owner, RunnerSource,
     };
     use crate::charm::image_relation::ImageRelation;
+    use crate::instance::DEFAULT_RECIPE;
     use crate::juju::RelationId;
     use crate::openstack_cloud::{CloudConfig, Interface};
     use crate::secret::Secret;
@@ -161,6 +177,7 @@ mod tests {
         let relation = RelationId::parse("image:1").unwrap();
         CharmState {
             leader: true,
+            paused: false,
             build_interval: 6,
             relations: BTreeMap::from([(relation.clone(), ImageRelation { cloud: cloud.clone(), config })]),
             relation_ids: vec![relation],
@@ -170,17 +187,22 @@ mod tests {
                 targets: vec![NOBLE],
                 build_cloud: cloud.clone(),
                 clouds: vec![cloud],
+                build_mode: BuildMode::External,
                 base_image: BaseImageSource { url: text("https://u"), keyring: text("/k") },
                 vm: BuilderVm {
                     flavor: None,
                     network: None,
                     ssh_ingress: text("0.0.0.0/0"),
                     ssh_options: Vec::new(),
+                    boot_timeout_s: 1200,
                     apt_mirror: None,
                 },
+                recipe: DEFAULT_RECIPE.parse().unwrap(),
                 runner: RunnerSource { version: None, source: text("https://g"), api_url: text("https://g") },
                 script_url: None,
                 script_secret: None,
+                verify_image: true,
+                adopt: false,
                 revision_history_limit: 5,
                 max_image_age_hours: 24,
             },
@@ -204,9 +226,11 @@ mod tests {
             target: *target,
             phase: phase.clone(),
             since: ago(4),
+            resources: Vec::new(),
         });
         Job {
             id: JobId::random(),
+            reason: None,
             config_digest: state.run.digest(),
             owner: state.run.owner.clone(),
             started: ago(5),

@@ -46,23 +46,21 @@ pub enum GithubError {
         operation: String,
     },
     /// There is no such release.
-    #[error("there is no release {version} of {repository}; check runner-version")]
+    #[error("there is no release {version} of {repository}; check runner-version and the recipe")]
     NoRelease {
         /// The repository.
-        repository: &'static str,
+        repository: String,
         /// The version, or `latest`.
         version: String,
     },
-    /// The release lacks the tarball, or says no digest of it.
-    #[error(
-        "release {release} of {repository} has no {asset} with a SHA-256 digest; choose another runner-version"
-    )]
+    /// The release lacks the file, or says no digest of it.
+    #[error("release {release} of {repository} has no {asset} with a SHA-256 digest; choose another version")]
     NoAsset {
         /// The repository.
-        repository: &'static str,
+        repository: String,
         /// The release's tag.
         release: String,
-        /// The tarball's name.
+        /// The file's name.
         asset: String,
     },
     /// GitHub offers no runner application for an architecture.

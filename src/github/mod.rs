@@ -13,5 +13,5 @@ mod tests;
 pub use client::GithubClient;
 pub use error::GithubError;
 pub use path::{GithubOrg, GithubPath, GithubRepo, NotAPath};
-pub use release::RunnerRelease;
+pub use release::{RunnerTarballRelease, asset_path};
 pub use runners::RunnerApplication;

@@ -1,4 +1,4 @@
-//! Releases of the runner application: which tarball to install, and its digest.
+//! Releases and what they hold: the runner application and tools, with their digests.
 
 use serde::Deserialize;
 
@@ -12,7 +12,7 @@ use crate::target::Arch;
 
 /// A release's tarball of the runner application.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RunnerRelease {
+pub struct RunnerTarballRelease {
     /// The version, without `v`.
     pub version: String,
     /// The path of the tarball below the download server's root.
@@ -37,43 +37,66 @@ struct Asset {
     digest: Option<String>,
 }
 
-/// The repository that releases runners for `arch`: GitHub's own, or Canonical's for what GitHub has none.
-fn repository(arch: Arch) -> &'static str {
-    match arch {
-        Arch::X64 | Arch::Arm64 => "actions/runner",
-        Arch::Arm | Arch::S390x | Arch::Ppc64le => "canonical/github-actions-runner",
-    }
-}
-
 impl GithubClient {
-    /// The tarball of `version`, or of the latest release ("Get a release by tag name", "Get the latest release"), with the
+    /// The tarball of the runner application of `version`, or of the latest release, that `repository` releases, with the
     /// digest that its publisher gives.
     pub fn runner_release(
         &self,
+        repository: &str,
         arch: Arch,
         version: Option<&str>,
         deadline: Deadline,
-    ) -> Result<RunnerRelease, GithubError> {
-        let repository = repository(arch);
-        let which = version.map_or("latest".to_owned(), |version| format!("tags/v{version}"));
-        let operation = format!("asking GitHub for release {} of {repository}", version.unwrap_or("latest"));
+    ) -> Result<RunnerTarballRelease, GithubError> {
+        let tag = version.map(|version| format!("v{version}"));
+        let release = self.release(repository, tag.as_deref(), deadline)?;
+        let found = release.tag_name.strip_prefix('v').unwrap_or(&release.tag_name).to_owned();
+        let asset = format!("actions-runner-linux-{arch}-{found}.tar.gz");
+        let sha256 = digest(&release, &asset, told_digest(&release, arch))
+            .filter(|_| is_plain(&release.tag_name))
+            .ok_or_else(|| no_asset(repository, &release, &asset))?;
+        let path = asset_path(repository, &release.tag_name, &asset);
+        Ok(RunnerTarballRelease { version: found, path, sha256 })
+    }
+
+    /// The SHA-256 in hexadecimal that GitHub publishes for the file `asset` of the release `tag` of `repository`.
+    pub fn asset_digest(
+        &self,
+        repository: &str,
+        tag: &str,
+        asset: &str,
+        deadline: Deadline,
+    ) -> Result<String, GithubError> {
+        let release = self.release(repository, Some(tag), deadline)?;
+        digest(&release, asset, None).ok_or_else(|| no_asset(repository, &release, asset))
+    }
+
+    /// The release `tag`, or the latest ("Get a release by tag name", "Get the latest release").
+    fn release(
+        &self,
+        repository: &str,
+        tag: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<Release, GithubError> {
+        let which = tag.map_or("latest".to_owned(), |tag| format!("tags/{tag}"));
+        let version = tag.unwrap_or("latest").to_owned();
+        let operation = format!("asking GitHub for release {version} of {repository}");
         let url = self.url(&operation, &format!("/repos/{repository}/releases/{which}"))?;
         let answer = self.call(&operation, Method::Get, url, deadline)?;
         if answer.status() == 404 {
-            let version = version.unwrap_or("latest").to_owned();
-            return Err(GithubError::NoRelease { repository, version });
+            return Err(GithubError::NoRelease { repository: repository.to_owned(), version });
         }
-        let release: Release =
-            checked(&operation, answer)?.json().map_err(|source| broken(&operation, source))?;
-        let found = release.tag_name.strip_prefix('v').unwrap_or(&release.tag_name).to_owned();
-        let asset = format!("actions-runner-linux-{arch}-{found}.tar.gz");
-        let sha256 =
-            digest(&release, &asset, arch).filter(|_| is_plain(&release.tag_name)).ok_or_else(|| {
-                GithubError::NoAsset { repository, release: release.tag_name.clone(), asset: asset.clone() }
-            })?;
-        let path = format!("{repository}/releases/download/{}/{asset}", release.tag_name);
-        Ok(RunnerRelease { version: found, path, sha256 })
+        checked(&operation, answer)?.json().map_err(|source| broken(&operation, source))
     }
+}
+
+/// The path of a release's file below the download server's root.
+pub fn asset_path(repository: &str, tag: &str, asset: &str) -> String {
+    format!("{repository}/releases/download/{tag}/{asset}")
+}
+
+fn no_asset(repository: &str, release: &Release, asset: &str) -> GithubError {
+    let (repository, release) = (repository.to_owned(), release.tag_name.clone());
+    GithubError::NoAsset { repository, release, asset: asset.to_owned() }
 }
 
 /// The tag becomes part of a URL and of a file name.
@@ -81,16 +104,19 @@ fn is_plain(tag: &str) -> bool {
     tag.len() < 64 && tag.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
 }
 
-/// The digest that GitHub computed of the asset, else the one that the release's text gives between markers, as
-/// releases from before GitHub computed any do.
-fn digest(release: &Release, asset: &str, arch: Arch) -> Option<String> {
-    let computed = release.assets.iter().find(|candidate| candidate.name == asset)?;
-    let computed = computed.digest.as_deref().and_then(|digest| digest.strip_prefix("sha256:"));
-    let told = release.body.as_deref().and_then(|body| {
-        let (_, rest) = body.split_once(&format!("<!-- BEGIN SHA linux-{arch} -->"))?;
-        rest.split("<!--").next().map(str::trim)
-    });
+/// The digest that GitHub computed of the asset, else the one that was `told` of it otherwise; none where the release
+/// has no such asset.
+fn digest(release: &Release, asset: &str, told: Option<&str>) -> Option<String> {
+    let found = release.assets.iter().find(|candidate| candidate.name == asset)?;
+    let computed = found.digest.as_deref().and_then(|digest| digest.strip_prefix("sha256:"));
     computed.or(told).filter(|digest| is_digest(digest)).map(str::to_lowercase)
+}
+
+/// The digest of the runner that the release's text gives between markers, as releases from before GitHub computed any
+/// do.
+fn told_digest(release: &Release, arch: Arch) -> Option<&str> {
+    let (_, rest) = release.body.as_deref()?.split_once(&format!("<!-- BEGIN SHA linux-{arch} -->"))?;
+    rest.split("<!--").next().map(str::trim)
 }
 
 #[cfg(test)]
@@ -108,11 +134,12 @@ mod tests {
         let name = "actions-runner-linux-x64-2.1.0.tar.gz";
         let (a, b) = ("a".repeat(64), "b".repeat(64));
         let text = format!("- <!-- BEGIN SHA linux-x64 -->{b}<!-- END SHA linux-x64 -->");
-        assert_eq!(digest(&release(Some(&format!("sha256:{a}")), &text), name, Arch::X64), Some(a));
-        assert_eq!(digest(&release(None, &text), name, Arch::X64), Some(b));
-        assert_eq!(digest(&release(None, "no word of it"), name, Arch::X64), None);
-        assert_eq!(digest(&release(Some("md5:0"), ""), name, Arch::X64), None);
-        assert_eq!(digest(&release(None, &text), "other.tar.gz", Arch::X64), None);
+        let digest = |release: &Release, asset: &str| digest(release, asset, told_digest(release, Arch::X64));
+        assert_eq!(digest(&release(Some(&format!("sha256:{a}")), &text), name), Some(a));
+        assert_eq!(digest(&release(None, &text), name), Some(b));
+        assert_eq!(digest(&release(None, "no word of it"), name), None);
+        assert_eq!(digest(&release(Some("md5:0"), ""), name), None);
+        assert_eq!(digest(&release(None, &text), "other.tar.gz"), None);
     }
 
     #[test]

@@ -130,6 +130,23 @@ impl Host {
         }
     }
 
+    /// Removes all in `folder` whose name begins with one of `prefixes`.
+    pub fn remove_beginning(&self, folder: &Path, prefixes: &[&str]) -> Result<(), FileError> {
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(FileError::at("listing", folder)(error)),
+        };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            if prefixes.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+                let path = entry.path();
+                if path.is_dir() { self.remove_dir(&path)? } else { self.remove_file(&path)? }
+            }
+        }
+        Ok(())
+    }
+
     /// Removes the folder with all in it; one that is not there is as good as removed.
     pub fn remove_dir(&self, path: &Path) -> Result<(), FileError> {
         match fs_extra::dir::remove(path) {
@@ -144,9 +161,7 @@ impl Host {
         let folder = to.parent().unwrap_or(&self.root);
         self.private_dir(folder)?;
         let beside = to.with_extension("new");
-        let options = fs_extra::file::CopyOptions::new().overwrite(true);
-        fs_extra::file::copy(from, &beside, &options)
-            .map_err(|error| FileError::at("copying", from)(io::Error::other(error)))?;
+        fs::copy(from, &beside).map_err(FileError::at("copying", from))?;
         fs::set_permissions(&beside, Permissions::from_mode(0o700))
             .map_err(FileError::at("making executable", &beside))?;
         File::open(&beside).and_then(|file| file.sync_all()).map_err(FileError::at("flushing", &beside))?;
@@ -239,6 +254,20 @@ mod tests {
         assert!(Exclusive::try_acquire(&path).unwrap().is_none());
         drop(held);
         assert!(Exclusive::try_acquire(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn only_what_begins_as_said_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::below(dir.path());
+        for path in ["ssh-1/socket", "key-2", "secrets-3"] {
+            host.write(&dir.path().join(path), b"x", 0o600).unwrap();
+        }
+        host.remove_beginning(dir.path(), &["ssh-", "key-"]).unwrap();
+        let left: Vec<_> =
+            fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["secrets-3"]);
+        host.remove_beginning(&dir.path().join("absent"), &["x"]).unwrap();
     }
 
     #[test]

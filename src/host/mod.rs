@@ -5,7 +5,7 @@
 
 mod detached;
 mod files;
-mod packages;
+mod namespaces;
 mod process;
 mod random;
 
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 pub use detached::{start_detached, stop_group};
 pub use files::{Exclusive, FileError, Written};
-pub use packages::{PackageError, install_packages};
+pub use namespaces::Namespaces;
 pub use process::{Output, ProcessError, Program, Running, Stdin};
 pub use random::random_uuid;
 

@@ -80,6 +80,8 @@ type LineSink<'a> = &'a (dyn Fn(&str) + Sync);
 /// A program about to be run.
 pub struct Program {
     command: Command,
+    /// How many words of the command are ours, the way to where it runs, and not shown.
+    way: usize,
     stdin: Stdin,
     discard: bool,
 }
@@ -87,7 +89,13 @@ pub struct Program {
 impl Program {
     /// The program `name`, found by `PATH`.
     pub fn new(name: impl AsRef<OsStr>) -> Self {
-        Self { command: Command::new(name), stdin: Stdin::Empty, discard: false }
+        Self { command: Command::new(name), way: 0, stdin: Stdin::Empty, discard: false }
+    }
+
+    /// What is added as arguments, run by the program that `way` names; errors and logs do not show the way.
+    pub fn behind(way: &[&str]) -> Self {
+        let (program, arguments) = way.split_first().unwrap_or((&"env", &[]));
+        Self { way: way.len(), ..Self::new(program) }.args(arguments)
     }
 
     /// Adds arguments.
@@ -130,6 +138,7 @@ impl Program {
     pub fn line(&self) -> String {
         std::iter::once(self.command.get_program())
             .chain(self.command.get_args())
+            .skip(self.way)
             .map(OsStr::to_string_lossy)
             .collect::<Vec<_>>()
             .join(" ")
@@ -153,7 +162,7 @@ impl Program {
     /// Runs it to its end, whatever its exit code, and hands each line of its two outputs to `sink` as it comes.
     pub fn watched(self, deadline: Deadline, sink: LineSink<'_>) -> Result<Output, ProcessError> {
         let program = self.line();
-        let Self { mut command, stdin, discard } = self;
+        let Self { mut command, stdin, discard, .. } = self;
         let output = || if discard { Stdio::null() } else { Stdio::piped() };
         command.process_group_of_its_own();
         command.stdin(if matches!(stdin, Stdin::Empty) { Stdio::null() } else { Stdio::piped() });
@@ -274,7 +283,7 @@ fn wait(
     }
 }
 
-fn kill_group(child: &mut Child) {
+pub(super) fn kill_group(child: &mut Child) {
     if let Some(group) = rustix::process::Pid::from_raw(child.id() as i32)
         && matches!(child.try_wait(), Ok(None))
     {

@@ -4,7 +4,8 @@ use std::fmt;
 use std::io::{self, Read};
 
 use serde::de::DeserializeOwned;
-use ureq::http::{HeaderMap, Response};
+use ureq::http::header::CONTENT_RANGE;
+use ureq::http::{HeaderMap, Response, StatusCode};
 use ureq::{Body, BodyReader};
 
 use super::HttpError;
@@ -138,6 +139,7 @@ pub enum Opened {
 /// size; its errors carry an [`HttpError`].
 pub struct Incoming {
     trip: Trip,
+    first: u64,
     size: Option<u64>,
     headers: HeaderMap,
     reader: BodyReader<'static>,
@@ -146,10 +148,17 @@ pub struct Incoming {
 impl Incoming {
     pub(super) fn new(trip: Trip, response: Response<Body>) -> Self {
         let (head, body) = response.into_parts();
-        Self { trip, size: body.content_length(), headers: head.headers, reader: body.into_reader() }
+        let range = head.headers.get(CONTENT_RANGE).filter(|_| head.status == StatusCode::PARTIAL_CONTENT);
+        let first = range.and_then(|range| first_byte(range.to_str().ok()?)).unwrap_or(0);
+        Self { trip, first, size: body.content_length(), headers: head.headers, reader: body.into_reader() }
     }
 
-    /// The size in bytes, when the server announced it.
+    /// The place in the file of the first byte that comes: 0, unless a part was asked for and is given.
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The size in bytes of what comes, when the server announced it.
     pub fn size(&self) -> Option<u64> {
         self.size
     }
@@ -158,6 +167,11 @@ impl Incoming {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
+}
+
+/// The first byte of `bytes 100-199/1000`.
+fn first_byte(range: &str) -> Option<u64> {
+    range.strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok()
 }
 
 impl Read for Incoming {

@@ -11,6 +11,7 @@
 //! | read something large behind a token | [`HttpClient::open`] |
 //! | send something large | [`HttpClient::upload`] |
 //! | fetch a public file, following redirects | [`HttpClient::download`] |
+//! | fetch the rest of one | [`HttpClient::download_from`] |
 
 mod answer;
 mod date;
@@ -107,7 +108,10 @@ impl HttpClient {
     pub fn open(&self, request: &Request, deadline: Deadline) -> Result<Opened, HttpError> {
         let repeatable = request.may_be_repeated();
         persist(POLICY, deadline, || match self.begin(request, deadline) {
-            Ok((trip, response)) if response.status() == StatusCode::OK => {
+            // A part comes only to those who asked for one.
+            Ok((trip, response))
+                if matches!(response.status(), StatusCode::OK | StatusCode::PARTIAL_CONTENT) =>
+            {
                 (Ok(Opened::Stream(Box::new(Incoming::new(trip, response)))), Verdict::Final)
             }
             other => {
@@ -146,9 +150,18 @@ impl HttpClient {
     /// Fetches a public file. Follows a few redirects, though never from https to http; nothing but the address
     /// is sent. An error status is an error.
     pub fn download(&self, url: &Url, deadline: Deadline) -> Result<Incoming, HttpError> {
+        self.download_from(url, 0, deadline)
+    }
+
+    /// The same from byte `first` on, when the server gives parts; [`Incoming::first`] says whether it did.
+    pub fn download_from(&self, url: &Url, first: u64, deadline: Deadline) -> Result<Incoming, HttpError> {
         let mut url = url.clone();
         for _ in 0..=REDIRECT_LIMIT {
             let request = Request::new(Method::Get, url.clone());
+            let request = match first {
+                0 => request,
+                first => request.header(header::RANGE.as_str(), format!("bytes={first}-")),
+            };
             match self.open(&request, deadline) {
                 Ok(Opened::Stream(incoming)) => return Ok(*incoming),
                 Ok(Opened::Refused(answer)) => match redirection(&answer) {

@@ -4,9 +4,31 @@
 //! The names are those of craft-providers' bases.
 
 mod base;
+mod buildd;
+mod error;
 mod executor;
+mod hostname;
+mod instance_config;
+mod os_release;
+mod recipe;
 mod runner;
+mod snaps;
+#[cfg(test)]
+mod testing;
+mod timeout;
 
-pub use base::{Base, BaseError, CommandEnvironment, SetupProgress, Step, StepFn, setup};
-pub use executor::{Command, Executor, ExecutorError, KeyPair, Output, SshExecutor, SshTarget};
-pub use runner::{ExternalScript, RECIPE_VERSION, RUNNER_USER, RunnerBase, RunnerTarball};
+pub use base::{
+    Base, CacheMount, CommandEnvironment, InstanceRecord, SetupProgress, Step, StepFn, setup, warmup,
+};
+pub use buildd::{BaseParameters, BuilddBase, BuilddBaseAlias};
+pub use error::{BaseCompatibilityError, BaseConfigurationError, BaseError, ProviderError};
+pub use executor::{
+    ChrootExecutor, Command, Executor, ExecutorError, KeyPair, LocalExecutor, Output, SshExecutor, SshTarget,
+};
+pub use instance_config::{INSTANCE_CONFIG_PATH, InstanceConfiguration, SnapRecord};
+pub use recipe::{DEFAULT_RECIPE, Recipe, RecipeError, Tool, ToolOrigin};
+pub use runner::{
+    ExternalScript, RUNNER_HOME, RUNNER_USER, RunnerBase, RunnerTarball, STEPS_VERSION, ToolDownload,
+};
+pub use snaps::Snap;
+pub use timeout::Timeout;

@@ -13,6 +13,13 @@ pub enum Deletion {
     InUse(String),
 }
 
+impl Deletion {
+    /// Whether nothing is left of it.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Deleted | Self::Absent)
+    }
+}
+
 /// An answer that something is not there, as an answer.
 pub(super) fn absent_as_none<T>(result: Result<T, OpenStackError>) -> Result<Option<T>, OpenStackError> {
     match result {

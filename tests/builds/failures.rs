@@ -1,6 +1,8 @@
 //! What goes wrong is said, leaves nothing behind, and is got over.
 
 use rehearsal::cloud::{Fault, What};
+use runner_image_builder::builder::{Journal, Phase};
+use runner_image_builder::instance::DEFAULT_RECIPE;
 
 use crate::scene::{SCRIPT_SECRET, Scene, wait_for};
 
@@ -32,6 +34,38 @@ fn a_base_image_with_another_digest_than_the_signed_one_is_not_used() {
     });
     assert!(status.contains("SHA-256") && status.starts_with("maintenance: Build failed"), "{status}");
     assert!(scene.cloud.project("builder-project").images().is_empty(), "the tampered image is gone");
+}
+
+#[test]
+fn a_tool_with_another_digest_than_the_published_one_is_not_installed() {
+    let (_scene, status) = failed(&[], |scene| {
+        let path = "/mikefarah/yq/releases/download/v4.54.1/yq_linux_amd64";
+        scene.site.serve(path, "application/octet-stream", b"tampered with".to_vec());
+    });
+    assert!(status.starts_with("maintenance: ") && status.contains("installing tools"), "{status}");
+    assert!(status.contains("computed checksum did NOT match"), "{status}");
+}
+
+#[test]
+fn a_tool_that_is_not_released_blocks_before_anything_starts() {
+    let (scene, status) = failed(&[], |scene| {
+        let recipe = DEFAULT_RECIPE.replace("v4.54.1", "v0.0.0");
+        scene.app.set_config(&[("recipe", &recipe)]).unwrap();
+    });
+    assert!(
+        status.starts_with("blocked: ") && status.contains("no release v0.0.0 of mikefarah/yq"),
+        "{status}"
+    );
+    assert!(!scene.cloud.log().iter().any(|entry| entry.method == "POST" && entry.url.ends_with("/servers")));
+}
+
+#[test]
+fn a_command_of_the_recipe_that_fails_is_shown_with_what_it_said() {
+    let (_scene, status) = failed(&[], |scene| {
+        let recipe = "commands: ['echo no such luck >&2; exit 9']\nrunner: [{github: actions/runner}]\n";
+        scene.app.set_config(&[("recipe", recipe)]).unwrap();
+    });
+    assert!(status.contains("running commands") && status.contains("exit code 9: no such luck"), "{status}");
 }
 
 #[test]
@@ -86,15 +120,34 @@ fn a_lost_answer_to_the_creation_of_a_builder_leaves_no_server() {
 }
 
 #[test]
+fn what_cannot_be_noted_is_not_made() {
+    let scene = Scene::set(&[]);
+    let slow = What::Delay(std::time::Duration::from_secs(15));
+    scene.cloud.inject(Fault::new("POST", "/servers/[^/]+/action$", slow).unwrap().times(1));
+    scene.integrate("upload");
+    let is_stopping =
+        |journal: Journal| journal.job?.builds.pop().filter(|build| build.phase == Phase::Snapshotting);
+    wait_for("the builder to be stopped", || is_stopping(scene.journal()));
+    // From now on the journal cannot be replaced.
+    let obstacle = scene.state_file(".journal.json.new");
+    std::fs::create_dir_all(obstacle.join("x")).unwrap();
+    wait_for("the worker's end", || scene.worker().is_none().then_some(()));
+    assert_eq!(scene.requests("POST", "/action"), 1, "it was stopped, and no snapshot was taken");
+    assert!(scene.cloud.project("builder-project").servers().is_empty(), "and removed");
+    std::fs::remove_dir_all(obstacle).unwrap();
+    scene.next_hook();
+    assert_eq!(scene.job_ended().failures, []);
+    assert_eq!(scene.leftovers(), [] as [String; 0]);
+}
+
+#[test]
 fn a_killed_worker_is_replaced_and_what_it_left_is_removed() {
     let scene = Scene::set(&[]);
     let url = scene.site.serve_script("slow.sh", "#!/bin/bash\nsleep 300\n");
     scene.app.set_config(&[("script-url", &url)]).unwrap();
     let relation = scene.integrate("upload");
     wait_for("the script", || scene.status().contains("running the external script").then_some(()));
-    let worker = scene.worker().expect("a worker");
-    std::process::Command::new("kill").args(["-KILL", &worker.to_string()]).status().unwrap();
-    wait_for("its death", || scene.worker().is_none().then_some(()));
+    scene.kill_worker();
     assert_eq!(scene.cloud.project("builder-project").servers().len(), 1, "it could not clean up");
     let url = scene.site.serve_script("quick.sh", "#!/bin/bash\ntrue\n");
     scene.app.set_config(&[("script-url", &url)]).unwrap();

@@ -1,6 +1,8 @@
 //! What an image is made of, and what must not be in it.
 
-use crate::scene::{SCRIPT_SECRET, Scene};
+use runner_image_builder::instance::DEFAULT_RECIPE;
+
+use crate::scene::{APPLICATION, SCRIPT_SECRET, Scene};
 
 #[test]
 fn an_image_has_the_runner_and_nothing_of_its_builder() {
@@ -14,22 +16,112 @@ fn an_image_has_the_runner_and_nothing_of_its_builder() {
     assert_eq!(job.failures, []);
     let id = scene.told(&relation, "id").expect("an id in the relation");
     let project = scene.cloud.project("upload-project");
-    let files = project.image_files(&id).unwrap();
-    let has = |path: &str| files.keys().any(|known| known.trim_matches(['.', '/']) == path);
-    assert!(has("home/ubuntu/actions-runner/bin/Runner.Listener"));
-    assert!(has("opt/script.ok"), "the external script ran with its secret");
+    let tree = project.image_tree(&id).unwrap();
+    assert!(tree.has("home/ubuntu/actions-runner/bin/Runner.Listener"));
+    assert!(tree.has("opt/script.ok"), "the external script ran with its secret");
     for gone in
         ["home/ubuntu/.ssh/authorized_keys", "root/.ssh/authorized_keys", "etc/ssh/ssh_host_ed25519_key"]
     {
-        assert!(!has(gone), "{gone} is in the image");
+        assert!(!tree.has(gone), "{gone} is in the image");
     }
     // Absent, it keeps a machine with a read-only / from getting one, and with it from getting an address.
-    let machine_id = files.iter().find(|(path, _)| path.ends_with("etc/machine-id")).expect("etc/machine-id");
-    assert_eq!(machine_id.1, b"", "every machine makes its own");
+    assert_eq!(tree.file("etc/machine-id"), Some(&b""[..]), "every machine makes its own");
     let bytes = project.image_bytes(&id).unwrap();
     let found = bytes.windows(SCRIPT_SECRET.len()).any(|window| window == SCRIPT_SECRET.as_bytes());
     assert!(!found, "the script's secret is in the image");
     assert_eq!(scene.leftovers(), [] as [String; 0]);
+}
+
+#[test]
+fn an_image_has_all_that_the_default_recipe_names() {
+    let scene = Scene::set(&[]);
+    let files = scene.first_image();
+    let text = |path: &str| {
+        let found = files.get(path).unwrap_or_else(|| panic!("{path} is not in the image"));
+        String::from_utf8_lossy(found).into_owned()
+    };
+    for package in ["build-essential", "docker.io", "npm", "python-is-python3", "rustc", "shellcheck"] {
+        assert!(text("var/lib/dpkg/status").contains(&format!("Package: {package}\n")), "{package}");
+    }
+    assert!(!text("var/lib/dpkg/status").contains("Package: unattended-upgrades\n"));
+    assert!(text("usr/local/bin/yq").contains("mikefarah/yq version v4.54.1"));
+    assert!(files.contains_key("usr/local/bin/yarn"));
+    assert_eq!(text("var/lib/snapd/snaps/aproxy_1.snap"), "latest/edge\n");
+    assert_eq!(text("var/lib/snapd/snaps/opentelemetry-collector_1.snap"), "latest/stable\n");
+    assert!(files.contains_key("snap/bin/aproxy"));
+    assert!(!files.contains_key("snap/bin/opentelemetry-collector"), "it is installed and disabled");
+    assert_eq!(
+        text("etc/sysctl.d/60-runner-image-builder.conf"),
+        "net.core.default_qdisc = fq\nnet.ipv4.tcp_congestion_control = bbr\n"
+    );
+    for group in ["docker", "microk8s", "lxd", "sudo"] {
+        let member = |line: &str| line.starts_with(&format!("{group}:")) && line.ends_with("ubuntu");
+        assert!(text("etc/group").lines().any(member), "ubuntu is not in {group}");
+    }
+    assert!(files.contains_key("var/lib/systemd/linger/ubuntu"));
+    let ids = |user: &str| {
+        let users = text("etc/passwd");
+        let line = users.lines().find(|line| line.starts_with(&format!("{user}:"))).unwrap().to_owned();
+        line.split(':').skip(2).take(2).collect::<Vec<_>>().join(":")
+    };
+    assert_eq!(ids("runner"), ids("ubuntu"), "GARM's name for the same user");
+}
+
+#[test]
+fn an_operators_recipe_takes_the_place_of_the_default_and_its_values_arrive_as_they_are() {
+    let odd = "it's $(touch /escaped) `touch /escaped` \"${HOME}\" \\\n  %s; touch /escaped\n\u{e9}";
+    let scene = Scene::set(&[]);
+    let program = b"#!/bin/sh\nexit 0\n";
+    let url = scene.site.serve("/tools/hello", "application/octet-stream", program.to_vec());
+    let mirror = scene.site.serve_mirror("noble");
+    let digest = "306c6ca7407560340797866e077e053627ad409277d1b9da58106fce4cf717cb";
+    let recipe = serde_json::json!({
+        "packages": ["jq", {"name": "zip", "only": {"arch": ["arm64"]}}],
+        "tools": [{"path": "/opt/hello", "version": "1", "url": url, "sha256": digest}],
+        "apt_sources": [{"name": "extra", "url": mirror, "components": ["main"],
+            "key": "-----BEGIN PGP PUBLIC KEY BLOCK-----\n-----END PGP PUBLIC KEY BLOCK-----\n"}],
+        "groups": ["builders"],
+        "users": [{"name": "worker", "groups": ["builders"]}],
+        "files": [{"path": "/opt/a $(touch escaped) 'b'", "mode": "0600", "content": odd}],
+        "commands": ["id -un > /opt/who", {"run": "printf '%s' \"$0\" > /opt/shell", "minutes": 1}],
+        "runner": [{"github": "actions/runner", "version": "2.330.0"}],
+    });
+    scene.app.set_config(&[("recipe", &recipe.to_string())]).unwrap();
+    let files = scene.first_image();
+    let bytes = |path: &str| files.get(path).map(Vec::as_slice);
+    assert_eq!(bytes("opt/a $(touch escaped) 'b'"), Some(odd.as_bytes()));
+    assert_eq!(bytes("opt/hello"), Some(program.as_slice()));
+    assert_eq!(bytes("opt/who"), Some(b"root\n".as_slice()));
+    let source = String::from_utf8(files["etc/apt/sources.list.d/extra.sources"].clone()).unwrap();
+    assert!(
+        source.contains("Suites: noble\n") && source.contains("Signed-By: /etc/apt/keyrings/extra.asc\n")
+    );
+    assert!(files.contains_key("etc/apt/keyrings/extra.asc"));
+    let listener =
+        String::from_utf8_lossy(&files["home/ubuntu/actions-runner/bin/Runner.Listener"]).into_owned();
+    assert!(listener.contains("2.330.0"), "the recipe's runner, not the latest");
+    let groups = String::from_utf8(files["etc/group"].clone()).unwrap();
+    assert!(groups.lines().any(|line| line.starts_with("builders:") && line.ends_with("worker")), "{groups}");
+    for absent in ["escaped", "root/escaped", "usr/bin/zip", "usr/local/bin/yq", "snap/bin/aproxy"] {
+        assert!(!files.contains_key(absent), "{absent} is in the image");
+    }
+}
+
+#[test]
+fn another_recipe_makes_another_image_and_the_same_one_in_other_words_does_not() {
+    let scene = Scene::set(&[]);
+    let relation = scene.integrate("upload");
+    scene.job_ended();
+    let id = scene.told(&relation, "id").expect("an id");
+    let in_other_words = format!("# {APPLICATION}\n{DEFAULT_RECIPE}");
+    scene.app.set_config(&[("recipe", &in_other_words)]).unwrap();
+    assert_eq!(scene.job_ended().failures, []);
+    assert_eq!(scene.told(&relation, "id"), Some(id.clone()));
+    let other = DEFAULT_RECIPE.replace("  - jq\n", "");
+    scene.app.set_config(&[("recipe", &other)]).unwrap();
+    let job = scene.job_ended();
+    assert_eq!(job.failures, []);
+    assert_ne!(scene.told(&relation, "id"), Some(id));
 }
 
 #[test]

@@ -6,4 +6,9 @@
 mod delivery;
 mod failures;
 mod images;
+mod orders;
+mod ownership;
+mod recipe;
+mod recovery;
 mod scene;
+mod verification;

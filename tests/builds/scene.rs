@@ -1,36 +1,44 @@
 //! A cloud, the web around it, and the charm on a machine of its own, configured for them.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rehearsal::agent::{Application, JujuVersion, Model, Relation, Secret, Unit};
-use rehearsal::cloud::{CloudSetup, RehearsalCloud};
-use rehearsal::servers::{Site, SiteSetup};
+use rehearsal::agent::{Application, JujuVersion, Relation, Secret, Unit};
+use rehearsal::cloud::CloudSetup;
+use rehearsal::instance::archive::{Content, Entry};
+use rehearsal::scene;
+use rehearsal::servers::SiteSetup;
 use runner_image_builder::builder::{Job, Journal, worker_lives};
 use runner_image_builder::host::Host;
+
+pub use rehearsal::scene::APPLICATION;
 
 /// How long anything here may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 /// The script's secret.
 pub const SCRIPT_SECRET: &str = "planted-script-secret-7b1f0c5e";
-/// The application's name.
-pub const APPLICATION: &str = "image-builder";
 
 pub struct Scene {
-    pub cloud: RehearsalCloud,
-    pub site: Site,
-    pub model: Model,
     pub app: Application,
     pub script_secret: Secret,
-    pub root: PathBuf,
-    _dir: tempfile::TempDir,
+    around: scene::Scene,
+}
+
+impl Deref for Scene {
+    type Target = scene::Scene;
+
+    fn deref(&self) -> &scene::Scene {
+        &self.around
+    }
 }
 
 impl Drop for Scene {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let log = fs::read_to_string(self.root.join("var/log/runner-image-builder/worker.log"));
+            let log = fs::read_to_string(self.root(0).join("var/log/runner-image-builder/worker.log"));
             let log = log.unwrap_or_default();
             let tail: Vec<&str> = log.lines().rev().take(40).collect();
             tail.iter().rev().for_each(|line| eprintln!("worker: {line}"));
@@ -42,49 +50,22 @@ impl Drop for Scene {
 impl Scene {
     /// A charm that is configured for its cloud and has no relation yet; `options` on top of what it needs.
     pub fn set(options: &[(&str, &str)]) -> Self {
-        Self::with_tools(options, None)
-    }
-
-    /// The same with a folder of programs that come before the machine's own.
-    pub fn with_tools(options: &[(&str, &str)], tools: Option<&Path>) -> Self {
-        let cloud = RehearsalCloud::start(CloudSetup::default()).unwrap();
-        assert_eq!(cloud.instances_unavailable(), None, "instances need user namespaces");
-        let site = Site::start(SiteSetup { image_size: 64 << 10, ..SiteSetup::default() }).unwrap();
-        let dir = tempfile::Builder::new().prefix("rib-").tempdir().unwrap();
-        let charm = dir.path().join("charm");
-        assemble(&charm);
-        let root = dir.path().join("root");
-        fs::create_dir(&root).unwrap();
-        let model = Model::new(JujuVersion::V3_6).unwrap();
-        let mut deployment = model.deployment(&charm, APPLICATION).env("RUNNER_IMAGE_BUILDER_ROOT", &root);
-        if let Some(tools) = tools {
-            deployment = deployment.path_entry(tools);
-        }
-        let app = deployment.run().unwrap();
-        let password = model.add_secret(&[("password", "builder-password")]).unwrap();
-        let script_secret = model.add_secret(&[("rib-test-secret", SCRIPT_SECRET)]).unwrap();
+        let site = SiteSetup { image_size: 64 << 10, ..SiteSetup::default() };
+        let around = scene::Scene::set(JujuVersion::V3_6, CloudSetup::default(), site).unwrap();
+        let charm = around.directory().join("charm");
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
+        scene::assemble(&charm, sources, Path::new(env!("CARGO_BIN_EXE_dispatch"))).unwrap();
+        let app = around.deploy(&charm).unwrap();
+        let password = around.model.add_secret(&[("password", "builder-password")]).unwrap();
+        let script_secret = around.model.add_secret(&[("rib-test-secret", SCRIPT_SECRET)]).unwrap();
         password.grant(&app).unwrap();
         script_secret.grant(&app).unwrap();
-        let (password, auth_url, images) = (password.uri(), cloud.auth_url(), site.images_url());
-        let (keyring, port) = (site.keyring().display().to_string(), format!("Port={}", cloud.ssh_port()));
-        let (api, source) = (site.github_api_url(), site.github_url());
-        let mut config = vec![
-            ("architecture", "amd64"),
-            ("base-image-source", images.as_str()),
-            ("base-image-keyring", &keyring),
-            ("github-api-url", &api),
-            ("runner-source", &source),
-            ("ssh-options", &port),
-            ("openstack-auth-url", &auth_url),
-            ("openstack-password-secret", &password),
-            ("openstack-project-domain-name", "Default"),
-            ("openstack-project-name", "builder-project"),
-            ("openstack-user-domain-name", "Default"),
-            ("openstack-user-name", "builder-user"),
-        ];
+        let needed = around.options(&password);
+        let mut config: Vec<(&str, &str)> =
+            needed.iter().map(|(name, value)| (*name, value.as_str())).collect();
         config.extend(options);
         app.set_config(&config).unwrap();
-        Self { cloud, site, model, app, script_secret, root, _dir: dir }
+        Self { app, script_secret, around }
     }
 
     pub fn unit(&self) -> Unit {
@@ -93,18 +74,7 @@ impl Scene {
 
     /// Integrates with a consumer that wants its images in `NAME-project`.
     pub fn integrate(&self, name: &str) -> Relation {
-        let (user, password, project) =
-            (format!("{name}-user"), format!("{name}-password"), format!("{name}-project"));
-        let auth_url = self.cloud.auth_url();
-        let data = [
-            ("auth_url", auth_url.as_str()),
-            ("username", &user),
-            ("password", &password),
-            ("user_domain_name", "Default"),
-            ("project_name", &project),
-            ("project_domain_name", "Default"),
-        ];
-        self.app.integrate("image", &format!("{name}-runners"), &[&data]).unwrap()
+        self.around.integrate(&self.app, name).unwrap()
     }
 
     pub fn status(&self) -> String {
@@ -112,22 +82,51 @@ impl Scene {
         format!("{}: {}", status.state, status.message)
     }
 
+    /// Changes the journal of a worker that has ended.
+    pub fn edit_journal(&self, change: impl FnOnce(&mut Journal)) {
+        let mut journal = self.journal();
+        change(&mut journal);
+        journal.save(&self.host()).unwrap();
+    }
+
+    /// A file of the charm's state.
+    pub fn state_file(&self, name: &str) -> PathBuf {
+        self.host().state_dir().join(name)
+    }
+
+    fn host(&self) -> Host {
+        Host::below(self.root(0))
+    }
+
     pub fn journal(&self) -> Journal {
-        Journal::load(&Host::below(&self.root)).unwrap()
+        Journal::load(&self.host()).unwrap()
     }
 
     /// What a databag of ours says under `key`.
     pub fn told(&self, relation: &Relation, key: &str) -> Option<String> {
-        relation.written_by(&self.unit()).unwrap().get(key).cloned()
+        self.around.told(relation, &self.unit(), key)
     }
 
     /// Waits until no worker lives and returns the last job.
     pub fn job_ended(&self) -> Job {
-        let host = Host::below(&self.root);
+        let host = self.host();
         wait_for("the end of the worker", || {
             let ended = self.journal().job.filter(|job| job.finished.is_some());
             (!worker_lives(&host).unwrap()).then_some(ended).flatten()
         })
+    }
+
+    /// The files of the first image that is published, by path; its build must succeed.
+    pub fn first_image(&self) -> BTreeMap<String, Vec<u8>> {
+        let relation = self.integrate("upload");
+        assert_eq!(self.job_ended().failures, []);
+        let id = self.told(&relation, "id").expect("an id in the relation");
+        let tree = self.cloud.project("upload-project").image_tree(&id).unwrap();
+        let file = |(path, entry): (String, Entry)| match entry.content {
+            Content::File(bytes) => Some((path, bytes)),
+            Content::Directory | Content::Link(_) => None,
+        };
+        tree.0.into_iter().filter_map(file).collect()
     }
 
     /// Runs action `run` to its end.
@@ -139,50 +138,51 @@ impl Scene {
 
     /// The worker's process.
     pub fn worker(&self) -> Option<i32> {
-        let note = fs::read_to_string(self.root.join("var/lib/runner-image-builder/worker.lock")).ok()?;
-        let lives = worker_lives(&Host::below(&self.root)).unwrap();
+        let note = fs::read_to_string(self.root(0).join("var/lib/runner-image-builder/worker.lock")).ok()?;
+        let lives = worker_lives(&self.host()).unwrap();
         lives.then(|| note.trim().parse().ok()).flatten()
     }
 
-    /// What is in the cloud beside images of the charm's own, base images above all: servers, groups, snapshots.
-    pub fn leftovers(&self) -> Vec<String> {
-        let servers = self.cloud.project("builder-project").servers();
-        let groups = self.cloud.project("builder-project").security_groups();
-        let images = self.cloud.project("builder-project").images();
-        let servers = servers.iter().map(|server| format!("server {}", server.name));
-        let groups = groups
-            .iter()
-            .filter(|group| group.name != "default")
-            .map(|group| format!("group {}", group.name));
-        let images = images
-            .iter()
-            .filter_map(|image| image.name.clone())
-            .filter(|name| !name.contains("-builder-base-"));
-        servers.chain(groups).chain(images.map(|name| format!("image {name}"))).collect()
+    /// Kills the worker, as the kernel does when memory is short, and waits for its death.
+    pub fn kill_worker(&self) {
+        let worker = self.worker().expect("a worker");
+        std::process::Command::new("kill").args(["-KILL", &worker.to_string()]).status().unwrap();
+        wait_for("the worker's death", || self.worker().is_none().then_some(()));
+    }
+
+    /// A hook after whatever has happened.
+    pub fn next_hook(&self) {
+        let run = self.unit().update_status().unwrap();
+        assert!(run.succeeded(), "{run:?}");
+    }
+
+    /// What `dispatch jobs` prints on the unit.
+    pub fn jobs(&self) -> String {
+        let output = self.unit().exec("./dispatch jobs").unwrap();
+        assert_eq!(output.code, 0, "{output:?}");
+        output.stdout
+    }
+
+    /// How many requests of this kind the cloud has got.
+    pub fn requests(&self, method: &str, url_end: &str) -> usize {
+        let log = self.cloud.log();
+        log.iter().filter(|entry| entry.method == method && entry.url.ends_with(url_end)).count()
+    }
+
+    /// The ids of a project's images whose stage label is `stage`.
+    pub fn images_of_stage(&self, project: &str, stage: &str) -> Vec<String> {
+        let label = |image: &rehearsal::cloud::Image| {
+            image.status == "active"
+                && image.properties.get("runner_image_builder_stage").is_some_and(|known| known == stage)
+        };
+        let images = self.cloud.project(project).images();
+        images.iter().filter(|image| label(image)).map(|image| image.id.clone()).collect()
     }
 }
 
 /// Waits until `condition` gives something, and says what was waited for when it does not.
-pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(found) = condition() {
-            return found;
-        }
-        assert!(started.elapsed() < PATIENCE, "{what} did not happen in {} s", PATIENCE.as_secs());
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// An unpacked charm: the one that `make charm` made, or one around the binary that cargo built for this test.
-fn assemble(folder: &Path) {
-    let made = std::env::var_os("RUNNER_IMAGE_BUILDER_CHARM").map(PathBuf::from);
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let from = made.as_deref().unwrap_or(sources);
-    fs::create_dir(folder).unwrap();
-    for file in ["metadata.yaml", "config.yaml", "actions.yaml"] {
-        fs::copy(from.join(file), folder.join(file)).unwrap();
-    }
-    let dispatch = made.as_ref().map_or(env!("CARGO_BIN_EXE_dispatch").into(), |made| made.join("dispatch"));
-    fs::copy(dispatch, folder.join("dispatch")).unwrap();
+#[track_caller]
+pub fn wait_for<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
+    let found = scene::wait_for(PATIENCE, condition);
+    found.unwrap_or_else(|| panic!("{what} did not happen in {} s", PATIENCE.as_secs()))
 }

@@ -29,6 +29,15 @@ fn each_bad_value_blocks_in_the_known_words_and_fails_the_action() {
         ("build-interval", "25", "Build interval must not be smaller than 1 or greater than 24"),
         ("revision-history-limit", "1", "Revision history must be greater than 1 and less than 100"),
         ("revision-history-limit", "100", "Revision history must be greater than 1 and less than 100"),
+        (
+            "recipe",
+            "packages:\n  - jq\n  - Foo\nrunner: []\n",
+            "Invalid recipe: packages[1]: \"Foo\" is no package name (lower-case letters, digits, + - . and an \
+             architecture after a colon) at line 3 column 5. (option recipe)",
+        ),
+        ("recipe", "\n\npakages: []\n", "Invalid recipe: unknown field `pakages`"),
+        ("recipe", "packages: [jq", "Invalid recipe: "),
+        ("recipe", "packages: [jq]\n", "Invalid recipe: missing field `runner` at line 1 column 1."),
         ("script-url", "example.com/script.sh", "Invalid script URL, must contain scheme and hostname."),
         ("script-url", "http://[::1", "Invalid script URL, must contain scheme and hostname."),
         ("script-url", "http://example.com/script.sh", "Invalid script URL"),
@@ -48,6 +57,18 @@ fn each_bad_value_blocks_in_the_known_words_and_fails_the_action() {
     ] {
         assert_refused(&site, option, value, beginning);
     }
+    assert_eq!(site.status(), "blocked: image integration required.");
+}
+
+#[test]
+fn the_recipe_that_the_charm_prints_is_one_that_it_takes() {
+    let site = Plan::new().configured();
+    let dispatch = site.charm.join("dispatch");
+    let output = site.unit().command(dispatch.to_str().unwrap()).unwrap().arg("recipe").output().unwrap();
+    assert!(output.status.success());
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.contains("build-essential"), "{printed}");
+    all_succeeded(site.app.set_config(&[("recipe", &printed)]).unwrap());
     assert_eq!(site.status(), "blocked: image integration required.");
 }
 

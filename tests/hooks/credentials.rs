@@ -66,6 +66,17 @@ fn a_rotated_password_arrives_with_the_event_of_its_secret() {
 }
 
 #[test]
+fn credentials_of_a_departed_relation_go_also_while_the_configuration_is_refused() {
+    let (site, relation) = Plan::new().related();
+    site.app.set_config(&[("base-image", "warty")]).unwrap();
+    site.assert_status("blocked: Invalid bases");
+    assert!(site.clouds_yaml().contains("correct horse"));
+    all_succeeded(relation.remove().unwrap());
+    let left = site.clouds_yaml();
+    assert!(!left.contains("correct horse") && left.contains(PASSWORD), "{left}");
+}
+
+#[test]
 fn certificates_of_either_side_lie_beside_the_file_that_names_them() {
     let other = format!("{PEM}\n{PEM}");
     let plan =

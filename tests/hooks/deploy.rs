@@ -2,15 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use rehearsal::agent::{JujuVersion, Model, Relation};
+use rehearsal::scene::{APPLICATION, assemble, copy_folder};
 use tempfile::TempDir;
 
 use crate::cloud::{self, Credentials};
 use crate::machine::Site;
 
-pub const APPLICATION: &str = "image-builder";
 pub const PASSWORD: &str = "hunter2-of-the-build-project";
 
 /// A deployment being described: one unit on Juju 3.6, all OpenStack options set, a cloud that hangs.
@@ -47,7 +46,8 @@ impl Plan {
     pub fn bare(&self) -> Site {
         let dir = tempfile::Builder::new().prefix("machine-").tempdir().unwrap();
         let charm = dir.path().join("charm");
-        assemble(&charm);
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
+        assemble(&charm, sources, Path::new(env!("CARGO_BIN_EXE_dispatch"))).unwrap();
         let model = Model::new(self.juju).unwrap();
         let roots = dir.path().to_owned();
         let app = model
@@ -105,38 +105,6 @@ pub fn root(dir: &Path, number: u32) -> PathBuf {
     dir.join(format!("root-{number}"))
 }
 
-/// An unpacked charm in `folder`.
-fn assemble(folder: &Path) {
-    if let Some(charm) = std::env::var_os("RUNNER_IMAGE_BUILDER_CHARM") {
-        copy(Path::new(&charm), folder);
-        return;
-    }
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
-    copy(&sources.join("hooks"), &folder.join("hooks"));
-    for file in ["metadata.yaml", "config.yaml", "actions.yaml"] {
-        fs::copy(sources.join(file), folder.join(file)).unwrap();
-    }
-    let (built, dispatch) = (env!("CARGO_BIN_EXE_dispatch"), folder.join("dispatch"));
-    // A worker is started from a copy of the binary: without its debug symbols that takes a tenth of the time.
-    let stripped = Command::new("strip").arg("-o").arg(&dispatch).arg(built).status();
-    if !stripped.is_ok_and(|status| status.success()) {
-        fs::copy(built, &dispatch).unwrap();
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display())) {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), to).unwrap();
-        }
-    }
-}
-
 /// A folder with what the charm asks about packages: all are installed, and nothing more can be. So a test never
 /// changes the machine that it runs on.
 fn package_tools(dir: &Path) -> PathBuf {
@@ -165,7 +133,7 @@ impl Site {
     pub fn next_charm(&self) -> TempDir {
         use std::io::Write;
         let next = tempfile::tempdir().unwrap();
-        copy(&self.charm, next.path());
+        copy_folder(&self.charm, next.path()).unwrap();
         // An executable is as good with something behind its end.
         let mut dispatch = fs::OpenOptions::new().append(true).open(next.path().join("dispatch")).unwrap();
         dispatch.write_all(b"next").unwrap();

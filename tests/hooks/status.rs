@@ -22,6 +22,7 @@ fn at_work(site: &Site, builds: &[(Target, Phase, u64)]) {
         target: *target,
         phase: phase.clone(),
         since: ago(*minutes),
+        resources: Vec::new(),
     });
     journal.job.as_mut().unwrap().builds = builds.collect();
     journal.save(&site.host()).unwrap();

@@ -38,6 +38,9 @@ for package in build-essential docker.io gh jq npm python3-pip shellcheck socat 
   dpkg-query -W -f '${db:Status-Status}' $package 2>/dev/null | grep -qx installed || missing="$missing $package"
 done
 echo "packages=${missing:-complete}"
+echo "yarn=$(yarn --version)"
+echo "yq=$(yq --version)"
+echo "sysctl=$(sed -n 's/^net.ipv4.tcp_congestion_control = //p' /etc/sysctl.d/60-runner-image-builder.conf)"
 echo "script=$(sudo cat /opt/external-script.ok)"
 echo "groups=$(id -nG | tr ' ' '\n' | grep -xE 'docker|microk8s|lxd|sudo' | sort | paste -sd' ')"
 echo "runner-home=$(readlink /home/runner)"

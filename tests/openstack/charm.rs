@@ -9,6 +9,7 @@ use rehearsal::agent::{
 };
 use runner_image_builder::builder::Journal;
 use runner_image_builder::host::Host;
+use runner_image_builder::instance::DEFAULT_RECIPE;
 
 use crate::cloud::Project;
 use crate::trace::Trace;
@@ -86,6 +87,7 @@ impl Charm {
             ("openstack-project-name", build.auth("project_name")),
             ("openstack-user-domain-name", build.auth("user_domain_name")),
             ("openstack-user-name", build.auth("username")),
+            ("recipe", &recipe()),
             ("revision-history-limit", "2"),
             ("script-url", "http://127.0.0.1:8080/script/setup.sh"),
             ("script-secret-id", &self.script.uri()),
@@ -167,6 +169,13 @@ impl Charm {
             eprintln!("  {line:?}");
         }
     }
+}
+
+/// The default recipe without its snaps: there is no snap store around the test's cloud.
+fn recipe() -> String {
+    let mut recipe: serde_json::Value = serde_yaml::from_str(DEFAULT_RECIPE).expect("YAML");
+    recipe.as_object_mut().expect("a mapping").remove("snaps");
+    recipe.to_string()
 }
 
 /// Every hook must succeed.

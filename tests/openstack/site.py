@@ -244,7 +244,7 @@ def make_suite(folder, signer, codename, suffix, debs):
     (suite / "InRelease").write_bytes(signer.clear(release.encode()))
 
 
-# ---------------------------------------------------------------- the runner and GitHub's API
+# ---------------------------------------------------------------- the runner, tools and GitHub's API
 
 RUNNER_VERSION = "2.330.0"
 NOT_AS_ROOT = """
@@ -287,32 +287,51 @@ def runner_tarball(platform):
 
 
 def make_runner(site, url):
-    tag = f"v{RUNNER_VERSION}"
-    folder = site / "actions/runner/releases/download" / tag
-    folder.mkdir(parents=True)
-    api = f"{url}/api/repos/actions/runner"
-    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(EPOCH))
-    actor = {"login": "github-actions[bot]", "id": 41898282, "type": "Bot", "site_admin": False}
-    assets, notes = [], ["## What's Changed", "* Everything (stand-in)", "", "## SHA-256 Checksums", "",
-                         "The SHA-256 checksums for the packages included in this build are shown below:", ""]
-    for number, platform in enumerate(("linux-arm64", "linux-x64"), start=1001):
-        name, data = f"actions-runner-{platform}-{RUNNER_VERSION}.tar.gz", runner_tarball(platform)
-        (folder / name).write_bytes(data)
+    files = {f"actions-runner-{platform}-{RUNNER_VERSION}.tar.gz": runner_tarball(platform)
+             for platform in ("linux-arm64", "linux-x64")}
+    notes = ["## What's Changed", "* Everything (stand-in)", "", "## SHA-256 Checksums", "",
+             "The SHA-256 checksums for the packages included in this build are shown below:", ""]
+    for name, data in files.items():
+        platform = "-".join(name.split("-")[2:4])
         digest = hashlib.sha256(data).hexdigest()
         notes.append(f"- {name} <!-- BEGIN SHA {platform} -->{digest}<!-- END SHA {platform} -->")
+    make_release(site, url, "actions/runner", f"v{RUNNER_VERSION}", files, notes)
+
+
+TOOLS = (  # repository, tag, files: programs that know their version
+    ("mikefarah/yq", "v4.54.1", ("yq_linux_amd64",)),
+)
+
+
+def make_tools(site, url):
+    for repository, tag, names in TOOLS:
+        text = f"#!/bin/sh\n# A stand-in: it knows its version.\necho '{repository} version {tag}'\n"
+        make_release(site, url, repository, tag, {name: text.encode() for name in names}, ["A stand-in"])
+
+
+def make_release(site, url, repository, tag, files, notes):
+    """A release on GitHub: its files, and what the API says of it."""
+    folder = site / repository / "releases/download" / tag
+    folder.mkdir(parents=True)
+    api = f"{url}/api/repos/{repository}"
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(EPOCH))
+    actor = {"login": "github-actions[bot]", "id": 41898282, "type": "Bot", "site_admin": False}
+    assets = []
+    for number, (name, data) in enumerate(files.items(), start=1001):
+        (folder / name).write_bytes(data)
         assets.append({
             "url": f"{api}/releases/assets/{number}", "id": number, "node_id": f"RA_{number}", "name": name, "label": "",
             "uploader": actor, "content_type": "application/octet-stream", "state": "uploaded", "size": len(data),
-            "digest": f"sha256:{digest}", "download_count": 1, "created_at": when, "updated_at": when,
-            "browser_download_url": f"{url}/actions/runner/releases/download/{tag}/{name}"})
+            "digest": f"sha256:{hashlib.sha256(data).hexdigest()}", "download_count": 1, "created_at": when,
+            "updated_at": when, "browser_download_url": f"{url}/{repository}/releases/download/{tag}/{name}"})
     release = {
         "url": f"{api}/releases/1", "assets_url": f"{api}/releases/1/assets",
-        "upload_url": f"{api}/releases/1/assets{{?name,label}}", "html_url": f"{url}/actions/runner/releases/tag/{tag}",
+        "upload_url": f"{api}/releases/1/assets{{?name,label}}", "html_url": f"{url}/{repository}/releases/tag/{tag}",
         "id": 1, "author": actor, "node_id": "RE_1", "tag_name": tag, "target_commitish": "main", "name": tag, "draft": False,
         "immutable": False, "prerelease": False, "created_at": when, "updated_at": when, "published_at": when, "assets": assets,
         "tarball_url": f"{api}/tarball/{tag}", "zipball_url": f"{api}/zipball/{tag}", "body": "\r\n".join(notes)}
     text = json.dumps(release, indent=2) + "\n"
-    tags = site / "api/repos/actions/runner/releases/tags"
+    tags = site / f"api/repos/{repository}/releases/tags"
     tags.mkdir(parents=True)
     (tags / tag).write_text(text)
     (tags.parent / "latest").write_text(text)
@@ -373,6 +392,7 @@ def build(site, keys, url, images):
     with gpg_home() as home:
         make_apt_repository(new / "ubuntu", Signer(home, keys / "archive.secret.gpg"), images)
     make_runner(new, url)
+    make_tools(new, url)
     make_scripts(new / "script")
     shutil.rmtree(old, ignore_errors=True)
     if site.exists():

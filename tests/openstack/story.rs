@@ -86,7 +86,7 @@ impl Story {
             let status = self.charm.status();
             assert!(!status.contains("failed"), "{status}");
             // Progress is told once a minute: which step is seen is chance.
-            status.contains(" of 10, ").then_some(status)
+            status.contains(" of 14, ").then_some(status)
         });
         println!("    {seen}");
         assert!(seen.starts_with("maintenance: Building noble-x64: "), "{seen}");
@@ -158,6 +158,9 @@ impl Story {
         };
         assert_eq!(fact("runner"), "2.330.0");
         assert_eq!(fact("packages"), "complete");
+        assert_eq!(fact("yarn"), "1.22.22");
+        assert_eq!(fact("yq"), "mikefarah/yq version v4.54.1");
+        assert_eq!(fact("sysctl"), "bbr");
         assert_eq!(fact("script"), fact("script-expected"), "the script ran with its secret");
         assert_eq!(fact("groups"), "docker lxd microk8s sudo");
         assert_eq!(fact("runner-home"), "/home/ubuntu");

@@ -1,11 +1,17 @@
 //! Where commands run: one trait, one file for each kind of place.
 
+mod chroot;
+mod local;
+mod root_shell;
 mod ssh;
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::path::Path;
 use std::time::Duration;
 
+pub use chroot::ChrootExecutor;
+pub use local::LocalExecutor;
 pub use ssh::{KeyPair, SshExecutor, SshTarget};
 
 use crate::deadline::Deadline;
@@ -45,6 +51,40 @@ pub enum ExecutorError {
         /// The time that it had.
         limit: Duration,
     },
+    /// The command was not ended at its deadline either, or nobody said so.
+    #[error("running {command} in {instance}: no answer after {} s and its end", limit.as_secs())]
+    Stuck {
+        /// The command's first words.
+        command: String,
+        /// The instance.
+        instance: String,
+        /// The time that it had.
+        limit: Duration,
+    },
+    /// The file is larger than what its reader takes.
+    #[error("reading {path} in {instance}: it has more than {limit} bytes")]
+    TooLarge {
+        /// The file.
+        path: String,
+        /// The instance.
+        instance: String,
+        /// What its reader takes at most.
+        limit: u64,
+    },
+    /// A variable has a name that no shell would take.
+    #[error("invalid name of a variable: {name:?}")]
+    InvalidVariable {
+        /// The name.
+        name: String,
+    },
+    /// This kind of place cannot do that.
+    #[error("{instance} cannot {what}")]
+    Unsupported {
+        /// The instance.
+        instance: String,
+        /// What was asked of it, as a verb with its object.
+        what: &'static str,
+    },
     /// The host's own part failed.
     #[error(transparent)]
     Host(#[from] ProcessError),
@@ -66,7 +106,7 @@ pub struct Output {
 /// Arguments may be seen by every process of the instance; environment and standard input are handed over out of
 /// everybody's sight, so secrets go there.
 pub struct Command {
-    pub(super) argv: Vec<String>,
+    argv: Vec<String>,
     pub(super) environment: BTreeMap<String, Option<Secret<String>>>,
     pub(super) stdin: Option<Box<dyn Read + Send>>,
     pub(super) limit: Duration,
@@ -103,6 +143,11 @@ impl Command {
     pub fn stdin(mut self, stdin: impl Read + Send + 'static) -> Self {
         self.stdin = Some(Box::new(stdin));
         self
+    }
+
+    /// Its program and arguments.
+    pub fn words(&self) -> &[String] {
+        &self.argv
     }
 
     /// Its first words, for errors: never the environment, never the input.
@@ -157,9 +202,101 @@ pub trait Executor {
         content: Vec<u8>,
         deadline: Deadline,
     ) -> Result<(), ExecutorError> {
-        let script = "umask 077; mkdir -p \"$(dirname \"$0\")\"; cat >\"$0.new\"; chmod \"$1\" \"$0.new\"; mv -fT \"$0.new\" \"$0\"";
-        let command = Command::new(["bash", "-euc", script, path, &format!("{mode:o}")]);
+        self.push_file_for("root:root", path, mode, content, deadline)
+    }
+
+    /// Writes `content` to `path` in the instance for `owner` (`user:group`): whole or not at all, and nobody else's at
+    /// any moment.
+    fn push_file_for(
+        &self,
+        owner: &str,
+        path: &str,
+        mode: u32,
+        content: Vec<u8>,
+        deadline: Deadline,
+    ) -> Result<(), ExecutorError> {
+        let script = "umask 022; mkdir -p -- \"$(dirname -- \"$0\")\"; new=$(mktemp -- \"$0.XXXXXX\")
+            trap 'rm -f -- \"$new\"' EXIT; cat >\"$new\"; chown -- \"$2\" \"$new\"; chmod -- \"$1\" \"$new\"
+            sync -- \"$new\"; mv -fT -- \"$new\" \"$0\"; trap - EXIT";
+        let command = Command::new(["bash", "-euc", script, path, &format!("{mode:o}"), owner]);
         self.run(command.stdin(std::io::Cursor::new(content)), deadline).map(drop)
+    }
+
+    /// Reads `path` in the instance, `None` when there is no such file. Refuses one of more than `limit` bytes, which
+    /// may be a MiB at most.
+    fn pull_file(
+        &self,
+        path: &str,
+        limit: u64,
+        deadline: Deadline,
+    ) -> Result<Option<Vec<u8>>, ExecutorError> {
+        let script = "[ -e \"$0\" ] || exit 44; head -c \"$1\" -- \"$0\"";
+        let limit = limit.min(PULL_LIMIT);
+        let command = Command::new(["bash", "-euc", script, path, &(limit + 1).to_string()]);
+        let output = self.execute(command, deadline)?;
+        match output.code {
+            0 if output.stdout.len() as u64 > limit => {
+                Err(ExecutorError::TooLarge { path: path.to_owned(), instance: self.instance(), limit })
+            }
+            0 => Ok(Some(output.stdout)),
+            44 => Ok(None),
+            code => Err(ExecutorError::Failed {
+                command: format!("reading {path}"),
+                instance: self.instance(),
+                status: format!("exit code {code}"),
+                output: output.stderr,
+            }),
+        }
+    }
+
+    /// Shows the host's folder `source` at `target` in the instance. Most instances are elsewhere and cannot.
+    fn mount(&self, _source: &Path, _target: &str, _deadline: Deadline) -> Result<(), ExecutorError> {
+        Err(ExecutorError::Unsupported { instance: self.instance(), what: "mount a folder of the host" })
+    }
+}
+
+/// What is kept of a command's output, less the byte that tells that there is more.
+const PULL_LIMIT: u64 = (1 << 20) - 1;
+
+/// An executor that gives commands as long as they want: what they may take by themselves does not count, the deadline
+/// does.
+pub(super) struct Unhurried<'a>(pub &'a dyn Executor);
+
+impl Executor for Unhurried<'_> {
+    fn instance(&self) -> String {
+        self.0.instance()
+    }
+
+    fn is_booted(&self) -> bool {
+        self.0.is_booted()
+    }
+
+    fn execute(&self, command: Command, deadline: Deadline) -> Result<Output, ExecutorError> {
+        self.0.execute(command.limit(Duration::MAX), deadline)
+    }
+
+    fn push_file_for(
+        &self,
+        owner: &str,
+        path: &str,
+        mode: u32,
+        content: Vec<u8>,
+        deadline: Deadline,
+    ) -> Result<(), ExecutorError> {
+        self.0.push_file_for(owner, path, mode, content, deadline)
+    }
+
+    fn pull_file(
+        &self,
+        path: &str,
+        limit: u64,
+        deadline: Deadline,
+    ) -> Result<Option<Vec<u8>>, ExecutorError> {
+        self.0.pull_file(path, limit, deadline)
+    }
+
+    fn mount(&self, source: &Path, target: &str, deadline: Deadline) -> Result<(), ExecutorError> {
+        self.0.mount(source, target, deadline)
     }
 }
 

@@ -1,26 +1,21 @@
 //! Commands over ssh: one multiplexing master in the foreground of ours, which dies with us, and a client for each
 //! command, which only opens a channel.
 //!
-//! A command travels as a script on the standard input of a root shell. So the host's process list shows nothing but
-//! `bash -s`, and the instance's only the command itself.
+//! A connection that has ended, because the instance was booted again or the network failed, is opened again by the next
+//! command. What ran when it broke is not run again: nobody knows how far it came.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Command, Executor, ExecutorError, Output, quoted};
+use super::{Command, Executor, ExecutorError, Output, root_shell};
 use crate::deadline::Deadline;
-use crate::host::{FileError, Host, ProcessError, Program, Running, Stdin, random_uuid};
+use crate::host::{FileError, Host, ProcessError, Program, Running, random_uuid};
 use crate::secret::Secret;
-
-/// How long a client may take longer than its command: the way there and back.
-const WAY: Duration = Duration::from_secs(30);
 
 /// One attempt to open the connection.
 const ATTEMPT: Duration = Duration::from_secs(30);
-
-/// ssh's own exit code when it, and not the command, failed.
-const SSH_FAILED: i32 = 255;
 
 /// An instance that answers ssh, and how to be sure that it is the one.
 #[derive(Clone, Debug)]
@@ -29,7 +24,7 @@ pub struct SshTarget {
     pub name: String,
     /// Its address.
     pub address: String,
-    /// The user that may become root without a password.
+    /// The user: root, or one who may become root without a password.
     pub user: String,
     /// Our private key, in OpenSSH's format.
     pub key: Secret<String>,
@@ -43,7 +38,7 @@ pub struct SshTarget {
 pub struct SshExecutor {
     target: SshTarget,
     folder: PathBuf,
-    _master: Running,
+    master: Mutex<Option<Running>>,
 }
 
 impl SshExecutor {
@@ -55,30 +50,61 @@ impl SshExecutor {
         folder: PathBuf,
         deadline: Deadline,
     ) -> Result<Self, ExecutorError> {
-        let unreachable =
-            |problem: String| ExecutorError::Unreachable { instance: target.name.clone(), problem };
-        let prepared = prepare(host, &target, &folder);
-        prepared.map_err(|error| unreachable(error.to_string()))?;
-        let mut last = String::from("no attempt was made before the deadline");
+        let executor = Self { target, folder, master: Mutex::new(None) };
+        prepare(host, &executor.target, &executor.folder)
+            .map_err(|error| executor.lost(error.to_string()))?;
+        executor.open(deadline)?;
+        Ok(executor)
+    }
+
+    /// Opens the connection unless it is open.
+    fn open(&self, deadline: Deadline) -> Result<(), ExecutorError> {
+        let mut master = self.master.lock().unwrap_or_else(PoisonError::into_inner);
+        if master.as_mut().is_some_and(|master| master.ended().is_none()) {
+            return Ok(());
+        }
+        *master = None;
+        let mut last = None;
         loop {
-            match attempt(&target, &folder, deadline.at_most(ATTEMPT)) {
-                Ok(master) => return Ok(Self { target, folder, _master: master }),
-                Err(problem) => last = if problem.is_empty() { last } else { problem },
+            match attempt(&self.target, &self.folder, deadline.at_most(ATTEMPT)) {
+                Ok(opened) => {
+                    *master = Some(opened);
+                    return Ok(());
+                }
+                // What cut the last attempt short says less than what ended the one before it.
+                Err(problem) if last.is_none() || !(problem.is_empty() || deadline.passed()) => {
+                    last = Some(problem);
+                }
+                Err(_) => (),
             }
             if !deadline.sleep(crate::http::jittered(Duration::from_secs(3))) {
-                let _ = host.remove_dir(&folder);
-                return Err(unreachable(last));
+                return Err(self.lost(last.unwrap_or_default()));
             }
         }
     }
 
+    /// Closes what is left of the connection, so that the next command opens a new one.
+    fn close(&self) {
+        *self.master.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn lost(&self, problem: String) -> ExecutorError {
+        ExecutorError::Unreachable { instance: self.target.name.clone(), problem }
+    }
+
     fn client(&self) -> Program {
-        client(&self.target, &self.folder).args(["-o", "ControlMaster=no"]).args([&self.target.address])
+        let root_shell: &[&str] =
+            if self.target.user == "root" { &["bash", "-s"] } else { &["sudo", "-n", "bash", "-s"] };
+        client(&self.target, &self.folder)
+            .args(["-o", "ControlMaster=no"])
+            .args([&self.target.address])
+            .args(root_shell)
     }
 }
 
 impl Drop for SshExecutor {
     fn drop(&mut self) {
+        self.close();
         let _ = fs_extra::dir::remove(&self.folder);
     }
 }
@@ -94,53 +120,13 @@ impl Executor for SshExecutor {
 
     fn execute(&self, command: Command, deadline: Deadline) -> Result<Output, ExecutorError> {
         let deadline = deadline.at_most(command.limit);
-        let limit = deadline.remaining();
-        let (summary, instance) = (command.summary(), self.instance());
-        let redirection = if command.stdin.is_some() { "" } else { " </dev/null" };
-        let script = script(&command, limit, redirection).into_bytes();
-        let stdin = match command.stdin {
-            Some(stream) => Stdin::Stream(script, stream),
-            None => Stdin::Bytes(script),
-        };
-        let shown = |line: &str| log::debug!("{instance}: {line}");
-        let root_shell = ["sudo", "-n", "bash", "-s"];
-        // The instance kills the command at its deadline; should the connection be gone, we stop waiting soon after.
-        let output =
-            self.client().args(root_shell).stdin(stdin).watched(Deadline::after(limit + WAY), &shown);
-        match output {
-            Ok(output) => match output.code {
-                // timeout(1) says so when it had to end the command, or to kill it.
-                Some(124 | 137) if deadline.passed() => {
-                    Err(ExecutorError::Deadline { command: summary, instance, limit })
-                }
-                Some(SSH_FAILED) => Err(ExecutorError::Unreachable {
-                    instance,
-                    problem: format!("the connection broke while {summary} ran: {}", output.stderr),
-                }),
-                code => Ok(Output { code: code.unwrap_or(-1), stdout: output.stdout, stderr: output.stderr }),
-            },
-            Err(ProcessError::Deadline { .. }) => {
-                Err(ExecutorError::Deadline { command: summary, instance, limit })
-            }
-            Err(error) => Err(error.into()),
+        self.open(deadline)?;
+        let result = root_shell::execute(self.client(), self.instance(), command, deadline);
+        if let Err(ExecutorError::Unreachable { .. } | ExecutorError::Stuck { .. }) = &result {
+            self.close();
         }
+        result
     }
-}
-
-/// What the root shell reads: the variables, then the command in the shell's place, under a guard that ends it in time.
-/// bash reads a pipe byte by byte, so what follows the script is left for the command.
-fn script(command: &Command, limit: Duration, stdin: &str) -> String {
-    let mut script = String::new();
-    for (name, value) in &command.environment {
-        match value {
-            Some(value) => script.push_str(&format!("export {name}={}; ", quoted(value.expose()))),
-            None => script.push_str(&format!("unset {name}; ")),
-        }
-    }
-    let words: Vec<String> = command.argv.iter().map(|word| quoted(word)).collect();
-    let seconds = limit.as_secs().max(1);
-    script.push_str(&format!("exec timeout --kill-after=10 {seconds} {}{stdin}\n", words.join(" ")));
-    script
 }
 
 fn prepare(host: &Host, target: &SshTarget, folder: &Path) -> Result<(), FileError> {
@@ -235,49 +221,6 @@ impl KeyPair {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Runs a command's script as the instance would, without ssh and sudo.
-    fn run(command: Command) -> crate::host::Output {
-        let redirection = if command.stdin.is_some() { "" } else { " </dev/null" };
-        let script = script(&command, command.limit, redirection).into_bytes();
-        let stdin = match command.stdin {
-            Some(stream) => Stdin::Stream(script, stream),
-            None => Stdin::Bytes(script),
-        };
-        Program::new("bash")
-            .args(["-s"])
-            .stdin(stdin)
-            .output(Deadline::after(Duration::from_secs(30)))
-            .unwrap()
-    }
-
-    #[test]
-    fn environment_arguments_and_input_arrive_byte_for_byte() {
-        let odd = "it's $(id) \"x\" \\ {{y}}\nnext";
-        let command = Command::new(["bash", "-c", "printf '%s|%s|' \"$SECRET\" \"$0\"; cat", odd])
-            .environment([("SECRET".into(), Some(Secret::new(odd.into()))), ("HOME".into(), None)])
-            .stdin(std::io::Cursor::new(b"export X=1\nexit 7\n".to_vec()));
-        let output = run(command);
-        assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{odd}|{odd}|export X=1\nexit 7\n"));
-        assert_eq!(output.code, Some(0));
-    }
-
-    #[test]
-    fn a_removed_variable_is_gone_and_a_command_without_input_sees_none() {
-        let command = Command::new(["bash", "-c", "echo ${PATH-unset}; cat; exit 5"]);
-        let command = Command {
-            argv: vec!["/bin/bash".into(), "-c".into(), "echo ${HOME-unset}; cat; exit 5".into()],
-            ..command
-        };
-        let output = run(command.environment([("HOME".into(), None)]));
-        assert_eq!((&output.stdout[..], output.code), (&b"unset\n"[..], Some(5)));
-    }
-
-    #[test]
-    fn a_command_is_ended_at_its_limit_where_it_runs() {
-        let output = run(Command::new(["sleep", "60"]).limit(Duration::from_secs(1)));
-        assert_eq!(output.code, Some(124));
-    }
 
     #[test]
     fn a_fresh_key_pair_leaves_no_file_behind() {

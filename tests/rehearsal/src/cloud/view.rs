@@ -1,6 +1,5 @@
 //! What a test sees of a cloud, without HTTP.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
@@ -12,6 +11,7 @@ use super::glance::{self, Image};
 use super::neutron::{Group, Port};
 use super::nova::Server;
 use super::region::Region;
+use crate::instance::archive::ImageTree;
 use crate::lock;
 
 /// One project in one region.
@@ -77,10 +77,10 @@ impl<'a> ProjectView<'a> {
         fs::read(region.image_file(id))
     }
 
-    /// The files of an image that is the snapshot of an instance: bytes by path (`etc/hostname`).
-    pub fn image_files(&self, id: &str) -> io::Result<BTreeMap<String, Vec<u8>>> {
+    /// What is in an image that is the snapshot of an instance.
+    pub fn image_tree(&self, id: &str) -> io::Result<ImageTree> {
         let region = self.region.ok_or(io::ErrorKind::NotFound)?;
-        crate::instance::archive::files(&region.image_file(id))
+        ImageTree::read(&region.image_file(id))
     }
 
     /// Puts an active image into the project, as somebody else could have done.

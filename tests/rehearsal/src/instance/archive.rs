@@ -134,19 +134,82 @@ pub(super) fn unpack(from: &Path, tree: &Path) -> io::Result<()> {
     fs::write(state.join("owners"), notes)
 }
 
-/// The regular files in such an image: bytes by path.
-pub fn files(image: &Path) -> io::Result<BTreeMap<String, Vec<u8>>> {
-    let mut files = BTreeMap::new();
-    for entry in Archive::new(BufReader::new(File::open(image)?)).entries()? {
-        let mut entry = entry?;
-        let path = entry.path()?.display().to_string();
-        if entry.header().entry_type().is_file() && path != MARK {
-            let mut bytes = Vec::new();
-            entry.read_to_end(&mut bytes)?;
-            files.insert(path, bytes);
+/// What is in such an image: entries by path, without a slash before or after it (`etc/hostname`).
+#[derive(Clone, Debug, Default)]
+pub struct ImageTree(pub BTreeMap<String, Entry>);
+
+/// A file, directory or link of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Permission bits.
+    pub mode: u32,
+    /// The owning user's id.
+    pub uid: u64,
+    /// What it is.
+    pub content: Content,
+}
+
+/// What an entry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A regular file's bytes.
+    File(Vec<u8>),
+    /// A directory.
+    Directory,
+    /// A symbolic link's target.
+    Link(PathBuf),
+}
+
+impl ImageTree {
+    /// Reads an image that is the snapshot of an instance.
+    pub(crate) fn read(image: &Path) -> io::Result<Self> {
+        let mut tree = BTreeMap::new();
+        for entry in Archive::new(BufReader::new(File::open(image)?)).entries()? {
+            let mut entry = entry?;
+            let path = entry.path()?.display().to_string();
+            if path == MARK {
+                continue;
+            }
+            let content = match entry.header().entry_type() {
+                EntryType::Directory => Content::Directory,
+                EntryType::Symlink => Content::Link(entry.link_name()?.unwrap_or_default().into_owned()),
+                _ => {
+                    let mut bytes = Vec::new();
+                    entry.read_to_end(&mut bytes)?;
+                    Content::File(bytes)
+                }
+            };
+            let (mode, uid) = (entry.header().mode()?, entry.header().uid()?);
+            tree.insert(path.trim_end_matches('/').to_owned(), Entry { mode, uid, content });
+        }
+        Ok(Self(tree))
+    }
+
+    /// Whether there is anything at a path.
+    pub fn has(&self, path: &str) -> bool {
+        self.0.contains_key(path)
+    }
+
+    /// The bytes of a file.
+    pub fn file(&self, path: &str) -> Option<&[u8]> {
+        match &self.0.get(path)?.content {
+            Content::File(bytes) => Some(bytes),
+            _ => None,
         }
     }
-    Ok(files)
+
+    /// The text of a file, empty when there is no such file or no text in it.
+    pub fn text(&self, path: &str) -> &str {
+        self.file(path).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
+    }
+
+    /// Where a link leads.
+    pub fn link(&self, path: &str) -> Option<&Path> {
+        match &self.0.get(path)?.content {
+            Content::Link(target) => Some(target),
+            _ => None,
+        }
+    }
 }
 
 /// Who owns what, as the stand-in for chown noted it: later notes win.

@@ -25,7 +25,7 @@ const PACKAGES: &str = include_str!("standins/packages.txt");
 pub(super) const BASE_PACKAGES: &str = include_str!("standins/base-packages.txt");
 
 /// Commands that appear with a package only.
-const PACKAGED: [&str; 1] = ["npm"];
+const PACKAGED: [&str; 2] = ["npm", "docker"];
 
 /// Writes what all instances share into `directory`: stand-ins, lists, the first process's script.
 pub(super) fn install(directory: &Path) -> io::Result<()> {

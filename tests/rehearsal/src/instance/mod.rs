@@ -28,6 +28,9 @@ use tokio::sync::watch;
 use self::sandbox::{Machine, Sandbox};
 use crate::lock;
 
+/// What cloud-init puts above the package sources.
+pub const WRITTEN_BY_CLOUD_INIT: &str = "# Written by cloud-init.";
+
 /// Why an instance could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -208,7 +211,8 @@ impl Instance {
         }
         tree::prepare_boot(&self.tree).map_err(doing("preparing the boot"))?;
         let boot = &self.boot;
-        let plan = userdata::apply(&self.tree, &boot.hostname, &boot.public_keys, boot.user_data.as_deref())
+        let user_data = boot.user_data.as_deref();
+        let plan = userdata::apply(&self.tree, &boot.id, &boot.hostname, &boot.public_keys, user_data)
             .map_err(doing("applying user-data"))?;
         let key = ssh::host_key(&self.tree).map_err(doing("reading the ssh host key"))?;
         self.sandbox.hand_over(&self.tree).map_err(doing("handing the tree over"))?;
@@ -228,10 +232,12 @@ impl Instance {
         let door =
             ssh::Door { tree: self.tree.clone(), machine: Arc::clone(&machine), address: boot.address };
         let (port, pause) = (self.ssh_port, boot.boot_delay);
-        self.runtime.spawn(async move {
-            tokio::time::sleep(pause).await;
-            ssh::serve(door, port, key, stopped).await;
-        });
+        if ssh::starts(&self.tree) {
+            self.runtime.spawn(async move {
+                tokio::time::sleep(pause).await;
+                ssh::serve(door, port, key, stopped).await;
+            });
+        }
         self.finish_cloud_init(plan, Arc::downgrade(&machine));
         *running = Some(Up { machine, _stop: stop });
         Ok(())
@@ -259,8 +265,11 @@ impl Instance {
                 let _ = writeln!(log, "ERROR: {error}");
             }
             let Some(machine) = machine.upgrade() else { return };
+            // As the real one does at every first boot; who does not wait for it keeps the image's own sources.
             let note = format!(
-                "mkdir -p /run/cloud-init /var/lib/cloud/instance /var/log\n\
+                "sources=/etc/apt/sources.list.d/ubuntu.sources; grep -qs '{WRITTEN_BY_CLOUD_INIT}' $sources || \
+                 {{ text=$(cat $sources 2> /dev/null); printf '%s\\n' '{WRITTEN_BY_CLOUD_INIT}' \"$text\" > $sources; }}\n\
+                 mkdir -p /run/cloud-init /var/lib/cloud/instance /var/log\n\
                  cat >> /var/log/cloud-init-output.log << 'END-OF-CLOUD-INIT'\n{log}END-OF-CLOUD-INIT\n\
                  echo 'cloud-init: {word}' >> /var/log/cloud-init.log\ntouch /var/lib/cloud/instance/boot-finished\n\
                  echo '{word} {code}' > /run/cloud-init/status\necho '{{}}' > /run/cloud-init/result.json\n"

@@ -27,8 +27,39 @@ pub(super) struct Door {
     pub address: Ipv4Addr,
 }
 
-/// The host's key in the tree; made when there is none, as cloud-init does.
+/// The key by which the host is known: the one that sshd's configuration names, else the host's own, which is made
+/// when there is none, as cloud-init does.
 pub(super) fn host_key(tree: &Path) -> io::Result<PrivateKey> {
+    let own = own_key(tree)?;
+    match configured_key(tree)? {
+        Some(text) => PrivateKey::from_openssh(text.trim()).map_err(io::Error::other),
+        None => Ok(own),
+    }
+}
+
+/// Whether sshd starts with the machine.
+pub(super) fn starts(tree: &Path) -> bool {
+    let unit = inside::resolve(tree, "etc/systemd/system").map(|units| units.join("ssh.service"));
+    !unit.and_then(fs::read_link).is_ok_and(|target| target == Path::new("/dev/null"))
+}
+
+/// The first `HostKey` below sshd_config.d.
+fn configured_key(tree: &Path) -> io::Result<Option<String>> {
+    let mut files: Vec<PathBuf> = fs::read_dir(inside::resolve(tree, "etc/ssh/sshd_config.d")?)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()?;
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "conf"));
+    files.sort();
+    for file in files {
+        let text = fs::read_to_string(file)?;
+        if let Some(path) = text.lines().find_map(|line| line.trim().strip_prefix("HostKey ")) {
+            return inside::read(tree, path.trim()).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+fn own_key(tree: &Path) -> io::Result<PrivateKey> {
     let place = inside::resolve(tree, "etc/ssh/ssh_host_ed25519_key")?;
     if let Ok(text) = fs::read_to_string(&place) {
         return PrivateKey::from_openssh(text.trim()).map_err(io::Error::other);

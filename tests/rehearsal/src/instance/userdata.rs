@@ -20,8 +20,11 @@ pub(super) struct Plan {
     pub errors: Vec<String>,
 }
 
+/// Where cloud-init remembers for which instance it has run.
+const INSTANCE_ID: &str = "var/lib/cloud/data/instance-id";
+
 /// The keys that need nothing done here.
-const HARMLESS: [&str; 20] = [
+const HARMLESS: [&str; 19] = [
     "apt",
     "disable_root",
     "final_message",
@@ -37,16 +40,16 @@ const HARMLESS: [&str; 20] = [
     "preserve_hostname",
     "resize_rootfs",
     "snap",
-    "ssh_deletekeys",
     "ssh_genkeytypes",
     "ssh_pwauth",
     "swap",
     "timezone",
 ];
 
-/// Applies the config drive to a tree: host name, users, keys, files.
+/// Applies the config drive of the instance `id` to a tree: host name, users, keys, files.
 pub(super) fn apply(
     tree: &Path,
+    id: &str,
     hostname: &str,
     public_keys: &[String],
     user_data: Option<&[u8]>,
@@ -74,7 +77,9 @@ pub(super) fn apply(
     write(tree, "etc/hostname", &format!("{name}\n"), 0o644)?;
     fs::create_dir_all(inside::resolve(tree, "var/lib/cloud/instance")?)?;
     users(tree, &config, public_keys, &mut plan)?;
-    host_keys(tree, &config)?;
+    let is_new = inside::read(tree, INSTANCE_ID).unwrap_or_default().trim() != id;
+    write(tree, INSTANCE_ID, &format!("{id}\n"), 0o644)?;
+    host_keys(tree, &config, is_new)?;
     for file in list(&config["write_files"]) {
         if let Err(error) = write_file(tree, file) {
             plan.errors.push(format!("write_files: {error}"));
@@ -120,6 +125,7 @@ fn remaining(config: &Value, plan: &mut Plan) {
             "users"
             | "hostname"
             | "ssh_authorized_keys"
+            | "ssh_deletekeys"
             | "ssh_keys"
             | "write_files"
             | "bootcmd"
@@ -233,7 +239,16 @@ fn append(tree: &Path, path: &str, text: &str) -> io::Result<()> {
         .write_all(text.as_bytes())
 }
 
-fn host_keys(tree: &Path, config: &Value) -> io::Result<()> {
+/// The host keys that user-data gives. A new instance loses those of its image first, unless it is told not to.
+fn host_keys(tree: &Path, config: &Value, is_new: bool) -> io::Result<()> {
+    if is_new && config["ssh_deletekeys"].as_bool() != Some(false) {
+        for entry in fs::read_dir(inside::resolve(tree, "etc/ssh")?)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with("ssh_host_") {
+                fs::remove_file(entry.path())?;
+            }
+        }
+    }
     if let Some(keys) = config["ssh_keys"].as_mapping() {
         for (name, value) in keys {
             let (Some(name), Some(text)) = (name.as_str(), value.as_str()) else { continue };

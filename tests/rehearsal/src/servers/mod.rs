@@ -9,4 +9,4 @@ mod site;
 
 pub use proxy::Proxy;
 pub use release::runner_tarball;
-pub use site::{Site, SiteSetup};
+pub use site::{ReleasedTool, Site, SiteSetup, YQ};

@@ -26,6 +26,19 @@ pub struct SiteSetup {
     pub image_size: usize,
     /// Versions of the runner, the latest last.
     pub runner_versions: Vec<String>,
+    /// Tools that are released as one file an architecture.
+    pub tools: Vec<ReleasedTool>,
+}
+
+/// A tool whose releases hold one program for each architecture.
+#[derive(Clone, Debug)]
+pub struct ReleasedTool {
+    /// Its repository, `OWNER/NAME`.
+    pub repository: String,
+    /// The release's tag.
+    pub tag: String,
+    /// The names of the programs.
+    pub assets: Vec<String>,
 }
 
 impl Default for SiteSetup {
@@ -35,9 +48,17 @@ impl Default for SiteSetup {
             architectures: ["amd64", "arm64"].map(Into::into).into(),
             image_size: 1 << 20,
             runner_versions: ["2.330.0", "2.331.0"].map(Into::into).into(),
+            tools: vec![ReleasedTool {
+                repository: "mikefarah/yq".into(),
+                tag: "v4.54.1".into(),
+                assets: ["yq_linux_amd64", "yq_linux_arm64"].map(Into::into).into(),
+            }],
         }
     }
 }
+
+/// Where the recipe's yq lies.
+pub const YQ: &str = "/mikefarah/yq/releases/download/v4.54.1/yq_linux_amd64";
 
 /// The running site.
 pub struct Site {
@@ -74,6 +95,7 @@ impl Site {
             site.publish_images(series, 1)?;
         }
         site.publish_runners(setup.runner_versions)?;
+        setup.tools.iter().for_each(|tool| site.publish_tool(tool));
         Ok(site)
     }
 
@@ -108,9 +130,27 @@ impl Site {
         format!("{}{path}", self.url())
     }
 
+    /// What it serves at a path.
+    pub fn served(&self, path: &str) -> Option<Vec<u8>> {
+        lock(&self.files).get(path).map(|(_media_type, bytes)| bytes.clone())
+    }
+
     /// Serves an external script and returns its URL.
     pub fn serve_script(&self, name: &str, text: &str) -> String {
         self.serve(&format!("/scripts/{name}"), "text/x-shellscript", text)
+    }
+
+    /// Serves an Ubuntu archive mirror with a series and its updates, and returns its URL.
+    pub fn serve_mirror(&self, series: &str) -> String {
+        for suite in ["", "-updates", "-security"] {
+            let suite = format!("{series}{suite}");
+            self.serve(
+                &format!("/ubuntu/dists/{suite}/InRelease"),
+                "text/plain",
+                format!("Suite: {suite}\n"),
+            );
+        }
+        format!("{}/ubuntu", self.url())
     }
 
     /// Publishes the images of a series anew; another `edition` has other bytes.
@@ -139,7 +179,7 @@ impl Site {
     /// Publishes runner releases, the latest last.
     pub fn publish_runners(&self, versions: Vec<String>) -> io::Result<()> {
         for version in &versions {
-            let release = self.release(version)?;
+            let release = self.runner_release(version)?;
             let path = format!("/api/repos/actions/runner/releases/tags/v{version}");
             self.serve(&path, "application/json; charset=utf-8", release.to_string());
             if Some(version) == versions.last() {
@@ -151,20 +191,40 @@ impl Site {
         Ok(())
     }
 
-    fn release(&self, version: &str) -> io::Result<Value> {
-        let mut assets = Vec::new();
+    /// Publishes a release of a tool: programs that know their version.
+    pub fn publish_tool(&self, tool: &ReleasedTool) {
+        let ReleasedTool { repository, tag, assets } = tool;
+        let program = |asset: &String| {
+            let text = format!("#!/bin/sh\n# Stand-in for {asset}.\necho '{repository} version {tag}'\n");
+            (asset.clone(), text.into_bytes())
+        };
+        let release = self.release(repository, tag, assets.iter().map(program).collect());
+        let path = format!("/api/repos/{repository}/releases/tags/{tag}");
+        self.serve(&path, "application/json; charset=utf-8", release.to_string());
+    }
+
+    fn runner_release(&self, version: &str) -> io::Result<Value> {
+        let mut files = Vec::new();
         for architecture in ["x64", "arm64", "arm"] {
             let name = format!("actions-runner-linux-{architecture}-{version}.tar.gz");
-            let bytes = runner_tarball(architecture, version)?;
-            let (size, digest) = (bytes.len(), hex(&Sha256::digest(&bytes)));
-            let path = format!("/actions/runner/releases/download/v{version}/{name}");
-            let url = self.serve(&path, "application/octet-stream", bytes);
-            assets.push(json!({"name": name, "size": size, "digest": format!("sha256:{digest}"),
-                "content_type": "application/octet-stream", "state": "uploaded", "browser_download_url": url}));
+            files.push((name, runner_tarball(architecture, version)?));
         }
-        Ok(json!({"tag_name": format!("v{version}"), "name": format!("v{version}"), "draft": false,
+        Ok(self.release("actions/runner", &format!("v{version}"), files))
+    }
+
+    /// Serves the files of a release and returns what GitHub says of it.
+    fn release(&self, repository: &str, tag: &str, files: Vec<(String, Vec<u8>)>) -> Value {
+        let asset = |(name, bytes): (String, Vec<u8>)| {
+            let (size, digest) = (bytes.len(), hex(&Sha256::digest(&bytes)));
+            let path = format!("/{repository}/releases/download/{tag}/{name}");
+            let url = self.serve(&path, "application/octet-stream", bytes);
+            json!({"name": name, "size": size, "digest": format!("sha256:{digest}"),
+                "content_type": "application/octet-stream", "state": "uploaded", "browser_download_url": url})
+        };
+        let assets: Vec<Value> = files.into_iter().map(asset).collect();
+        json!({"tag_name": tag, "name": tag, "draft": false,
             "prerelease": false, "published_at": "2026-01-01T00:00:00Z", "assets": assets,
-            "html_url": format!("{}/actions/runner/releases/tag/v{version}", self.url())}))
+            "html_url": format!("{}/{repository}/releases/tag/{tag}", self.url())})
     }
 
     /// Lets requests go wrong.
@@ -203,7 +263,22 @@ fn answer(files: &Files, request: &mut Request<'_>) -> Response {
             Response::bytes(404, "text/html", "<html><title>404 Not Found</title></html>\n")
         };
     };
-    Response::bytes(200, &media_type, bytes)
+    let first = request.header("range").and_then(|range| first_byte(range, bytes.len()));
+    match first {
+        None => Response::bytes(200, &media_type, bytes).with("Accept-Ranges", "bytes"),
+        Some(first) if first >= bytes.len() => {
+            Response::empty(416).with("Content-Range", format!("bytes */{}", bytes.len()))
+        }
+        Some(first) => Response::bytes(206, &media_type, &bytes[first..])
+            .with("Content-Range", format!("bytes {first}-{}/{}", bytes.len() - 1, bytes.len())),
+    }
+}
+
+/// The first byte that a client wants who asks for the rest of a file; ranges of another form are ignored, as servers may.
+fn first_byte(range: &str, length: usize) -> Option<usize> {
+    let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+    let open = last.is_empty() || last.parse() == Ok(length.saturating_sub(1));
+    first.parse().ok().filter(|_| open)
 }
 
 /// Bytes that look like nothing, depend on the name, and do not compress.

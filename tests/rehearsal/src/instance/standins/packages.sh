@@ -7,7 +7,24 @@ architecture() { cat /var/lib/dpkg/arch 2> /dev/null || printf 'amd64\n'; }
 installed() { grep -qx "Package: $1" "$status"; }
 version_of() { awk -v name="$1" '$1 == "Package:" {here = $2 == name} here && $1 == "Version:" {print $2; exit}' "$status"; }
 exists() { awk -v name="$1" '$1 == name {found = 1} END {exit !found}' "$known"; }
-candidate() { printf '1.0-%s\n' "$(series)"; }
+candidate() { printf '1.1-%s\n' "$(series)"; }
+
+# The package sources: a line with address and suite for each.
+sources() {
+    cat /etc/apt/sources.list.d/*.sources 2> /dev/null | awk '
+        $1 == "URIs:" {uri = $2; sub("/$", "", uri)}
+        $1 == "Suites:" {for (i = 2; i <= NF; i++) print uri, $i}'
+    cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2> /dev/null | awk '
+        $1 == "deb" {uri = $2; sub("/$", "", uri); print uri, $3}'
+}
+
+# reach ADDRESS SUITE: Ubuntu's own archives answer always, a mirror of the rehearsal does when it does.
+reach() {
+    case $1 in
+        *://*.ubuntu.com/*) ;;
+        *) /.rehearsal/bin/curl --fail --silent --output /dev/null -- "$1/dists/$2/InRelease" ;;
+    esac
+}
 
 apt_options=()
 apt_words=()
@@ -98,8 +115,13 @@ standin_apt-get() {
     case $verb in
         update)
             mkdir -p /var/lib/apt/lists
-            printf 'Hit:1 http://archive.ubuntu.com/ubuntu %s InRelease\nReading package lists...\n' "$(series)"
-            printf 'known to the rehearsal\n' > "/var/lib/apt/lists/archive.ubuntu.com_ubuntu_dists_$(series)_main_Packages" ;;
+            sources | while read -r name suite; do
+                reach "$name" "$suite" || die 100 "E: Failed to fetch $name/dists/$suite/InRelease"
+                printf 'Hit:1 %s %s InRelease\n' "$name" "$suite"
+                name=${name#*://}
+                printf 'known to the rehearsal\n' > "/var/lib/apt/lists/${name//\//_}_dists_${suite}_main_Packages"
+            done || exit
+            printf 'Reading package lists...\n' ;;
         install)
             for name in "$@"; do
                 case $name in
@@ -127,8 +149,8 @@ standin_apt-get() {
             done ;;
         upgrade | dist-upgrade | full-upgrade)
             [ $# -eq 0 ] || unknown "$@"
-            mkdir -p "$state"; touch "$state/upgraded"
-            printf '0 upgraded, 0 newly installed, 0 to remove and 0 not upgraded.\n' ;;
+            sed -i "s/^Version: .*/Version: $(candidate)/" "$status"
+            printf '0 newly installed, 0 to remove and 0 not upgraded.\n' ;;
         autoremove | autopurge | check) printf '0 upgraded, 0 newly installed, 0 to remove and 0 not upgraded.\n' ;;
         clean | autoclean) rm -rf /var/cache/apt/archives/*.deb /var/cache/apt/*.bin ;;
         *) die 100 "E: Invalid operation $verb" ;;
@@ -182,7 +204,14 @@ standin_dpkg() {
     local name
     case ${1:-} in
         --print-architecture) architecture ;;
-        --print-foreign-architectures) ;;
+        --print-foreign-architectures) cat "$state/foreign-architectures" 2> /dev/null || true ;;
+        --add-architecture)
+            need_root "dpkg: error: requested operation requires superuser privilege" 2
+            case ${2:-} in
+                amd64 | arm64 | armhf | i386 | ppc64el | s390x) ;;
+                *) die 2 "dpkg: error: architecture '${2:-}' is illegal" ;;
+            esac
+            mkdir -p "$state"; printf '%s\n' "$2" >> "$state/foreign-architectures" ;;
         --configure) [ "${2:-}" = -a ] || unknown "$@" ;;
         --audit) ;;
         -s | --status)
@@ -237,6 +266,11 @@ standin_dpkg-query() {
 
 standin_dpkg-reconfigure() { need_root; }
 
+snap_command() {
+    printf '#!/bin/sh\necho "%s 1.0 (rehearsal)"\n' "$1" > "/snap/bin/$1"
+    chmod 0755 "/snap/bin/$1"
+}
+
 standin_snap() {
     local verb=${1:-} name names=() channel=latest/stable
     shift
@@ -261,9 +295,30 @@ standin_snap() {
                 mkdir -p "/snap/$name/current/meta" /snap/bin /var/lib/snapd/snaps
                 printf 'name: %s\nversion: "1.0"\n' "$name" > "/snap/$name/current/meta/snap.yaml"
                 printf '%s\n' "$channel" > "/var/lib/snapd/snaps/${name}_1.snap"
-                printf '#!/bin/sh\necho "%s 1.0 (rehearsal)"\n' "$name" > "/snap/bin/$name"
-                chmod 0755 "/snap/bin/$name"
+                snap_command "$name"
                 printf '%s 1.0 from the rehearsal installed\n' "$name"
+            done ;;
+        refresh)
+            [ ${#names[@]} -gt 0 ] || return 0
+            need_root "error: access denied (try with sudo)"
+            for name in "${names[@]}"; do
+                [ -d "/snap/$name" ] || die 1 "error: snap \"$name\" is not installed"
+                [ -e "/snap/bin/$name" ] || die 1 "error: cannot refresh disabled snap \"$name\""
+                printf '%s\n' "$channel" > "/var/lib/snapd/snaps/${name}_1.snap"
+                printf 'snap "%s" has no updates available\n' "$name"
+            done ;;
+        enable | disable)
+            need_root "error: access denied (try with sudo)"
+            for name in "${names[@]}"; do
+                [ -d "/snap/$name" ] || die 1 "error: snap \"$name\" is not installed"
+                if [ $verb = enable ]; then
+                    [ ! -e "/snap/bin/$name" ] || die 1 "error: snap \"$name\" already enabled"
+                    snap_command "$name"
+                else
+                    [ -e "/snap/bin/$name" ] || die 1 "error: snap \"$name\" already disabled"
+                    rm "/snap/bin/$name"
+                fi
+                printf '%s %sd\n' "$name" "$verb"
             done ;;
         remove)
             need_root "error: access denied (try with sudo)"
@@ -273,7 +328,7 @@ standin_snap() {
             done ;;
         list)
             printf 'Name  Version  Rev  Tracking  Publisher  Notes\n'
-            local file code=0
+            local file notes
             if [ ${#names[@]} -gt 0 ]; then
                 for name in "${names[@]}"; do
                     [ -d "/snap/$name" ] || die 1 "error: no matching snaps installed"
@@ -282,12 +337,14 @@ standin_snap() {
             for file in /var/lib/snapd/snaps/*_1.snap; do
                 [ -e "$file" ] || continue
                 name=${file##*/}; name=${name%_1.snap}
-                printf '%s  1.0  1  %s  rehearsal  -\n' "$name" "$(cat "$file")"
+                [ ${#names[@]} -eq 0 ] || [[ " ${names[*]} " = *" $name "* ]] || continue
+                [ -e "/snap/bin/$name" ] && notes=- || notes=disabled
+                printf '%s  1.0  1  %s  rehearsal  %s\n' "$name" "$(cat "$file")" "$notes"
             done ;;
         set) need_root; mkdir -p "$state"; printf '%s\n' "${names[*]}" >> "$state/snap-set" ;;
         unset) need_root ;;
         get) ;;
-        wait | watch | refresh | version | ack | connect | alias | warnings) ;;
+        wait | watch | version | ack | connect | alias | warnings) ;;
         *) unknown "$verb" ;;
     esac
 }

@@ -25,15 +25,27 @@ package_unit() {
     esac
 }
 
+# Units that start with the machine and cannot: what they run is not there.
+failed_units() {
+    local link unit file program
+    for link in /etc/systemd/system/*.wants/*; do
+        unit=${link##*/} file=/etc/systemd/system/${link##*/}
+        [ -f "$file" ] || continue
+        program=$(sed -n 's/^ExecStart=[-@:+!]*//p' "$file" | head -n 1)
+        [ -z "$program" ] || [ -x "${program%% *}" ] || printf '%s loaded failed failed %s\n' "$unit" "$unit"
+    done
+}
+
 masked() { [ "$(readlink "/etc/systemd/system/$1")" = /dev/null ]; }
 
 standin_systemctl() {
-    local verb= units=() now= unit code=0 quiet= user=
+    local verb= units=() now= unit code=0 quiet= user= only_failed=
     while [ $# -gt 0 ]; do
         case $1 in
             --now) now=1 ;;
             -q | --quiet) quiet=1 ;;
             --no-reload | --no-block | --no-pager | --no-ask-password | --force | -f | --wait | --plain | --no-legend | --all | -a) ;;
+            --failed | --state=failed) only_failed=1 ;;
             --type=* | --state=* | -p | --property=* | --value) ;;
             --user | --machine=*) user=1 ;;
             -*) unknown "$1" ;;
@@ -42,8 +54,11 @@ standin_systemctl() {
         shift
     done
     case $verb in
-        is-system-running) printf 'running\n'; return 0 ;;
+        is-system-running)
+            [ -z "$(failed_units)" ] || { printf 'degraded\n'; return 1; }
+            printf 'running\n'; return 0 ;;
         daemon-reload | daemon-reexec | reset-failed) need_root; return 0 ;;
+        '' | list-units) [ -n "$only_failed" ] && { failed_units; return 0; } ;;&
         list-units | list-unit-files | list-timers) cat /.rehearsal/units; return 0 ;;
         reboot | poweroff | halt) power "$verb"; return ;;
         '') unknown "no verb" ;;
@@ -157,6 +172,9 @@ standin_cloud-init() {
             [ -n "$long" ] && [ -e /var/log/cloud-init-output.log ] && cat /var/log/cloud-init-output.log
             return "$code" ;;
         clean)
+            case ${1:-} in
+                -h | --help) printf 'usage: cloud-init clean [-h] [-l] [--machine-id] [-r] [-s] [-c CONFIG]\n  -c, --configs {all,ssh_config,network,datasource}\n'; return ;;
+            esac
             need_root "Error: 'cloud-init clean' must be run as root"
             rm -rf /var/lib/cloud/instance /var/lib/cloud/instances /var/lib/cloud/data /var/lib/cloud/sem
             while [ $# -gt 0 ]; do
@@ -286,6 +304,19 @@ standin_visudo() {
         die 1 "$file: syntax error"
     fi
     printf '%s: parsed OK\n' "$file"
+}
+standin_docker() {
+    case ${1:-} in
+        --version | -v) printf 'Docker version 27.5.1, build 27.5.1-0ubuntu3\n'; return ;;
+        version | info) ;;
+        *) unknown "$@" ;;
+    esac
+    local socket=/var/run/docker.sock
+    masked docker.service \
+        && die 1 "Cannot connect to the Docker daemon at unix://$socket. Is the docker daemon running?"
+    [ "$(me)" = root ] || entry /etc/group docker | column 4 | tr , '\n' | grep -qx "$(me)" \
+        || die 1 "permission denied while trying to connect to the Docker daemon socket at unix://$socket"
+    printf 'Server: 27.5.1\n'
 }
 standin_systemd-machine-id-setup() { need_root; [ -s /etc/machine-id ] || tr -d - < /proc/sys/kernel/random/uuid > /etc/machine-id; }
 standin_systemd-detect-virt() { printf 'kvm\n'; }

@@ -1,18 +1,24 @@
-//! Ubuntu's cloud images: what the image server offers, checked by signature and digest, and a copy in the build cloud.
+//! Ubuntu's cloud images: what the image server offers, checked by signature and digest; a copy in the build cloud
+//! ([`glance`]) or on this machine ([`cache`]).
+
+mod cache;
+mod glance;
 
 use std::fs::File;
-use std::io::{self, Read};
-use std::path::Path;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
+pub use cache::BaseImageCache;
+pub use glance::{BaseImages, base_image_name};
 
-use super::config::{BaseImageSource, JobId, Owner, hex};
-use super::labels::{self, DIGEST, Stage};
+use super::config::BaseImageSource;
+use super::journal::JournalError;
 use crate::deadline::Deadline;
+use crate::disk_image::DiskError;
 use crate::host::{FileError, Host, ProcessError, Program, random_uuid};
 use crate::http::{HttpClient, HttpError, Url};
-use crate::openstack_cloud::{Cloud, ImageChange, ImageId, ImageStatus, NewImage, OpenStackError};
+use crate::openstack_cloud::OpenStackError;
 use crate::target::Target;
 
 /// The list of digests and its signature are small; anything larger is none.
@@ -68,6 +74,35 @@ pub enum BaseImageError {
     /// A host file could not be written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The copy could not be noted in the journal, and was not begun.
+    #[error("{0}; nothing is uploaded that cannot be noted")]
+    Journal(#[from] JournalError),
+    /// It could not be kept on this machine.
+    #[error("keeping {url} in {}: {source}{}", folder.display(), remedy(source))]
+    Store {
+        /// The image.
+        url: String,
+        /// Where it is kept.
+        folder: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// It is no image that can be used.
+    #[error("base image {url}: {source}")]
+    Unusable {
+        /// The image.
+        url: String,
+        /// Why not.
+        source: Box<DiskError>,
+    },
+}
+
+fn remedy(source: &io::Error) -> &'static str {
+    if source.kind() == io::ErrorKind::StorageFull {
+        "; free some, or give the unit a larger disk"
+    } else {
+        ""
+    }
 }
 
 impl BaseImageError {
@@ -76,8 +111,13 @@ impl BaseImageError {
         match self {
             Self::Signature { .. } | Self::NotListed { .. } => true,
             Self::Cloud(error) => error.operator_must_act(),
+            Self::Store { source, .. } => source.kind() == io::ErrorKind::StorageFull,
             // A mirror in the middle of its own update mends itself.
-            Self::Fetch { .. } | Self::Digest { .. } | Self::File(_) => false,
+            Self::Fetch { .. }
+            | Self::Digest { .. }
+            | Self::File(_)
+            | Self::Journal(_)
+            | Self::Unusable { .. } => false,
         }
     }
 }
@@ -114,123 +154,55 @@ pub fn look_up(
     Ok(Offer { url: format!("{folder}/{file}"), sha256 })
 }
 
-/// Brings the offered image to the build cloud, unless it is there; returns its id. Copies of older offers go.
-pub fn ensure(
-    cloud: &Cloud,
-    http: &HttpClient,
-    owner: &Owner,
-    job: &JobId,
-    target: Target,
-    offer: &Offer,
-    deadline: Deadline,
-) -> Result<ImageId, BaseImageError> {
-    let name = format!("{}-image-builder-base-{target}", owner.application);
-    let present = labels::images(cloud, owner, Stage::Base, Some(&name), deadline)?;
-    let is_good = |image: &&crate::openstack_cloud::Image| {
-        image.status == ImageStatus::Active && image.properties.get(DIGEST) == Some(&offer.sha256)
-    };
-    let id = match present.iter().find(is_good) {
-        Some(image) => image.id.clone(),
-        None => upload(cloud, http, owner, job, target, &name, offer, deadline)?,
-    };
-    for old in present.iter().filter(|image| image.id != id) {
-        if let Err(error) = cloud.images().delete(&old.id, deadline) {
-            log::warn!("an old base image stays: {error}");
-        }
-    }
-    Ok(id)
+/// The bytes of a file at an image server.
+struct Opened {
+    reader: Box<dyn Read + Send>,
+    /// The place in the file of the first byte that comes.
+    first: u64,
+    /// How many bytes come, when that is known.
+    size: Option<u64>,
 }
 
-#[allow(clippy::too_many_arguments)]
-fn upload(
-    cloud: &Cloud,
-    http: &HttpClient,
-    owner: &Owner,
-    job: &JobId,
-    target: Target,
-    name: &str,
-    offer: &Offer,
-    deadline: Deadline,
-) -> Result<ImageId, BaseImageError> {
-    log::info!("{target}: copying base image {} to the build cloud", offer.url);
-    let Ok(id) = random_uuid().parse::<ImageId>() else {
-        return Err(BaseImageError::Fetch { url: offer.url.clone(), problem: "no random id".into() });
-    };
-    let mut properties = labels::of_image(owner, job, Stage::Base, &id);
-    properties.insert("architecture".into(), target.arch.glance().into());
-    let image = NewImage {
-        id: Some(id.clone()),
-        name: name.to_owned(),
-        disk_format: "qcow2".into(),
-        container_format: "bare".into(),
-        min_disk: 0,
-        min_ram: 0,
-        properties,
-    };
-    let images = cloud.images();
-    images.create(&image, deadline)?;
-    let result = transfer(cloud, http, &id, offer, deadline);
-    if result.is_err() {
-        let _ = images.delete(&id, Deadline::after(Duration::from_secs(60)));
-    }
-    result.map(|()| id)
+/// Why a file cannot be read at an image server.
+struct Unopened {
+    problem: String,
+    /// Whether the same may succeed later.
+    passing: bool,
 }
 
-/// One pass over the bytes: read, digested, sent. The image counts as checked once its digest is noted on it.
-fn transfer(
-    cloud: &Cloud,
-    http: &HttpClient,
-    id: &ImageId,
-    offer: &Offer,
-    deadline: Deadline,
-) -> Result<(), BaseImageError> {
-    let (reader, size) = open(http, &offer.url, deadline)?;
-    let mut reader = Digesting { reader, digest: Sha256::new() };
-    let images = cloud.images();
-    images.upload(id, size, &mut reader, deadline)?;
-    let found = hex(&reader.digest.finalize());
-    if found != offer.sha256 {
-        let (url, promised) = (offer.url.clone(), offer.sha256.clone());
-        return Err(BaseImageError::Digest { url, found, promised });
-    }
-    images.wait_until_active(id, deadline.at_most(Duration::from_secs(1800)))?;
-    let checked = [ImageChange::Add(DIGEST.into(), found.into())];
-    images.update(id, &checked, deadline)?;
-    Ok(())
-}
-
-/// A reader that digests what passes.
-struct Digesting<R> {
-    reader: R,
-    digest: Sha256,
-}
-
-impl<R: Read> Read for Digesting<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.reader.read(buffer)?;
-        self.digest.update(&buffer[..read]);
-        Ok(read)
+impl Unopened {
+    fn at(self, url: &str) -> BaseImageError {
+        BaseImageError::Fetch { url: url.to_owned(), problem: self.problem }
     }
 }
 
-type Opened = (Box<dyn Read + Send>, Option<u64>);
+impl From<io::Error> for Unopened {
+    fn from(error: io::Error) -> Self {
+        Self { problem: error.to_string(), passing: false }
+    }
+}
 
-fn open(http: &HttpClient, url: &str, deadline: Deadline) -> Result<Opened, BaseImageError> {
-    let failed = |problem: String| BaseImageError::Fetch { url: url.to_owned(), problem };
+impl From<HttpError> for Unopened {
+    fn from(error: HttpError) -> Self {
+        Self { problem: error.to_string(), passing: error.is_transient() }
+    }
+}
+
+/// Opens the file at `url`, from byte `first` on where the server gives parts.
+fn open(http: &HttpClient, url: &str, first: u64, deadline: Deadline) -> Result<Opened, Unopened> {
     if let Some(path) = url.strip_prefix("file://") {
-        let file = File::open(path).map_err(|error| failed(error.to_string()))?;
-        let size = file.metadata().ok().map(|metadata| metadata.len());
-        return Ok((Box::new(file), size));
+        let mut file = File::open(path)?;
+        let size = file.metadata()?.len();
+        file.seek(SeekFrom::Start(first))?;
+        return Ok(Opened { reader: Box::new(file), first, size: size.checked_sub(first) });
     }
-    let url: Url = url.parse().map_err(|error: HttpError| failed(error.to_string()))?;
-    let incoming = http.download(&url, deadline).map_err(|error| failed(error.to_string()))?;
-    let size = incoming.size();
-    Ok((Box::new(incoming), size))
+    let incoming = http.download_from(&url.parse::<Url>()?, first, deadline)?;
+    Ok(Opened { first: incoming.first(), size: incoming.size(), reader: Box::new(incoming) })
 }
 
 fn fetch_small(http: &HttpClient, url: &str, deadline: Deadline) -> Result<Vec<u8>, BaseImageError> {
     let failed = |problem: String| BaseImageError::Fetch { url: url.to_owned(), problem };
-    let (reader, _) = open(http, url, deadline)?;
+    let reader = open(http, url, 0, deadline).map_err(|error| error.at(url))?.reader;
     let mut bytes = Vec::new();
     reader.take(LIST_LIMIT + 1).read_to_end(&mut bytes).map_err(|error| failed(error.to_string()))?;
     if bytes.len() as u64 > LIST_LIMIT {

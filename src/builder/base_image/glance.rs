@@ -1,0 +1,127 @@
+//! A base image in the build cloud, to boot builder VMs from.
+
+use std::io::{self, Read};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::{BaseImageError, Offer, Opened, open};
+use crate::builder::config::{CloudName, JobId, Owner, hex};
+use crate::builder::labels::{self, DIGEST, Stage};
+use crate::builder::resource::{Ledger, Resource, ResourceKind};
+use crate::deadline::Deadline;
+use crate::host::random_uuid;
+use crate::http::HttpClient;
+use crate::openstack_cloud::{Cloud, ImageChange, ImageId, ImageStatus, NewImage};
+use crate::target::Target;
+
+/// The build cloud's copies of base images.
+pub struct BaseImages<'a> {
+    /// The build cloud.
+    pub cloud: &'a Cloud,
+    /// Its name.
+    pub cloud_name: &'a CloudName,
+    /// The door to the web.
+    pub http: &'a HttpClient,
+    /// Whose the copies are.
+    pub owner: &'a Owner,
+    /// The job that needs them.
+    pub job: &'a JobId,
+    /// Where a copy is noted, and the target that it is for.
+    pub ledger: Ledger<'a>,
+}
+
+impl BaseImages<'_> {
+    /// Brings the offered image to the build cloud, unless it is there; returns its id. Copies of older offers go.
+    pub fn ensure(&self, offer: &Offer, deadline: Deadline) -> Result<ImageId, BaseImageError> {
+        let name = base_image_name(&self.owner.application, self.ledger.target);
+        let present = labels::images(self.cloud, self.owner, Stage::Base, Some(&name), deadline)?;
+        let is_good = |image: &&crate::openstack_cloud::Image| {
+            image.status == ImageStatus::Active && image.properties.get(DIGEST) == Some(&offer.sha256)
+        };
+        let id = match present.iter().find(is_good) {
+            Some(image) => image.id.clone(),
+            None => self.upload(&name, offer, deadline)?,
+        };
+        for old in present.iter().filter(|image| image.id != id) {
+            if let Err(error) = self.cloud.images().delete(&old.id, deadline) {
+                log::warn!("an old base image stays: {error}");
+            }
+        }
+        Ok(id)
+    }
+
+    fn upload(&self, name: &str, offer: &Offer, deadline: Deadline) -> Result<ImageId, BaseImageError> {
+        let target = self.ledger.target;
+        log::info!("{target}: copying base image {} to the build cloud", offer.url);
+        let Ok(id) = random_uuid().parse::<ImageId>() else {
+            return Err(BaseImageError::Fetch { url: offer.url.clone(), problem: "no random id".into() });
+        };
+        let mut properties = labels::of_image(self.owner, self.job, Stage::Base, &id);
+        properties.insert("architecture".into(), target.arch.glance().into());
+        let image = NewImage {
+            id: Some(id.clone()),
+            name: name.to_owned(),
+            disk_format: "qcow2".into(),
+            container_format: "bare".into(),
+            min_disk: 0,
+            min_ram: 0,
+            properties,
+        };
+        let noted = Resource {
+            kind: ResourceKind::BaseImage,
+            cloud: self.cloud_name.clone(),
+            name: name.to_owned(),
+            id: Some(id.to_string()),
+        };
+        self.ledger.makes(&noted)?;
+        let images = self.cloud.images();
+        let created = images.create(&image, deadline).map_err(BaseImageError::from);
+        let result = created.and_then(|_| transfer(self.cloud, self.http, &id, offer, deadline));
+        self.ledger.conclude(&images, &id, &noted, &result);
+        result.map(|()| id)
+    }
+}
+
+/// The name of an application's copy of a base image.
+pub fn base_image_name(application: &str, target: Target) -> String {
+    format!("{application}-image-builder-base-{target}")
+}
+
+/// One pass over the bytes: read, digested, sent. The image counts as checked once its digest is noted on it.
+fn transfer(
+    cloud: &Cloud,
+    http: &HttpClient,
+    id: &ImageId,
+    offer: &Offer,
+    deadline: Deadline,
+) -> Result<(), BaseImageError> {
+    let Opened { reader, size, .. } =
+        open(http, &offer.url, 0, deadline).map_err(|error| error.at(&offer.url))?;
+    let mut reader = Digesting { reader, digest: Sha256::new() };
+    let images = cloud.images();
+    images.upload(id, size, &mut reader, deadline)?;
+    let found = hex(&reader.digest.finalize());
+    if found != offer.sha256 {
+        let (url, promised) = (offer.url.clone(), offer.sha256.clone());
+        return Err(BaseImageError::Digest { url, found, promised });
+    }
+    images.wait_until_active(id, deadline.at_most(Duration::from_secs(1800)))?;
+    let checked = [ImageChange::Add(DIGEST.into(), found.into())];
+    images.update(id, &checked, deadline)?;
+    Ok(())
+}
+
+/// A reader that digests what passes.
+struct Digesting<R> {
+    reader: R,
+    digest: Sha256,
+}
+
+impl<R: Read> Read for Digesting<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.digest.update(&buffer[..read]);
+        Ok(read)
+    }
+}

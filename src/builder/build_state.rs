@@ -1,0 +1,157 @@
+//! A job and where each of its targets is: the explicit state of what the worker does.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::config::{CloudName, JobId, Owner};
+use super::job::Reason;
+use super::resource::Resource;
+use super::timestamp::Timestamp;
+use crate::secret::redacted;
+use crate::target::Target;
+
+/// One run of the worker over all targets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// The request's id.
+    pub id: JobId,
+    /// Why it was asked for; absent in a journal that an older version began.
+    pub reason: Option<Reason>,
+    /// The digest of the request's configuration.
+    pub config_digest: String,
+    /// Whose job it is.
+    pub owner: Owner,
+    /// When the worker took it up.
+    pub started: Timestamp,
+    /// When it ended; absent while it runs, and after a crash.
+    pub finished: Option<Timestamp>,
+    /// Where each target is.
+    pub builds: Vec<Build>,
+    /// What went wrong, for the whole or for one cloud.
+    pub failures: Vec<Failure>,
+}
+
+impl Job {
+    /// The target's record, made when there is none.
+    pub fn build(&mut self, target: Target) -> &mut Build {
+        let index = self.builds.iter().position(|build| build.target == target).unwrap_or_else(|| {
+            self.builds.push(Build::waiting(target));
+            self.builds.len() - 1
+        });
+        &mut self.builds[index]
+    }
+}
+
+/// One target of a job: a state machine. It is written down with each transition, and before as well as after
+/// whatever it makes or removes in a cloud.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Build {
+    /// What is built.
+    pub target: Target,
+    /// How far it is.
+    pub phase: Phase,
+    /// Since when its work goes on.
+    pub since: Timestamp,
+    /// What it has made, or was about to make, and what is neither gone nor published.
+    pub resources: Vec<Resource>,
+}
+
+impl Build {
+    /// A build whose turn has not come.
+    pub fn waiting(target: Target) -> Self {
+        Self { target, phase: Phase::Waiting, since: Timestamp::now(), resources: Vec::new() }
+    }
+
+    /// Goes on to `phase`.
+    pub fn enter(&mut self, phase: Phase) {
+        if self.phase == Phase::Waiting {
+            self.since = Timestamp::now();
+        }
+        self.phase = phase;
+    }
+
+    /// Notes `resource`, or its id when it is noted already.
+    pub fn note(&mut self, resource: &Resource) {
+        self.forget(resource);
+        self.resources.push(resource.clone());
+    }
+
+    /// `resource` is gone or published.
+    pub fn forget(&mut self, resource: &Resource) {
+        self.resources.retain(|known| {
+            (known.kind, &known.cloud, &known.name) != (resource.kind, &resource.cloud, &resource.name)
+        });
+    }
+}
+
+/// How far the build of a target is. Each phase from `Preparing` to `Delivering` may have left something in the
+/// cloud; all of it carries our labels and is found by them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "name")]
+pub enum Phase {
+    /// Its turn has not come.
+    Waiting,
+    /// Finding out what would go into the image, and whether there is one already.
+    Checking,
+    /// The base image is brought to the build cloud, network and flavor are chosen.
+    Preparing,
+    /// The builder VM boots.
+    Launching,
+    /// The recipe runs.
+    Installing {
+        /// What the step does, as a gerund.
+        step: String,
+        /// The step's number, from 1.
+        number: usize,
+        /// How many steps there are.
+        of: usize,
+    },
+    /// The builder VM is stopped and its disk becomes an image.
+    Snapshotting,
+    /// A VM of the image is looked at.
+    Verifying,
+    /// The disk image becomes a compressed file.
+    Packing,
+    /// The image is copied to the related clouds.
+    Delivering,
+    /// Every cloud that could be served has the image.
+    Done,
+    /// Every cloud had it already.
+    UpToDate,
+    /// It came to nothing; the job's failures say why.
+    Failed,
+}
+
+/// Who can mend a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Remedy {
+    /// The operator: credentials, quota, a name that does not exist.
+    Operator,
+    /// Time: the worker tries again.
+    Retry,
+    /// The next hook, which brings the secrets that a crashed worker lost.
+    Hook,
+}
+
+/// Why a target, or its delivery to one cloud, came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The target; absent when it concerns all.
+    pub target: Option<Target>,
+    /// The cloud; absent when it concerns the build itself.
+    pub cloud: Option<CloudName>,
+    /// Operation, resource and remedy, for a status line.
+    pub message: String,
+    /// Who can mend it.
+    pub remedy: Remedy,
+}
+
+impl Failure {
+    /// What `error` says, without secrets, of no target or cloud yet.
+    pub fn of(error: &impl fmt::Display, operator_must_act: bool) -> Self {
+        let remedy = if operator_must_act { Remedy::Operator } else { Remedy::Retry };
+        Self { target: None, cloud: None, message: redacted(&error.to_string()), remedy }
+    }
+}

@@ -1,0 +1,93 @@
+//! `dispatch jobs`: what is asked for, what runs, what came of it and what comes next, for people and for programs.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::job::{Request, worker_lives};
+use super::journal::{Build, Failure, Job, Journal, JournalError, Phase, Timestamp};
+use crate::host::Host;
+
+/// All that there is to tell; displays as a page of text, serialises as JSON.
+#[derive(Debug, Serialize)]
+pub struct Jobs {
+    worker_lives: bool,
+    request: Option<Request>,
+    next_try: Option<Timestamp>,
+    journal: Journal,
+}
+
+impl Jobs {
+    /// As of now. Reads files only, so it may be asked at any time.
+    pub fn load(host: &Host) -> Result<Self, JournalError> {
+        let journal = Journal::load(host)?;
+        Ok(Self {
+            worker_lives: worker_lives(host)?,
+            request: Request::load(host)?,
+            next_try: journal.retry_at(),
+            journal,
+        })
+    }
+
+    fn waiting(&self) -> Option<&Request> {
+        let known = self.journal.job.as_ref().map(|job| &job.id);
+        self.request.as_ref().filter(|request| Some(&request.id) != known)
+    }
+}
+
+impl fmt::Display for Jobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.journal.job {
+            None => writeln!(f, "no job yet")?,
+            Some(job) => self.write_job(f, job)?,
+        }
+        if let Some(at) = self.next_try {
+            writeln!(f, "  next try: {at}, failures in a row: {}", self.journal.failures_in_row)?;
+        }
+        if let Some(request) = self.waiting() {
+            writeln!(f, "job {}: waits since {}, {}", request.id, request.at, request.reason.as_str())?;
+        }
+        for image in &self.journal.images {
+            let config = &image.result.config;
+            let (base, arch, cloud) = (config.base, config.arch, &config.cloud_name);
+            writeln!(f, "image {base}-{arch} in {cloud}: {}, built {}", image.result.id, image.built)?;
+        }
+        let ever = |moment: Option<Timestamp>| moment.map_or("never".into(), |moment| moment.to_string());
+        writeln!(f, "last success: {}", ever(self.journal.last_success))?;
+        writeln!(f, "last sweep of the clouds: {}", ever(self.journal.swept))
+    }
+}
+
+impl Jobs {
+    fn write_job(&self, f: &mut fmt::Formatter<'_>, job: &Job) -> fmt::Result {
+        let reason = job.reason.map_or("for an unknown reason", |reason| reason.as_str());
+        let state = match job.finished {
+            Some(at) => format!("ended {at}"),
+            None if self.worker_lives => "runs".into(),
+            None => "its worker has died; the next hook sees to it".into(),
+        };
+        writeln!(f, "job {}: {reason}, since {}, {state}", job.id, job.started)?;
+        for Build { target, phase, since, resources } in &job.builds {
+            writeln!(f, "  {target}: {}, since {since}", describe(phase))?;
+            resources.iter().try_for_each(|resource| writeln!(f, "    {resource}"))?;
+        }
+        for Failure { target, cloud, message, .. } in &job.failures {
+            write!(f, "  failed: ")?;
+            target.iter().try_for_each(|target| write!(f, "{target}: "))?;
+            cloud.iter().try_for_each(|cloud| write!(f, "for {cloud}: "))?;
+            writeln!(f, "{message}")?;
+        }
+        Ok(())
+    }
+}
+
+fn describe(phase: &Phase) -> String {
+    // The journal's own word for it: what is found here is found there.
+    let word =
+        serde_json::to_value(phase).ok().and_then(|value| Some(value.get("name")?.as_str()?.to_owned()));
+    let word = word.unwrap_or_default().replace('_', " ");
+    match phase {
+        Phase::Installing { step, number, of } => format!("{word}: {step}, {number} of {of}"),
+        _ => word,
+    }
+}

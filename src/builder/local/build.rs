@@ -1,0 +1,130 @@
+//! One image, from the offered base image to a packed file.
+
+use std::path::{Path, PathBuf};
+
+use super::workshop::{Workshop, WorkshopError};
+use crate::builder::base_image::{BaseImageError, Offer};
+use crate::builder::journal::Phase;
+use crate::deadline::Deadline;
+use crate::disk_image::{DiskError, DiskImage};
+use crate::host::{FileError, Host, Namespaces, ProcessError};
+use crate::http::HttpClient;
+use crate::instance::{BaseError, CacheMount, ChrootExecutor, ExecutorError, RunnerBase, Timeout, setup};
+
+/// The disk of a built image, as large as builder VMs have theirs at least.
+const DISK: u64 = 20 << 30;
+
+/// A build on this machine came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalBuildError {
+    /// This machine cannot build it.
+    #[error(transparent)]
+    Workshop(#[from] WorkshopError),
+    /// The base image could not be had.
+    #[error(transparent)]
+    BaseImage(#[from] BaseImageError),
+    /// The disk image could not be worked on.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The chroot could not be made ready.
+    #[error(transparent)]
+    Executor(#[from] ExecutorError),
+    /// A step of the recipe failed.
+    #[error(transparent)]
+    Base(#[from] BaseError),
+    /// A program of this machine failed.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// A file operation failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl LocalBuildError {
+    /// Whether time alone will not mend it.
+    pub fn operator_must_act(&self) -> bool {
+        match self {
+            Self::Workshop(error) => error.operator_must_act(),
+            Self::BaseImage(error) => error.operator_must_act(),
+            Self::Disk(_) | Self::Executor(_) | Self::Base(_) | Self::Process(_) | Self::File(_) => false,
+        }
+    }
+}
+
+/// A built image, as a file of this machine; dropped, the file goes.
+#[derive(Debug)]
+pub struct LocalImage {
+    folder: PathBuf,
+    /// The disk that it needs, in GiB.
+    pub min_disk: u64,
+}
+
+impl LocalImage {
+    /// The qcow2 file.
+    pub fn path(&self) -> PathBuf {
+        self.folder.join("image.qcow2")
+    }
+}
+
+impl Drop for LocalImage {
+    fn drop(&mut self) {
+        if let Err(error) = fs_extra::dir::remove(&self.folder) {
+            log::warn!("{} stays for the next build: {error}", self.folder.display());
+        }
+    }
+}
+
+/// One build.
+pub struct LocalBuild<'a> {
+    /// The machine that we run on.
+    pub host: &'a Host,
+    /// Where it is built.
+    pub workshop: &'a Workshop,
+    /// The door to the web.
+    pub http: &'a HttpClient,
+    /// What it is built on.
+    pub offer: &'a Offer,
+    /// What goes into it.
+    pub base: &'a RunnerBase,
+    /// Told of each phase.
+    pub progress: &'a dyn Fn(Phase),
+}
+
+impl LocalBuild<'_> {
+    /// Builds the image. Nothing of a build that fails stays; of one that is killed only its folder, which the next one
+    /// removes.
+    pub fn run(&self, deadline: Deadline) -> Result<LocalImage, LocalBuildError> {
+        self.workshop.is_ready_for(self.base.target)?;
+        (self.progress)(Phase::Preparing);
+        let namespaces = Namespaces::open()?;
+        let original = self.workshop.cache.raw(self.host, &namespaces, self.http, self.offer, deadline)?;
+        let folder = self.workshop.folder(self.host, &self.base.target.to_string())?;
+        let image = LocalImage { folder, min_disk: DISK >> 30 };
+        let disk = DiskImage::copy(&namespaces, &original, image.folder.join("disk.raw"), deadline)?;
+        disk.grow(DISK, deadline)?;
+        self.set_up(&namespaces, &disk, &image.folder.join("root"), deadline)?;
+        (self.progress)(Phase::Packing);
+        disk.pack(&image.path(), deadline)?;
+        self.host.remove_file(&image.folder.join("disk.raw"))?;
+        Ok(image)
+    }
+
+    fn set_up(
+        &self,
+        namespaces: &Namespaces,
+        disk: &DiskImage<'_>,
+        root: &Path,
+        deadline: Deadline,
+    ) -> Result<(), LocalBuildError> {
+        self.host.private_dir(root)?;
+        disk.mount(root, deadline)?;
+        let name = format!("the disk image of {}", self.base.target);
+        let chroot = ChrootExecutor::enter(namespaces, root, name, deadline)?;
+        let progress = |step: &'static str, number, of| {
+            (self.progress)(Phase::Installing { step: step.to_owned(), number, of });
+        };
+        setup(self.base, &chroot, Timeout::Until(deadline), CacheMount::Leave, &progress)?;
+        chroot.leave(deadline)?;
+        Ok(disk.unmount(root, deadline)?)
+    }
+}

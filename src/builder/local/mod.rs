@@ -1,0 +1,10 @@
+//! Images built on this machine, without a builder VM: a copy of the base image is mounted, set up in a chroot, and
+//! packed.
+
+mod build;
+mod by_hand;
+mod workshop;
+
+pub use build::{LocalBuild, LocalImage};
+pub use by_hand::build_image_file;
+pub use workshop::Workshop;

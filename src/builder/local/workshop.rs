@@ -1,0 +1,172 @@
+//! The folder that local builds work in, and whether this machine can do them at all.
+
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+
+use super::super::base_image::BaseImageCache;
+use crate::host::{Exclusive, FileError, Host};
+use crate::target::Target;
+
+/// What a build may need at a time: the base image, its copy with everything installed, and that packed.
+const ROOM: u64 = 10 << 30;
+
+/// The programs that a local build calls, and the packages that they come with.
+const TOOLS: [(&str, &str); 3] =
+    [("qemu-img", "qemu-utils"), ("resize2fs", "e2fsprogs"), ("sfdisk", "fdisk")];
+
+/// This machine cannot build images.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkshopError {
+    /// We are not root.
+    #[error("building on this machine needs root: it mounts a disk image")]
+    NotRoot,
+    /// There are no loop devices.
+    #[error(
+        "building on this machine needs loop devices, and opening /dev/loop-control says: {0}; use a machine or VM \
+         rather than a container, or build-mode=external"
+    )]
+    NoLoopDevices(std::io::Error),
+    /// A program is not there.
+    #[error("building on this machine needs {program}; install the package {package}")]
+    NoProgram {
+        /// The program.
+        program: &'static str,
+        /// The package that has it.
+        package: &'static str,
+    },
+    /// The disk is too full.
+    #[error(
+        "building on this machine needs {} GiB free in {}, and there are {}; give the unit a larger disk",
+        ROOM >> 30, folder.display(), free >> 30
+    )]
+    NoRoom {
+        /// Where.
+        folder: PathBuf,
+        /// What is free, in bytes.
+        free: u64,
+    },
+    /// Another build has the folder.
+    #[error("another build is going on in {}; wait for its end", folder.display())]
+    Busy {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The image is for another kind of machine.
+    #[error(
+        "{target} cannot be built on this machine, which is {machine}: install qemu-user-static, use a unit of that \
+         architecture, or build-mode=external"
+    )]
+    Foreign {
+        /// What was wanted.
+        target: Target,
+        /// What this machine is.
+        machine: String,
+    },
+    /// A file operation failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl WorkshopError {
+    /// Whether time alone will not mend it.
+    pub fn operator_must_act(&self) -> bool {
+        !matches!(self, Self::Busy { .. } | Self::File(_))
+    }
+}
+
+/// The place of local builds, ours alone as long as this lives.
+#[derive(Debug)]
+pub struct Workshop {
+    folder: PathBuf,
+    /// The base images.
+    pub cache: BaseImageCache,
+    _lock: Exclusive,
+}
+
+impl Workshop {
+    /// Opens it: what this machine lacks is said, and what a build that was killed has left is removed.
+    pub fn open(host: &Host) -> Result<Self, WorkshopError> {
+        if !rustix::process::geteuid().is_root() {
+            return Err(WorkshopError::NotRoot);
+        }
+        for (program, package) in TOOLS {
+            if !is_in_path(program) {
+                return Err(WorkshopError::NoProgram { program, package });
+            }
+        }
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/dev/loop-control")
+            .map_err(WorkshopError::NoLoopDevices)?;
+        let folder = folder(host);
+        host.private_dir(&folder)?;
+        let lock = Exclusive::try_acquire(&folder.join("lock"))?;
+        let lock = lock.ok_or_else(|| WorkshopError::Busy { folder: folder.clone() })?;
+        // Nothing is mounted below it: mounts go with the build that made them, however it ends.
+        host.remove_dir(&builds(&folder))?;
+        let cache = BaseImageCache::open(host, folder.join("base-images"))?;
+        Ok(Self { folder, cache, _lock: lock })
+    }
+
+    /// Gives its disk space back, where nothing is to be built on this machine any more.
+    pub fn close(host: &Host) {
+        let folder = folder(host);
+        if !folder.exists() {
+            return;
+        }
+        let closed = match Exclusive::try_acquire(&folder.join("lock")) {
+            Ok(Some(_lock)) => host.remove_dir(&folder),
+            Ok(None) => return,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = closed {
+            log::warn!("base images of local builds stay: {error}");
+        }
+    }
+
+    /// Whether an image of `target` can be built here now.
+    pub fn is_ready_for(&self, target: Target) -> Result<(), WorkshopError> {
+        check_architecture(target)?;
+        // What cannot be known is found out by trying.
+        let Ok(disk) = rustix::fs::statvfs(&self.folder) else { return Ok(()) };
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        if free < ROOM {
+            return Err(WorkshopError::NoRoom { folder: self.folder.clone(), free });
+        }
+        Ok(())
+    }
+
+    /// A new folder for one build.
+    pub fn folder(&self, host: &Host, name: &str) -> Result<PathBuf, WorkshopError> {
+        let folder = builds(&self.folder).join(name);
+        host.private_dir(&folder)?;
+        Ok(folder)
+    }
+}
+
+fn folder(host: &Host) -> PathBuf {
+    host.state_dir().join("local")
+}
+
+fn builds(folder: &Path) -> PathBuf {
+    folder.join("builds")
+}
+
+/// Whether programs of images for `target` run on this machine: its own, or others through an emulator that the kernel
+/// keeps open (flag F), so that it need not be in the chroot.
+fn check_architecture(target: Target) -> Result<(), WorkshopError> {
+    let machine = rustix::system::uname().machine().to_string_lossy().into_owned();
+    let wanted = target.arch.glance();
+    let emulator = std::fs::read_to_string(format!("/proc/sys/fs/binfmt_misc/qemu-{wanted}"));
+    let runs = emulator.is_ok_and(|text| {
+        let flags = text.lines().find_map(|line| line.strip_prefix("flags:")).unwrap_or_default();
+        text.starts_with("enabled") && flags.contains('F')
+    });
+    if machine == wanted || runs { Ok(()) } else { Err(WorkshopError::Foreign { target, machine }) }
+}
+
+fn is_in_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}

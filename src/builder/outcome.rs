@@ -1,0 +1,40 @@
+//! What has come of a run so far, told by several threads.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::config::BuildResult;
+use super::journal::Failure;
+
+/// Results and failures.
+#[derive(Default)]
+pub struct Outcome {
+    results: Mutex<Vec<BuildResult>>,
+    failures: Mutex<Vec<Failure>>,
+}
+
+impl Outcome {
+    /// Something went wrong.
+    pub fn fail(&self, failure: Failure) {
+        log::error!("{}", failure.message);
+        lock(&self.failures).push(failure);
+    }
+
+    /// The failure that was told last is taken back, to be told otherwise.
+    pub fn take_last_failure(&self) -> Option<Failure> {
+        lock(&self.failures).pop()
+    }
+
+    /// An image exists.
+    pub fn succeed(&self, result: BuildResult) {
+        lock(&self.results).push(result);
+    }
+
+    /// All of it.
+    pub fn into_parts(self) -> (Vec<BuildResult>, Vec<Failure>) {
+        (std::mem::take(&mut lock(&self.results)), std::mem::take(&mut lock(&self.failures)))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

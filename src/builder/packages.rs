@@ -1,0 +1,55 @@
+//! Debian packages of the machine that we run on.
+
+use std::time::Duration;
+
+use crate::deadline::Deadline;
+use crate::instance::{Command, Executor, ExecutorError};
+use crate::secret::Secret;
+
+/// The packages that the charm stands on could not be installed.
+#[derive(Debug, thiserror::Error)]
+#[error("installing {packages}: {source}")]
+pub struct PackageError {
+    packages: String,
+    source: ExecutorError,
+}
+
+/// Installs those of `packages` that are missing in the instance, and does nothing when none is.
+pub fn install_packages(
+    executor: &dyn Executor,
+    packages: &[&str],
+    deadline: Deadline,
+) -> Result<(), PackageError> {
+    let is_missing = |package: &&str| !is_installed(executor, package, deadline);
+    let missing: Vec<&str> = packages.iter().copied().filter(is_missing).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    log::info!("installing packages: {}", missing.join(" "));
+    let failed = |source| PackageError { packages: missing.join(" "), source };
+    // A machine whose package lists are recent needs no update; one that has none fails fast and gets one.
+    if apt(executor, "install", &missing, deadline).is_ok() {
+        return Ok(());
+    }
+    apt(executor, "update", &[], deadline).map_err(failed)?;
+    apt(executor, "install", &missing, deadline).map_err(failed)
+}
+
+fn is_installed(executor: &dyn Executor, package: &str, deadline: Deadline) -> bool {
+    let query = Command::new(["dpkg-query", "--show", "--showformat=${db:Status-Status}", package]);
+    let output = executor.execute(query.limit(Duration::from_secs(30)), deadline);
+    output.is_ok_and(|output| output.code == 0 && output.stdout == b"installed")
+}
+
+fn apt(
+    executor: &dyn Executor,
+    action: &str,
+    packages: &[&str],
+    deadline: Deadline,
+) -> Result<(), ExecutorError> {
+    let options = ["--yes", "--quiet", "--no-install-recommends", "--option", "DPkg::Lock::Timeout=300"];
+    let words = [&["apt-get"], &options[..], &[action], packages].concat();
+    let quiet = [("DEBIAN_FRONTEND".to_owned(), Some(Secret::new("noninteractive".to_owned())))];
+    let command = Command::new(words).environment(quiet).limit(Duration::from_secs(900));
+    executor.run(command, deadline).map(drop)
+}

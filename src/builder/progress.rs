@@ -1,0 +1,21 @@
+//! What a run tells while it works.
+
+use super::journal::{Image, JournalError, Phase};
+use super::resource::Resource;
+use crate::target::Target;
+
+/// Hears of a run's progress, from several threads, and writes it down.
+pub trait Progress: Sync {
+    /// A target is in this phase now.
+    fn phase(&self, target: Target, phase: Phase);
+    /// Something is about to be made for a target; if this cannot be written down, it must not be made.
+    fn makes(&self, target: Target, resource: &Resource) -> Result<(), JournalError>;
+    /// It is there.
+    fn made(&self, target: Target, resource: &Resource);
+    /// It is gone, or published.
+    fn settled(&self, target: Target, resource: &Resource);
+    /// Nothing of earlier runs is left in the clouds but what this run goes on with.
+    fn swept(&self);
+    /// An image is active and checked in its cloud.
+    fn published(&self, image: Image);
+}

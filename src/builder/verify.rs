@@ -1,0 +1,188 @@
+//! The proof of an image that a builder VM has made: a VM that was booted from it comes up and can do what a runner needs.
+//! Without it no such image is delivered, unless the operator says so.
+
+use std::time::Duration;
+
+use super::config::Owner;
+use super::identity::Identity;
+use super::labels::{self, Stage};
+use super::vm::{Launcher, Purpose, VmError};
+use crate::deadline::Deadline;
+use crate::instance::{Command, Executor, ExecutorError, RUNNER_HOME, RUNNER_USER};
+use crate::openstack_cloud::{Cloud, Image, ImageId, OpenStackError};
+use crate::target::Target;
+
+/// How long all of it may take, the boot included.
+const LIMIT: Duration = Duration::from_secs(3600);
+/// How long it takes to put a failed image aside.
+const ASIDE: Duration = Duration::from_secs(300);
+
+/// An image was not proven.
+#[derive(Debug, thiserror::Error)]
+pub enum VerificationError {
+    /// No VM could be had: nothing is known of the image.
+    #[error("verifying the image: {0}")]
+    Vm(#[from] VmError),
+    /// The image does not do what it should.
+    #[error("verifying the image: {check}: {problem}; it was not published{}", kept(kept_as))]
+    Failed {
+        /// What was checked, as a gerund.
+        check: &'static str,
+        /// What was found.
+        problem: String,
+        /// The image, when it could be kept for inspection.
+        kept_as: Option<ImageId>,
+    },
+}
+
+fn kept(image: &Option<ImageId>) -> String {
+    image.as_ref().map_or(String::new(), |id| format!(" and is kept as hidden image {id}"))
+}
+
+impl VerificationError {
+    /// Whether time alone will not mend it.
+    pub fn operator_must_act(&self) -> bool {
+        matches!(self, Self::Vm(error) if error.operator_must_act())
+    }
+}
+
+/// One thing that must be so in a VM of the image. The script gets the runner's home, user and version as `$0`, `$1`, `$2`,
+/// and says on standard error what is not so.
+struct Check {
+    name: &'static str,
+    limit: Duration,
+    script: &'static str,
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+const CHECKS: [Check; 6] = [
+    Check {
+        name: "waiting for cloud-init",
+        limit: MINUTE.saturating_mul(10),
+        // 2 means done, with something to complain about.
+        script: "code=0; cloud-init status --wait >/dev/null || code=$?
+            [ $code -eq 0 ] || [ $code -eq 2 ] || { cloud-init status --long >&2; exit 1; }",
+    },
+    Check {
+        name: "looking for failed units",
+        limit: MINUTE.saturating_mul(10),
+        script: "systemctl is-system-running --wait >/dev/null || true
+            failed=$(systemctl list-units --state=failed --plain --no-legend | cut -d' ' -f1)
+            [ -z \"$failed\" ] || { echo failed: $failed >&2; exit 1; }",
+    },
+    Check {
+        name: "looking for the runner's users",
+        limit: MINUTE,
+        script: "say() { echo \"$*\" >&2; exit 1; }
+            for user in \"$1\" runner; do getent passwd \"$user\" >/dev/null || say \"there is no user $user\"; done
+            [ \"$(id -u \"$1\")\" = \"$(id -u runner)\" ] || say \"users $1 and runner are not the same\"
+            [ \"$(readlink -f /home/runner)\" = \"$(readlink -f \"/home/$1\")\" ] || say \"/home/runner is not the home of $1\"",
+    },
+    Check {
+        name: "starting the runner application",
+        limit: MINUTE.saturating_mul(5),
+        script: "said=$(runuser -u \"$1\" -- \"$0/bin/Runner.Listener\" --version | tail -n 1)
+            [ \"$said\" = \"$2\" ] || { echo \"its version is '$said', not $2\" >&2; exit 1; }",
+    },
+    Check {
+        name: "looking at the runner's files",
+        limit: MINUTE,
+        script: "for file in config.sh run.sh env.sh; do
+                [ -x \"$0/$file\" ] || { echo \"$0/$file is missing\" >&2; exit 1; }
+            done
+            runuser -u \"$1\" -- test -w \"$0\" || { echo \"$1 may not write to $0\" >&2; exit 1; }",
+    },
+    Check {
+        name: "asking docker",
+        limit: MINUTE.saturating_mul(5),
+        script: "command -v docker >/dev/null || exit 0
+            runuser -u \"$1\" -- docker version >/dev/null",
+    },
+];
+
+/// A snapshot that is to be proven.
+pub struct Verification<'a> {
+    /// What launches VMs for it.
+    pub launcher: &'a Launcher<'a>,
+    /// The version that its runner must have.
+    pub runner_version: &'a str,
+}
+
+impl Verification<'_> {
+    /// Proves `image`. One that fails is kept aside for inspection, in the place of the last that failed.
+    pub fn run(&self, image: &Image, deadline: Deadline) -> Result<(), VerificationError> {
+        let Launcher { cloud, owner, ledger, .. } = *self.launcher;
+        let deadline = deadline.at_most(LIMIT);
+        let proof = self.launcher.with_vm(Purpose::Verification, &image.id, deadline, |vm| {
+            let executor = match vm.connect(deadline) {
+                Err(VmError::Executor(error)) => return Err(failed("booting", &error)),
+                other => other?,
+            };
+            self.check(&executor, &labels::origin(image), deadline)
+        });
+        match proof {
+            Err(VerificationError::Failed { check, problem, .. }) => {
+                let kept = keep_aside(cloud, owner, ledger.target, &image.id);
+                let kept_as = match kept {
+                    Ok(()) => Some(image.id.clone()),
+                    Err(error) => {
+                        log::warn!("the image cannot be kept for inspection: {error}");
+                        None
+                    }
+                };
+                Err(VerificationError::Failed { check, problem, kept_as })
+            }
+            other => other,
+        }
+    }
+
+    fn check(
+        &self,
+        executor: &dyn Executor,
+        origin: &Identity,
+        deadline: Deadline,
+    ) -> Result<(), VerificationError> {
+        for Check { name, limit, script } in CHECKS {
+            log::info!("{}: {name}", executor.instance());
+            let words =
+                ["bash", "-euo", "pipefail", "-c", script, RUNNER_HOME, RUNNER_USER, self.runner_version];
+            let command = Command::new(words).limit(limit);
+            executor.run(command, deadline).map_err(|error| failed(name, &error))?;
+        }
+        let check = "telling the machine from its builder";
+        let identity = Identity::of(executor, deadline).map_err(|error| failed(check, &error))?;
+        match identity.problem(origin) {
+            Some(problem) => Err(VerificationError::Failed { check, problem, kept_as: None }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn failed(check: &'static str, error: &ExecutorError) -> VerificationError {
+    let problem = match error {
+        // What the check itself says; the command around it is ours and says nothing.
+        ExecutorError::Failed { output, .. } if !output.is_empty() => output.replace('\n', "; "),
+        other => other.to_string(),
+    };
+    VerificationError::Failed { check, problem, kept_as: None }
+}
+
+/// Hides `image` from ordinary lists and marks it as one that failed; those of the target that failed before it go, now or
+/// with the next sweep.
+fn keep_aside(cloud: &Cloud, owner: &Owner, target: Target, image: &ImageId) -> Result<(), OpenStackError> {
+    let (images, deadline) = (cloud.images(), Deadline::after(ASIDE));
+    let name = labels::rejected_name(owner, target);
+    images.update(image, &labels::reject(image, &name), deadline)?;
+    let kept = labels::hidden_images(cloud, owner, Stage::Rejected, Some(&name), deadline);
+    let kept = kept.unwrap_or_else(|error| {
+        log::warn!("looking for an image that failed before: {error}");
+        Vec::new()
+    });
+    for old in kept.iter().filter(|old| old.id != *image && labels::is_of_this_unit(owner, old)) {
+        if let Err(error) = images.delete(&old.id, deadline) {
+            log::warn!("an image that failed before stays: {error}");
+        }
+    }
+    Ok(())
+}

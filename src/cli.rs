@@ -1,0 +1,159 @@
+//! The command line: what people do by hand, with the charm's own options.
+
+mod instance;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+pub use instance::instance;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::builder::{
+    BaseImageSource, BuildMode, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, Failure, Owner, Phase,
+    ProxyConfig, RunnerSource, build_image_file,
+};
+use crate::charm::{InvalidOption, Options};
+use crate::host::Host;
+use crate::instance::{BaseConfigurationError, BaseError, ExecutorError, ProviderError};
+use crate::secret::Secret;
+use crate::target::{Arch, BaseImage, Target};
+
+/// A command that was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The words make no sense.
+    #[error("{0}; see dispatch help")]
+    Usage(String),
+    /// An option makes no sense.
+    #[error(transparent)]
+    Option(#[from] InvalidOption),
+    /// What the machine is to become makes no sense.
+    #[error(transparent)]
+    Parameters(#[from] BaseConfigurationError),
+    /// The machine could not be reached.
+    #[error(transparent)]
+    Unreachable(#[from] ExecutorError),
+    /// The machine did not become ready.
+    #[error(transparent)]
+    NotReady(#[from] ProviderError),
+    /// The machine could not be set up.
+    #[error(transparent)]
+    SetUp(#[from] BaseError),
+    /// It was tried and came to nothing.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<Failure> for CliError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure.message)
+    }
+}
+
+/// `dispatch local-build TARGET FILE [OPTION=VALUE...]`: builds one image on this machine, with the charm's options and
+/// their defaults, and tells of each phase on standard output.
+pub fn local_build(
+    host: &Host,
+    target: &str,
+    file: &Path,
+    settings: &[&str],
+    say: &dyn Fn(&str),
+) -> Result<(), CliError> {
+    let target = parse_target(target)?;
+    let options = options(settings)?;
+    let config = BuilderRunConfig {
+        owner: Owner { model_uuid: String::new(), application: String::new(), unit: 0 },
+        targets: vec![target],
+        build_cloud: CloudName::new(""),
+        clouds: Vec::new(),
+        build_mode: BuildMode::Local,
+        base_image: BaseImageSource {
+            url: options.base_image_source()?,
+            keyring: options.base_image_keyring()?,
+        },
+        vm: BuilderVm {
+            flavor: None,
+            network: None,
+            ssh_ingress: options.ssh_ingress()?,
+            ssh_options: Vec::new(),
+            boot_timeout_s: options.boot_timeout()?,
+            apt_mirror: options.web_url("build-apt-mirror")?,
+        },
+        runner: RunnerSource {
+            version: options.runner_version()?,
+            source: options.required_web_url("runner-source")?,
+            api_url: options.trusted_url("github-api-url")?,
+        },
+        recipe: options.recipe()?,
+        script_url: options.script_url()?,
+        script_secret: None,
+        verify_image: options.flag("verify-image")?,
+        adopt: false,
+        revision_history_limit: options.revision_history_limit()?,
+        max_image_age_hours: options.max_image_age()?,
+    };
+    let secrets = BuildSecrets { script: BTreeMap::new(), proxies: proxies() };
+    let progress = |phase| match phase {
+        Phase::Installing { step, number, of } => say(&format!("{step}, {number} of {of}")),
+        Phase::Checking => say("looking up the base image"),
+        Phase::Preparing => say("preparing the disk image"),
+        Phase::Packing => say("packing the image"),
+        _ => (),
+    };
+    Ok(build_image_file(host, &config, &secrets, target, file, &progress)?)
+}
+
+fn parse_target(word: &str) -> Result<Target, CliError> {
+    let parts = word.split_once('-');
+    let target = parts
+        .and_then(|(base, arch)| Some(Target { base: BaseImage::parse(base)?, arch: Arch::parse(arch)? }));
+    target.ok_or_else(|| CliError::Usage(format!("{word:?} is no target such as noble-x64")))
+}
+
+/// The charm's options: their defaults, and what `NAME=VALUE` words set.
+fn options(settings: &[&str]) -> Result<Options, CliError> {
+    #[derive(Deserialize)]
+    struct File {
+        options: BTreeMap<String, Declaration>,
+    }
+    #[derive(Deserialize)]
+    struct Declaration {
+        r#type: String,
+        default: Option<Value>,
+    }
+    let declared: File = serde_yaml::from_str(include_str!("../config.yaml"))
+        .map_err(|error| CliError::Failed(format!("reading the charm's own config.yaml: {error}")))?;
+    let defaults = declared.options.iter().filter_map(|(name, option)| Some((name, option.default.clone()?)));
+    let mut values: BTreeMap<String, Value> = defaults.map(|(name, value)| (name.clone(), value)).collect();
+    for setting in settings {
+        let known = setting
+            .split_once('=')
+            .and_then(|(name, value)| Some((name, value, declared.options.get(name)?.r#type.as_str())));
+        let value = match known {
+            Some((_, value, "string")) => Some(Value::from(value)),
+            Some((_, value, "int")) => value.parse::<i64>().ok().map(Value::from),
+            // A secret does not belong on a command line.
+            _ => None,
+        };
+        let (name, value) = known.zip(value).map(|((name, ..), value)| (name, value)).ok_or_else(|| {
+            CliError::Usage(format!("{setting:?} is no OPTION=VALUE of the charm's options in config.yaml"))
+        })?;
+        values.insert(name.to_owned(), value);
+    }
+    Ok(Options::new(values))
+}
+
+/// The proxies of whoever calls us.
+fn proxies() -> ProxyConfig {
+    let variable = |name: &str| {
+        let value = std::env::var(name).or_else(|_| std::env::var(name.to_uppercase()));
+        value.ok().filter(|value| !value.is_empty())
+    };
+    ProxyConfig {
+        http: variable("http_proxy").map(Secret::new),
+        https: variable("https_proxy").map(Secret::new),
+        no_proxy: variable("no_proxy"),
+    }
+}

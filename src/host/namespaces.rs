@@ -1,0 +1,135 @@
+//! Mount and process namespaces of our own: what is mounted or started in them is seen by nobody else and goes with
+//! us, however we end.
+//!
+//! The first process in them waits for the end of a pipe that only we hold. When we are gone, killed included, the
+//! kernel closes the pipe; that process ends, with it every process in the namespaces, with the last of them the
+//! mounts, and with those the loop devices, which detach by themselves.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::process::kill_group;
+use super::{ProcessError, Program};
+use crate::deadline::Deadline;
+
+/// How long the kernel may take to set up or take down namespaces on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The namespaces; dropped, everything in them ends.
+#[derive(Debug)]
+pub struct Namespaces {
+    holder: Child,
+}
+
+impl Namespaces {
+    /// Makes new ones. Needs root.
+    pub fn open() -> Result<Self, ProcessError> {
+        let program = "unshare --mount --pid".to_owned();
+        let start = |source| ProcessError::Start { program: program.clone(), source };
+        let holder = Command::new("unshare")
+            .args(["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child=KILL"])
+            .args(["--mount-proc", "--", "sh", "-c", "echo; exec cat >/dev/null"])
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(start)?;
+        let mut namespaces = Self { holder };
+        // A line says that everything is in place; until then a command might land in the machine's own namespaces.
+        if namespaces.is_ready() { Ok(namespaces) } else { Err(namespaces.refusal(program)) }
+    }
+
+    /// The program `name`, found by `PATH`, to be run in here.
+    pub fn program(&self, name: &str) -> Program {
+        let own = format!("/proc/{}/ns", self.holder.id());
+        let words =
+            ["nsenter", &format!("--mount={own}/mnt"), &format!("--pid={own}/pid_for_children"), "--"];
+        Program::behind(&words).args([name])
+    }
+
+    fn is_ready(&mut self) -> bool {
+        let Some(stdout) = self.holder.stdout.take() else { return false };
+        let (ready, line) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut text = String::new();
+            let _ = BufReader::new(stdout).read_line(&mut text);
+            let _ = ready.send(text);
+        });
+        line.recv_timeout(PATIENCE).is_ok_and(|line| line == "\n")
+    }
+
+    fn refusal(&mut self, program: String) -> ProcessError {
+        self.end();
+        let mut stderr = String::new();
+        if let Some(pipe) = self.holder.stderr.take() {
+            let _ = pipe.take(1024).read_to_string(&mut stderr);
+        }
+        let status =
+            "no namespaces of our own; this needs root, and a machine rather than a container".into();
+        ProcessError::Failed { program, status, stderr: stderr.trim().to_owned() }
+    }
+
+    fn end(&mut self) {
+        drop(self.holder.stdin.take());
+        let deadline = Deadline::after(PATIENCE);
+        while matches!(self.holder.try_wait(), Ok(None)) {
+            if !deadline.sleep(Duration::from_millis(5)) {
+                return kill_group(&mut self.holder);
+            }
+        }
+    }
+}
+
+impl Drop for Namespaces {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn soon() -> Deadline {
+        Deadline::after(Duration::from_secs(20))
+    }
+
+    fn run(namespaces: &Namespaces, script: &str) -> String {
+        let output = namespaces.program("sh").args(["-euc", script]).run(soon()).unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[test]
+    fn a_mount_is_seen_inside_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().display().to_string();
+        let namespaces = Namespaces::open().unwrap();
+        run(&namespaces, &format!("mount -t tmpfs none {place}; touch {place}/file"));
+        assert_eq!(run(&namespaces, &format!("ls {place}")), "file\n");
+        assert!(!dir.path().join("file").exists());
+    }
+
+    #[test]
+    fn what_was_left_running_ends_with_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let (alive, late) = (dir.path().join("alive"), dir.path().join("late"));
+        let namespaces = Namespaces::open().unwrap();
+        let script = "setsid sh -c 'touch \"$0\"; sleep 2; touch \"$1\"' \"$0\" \"$1\" >/dev/null 2>&1 &
+                      while [ ! -e \"$0\" ]; do sleep 0.01; done";
+        namespaces.program("sh").args(["-euc", script]).args([&alive, &late]).run(soon()).unwrap();
+        drop(namespaces);
+        std::thread::sleep(Duration::from_millis(2500));
+        assert!(alive.exists() && !late.exists());
+    }
+
+    #[test]
+    fn errors_show_the_command_and_not_the_way_in() {
+        let namespaces = Namespaces::open().unwrap();
+        let error = namespaces.program("false").run(soon()).unwrap_err().to_string();
+        assert_eq!(error, "running false: exit code 1");
+    }
+}

@@ -1,0 +1,193 @@
+//! What can go wrong when an instance is prepared: the three errors that craft-providers documents.
+//!
+//! [`ProviderError`] is anything; [`BaseCompatibilityError`] says that the instance is not what it must be, so that only
+//! another instance helps; [`BaseConfigurationError`] is the rest, seen by whoever called
+//! [`setup`](super::setup) or [`warmup`](super::warmup).
+
+use std::time::Duration;
+
+use super::executor::ExecutorError;
+use crate::host::FileError;
+
+/// Something went wrong with an instance (craft-providers: `ProviderError`).
+#[derive(Debug, thiserror::Error)]
+pub enum ProviderError {
+    /// The instance is not what it must be.
+    #[error(transparent)]
+    Compatibility(#[from] BaseCompatibilityError),
+    /// The instance could not be brought to what it must be.
+    #[error(transparent)]
+    Configuration(#[from] BaseConfigurationError),
+    /// A command in it failed, or it could not be reached.
+    #[error(transparent)]
+    Executor(#[from] ExecutorError),
+    /// A file of the host could not be read or made.
+    #[error(transparent)]
+    HostFile(#[from] FileError),
+    /// What was waited for did not come.
+    #[error("{instance}: {what} within {} s; the last answer was {last}", limit.as_secs())]
+    NotReady {
+        /// The instance.
+        instance: String,
+        /// What did not happen.
+        what: &'static str,
+        /// The last that was seen.
+        last: String,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+}
+
+/// The instance is not what it must be (craft-providers: `BaseCompatibilityError`).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BaseCompatibilityError {
+    /// It runs another system.
+    #[error("incompatible instance: its system is {found}, not {expected}; {CLEAN}")]
+    System {
+        /// What the base is.
+        expected: String,
+        /// What `/etc/os-release` says.
+        found: String,
+    },
+    /// It was set up as something else.
+    #[error("incompatible instance: its compatibility tag is {found:?}, not {expected:?}; {CLEAN}")]
+    Tag {
+        /// The base's tag.
+        expected: String,
+        /// The instance's.
+        found: String,
+    },
+    /// Nothing says that it was ever set up.
+    #[error("incompatible instance: {path} is absent or empty: it was never set up; {CLEAN}")]
+    NeverSetUp {
+        /// Where it would be said.
+        path: String,
+    },
+    /// Its set-up began and never ended.
+    #[error("incompatible instance: its set-up did not come to its end; {CLEAN}")]
+    Unfinished,
+    /// What it says about itself makes no sense.
+    #[error("incompatible instance: {problem}; {CLEAN}")]
+    Unreadable {
+        /// Why.
+        problem: String,
+    },
+    /// Its own system does not run, so that no service can be started.
+    #[error("incompatible instance: {instance} is not booted; set up a running machine")]
+    NotBooted {
+        /// The instance.
+        instance: String,
+    },
+    /// The base keeps no record in its instances.
+    #[error(
+        "instances of this base keep no record of their set-up, so they cannot be warmed up; set up a new one"
+    )]
+    NotKept,
+}
+
+const CLEAN: &str = "clean the instance and try again";
+
+/// The instance could not be brought to what it must be (craft-providers: `BaseConfigurationError`).
+#[derive(Debug, thiserror::Error)]
+pub enum BaseConfigurationError {
+    /// A step failed.
+    #[error("{step}: {source}")]
+    Step {
+        /// What was being done, as a gerund.
+        step: &'static str,
+        /// Why it failed.
+        source: Box<ProviderError>,
+    },
+    /// The timeout makes no sense.
+    #[error("invalid timeout value {value}; give a number of seconds above zero, or none")]
+    InvalidTimeout {
+        /// The value.
+        value: String,
+    },
+    /// The time for the whole was over.
+    #[error("the time for the set-up is up; give it a longer timeout")]
+    TimeIsUp,
+    /// No letter or digit is left of the host name.
+    #[error("invalid hostname {given:?}: it must have at least one letter or digit")]
+    InvalidHostname {
+        /// The name.
+        given: String,
+    },
+    /// A variable cannot stand in `/etc/environment`.
+    #[error("invalid variable {name:?}: a name is of letters, digits and _, a value is one line")]
+    InvalidVariable {
+        /// Its name.
+        name: String,
+    },
+    /// A package has no name that apt could know.
+    #[error("invalid package name {name:?}")]
+    InvalidPackage {
+        /// The name.
+        name: String,
+    },
+    /// A snap is not said as it must be.
+    #[error("invalid snap {snap:?}: {problem}")]
+    InvalidSnap {
+        /// What was said.
+        snap: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// snapd takes its proxy as an argument, which every process may read.
+    #[error(
+        "the proxy in {variable} has credentials, which snapd's configuration would show; use one without"
+    )]
+    ProxyWithCredentials {
+        /// The variable.
+        variable: &'static str,
+    },
+    /// The store did not give a snap.
+    #[error("installing snap {name} from channel {channel}: {source}; look at https://status.snapcraft.io")]
+    Snap {
+        /// The snap.
+        name: String,
+        /// Its channel.
+        channel: String,
+        /// What happened.
+        source: Box<ExecutorError>,
+    },
+    /// A command that needs the network failed, and there is none.
+    #[error("{instance} has no network: {source}; give it a way out, or a proxy")]
+    NoNetwork {
+        /// The instance.
+        instance: String,
+        /// The command's failure.
+        source: Box<ExecutorError>,
+    },
+    /// The instance's record of itself is not one.
+    #[error("{path} in {instance}: {problem}; clean the instance and try again")]
+    InstanceConfiguration {
+        /// The instance.
+        instance: String,
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// What came of a [`setup`](super::setup) or [`warmup`](super::warmup) that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BaseError {
+    /// Another instance is needed.
+    #[error(transparent)]
+    Compatibility(#[from] BaseCompatibilityError),
+    /// Anything else.
+    #[error(transparent)]
+    Configuration(#[from] BaseConfigurationError),
+}
+
+impl BaseError {
+    /// What `error` means to the caller of the operation whose `step` it stopped.
+    pub(super) fn in_step(step: &'static str, error: ProviderError) -> Self {
+        match error {
+            ProviderError::Compatibility(error) => Self::Compatibility(error),
+            error => Self::Configuration(BaseConfigurationError::Step { step, source: Box::new(error) }),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The GitHub Actions runner image: a recipe as steps, the same in a builder VM and in an image that is not booted.
+//!
+//! Each step may be run again: what is done already stays as it is. What an image must have whatever the recipe says is
+//! here too: the runner, its user under the two names that consumers know, and nothing of the build.
+
+mod downloads;
+mod finish;
+mod packages;
+mod snaps;
+mod system;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::base::{Base, CommandEnvironment, Step, StepFn};
+use super::error::ProviderError;
+use super::executor::{Command, Executor, ExecutorError};
+use super::os_release::ensure_ubuntu;
+use super::recipe::Recipe;
+use crate::deadline::Deadline;
+use crate::secret::Secret;
+use crate::target::Target;
+
+/// Raised whenever a change to the steps makes another image of the same recipe: part of every image's fingerprint.
+pub const STEPS_VERSION: u32 = 2;
+
+/// The user that Ubuntu's cloud images have, and that runs the runner.
+pub const RUNNER_USER: &str = "ubuntu";
+
+/// Where the runner application is.
+pub const RUNNER_HOME: &str = "/home/ubuntu/actions-runner";
+
+/// A step that answers at once.
+const SIMPLE: Duration = Duration::from_secs(120);
+/// A step that works for a while.
+const COMPLEX: Duration = Duration::from_secs(600);
+/// A step that fetches from elsewhere.
+const UNPREDICTABLE: Duration = Duration::from_secs(3600);
+
+/// The runner application, by address and digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunnerTarball {
+    /// Its version, without `v`.
+    pub version: String,
+    /// Where the instance fetches it.
+    pub url: String,
+    /// The SHA-256 that its publisher gives, in hexadecimal.
+    pub sha256: String,
+}
+
+/// A tool of the recipe, by address and digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolDownload {
+    /// Where it lies in the image.
+    pub path: String,
+    /// Where the instance fetches it.
+    pub url: String,
+    /// The SHA-256 that it must have, in hexadecimal.
+    pub sha256: String,
+}
+
+/// The operator's own script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExternalScript {
+    /// What it says.
+    pub content: Vec<u8>,
+    /// The SHA-256 of that, in hexadecimal.
+    pub sha256: String,
+}
+
+/// The base of runner images.
+#[derive(Clone, Debug)]
+pub struct RunnerBase {
+    /// The release and architecture.
+    pub target: Target,
+    /// What goes into the image, for this target.
+    pub recipe: Recipe,
+    /// The recipe's tools, as they were found.
+    pub tools: Vec<ToolDownload>,
+    /// The runner application.
+    pub runner: RunnerTarball,
+    /// The external script, if any.
+    pub script: Option<ExternalScript>,
+    /// The script's variables.
+    pub script_variables: BTreeMap<String, Secret<String>>,
+    /// Further variables for every command, for the time of the build: proxies.
+    pub environment: CommandEnvironment,
+    /// An Ubuntu archive mirror for the time of the build.
+    pub apt_mirror: Option<String>,
+}
+
+type Done = Result<(), ExecutorError>;
+
+impl RunnerBase {
+    fn command(&self, argv: &[&str]) -> Command {
+        Command::new(argv.iter().copied()).environment(self.get_command_environment())
+    }
+
+    fn shell(&self, script: &str) -> Command {
+        Command::shell(script).environment(self.get_command_environment())
+    }
+
+    /// A piece of bash that takes what varies as its arguments, `$1` and so on.
+    fn shell_with(&self, script: &str, arguments: &[&str]) -> Command {
+        self.command(&[&["bash", "-euo", "pipefail", "-c", script, "bash"], arguments].concat())
+    }
+}
+
+impl Base for RunnerBase {
+    fn get_command_environment(&self) -> CommandEnvironment {
+        let mut environment = self.default_command_environment();
+        let mut set = |name: &str, value: Secret<String>| environment.insert(name.into(), Some(value));
+        set("DEBIAN_FRONTEND", Secret::new("noninteractive".into()));
+        set("LC_ALL", Secret::new("C.UTF-8".into()));
+        // Only in the environment of our own commands, so that no file of the image remembers it.
+        environment.extend(self.environment.clone());
+        environment
+    }
+
+    fn ensure_os_compatible(&self, executor: &dyn Executor, deadline: Deadline) -> Result<(), ProviderError> {
+        ensure_ubuntu(executor, Some(self.target.base.version()), deadline)
+    }
+
+    fn wait_until_ready(&self, executor: &dyn Executor, deadline: Deadline) -> Result<(), ProviderError> {
+        Ok(self.wait_for_cloud_init(executor, deadline)?)
+    }
+
+    fn steps(&self) -> Vec<Step<'_>> {
+        type Work = fn(&RunnerBase, &dyn Executor, Deadline) -> Done;
+        let recipe = &self.recipe;
+        let always = true;
+        // What there is nothing to do for is no step, so that the progress counts what is done.
+        let steps: [(&'static str, Duration, bool, Work); 15] = [
+            ("waiting for cloud-init", COMPLEX, always, Self::wait_for_cloud_init),
+            ("choosing package sources", SIMPLE, always, Self::choose_sources),
+            ("masking units", SIMPLE, !recipe.masked_units.is_empty(), Self::mask_units),
+            ("upgrading packages", UNPREDICTABLE, always, Self::upgrade),
+            ("installing packages", UNPREDICTABLE, !recipe.packages.is_empty(), Self::install_packages),
+            ("installing snaps", UNPREDICTABLE, !recipe.snaps.is_empty(), Self::install_snaps),
+            ("installing npm packages", UNPREDICTABLE, !recipe.npm.is_empty(), Self::install_npm_packages),
+            ("installing tools", UNPREDICTABLE, !self.tools.is_empty(), Self::install_tools),
+            ("creating users", SIMPLE, always, Self::create_users),
+            ("configuring the system", SIMPLE, recipe.writes_files(), Self::write_files),
+            ("installing the runner", UNPREDICTABLE, always, Self::install_runner),
+            ("running commands", UNPREDICTABLE, !recipe.commands.is_empty(), Self::run_commands),
+            ("running the external script", UNPREDICTABLE, self.script.is_some(), Self::run_script),
+            ("restoring package sources", SIMPLE, self.apt_mirror.is_some(), Self::leave_mirror),
+            ("cleaning up", COMPLEX, always, Self::clean),
+        ];
+        let wanted = steps.into_iter().filter(|(_, _, wanted, _)| *wanted);
+        wanted
+            .map(|(name, limit, _, work)| {
+                let run: StepFn<'_> = Box::new(move |executor, deadline| Ok(work(self, executor, deadline)?));
+                Step { name, limit, run }
+            })
+            .collect()
+    }
+}

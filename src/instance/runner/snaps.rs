@@ -1,0 +1,144 @@
+//! Snaps. snapd installs them, and it runs in a booted machine only: in an image that is not booted, a unit installs
+//! them at the first boot of each machine that is made from it.
+
+use super::{Done, RunnerBase, SIMPLE, UNPREDICTABLE};
+use crate::deadline::Deadline;
+use crate::instance::executor::Executor;
+use crate::instance::recipe::Snap;
+
+/// The unit that installs the snaps at the first boot.
+const UNIT: &str = "runner-image-builder-snaps.service";
+
+/// What gives snapd the proxies of the build. snapd asks its environment where its own settings name none, so nothing
+/// is written that could stay in the image: these files are in memory, and only root may read the addresses.
+const PROXIES: &str = "/run/runner-image-builder/snapd-proxies";
+const DROP_IN: &str = "/run/systemd/system/snapd.service.d/runner-image-builder.conf";
+
+impl RunnerBase {
+    pub(super) fn install_snaps(&self, executor: &dyn Executor, deadline: Deadline) -> Done {
+        if !executor.is_booted() {
+            return self.install_snaps_at_first_boot(executor, deadline);
+        }
+        let wait = self.command(&["snap", "wait", "system", "seed.loaded"]);
+        executor.run(wait.limit(UNPREDICTABLE), deadline)?;
+        if self.environment.is_empty() {
+            return self.recipe.snaps.iter().try_for_each(|snap| self.install_snap(snap, executor, deadline));
+        }
+        self.give_snapd_the_proxies(executor, deadline)?;
+        let installed =
+            self.recipe.snaps.iter().try_for_each(|snap| self.install_snap(snap, executor, deadline));
+        let taken = self.take_the_proxies_from_snapd(executor);
+        installed.and(taken)
+    }
+
+    fn install_snap(&self, snap: &Snap, executor: &dyn Executor, deadline: Deadline) -> Done {
+        let script = "name=$1 channel=$2 classic=$3 disabled=$4
+            notes=$(snap list \"$name\" 2>/dev/null | awk 'NR == 2 {print $NF}') || notes=absent
+            case ,$notes, in
+                ,absent,) snap install --channel=\"$channel\" $classic \"$name\" ;;
+                *,disabled,*) snap enable \"$name\"; snap refresh --channel=\"$channel\" $classic \"$name\" ;;
+                *) snap refresh --channel=\"$channel\" $classic \"$name\" ;;
+            esac
+            [ -z \"$disabled\" ] || snap disable \"$name\"";
+        let classic = if snap.classic { "--classic" } else { "" };
+        let disabled = if snap.disabled { "disabled" } else { "" };
+        let arguments = [snap.name.as_str(), snap.channel.as_str(), classic, disabled];
+        let command = self.shell_with(script, &arguments).limit(UNPREDICTABLE);
+        executor.run(command, deadline).map(drop)
+    }
+
+    fn give_snapd_the_proxies(&self, executor: &dyn Executor, deadline: Deadline) -> Done {
+        let set = self.environment.iter().filter_map(|(name, value)| Some((name, value.as_ref()?.expose())));
+        let lines: String = set.map(|(name, value)| format!("{name}=\"{}\"\n", escaped(value))).collect();
+        executor.push_file(PROXIES, 0o600, lines.into_bytes(), deadline)?;
+        let drop_in = format!("[Service]\nEnvironmentFile={PROXIES}\n");
+        executor.push_file(DROP_IN, 0o644, drop_in.into_bytes(), deadline)?;
+        executor
+            .run(self.shell("systemctl daemon-reload; systemctl restart snapd.service"), deadline)
+            .map(drop)
+    }
+
+    fn take_the_proxies_from_snapd(&self, executor: &dyn Executor) -> Done {
+        let script =
+            format!("rm -f {PROXIES} {DROP_IN}; systemctl daemon-reload; systemctl restart snapd.service");
+        executor.run(self.shell(&script), Deadline::after(SIMPLE)).map(drop)
+    }
+
+    fn install_snaps_at_first_boot(&self, executor: &dyn Executor, deadline: Deadline) -> Done {
+        let path = format!("/etc/systemd/system/{UNIT}");
+        let unit = first_boot_unit(&self.recipe.snaps).into_bytes();
+        executor.push_file(&path, 0o644, unit, deadline)?;
+        executor.run(self.command(&["systemctl", "enable", UNIT]), deadline).map(drop)
+    }
+}
+
+/// A value between double quotes in an environment file of systemd.
+fn escaped(value: &str) -> String {
+    let special = |c: char| matches!(c, '\\' | '"' | '`' | '$').then_some('\\');
+    value.chars().flat_map(|c| special(c).into_iter().chain([c])).collect()
+}
+
+/// Tries until it has worked once: the machine may have to wait for its network.
+fn first_boot_unit(snaps: &[Snap]) -> String {
+    let mut lines = String::new();
+    for Snap { name, channel, classic, disabled, .. } in snaps {
+        let flags = format!("--channel={channel}{}", if *classic { " --classic" } else { "" });
+        lines.push_str(&format!("ExecStart=/usr/bin/snap install {flags} {name}\n"));
+        match disabled {
+            // It may have been done by the attempt before.
+            true => lines.push_str(&format!("ExecStart=-/usr/bin/snap disable {name}\n")),
+            // One that the base image had already may follow another channel.
+            false => lines.push_str(&format!("ExecStart=/usr/bin/snap refresh {flags} {name}\n")),
+        }
+    }
+    format!(
+        "[Unit]\n\
+         Description=Install the snaps of the runner image\n\
+         Wants=network-online.target\n\
+         After=network-online.target snapd.seeded.service\n\
+         \n\
+         [Service]\n\
+         Type=oneshot\n\
+         ExecStart=/usr/bin/snap wait system seed.loaded\n\
+         {lines}\
+         ExecStart=/usr/bin/systemctl disable {UNIT}\n\
+         TimeoutStartSec=30min\n\
+         Restart=on-failure\n\
+         RestartSec=30\n\
+         \n\
+         [Install]\n\
+         WantedBy=multi-user.target\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::instance::recipe::Recipe;
+
+    #[test]
+    fn the_first_boot_installs_each_snap_as_the_recipe_says() {
+        let recipe: Recipe = "snaps: [{name: aproxy, channel: latest/edge}, {name: otel, disabled: true}, \
+                              {name: go, classic: true}]\nrunner: []"
+            .parse()
+            .unwrap();
+        let unit = first_boot_unit(&recipe.snaps);
+        let commands: Vec<&str> = unit.lines().filter_map(|line| line.strip_prefix("ExecStart=")).collect();
+        assert_eq!(
+            commands[1..7],
+            [
+                "/usr/bin/snap install --channel=latest/edge aproxy",
+                "/usr/bin/snap refresh --channel=latest/edge aproxy",
+                "/usr/bin/snap install --channel=latest/stable otel",
+                "-/usr/bin/snap disable otel",
+                "/usr/bin/snap install --channel=latest/stable --classic go",
+                "/usr/bin/snap refresh --channel=latest/stable --classic go",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_proxy_address_stays_one_value_of_its_file() {
+        assert_eq!(escaped(r#"http://u:a"b$c\d@p"#), r#"http://u:a\"b\$c\\d@p"#);
+    }
+}

@@ -1,0 +1,77 @@
+//! The system itself: units, users, files, commands.
+
+use super::{COMPLEX, Done, RUNNER_USER, RunnerBase};
+use crate::deadline::Deadline;
+use crate::instance::executor::Executor;
+use crate::instance::recipe::{AccountName, File, User};
+
+/// Where kernel parameters are set for each boot.
+const SYSCTL: &str = "/etc/sysctl.d/60-runner-image-builder.conf";
+
+impl RunnerBase {
+    pub(super) fn wait_for_cloud_init(&self, executor: &dyn Executor, deadline: Deadline) -> Done {
+        if !executor.is_booted() {
+            return Ok(());
+        }
+        // Exit code 2 means ready, with something to complain about; that is not ours to judge.
+        let script =
+            "code=0; cloud-init status --wait >/dev/null || code=$?; [ $code -eq 0 ] || [ $code -eq 2 ]";
+        executor.run(self.shell(script).limit(COMPLEX), deadline).map(drop)
+    }
+
+    pub(super) fn mask_units(&self, executor: &dyn Executor, deadline: Deadline) -> Done {
+        let units: Vec<&str> = self.recipe.masked_units.iter().map(|unit| unit.as_str()).collect();
+        executor.run(self.command(&[&["systemctl", "mask"], units.as_slice()].concat()), deadline)?;
+        // A service that runs is let finish: it may hold apt's lock for a good reason.
+        let timers: Vec<&str> = units.into_iter().filter(|unit| unit.ends_with(".timer")).collect();
+        if executor.is_booted() && !timers.is_empty() {
+            let script = "systemctl stop \"$@\" || true";
+            executor.run(self.shell_with(script, &timers), deadline)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn create_users(&self, executor: &dyn Executor, deadline: Deadline) -> Done {
+        let add_group = |group: &AccountName| {
+            let command = self.command(&["groupadd", "--force", "--system", group.as_str()]);
+            executor.run(command, deadline).map(drop)
+        };
+        self.recipe.groups.iter().try_for_each(add_group)?;
+        for User { name, groups, linger, .. } in &self.recipe.users {
+            groups.iter().try_for_each(add_group)?;
+            let make = "id -u \"$1\" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash \"$1\"
+                 [ -z \"$2\" ] || usermod --append --groups \"$2\" \"$1\"
+                 [ -z \"$3\" ] || { mkdir -p /var/lib/systemd/linger; touch \"/var/lib/systemd/linger/$1\"; }";
+            let groups: Vec<&str> = groups.iter().map(|group| group.as_str()).collect();
+            let linger = if *linger { "linger" } else { "" };
+            executor.run(self.shell_with(make, &[name.as_str(), &groups.join(","), linger]), deadline)?;
+        }
+        // GARM wants a user `runner` and its home: the same person under another name.
+        let alias = "uid=$(id -u \"$1\"); gid=$(id -g \"$1\")
+             getent passwd runner >/dev/null ||
+                 useradd --non-unique --uid $uid --gid $gid --no-create-home --home-dir \"/home/$1\" --shell /bin/bash runner
+             [ -e /home/runner ] || ln -s \"/home/$1\" /home/runner";
+        executor.run(self.shell_with(alias, &[RUNNER_USER]), deadline).map(drop)
+    }
+
+    pub(super) fn write_files(&self, executor: &dyn Executor, deadline: Deadline) -> Done {
+        let parameters = self.recipe.sysctl.iter().map(|(name, value)| format!("{name} = {value}\n"));
+        let parameters: String = parameters.collect();
+        if !parameters.is_empty() {
+            executor.push_file(SYSCTL, 0o644, parameters.into_bytes(), deadline)?;
+        }
+        for File { path, mode, owner, content, .. } in &self.recipe.files {
+            let content = content.clone().into_bytes();
+            executor.push_file_for(owner.as_str(), path.as_str(), mode.bits(), content, deadline)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn run_commands(&self, executor: &dyn Executor, deadline: Deadline) -> Done {
+        for command in &self.recipe.commands {
+            let limit = command.minutes.duration();
+            executor.run(self.shell(command.run.as_str()).limit(limit), deadline)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,196 @@
+//! What steps ask of an instance: of one that is not booted, and for values that a shell would like to read.
+
+use std::cell::RefCell;
+use std::io::{Read, Write};
+use std::process::{Command as Process, Stdio};
+
+use super::*;
+use crate::instance::executor::Output;
+use crate::instance::recipe::DEFAULT_RECIPE;
+use crate::target::{Arch, BaseImage};
+
+fn base(recipe: &str) -> RunnerBase {
+    let target = Target { base: BaseImage::Noble, arch: Arch::X64 };
+    RunnerBase {
+        target,
+        recipe: recipe.parse::<Recipe>().unwrap().of(target),
+        tools: Vec::new(),
+        runner: RunnerTarball { version: "1".into(), url: "https://h/r".into(), sha256: "0".repeat(64) },
+        script: None,
+        script_variables: BTreeMap::new(),
+        environment: CommandEnvironment::new(),
+        apt_mirror: None,
+    }
+}
+
+fn soon() -> Deadline {
+    Deadline::after(Duration::from_secs(60))
+}
+
+/// An instance that takes note of its commands and of what they are given to read; all of them succeed.
+struct Notes {
+    booted: bool,
+    commands: RefCell<Vec<String>>,
+}
+
+impl Notes {
+    fn of(base: &RunnerBase, booted: bool) -> Vec<String> {
+        let notes = Self { booted, commands: RefCell::default() };
+        base.steps().iter().try_for_each(|step| (step.run)(&notes, soon())).unwrap();
+        notes.commands.into_inner()
+    }
+}
+
+impl Executor for Notes {
+    fn instance(&self) -> String {
+        "notes".into()
+    }
+
+    fn is_booted(&self) -> bool {
+        self.booted
+    }
+
+    fn execute(&self, command: Command, _: Deadline) -> Result<Output, ExecutorError> {
+        let mut line = command.words().join(" ");
+        if let Some(mut stdin) = command.stdin {
+            stdin.read_to_string(&mut line).unwrap();
+        }
+        self.commands.borrow_mut().push(line);
+        Ok(Output { code: 0, stdout: Vec::new(), stderr: String::new() })
+    }
+}
+
+/// This machine's own shell.
+struct Shell;
+
+impl Executor for Shell {
+    fn instance(&self) -> String {
+        "this machine".into()
+    }
+
+    fn is_booted(&self) -> bool {
+        true
+    }
+
+    fn execute(&self, command: Command, _: Deadline) -> Result<Output, ExecutorError> {
+        let mut child = Process::new(&command.words()[0])
+            .args(&command.words()[1..])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = Vec::new();
+        if let Some(mut stdin) = command.stdin {
+            stdin.read_to_end(&mut input).unwrap();
+        }
+        child.stdin.take().unwrap().write_all(&input).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        Ok(Output { code: output.status.code().unwrap(), stdout: output.stdout, stderr })
+    }
+}
+
+#[test]
+fn an_image_that_is_not_booted_is_asked_for_nothing_that_runs() {
+    let base = base(DEFAULT_RECIPE);
+    let (booted, offline) = (Notes::of(&base, true), Notes::of(&base, false));
+    let needs_a_machine = |command: &&String| {
+        ["cloud-init status", "systemctl stop", "snap wait", "snap list"]
+            .iter()
+            .any(|part| command.contains(part))
+            && !command.contains("[Unit]")
+    };
+    assert_eq!(booted.iter().filter(needs_a_machine).count(), 5, "{booted:#?}");
+    assert_eq!(offline.iter().filter(needs_a_machine).collect::<Vec<_>>(), [] as [&String; 0]);
+    assert!(offline.iter().any(|command| command == "systemctl enable runner-image-builder-snaps.service"));
+    assert!(offline.iter().any(|command| command.contains("snap install --channel=latest/edge aproxy")));
+}
+
+#[test]
+fn only_what_the_recipe_asks_for_is_a_step() {
+    let names =
+        |recipe: &str| -> Vec<&'static str> { base(recipe).steps().iter().map(|step| step.name).collect() };
+    assert_eq!(
+        names("runner: []"),
+        [
+            "waiting for cloud-init",
+            "choosing package sources",
+            "upgrading packages",
+            "creating users",
+            "installing the runner",
+            "cleaning up"
+        ]
+    );
+    assert!(names("sysctl: {a.b: 1}\nrunner: []").contains(&"configuring the system"));
+    assert!(names(DEFAULT_RECIPE).contains(&"installing snaps"));
+}
+
+#[test]
+fn foreign_packages_bring_their_architecture_once() {
+    let commands =
+        Notes::of(&base("packages: ['libc6:armhf', 'libicu-dev:armhf', 'jq:amd64']\nrunner: []"), true);
+    let added: Vec<&String> =
+        commands.iter().filter(|command| command.contains("--add-architecture")).collect();
+    assert_eq!(added, ["dpkg --add-architecture armhf"]);
+}
+
+#[test]
+fn a_file_arrives_as_it_is_whatever_a_shell_would_read_in_it() {
+    let me = |flag: &str| {
+        let output = Process::new("id").arg(flag).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let owner = format!("{}:{}", me("-u"), me("-g"));
+    let dir = tempfile::tempdir().unwrap();
+    for (name, content) in [
+        ("plain", "text\n"),
+        ("it's", "it's $(touch escaped) `touch escaped` \"${HOME}\"\\\n\n"),
+        ("$(touch escaped)", "'; touch escaped; '"),
+        ("a b;touch escaped", "\u{0}\u{1}\u{7f}\r\n"),
+        ("-rf", "EOF\n--\n"),
+        ("*", ""),
+    ] {
+        let path = dir.path().join("new folder").join(name);
+        let content = content.as_bytes().to_vec();
+        for _ in 0..2 {
+            Shell.push_file_for(&owner, path.to_str().unwrap(), 0o640, content.clone(), soon()).unwrap();
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), content, "{name}");
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+        assert_eq!(mode & 0o7777, 0o640);
+    }
+    assert_eq!(
+        std::fs::read_dir(dir.path().join("new folder")).unwrap().count(),
+        6,
+        "nothing beside the files"
+    );
+    assert!(!std::path::Path::new("escaped").exists());
+}
+
+#[test]
+fn the_proxies_are_given_to_snapd_and_taken_again_also_when_a_snap_fails() {
+    struct NoSnaps(Notes);
+    impl Executor for NoSnaps {
+        fn instance(&self) -> String {
+            self.0.instance()
+        }
+        fn is_booted(&self) -> bool {
+            true
+        }
+        fn execute(&self, command: Command, deadline: Deadline) -> Result<Output, ExecutorError> {
+            let fails = command.words().iter().any(|word| word.contains("snap install"));
+            let output = self.0.execute(command, deadline)?;
+            Ok(Output { code: i32::from(fails), ..output })
+        }
+    }
+    let proxy = Secret::new("http://u:hunter2@p:1".to_owned());
+    let environment = CommandEnvironment::from([("https_proxy".to_owned(), Some(proxy))]);
+    let base = RunnerBase { environment, ..base("snaps: [go]\nrunner: []") };
+    let instance = NoSnaps(Notes { booted: true, commands: RefCell::default() });
+    base.install_snaps(&instance, soon()).unwrap_err();
+    let commands = instance.0.commands.into_inner();
+    assert!(commands.iter().any(|command| command.ends_with("https_proxy=\"http://u:hunter2@p:1\"\n")));
+    let last = commands.last().unwrap();
+    assert!(last.contains("rm -f /run/runner-image-builder/snapd-proxies"), "{commands:#?}");
+}

@@ -1,0 +1,124 @@
+//! No image is delivered that was not seen to work.
+
+use rehearsal::agent::Relation;
+use rehearsal::cloud::{Image, LogEntry};
+
+use crate::scene::{Scene, wait_for};
+
+/// What is told of the image of a job with `script`, which must have been refused.
+fn refused(scene: &Scene, relation: &Relation, options: &[(&str, &str)], script: &str) -> String {
+    let (before, published) = (scene.journal().job.unwrap().id, scene.told(relation, "id"));
+    let url = scene.site.serve_script(&format!("{before}.sh"), script);
+    let mut changes = vec![("script-url", url.as_str())];
+    changes.extend(options);
+    scene.app.set_config(&changes).unwrap();
+    wait_for("the next job", || scene.journal().job.filter(|job| job.id != before));
+    let job = scene.job_ended();
+    assert_eq!(scene.told(relation, "id"), published, "the last image that works stays published");
+    assert_eq!(scene.cloud.project("upload-project").images().len(), 1);
+    assert_eq!(scene.leftovers(), [] as [String; 0]);
+    assert_eq!(kept(scene).len(), 1);
+    let [failure] = job.failures.as_slice() else { panic!("one failure: {:?}", job.failures) };
+    let status = scene.status();
+    assert!(status.starts_with("active: noble-x64 ") && status.contains("verifying the image"), "{status}");
+    failure.message.clone()
+}
+
+/// A scene with an image that works.
+fn published() -> (Scene, Relation) {
+    let scene = Scene::set(&[]);
+    let relation = scene.integrate("upload");
+    assert_eq!(scene.job_ended().failures, []);
+    assert!(scene.told(&relation, "id").is_some());
+    (scene, relation)
+}
+
+/// The images that are kept for inspection.
+fn kept(scene: &Scene) -> Vec<Image> {
+    let mut images = scene.cloud.project("builder-project").images();
+    images.retain(|image| image.hidden);
+    images
+}
+
+#[test]
+fn an_image_is_booted_before_it_is_delivered_and_the_machine_goes() {
+    let (scene, _relation) = published();
+    let log = scene.cloud.log();
+    let at = |method: &str, end: &str| {
+        let fits = |entry: &&LogEntry| entry.method == method && entry.url.ends_with(end);
+        log.iter().enumerate().filter(|(_, entry)| fits(entry)).map(|(index, _)| index).collect::<Vec<_>>()
+    };
+    let (boots, uploads) = (at("POST", "/servers"), at("PUT", "/file"));
+    assert_eq!((boots.len(), uploads.len()), (2, 2), "builder and verification; base image and delivery");
+    assert!(boots[1] < uploads[1], "delivered before it was verified");
+    assert_eq!(scene.leftovers(), [] as [String; 0]);
+    assert!(kept(&scene).is_empty());
+}
+
+#[test]
+fn an_image_that_does_not_work_is_refused_by_name_and_the_last_one_kept_aside() {
+    let (scene, relation) = published();
+    let unit = "[Service]\\nExecStart=/opt/missing --serve\\n";
+    let broken_unit =
+        format!("printf '{unit}' >/etc/systemd/system/agent.service; systemctl enable agent.service");
+    let mut last = String::new();
+    for (change, words) in [
+        ("rm -r /home/ubuntu/actions-runner/bin", "starting the runner application: "),
+        (&broken_unit, "looking for failed units: failed: agent.service"),
+        ("systemctl mask docker.service", "asking docker: Cannot connect to the Docker daemon"),
+        ("rm /home/runner", "looking for the runner's users: /home/runner is not the home of ubuntu"),
+        ("rm /home/ubuntu/actions-runner/run.sh", "files: /home/ubuntu/actions-runner/run.sh is missing"),
+    ] {
+        let failure = refused(&scene, &relation, &[], &format!("#!/bin/bash\n{change}\n"));
+        assert!(failure.contains(words), "{failure}");
+        let image = kept(&scene).remove(0);
+        assert!(failure.ends_with(&format!("kept as hidden image {}", image.id)), "{failure}");
+        assert_ne!(image.id, last, "the last one that failed takes the place of the one before");
+        let stage = image.properties.get("runner_image_builder_stage").map(String::as_str);
+        assert_eq!(stage, Some("rejected"));
+        last = image.id;
+    }
+    scene.app.remove().unwrap();
+    assert_eq!(kept(&scene).len(), 0, "it goes with the application");
+}
+
+#[test]
+fn an_image_that_does_not_boot_is_refused() {
+    let (scene, relation) = published();
+    let script = "#!/bin/bash\nsystemctl mask ssh.service\n";
+    let failure = refused(&scene, &relation, &[("boot-timeout", "30")], script);
+    assert!(failure.contains("verifying the image: booting: reaching "), "{failure}");
+}
+
+#[test]
+fn an_operator_may_do_without_it() {
+    let scene = Scene::set(&[("verify-image", "false")]);
+    let url = scene.site.serve_script("bad.sh", "#!/bin/bash\nrm -r /home/ubuntu/actions-runner/bin\n");
+    scene.app.set_config(&[("script-url", &url)]).unwrap();
+    let relation = scene.integrate("upload");
+    assert_eq!(scene.job_ended().failures, []);
+    assert!(scene.told(&relation, "id").is_some());
+}
+
+#[test]
+fn a_cloud_that_has_no_room_for_it_is_not_the_images_fault() {
+    let scene = Scene::set(&[]);
+    let url = scene.site.serve_script("slow.sh", "#!/bin/bash\nwhile [ ! -e /opt/go ]; do sleep 0.1; done\n");
+    scene.app.set_config(&[("script-url", &url)]).unwrap();
+    let relation = scene.integrate("upload");
+    wait_for("the script", || scene.status().contains("running the external script").then_some(()));
+    // The builder runs: the next to be built is the one that verifies.
+    scene.cloud.fail_next_build("No valid host was found.");
+    let server = scene.cloud.project("builder-project").servers().remove(0);
+    let tree = scene.cloud.project("builder-project").server_tree(&server.id).expect("a machine");
+    std::fs::write(tree.join("opt/go"), "").unwrap();
+    let job = scene.job_ended();
+    assert!(job.failures[0].message.contains("No valid host was found."), "{:?}", job.failures);
+    let snapshots = scene.images_of_stage("builder-project", "snapshot");
+    assert_eq!((snapshots.len(), kept(&scene).len()), (1, 0), "nothing is known of the image");
+    scene.unit().exec("JUJU_DISPATCH_PATH=run ./dispatch").unwrap();
+    assert_eq!(scene.job_ended().failures, []);
+    assert!(scene.told(&relation, "id").is_some());
+    assert_eq!(scene.requests("POST", "/servers"), 3, "another verification and no other build");
+    assert_eq!(scene.leftovers(), [] as [String; 0]);
+}

@@ -1,0 +1,14 @@
+//! Images built on this very machine: a real disk image, real packages from a local repository, the product's own
+//! binary. Needs root, loop devices, and a minute for the first image; `make test-local-build` runs it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says what it expects")]
+
+mod base_images;
+mod delivery;
+mod images;
+mod kills;
+mod refusals;
+#[path = "../builds/scene.rs"]
+#[allow(dead_code, unused_imports, reason = "it is shared with other tests")]
+mod scene;
+mod workbench;

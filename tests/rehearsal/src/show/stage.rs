@@ -1,0 +1,198 @@
+//! Where the chapters play: the scene, what has been made in it so far, and the checks.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rehearsal::agent::{AgentError, Application, JujuVersion, Relation, Secret, Unit};
+use rehearsal::cloud::{CloudSetup, Latencies};
+use rehearsal::recipe::digest;
+use rehearsal::scene::{Scene, SceneError};
+use rehearsal::servers::SiteSetup;
+
+use crate::chapters::{CHAPTERS, Chapter};
+use crate::interrupt;
+use crate::screen::Screen;
+
+/// The operator's password for the build project.
+const PASSWORD: &str = "builder-password";
+/// What the external script is given.
+const TOKEN: &str = "first-token-of-the-registry";
+
+/// The show cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ShowError {
+    /// A check failed.
+    #[error("{chapter}: {check}: {problem}")]
+    Check {
+        /// In which chapter.
+        chapter: &'static str,
+        /// Which one.
+        check: String,
+        /// What was seen instead.
+        problem: String,
+    },
+    /// There is no charm to show.
+    #[error("there is no charm at {}: run `make rehearse`, or `make charm` first", .0.display())]
+    NoCharm(PathBuf),
+    /// The scene could not be set.
+    #[error("setting the scene: {0}")]
+    Scene(#[from] SceneError),
+    /// The agent could not do what was asked.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    /// Somebody pressed Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
+    /// Something of this machine.
+    #[error("{doing}: {source}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+}
+
+/// Turns an error of this machine into one of the show.
+pub fn doing(doing: &'static str) -> impl FnOnce(std::io::Error) -> ShowError {
+    move |source| ShowError::Io { doing, source }
+}
+
+/// The stage.
+pub struct Stage<'a> {
+    pub screen: &'a Screen,
+    pub scene: Scene,
+    pub charm: PathBuf,
+    /// The password of the build project's user, and the external script's secret.
+    pub password: Secret,
+    pub token: Secret,
+    /// What that secret holds now.
+    pub token_text: String,
+    /// The newest runner release.
+    pub runner: String,
+    app: Option<Application>,
+    /// The consumers: name and relation.
+    pub consumers: Vec<(&'static str, Relation)>,
+    /// How many requests the web sites had had before the newest image was built.
+    pub asked_before: usize,
+    chapter: &'static str,
+    passed: usize,
+}
+
+impl<'a> Stage<'a> {
+    /// Starts everything around the charm, and says which charm it is.
+    pub fn set(screen: &'a Screen, charm: &Path) -> Result<Self, ShowError> {
+        let dispatch = charm.join("dispatch");
+        let bytes = std::fs::read(&dispatch).map_err(|_| ShowError::NoCharm(charm.to_owned()))?;
+        screen.say(&format!(
+            "charm   {}\n        {} bytes, sha256 {}",
+            dispatch.display(),
+            bytes.len(),
+            digest(&bytes)
+        ));
+        // A builder whose cloud-init takes a moment: whoever does not wait for it is found out.
+        let latencies = Latencies { cloud_init: Duration::from_millis(800), ..Latencies::default() };
+        let cloud = CloudSetup { latencies, ..CloudSetup::default() };
+        let site = SiteSetup { series: vec!["noble".into()], image_size: 256 << 10, ..SiteSetup::default() };
+        let runner = site.runner_versions.last().cloned().unwrap_or_default();
+        let scene = Scene::set(JujuVersion::V3_6, cloud, site)?;
+        screen.say(&format!(
+            "cloud   Keystone at {}, instances answer ssh on port {}",
+            scene.cloud.auth_url(),
+            scene.cloud.ssh_port()
+        ));
+        screen.say(&format!(
+            "sites   {} (Ubuntu's images and archive, GitHub, the operator's script)",
+            scene.site.url()
+        ));
+        screen.say(&format!("unit    its files lie below {}", scene.root(0).display()));
+        let password = scene.model.add_secret(&[("password", PASSWORD)])?;
+        let token = scene.model.add_secret(&[("registry-token", TOKEN)])?;
+        Ok(Self {
+            screen,
+            scene,
+            charm: charm.to_owned(),
+            password,
+            token,
+            token_text: TOKEN.into(),
+            runner,
+            app: None,
+            consumers: Vec::new(),
+            asked_before: 0,
+            chapter: "",
+            passed: 0,
+        })
+    }
+
+    /// The next chapter.
+    pub fn begin(&mut self, chapter: &'static Chapter) {
+        let number = CHAPTERS.iter().position(|other| other.name == chapter.name).unwrap_or_default() + 1;
+        self.chapter = chapter.name;
+        self.screen.title(number, chapter.name, chapter.title);
+    }
+
+    /// The application came.
+    pub fn deployed(&mut self, app: Application) {
+        self.app = Some(app);
+    }
+
+    /// The application.
+    pub fn app(&self) -> Result<Application, ShowError> {
+        self.app.clone().ok_or_else(|| AgentError::Gone("the application".into()).into())
+    }
+
+    /// Its first unit.
+    pub fn unit(&self) -> Result<Unit, ShowError> {
+        Ok(self.app()?.unit(0))
+    }
+
+    /// Shows whether something holds, and ends the show when it does not.
+    pub fn check(&mut self, check: &str, verdict: Result<String, String>) -> Result<(), ShowError> {
+        match verdict {
+            Ok(seen) => {
+                self.passed += 1;
+                self.screen.passed(check, &seen);
+                Ok(())
+            }
+            Err(problem) => {
+                self.screen.failed(check, &problem);
+                Err(ShowError::Check { chapter: self.chapter, check: check.to_owned(), problem })
+            }
+        }
+    }
+
+    /// The same for what is plainly so or not, with what was seen.
+    pub fn holds(&mut self, check: &str, holds: bool, seen: impl std::fmt::Debug) -> Result<(), ShowError> {
+        self.check(check, if holds { Ok(String::new()) } else { Err(format!("{seen:?}")) })
+    }
+
+    /// The images that a unit tells the consumers, in their order.
+    pub fn told_by(&self, unit: &Unit) -> Vec<Option<String>> {
+        self.consumers.iter().map(|(_, relation)| self.scene.told(relation, unit, "id")).collect()
+    }
+
+    /// How many builder VMs have been launched so far.
+    pub fn launches(&self) -> usize {
+        let log = self.scene.cloud.log();
+        log.iter().filter(|entry| entry.method == "POST" && entry.url.ends_with("/servers")).count()
+    }
+
+    /// How many checks passed.
+    pub fn passed(&self) -> usize {
+        self.passed
+    }
+
+    /// Stays up until the operator has had enough.
+    pub fn keep(&self) -> Result<(), ShowError> {
+        let file = self.scene.directory().join("clouds.yaml");
+        std::fs::write(&file, self.scene.cloud.clouds_yaml()).map_err(doing("writing clouds.yaml"))?;
+        self.screen.say("\nEverything stays up. With your own client:");
+        let file = file.display();
+        for command in ["--os-cloud builder server list", "--os-cloud upload image list"] {
+            self.screen.command(&format!("OS_CLIENT_CONFIG_FILE={file} openstack {command}"));
+        }
+        self.screen.say("Ctrl-C ends it.");
+        interrupt::wait();
+        Ok(())
+    }
+}
