@@ -7,11 +7,16 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test says what it expects")]
 
 mod case;
+mod disk;
+mod files;
+mod outcome;
 mod site;
 mod stage;
 mod table;
+mod wrappers;
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Instant;
@@ -26,6 +31,7 @@ const SIDE_BY_SIDE: usize = 6;
 #[derive(Default)]
 struct Wanted {
     list: bool,
+    side_by_side: usize,
     only: Option<String>,
     sample: Option<usize>,
     seed: u64,
@@ -33,7 +39,7 @@ struct Wanted {
 
 impl Wanted {
     fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut wanted = Self { seed: 1, ..Self::default() };
+        let mut wanted = Self { seed: 1, side_by_side: SIDE_BY_SIDE, ..Self::default() };
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
             let number = |text: String| text.parse().map_err(|_| format!("{text} is no number"));
@@ -41,6 +47,7 @@ impl Wanted {
                 "--list" => wanted.list = true,
                 "--only" => wanted.only = Some(value()?),
                 "--sample" => wanted.sample = Some(usize::try_from(number(value()?)?).unwrap_or(usize::MAX)),
+                "--side-by-side" => wanted.side_by_side = usize::try_from(number(value()?)?).unwrap_or(1),
                 "--seed" => wanted.seed = number(value()?)?,
                 other => return Err(format!("unknown: {other}")),
             }
@@ -75,6 +82,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if let Some(problem) = disk::unshare_mounts() {
+        eprintln!("the sweep needs root, for disks of its own: {problem}");
+        return ExitCode::FAILURE;
+    }
     let started = Instant::now();
     let undisturbed = Undisturbed::record();
     let missing = site::missing(&undisturbed.sites);
@@ -91,12 +102,16 @@ fn main() -> ExitCode {
     let queue = Mutex::new(VecDeque::from(cases));
     let results = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
-        for _ in 0..SIDE_BY_SIDE {
+        for _ in 0..wanted.side_by_side {
             scope.spawn(|| {
                 while let Some(case) = { queue.lock().unwrap().pop_front() } {
-                    let result = stage::run(&case, &undisturbed);
-                    if let Err(problem) = &result {
-                        println!("FAILED {case}: {problem}");
+                    let begun = Instant::now();
+                    let run = || stage::run(&case, &undisturbed);
+                    let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or(Err("it panicked".into()));
+                    let seconds = begun.elapsed().as_secs();
+                    match &result {
+                        Ok(()) => println!("ok {seconds:4} s  {case}"),
+                        Err(problem) => println!("FAILED {seconds:4} s  {case}: {problem}"),
                     }
                     results.lock().unwrap().push((case, result.is_ok()));
                 }
@@ -106,9 +121,14 @@ fn main() -> ExitCode {
     let results = results.into_inner().unwrap();
     table::print(&results);
     let failed: Vec<&Case> = results.iter().filter(|(_, passed)| !passed).map(|(case, _)| case).collect();
-    println!("{} of {} passed in {} s", results.len() - failed.len(), results.len(), started.elapsed().as_secs());
+    println!(
+        "{} of {} passed in {} s",
+        results.len() - failed.len(),
+        results.len(),
+        started.elapsed().as_secs()
+    );
     for case in &failed {
-        println!("again: make test-faults FAULTS='--only \"{case}\"'");
+        println!("again: make test-faults ONLY='{case}'");
     }
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -1,10 +1,10 @@
 //! The places where a build meets the world: calls over HTTP, told apart by method and path with ids left out; steps
-//! over ssh; hook tools.
+//! over ssh; hook tools; files.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-use rehearsal::cloud::{LogEntry, RehearsalCloud};
+use rehearsal::cloud::RehearsalCloud;
 
 /// Who answers a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,69 +20,76 @@ pub enum Answerer {
 /// One place.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Site {
-    /// A call, its path with `{id}` for ids.
-    Http { answerer: Answerer, method: String, path: String },
-    /// The nth command that goes to an instance over ssh.
-    Ssh { nth: u32 },
-    /// A hook tool.
-    Tool { name: &'static str },
+    /// A call, its path with `{id}` for ids, and what Nova is to do with a server.
+    Http { answerer: Answerer, method: String, path: String, action: Option<String> },
+    /// The connection to a VM of the first base.
+    SshConnection { vm: String },
+    /// The nth command in such a VM.
+    SshCommand { vm: String, nth: u32 },
+    /// A hook tool, or `juju-exec`.
+    Tool { name: String },
+    /// A file of the charm, below its root; what it is called until it is complete; whether it is ever read.
+    File { path: String, beside: String, is_read: bool },
+    /// The nth time that one thread of the worker writes the journal.
+    Journal { nth: u32 },
+    /// The disk as a whole.
+    Disk { moment: Moment },
+}
+
+/// When a disk goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Moment {
+    Before,
+    During,
 }
 
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Http { answerer, method, path } => write!(f, "{answerer:?} {method} {path}"),
-            Self::Ssh { nth } => write!(f, "ssh command {nth}"),
+            Self::Http { answerer, method, path, action: Some(action) } => {
+                write!(f, "{answerer:?} {method} {path} {action}")
+            }
+            Self::Http { answerer, method, path, action: None } => write!(f, "{answerer:?} {method} {path}"),
+            Self::SshConnection { vm } => write!(f, "ssh {vm} connection"),
+            Self::SshCommand { vm, nth } => write!(f, "ssh {vm} command {nth}"),
             Self::Tool { name } => write!(f, "tool {name}"),
+            Self::File { path, .. } => write!(f, "file {}", without_digest(path)),
+            Self::Journal { nth } => write!(f, "journal write {nth}"),
+            Self::Disk { moment: Moment::Before } => write!(f, "disk before the build"),
+            Self::Disk { moment: Moment::During } => write!(f, "disk during the build"),
         }
     }
 }
 
-/// What a build cannot do without: should the recording lose one of these, the sweep would pass without having looked.
-const CALLS: [&str; 24] = [
-    "Keystone POST /v3/auth/tokens",
-    "Glance GET /v2/images",
-    "Glance POST /v2/images",
-    "Glance PUT /v2/images/{id}/file",
-    "Glance GET /v2/images/{id}/file",
-    "Glance GET /v2/images/{id}",
-    "Glance PATCH /v2/images/{id}",
-    "Glance DELETE /v2/images/{id}",
-    "Nova GET /v2.1/flavors/detail",
-    "Nova GET /v2.1/servers/detail",
-    "Nova POST /v2.1/servers",
-    "Nova GET /v2.1/servers/{id}",
-    "Nova POST /v2.1/servers/{id}/action",
-    "Nova DELETE /v2.1/servers/{id}",
-    "Neutron GET /v2.0/networks",
-    "Neutron GET /v2.0/security-groups",
-    "Neutron POST /v2.0/security-groups",
-    "Neutron POST /v2.0/security-group-rules",
-    "Neutron DELETE /v2.0/security-groups/{id}",
-    "Web GET /cloud-images/noble/current/SHA256SUMS",
-    "Web GET /cloud-images/noble/current/SHA256SUMS.gpg",
-    "Web GET /cloud-images/noble/current/noble-server-cloudimg-amd64.img",
-    "Web GET /api/repos/actions/runner/releases/latest",
-    "Web GET /scripts/setup.sh",
-];
-
-/// The calls of [`CALLS`] that are not among `sites`.
-pub fn missing(sites: &[Site]) -> Vec<&'static str> {
-    let seen: BTreeSet<String> = sites.iter().map(Site::to_string).collect();
-    CALLS.into_iter().filter(|call| !seen.contains(*call)).collect()
+/// The worker's binary has its digest in its name.
+fn without_digest(path: &str) -> String {
+    match path.rsplit_once('-') {
+        Some((name, digest)) if digest.len() == 12 && path.contains("/bin/") => format!("{name}-{{digest}}"),
+        _ => path.to_owned(),
+    }
 }
 
-/// The calls in the logs of a cloud and of the web around it, each once.
-pub fn calls(cloud: &RehearsalCloud, web: &[LogEntry]) -> Vec<Site> {
-    let in_cloud = cloud.log().into_iter().map(|entry| {
-        let (url, path) = split(&entry.url);
-        (answerer(cloud, url), entry.method, path.to_owned())
-    });
-    let in_web =
-        web.iter().map(|entry| (Answerer::Web, entry.method.clone(), split(&entry.url).1.to_owned()));
-    let sites: BTreeSet<Site> = in_cloud
-        .chain(in_web)
-        .map(|(answerer, method, path)| Site::Http { answerer, method, path: without_ids(&path) })
+/// What must have been recorded, one a line.
+const CALLS: &str = include_str!("calls.txt");
+
+/// The calls of `calls.txt` that are not among `sites`.
+pub fn missing(sites: &[Site]) -> Vec<&'static str> {
+    let seen: BTreeSet<String> = sites.iter().map(Site::to_string).collect();
+    let wanted = CALLS.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    wanted.filter(|call| !seen.contains(*call)).collect()
+}
+
+/// The calls that the servers of a cloud and of the web around it have seen, each once.
+pub fn calls(cloud: &RehearsalCloud, web: &rehearsal::servers::Site) -> Vec<Site> {
+    let (in_cloud, in_web) = (cloud.log(), web.log());
+    let in_cloud = in_cloud.iter().map(|entry| (answerer(cloud, split(&entry.url).0), entry));
+    let all = in_cloud.chain(in_web.iter().map(|entry| (Answerer::Web, entry)));
+    let sites: BTreeSet<Site> = all
+        .map(|(answerer, entry)| {
+            let path = split(&entry.url).1;
+            let action = entry.keys.first().filter(|_| path.ends_with("/action")).cloned();
+            Site::Http { answerer, method: entry.method.clone(), path: generic(path), action }
+        })
         .collect();
     sites.into_iter().collect()
 }
@@ -108,23 +115,25 @@ fn answerer(cloud: &RehearsalCloud, base: &str) -> Answerer {
     }
 }
 
-fn without_ids(path: &str) -> String {
+/// Names of releases, which are one call to us.
+const SERIES: [&str; 2] = ["noble", "jammy"];
+
+/// A path without ids and names of releases.
+fn generic(path: &str) -> String {
     let is_id = |part: &str| {
         part.len() >= 32 && part.chars().all(|letter| letter.is_ascii_hexdigit() || letter == '-')
     };
-    let parts: Vec<&str> = path.split('/').map(|part| if is_id(part) { "{id}" } else { part }).collect();
+    let part = |part: &str| match is_id(part) {
+        true => "{id}".to_owned(),
+        false => SERIES.iter().fold(part.to_owned(), |part, series| part.replace(series, "{series}")),
+    };
+    let parts: Vec<String> = path.split('/').map(part).collect();
     parts.join("/")
 }
 
 /// A regular expression for the URLs of a path.
 pub fn pattern(path: &str) -> String {
-    let mut pattern = String::from("^https?://[^/]+");
-    for part in path.split("{id}") {
-        if pattern.len() > 20 {
-            pattern.push_str("[0-9a-f-]{32,36}");
-        }
-        let escaped = part.replace('.', "\\.");
-        pattern.push_str(&escaped);
-    }
-    pattern + "(\\?.*)?$"
+    let escaped = path.replace('.', "\\.");
+    let any = escaped.replace("{id}", "[0-9a-f-]{32,36}").replace("{series}", "[a-z]+");
+    format!("^https?://[^/]+{any}(\\?.*)?$")
 }

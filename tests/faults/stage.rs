@@ -1,59 +1,66 @@
 //! One run: a build of two bases for two projects, disturbed once, and what must have come of it.
 
 #[path = "../builds/scene.rs"]
-#[allow(dead_code, reason = "the builds' tests use the rest")]
+#[allow(dead_code, unused_imports, reason = "the builds' tests use the rest")]
 mod scene;
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rehearsal::agent::Relation;
-use rehearsal::cloud::{Fault as Rule, FaultId};
+use rehearsal::cloud::{Fault as Rule, FaultId, What};
+
+use runner_image_builder::builder::worker_lives;
+use runner_image_builder::host::Host;
 
 use crate::case::{Case, Fault};
-use crate::site::{self, Answerer, Site};
+use crate::disk::Disk;
+use crate::files;
+use crate::outcome::{self, Outcome};
+use crate::site::{self, Answerer, Moment, Site};
+use crate::wrappers::Wrappers;
 use scene::{SCRIPT_SECRET, Scene};
 
 /// How long until the worker has done what it can. A call that hangs is given up after a minute, and tried again.
-const JOB: Duration = Duration::from_secs(600);
+const JOB: Duration = Duration::from_secs(900);
 /// How many further events it may take.
 const EVENTS: usize = 4;
-/// The hook tools that every hook needs.
-const TOOLS: [&str; 9] = [
-    "config-get",
-    "is-leader",
-    "juju-log",
-    "relation-get",
-    "relation-ids",
-    "relation-list",
-    "relation-set",
-    "secret-get",
-    "status-set",
-];
+/// How long a server that has ended stays away.
+const RESTART: Duration = Duration::from_secs(2);
+/// The worker's way to Juju: not a hook tool, but it fails like one.
+const JUJU_EXEC: &str = "juju-exec";
 /// What nobody may be told.
-const SECRETS: [&str; 4] = [SCRIPT_SECRET, "builder-password", "upload-password", "upload2-password"];
-const PROJECTS: [&str; 3] = ["builder-project", "upload-project", "upload2-project"];
+pub const SECRETS: [&str; 4] = [SCRIPT_SECRET, "builder-password", "upload-password", "upload2-password"];
+/// The build project, and those that images go to.
+pub const PROJECTS: [&str; 3] = ["builder-project", "upload-project", "upload2-project"];
 
 /// What comes of a build that nothing disturbs.
 pub struct Undisturbed {
     pub sites: Vec<Site>,
-    inventory: Vec<String>,
-    files: Vec<String>,
+    outcome: Outcome,
 }
 
 impl Undisturbed {
-    /// Builds once and notes every place where something could have gone wrong.
+    /// Builds once, under strace, and notes every place where something could have gone wrong, as seen from outside of
+    /// the charm: by the front that all servers share, by a wrapper of ssh, by Juju, and by the kernel.
     pub fn record() -> Self {
         let stage = Stage::set();
+        stage.wrappers.trace(&files::recording());
         stage.integrate();
-        stage.settle().expect("a build that nothing disturbs");
-        let mut sites = site::calls(&stage.scene.cloud, &stage.scene.site.log());
-        sites.extend((1..=stage.ssh_commands()).map(|nth| Site::Ssh { nth }));
-        sites.extend(TOOLS.map(|name| Site::Tool { name }));
-        Self { sites, inventory: stage.inventory(), files: stage.files() }
+        stage.settle(|_| Ok(())).expect("a build that nothing disturbs");
+        let mut sites = site::calls(&stage.scene.cloud, &stage.scene.site);
+        for (vm, commands) in stage.wrappers.commands() {
+            let vm = vm.to_owned();
+            sites.push(Site::SshConnection { vm: vm.clone() });
+            sites.extend((1..=commands).map(|nth| Site::SshCommand { vm: vm.clone(), nth }));
+        }
+        sites.extend(stage.tools().into_iter().map(|name| Site::Tool { name }));
+        sites.extend(files::sites(&stage.wrappers.traces(), &stage.root()));
+        sites.extend([Moment::Before, Moment::During].map(|moment| Site::Disk { moment }));
+        Self { sites, outcome: stage.outcome() }
     }
 }
 
@@ -62,37 +69,50 @@ pub fn run(case: &Case, undisturbed: &Undisturbed) -> Result<(), String> {
     let stage = Stage::set();
     stage.disturb(case);
     stage.integrate();
-    if case.fault.kills() {
-        stage.kill_when_struck(case)?;
-    }
+    stage.strike(case)?;
     stage.await_worker()?;
     if !stage.was_struck(case) {
         return Err("the fault never came to pass".into());
     }
     stage.heal();
-    stage.settle()?;
-    stage.compare("the clouds", &undisturbed.inventory, &stage.inventory())?;
-    stage.compare("the host's files", &undisturbed.files, &stage.files())?;
-    stage.tells_no_secret()
+    stage.settle(|outcome| undisturbed.outcome.compare(outcome))?;
+    outcome::tells_no_secret(&stage.scene.model, &stage.scene.unit(), &stage.root())
 }
 
 struct Stage {
+    // Before the scene, whose folder it is mounted in.
+    disk: RefCell<Option<Disk>>,
     scene: Scene,
-    control: tempfile::TempDir,
-    relations: std::cell::RefCell<Vec<Relation>>,
-    rule: std::cell::Cell<Option<FaultId>>,
+    wrappers: Wrappers,
+    relations: RefCell<Vec<Relation>>,
+    rule: Cell<Option<FaultId>>,
 }
 
 impl Stage {
     /// A charm that is configured and has no relation yet.
     fn set() -> Self {
-        let control = tempfile::tempdir().unwrap();
-        ssh_wrapper(control.path());
-        let scene = Scene::with_tools(&[("base-image", "noble,jammy")], Some(&control.path().join("tools")));
+        let scene = Scene::set(&[("base-image", "noble,jammy")]);
+        let wrappers =
+            Wrappers::install(&scene.directory().join("tools"), &scene.unit().charm_dir().unwrap());
         let url = scene.site.serve_script("setup.sh", "#!/bin/bash\ntest -n \"$rib_test_secret\"\n");
         let secret = scene.script_secret.uri();
         scene.app.set_config(&[("script-url", &url), ("script-secret-id", &secret)]).unwrap();
-        Self { scene, control, relations: Default::default(), rule: Default::default() }
+        // Somebody has tidied up: the next hook has to write all of its files.
+        let root = scene.root(0);
+        for path in ["etc/cron.d/build-runner-image", "etc/logrotate.d/runner-image-builder"] {
+            fs::remove_file(root.join(path)).unwrap();
+        }
+        Self {
+            disk: RefCell::default(),
+            scene,
+            wrappers,
+            relations: RefCell::default(),
+            rule: Cell::default(),
+        }
+    }
+
+    fn root(&self) -> PathBuf {
+        self.scene.root(0)
     }
 
     fn integrate(&self) {
@@ -103,60 +123,125 @@ impl Stage {
     }
 
     fn disturb(&self, case: &Case) {
+        let word = case.fault.word();
         match &case.site {
-            Site::Http { answerer, method, path } => {
+            Site::Http { answerer, method, path, action } => {
                 let rule = Rule::new(method, &site::pattern(path), case.fault.what(*answerer)).unwrap();
                 let rule = rule.times(1);
-                let id = match answerer {
-                    Answerer::Web => self.scene.site.inject(rule),
-                    _ => self.scene.cloud.inject(rule),
+                let rule = match action {
+                    Some(action) => rule.of_key(action),
+                    None => rule,
                 };
-                self.rule.set(Some(id));
+                self.rule.set(Some(self.inject(*answerer, rule)));
             }
-            Site::Ssh { nth } => {
-                fs::write(self.control.path().join("fault"), format!("{nth} {}\n", case.fault.word())).unwrap();
-            }
+            Site::SshConnection { vm } => self.wrappers.break_ssh(vm, None, word),
+            Site::SshCommand { vm, nth } => self.wrappers.break_ssh(vm, Some(*nth), word),
+            Site::Tool { name } if name == JUJU_EXEC => self.wrappers.break_juju_exec(word),
             Site::Tool { name } if case.fault == Fault::Fails => {
                 self.scene.model.fail_tool(name, 1, "ERROR the controller does not answer");
             }
-            Site::Tool { .. } => self.scene.model.delay_tools(Duration::from_secs(2)),
+            Site::Tool { name } => self.scene.model.delay_tool(name, Duration::from_secs(2)),
+            Site::File { path, beside, .. } => self.trace(case.fault, path, beside, 1),
+            Site::Journal { nth } => {
+                self.trace(case.fault, files::JOURNAL, files::JOURNAL_BESIDE, *nth);
+            }
+            Site::Disk { moment } => {
+                let disk = Disk::below(&self.root());
+                match (moment, case.fault) {
+                    (Moment::During, _) => (),
+                    (Moment::Before, Fault::ReadOnly) => disk.protect(),
+                    (Moment::Before, _) => disk.fill(),
+                }
+                self.disk.replace(Some(disk));
+            }
         }
+    }
+
+    fn inject(&self, answerer: Answerer, rule: Rule) -> FaultId {
+        match answerer {
+            Answerer::Web => self.scene.site.inject(rule),
+            _ => self.scene.cloud.inject(rule),
+        }
+    }
+
+    fn trace(&self, fault: Fault, path: &str, beside: &str, nth: u32) {
+        let full = |path: &str| self.root().join(path).display().to_string();
+        self.wrappers.trace(&fault.injection(&full(path), &full(beside), nth));
     }
 
     fn was_struck(&self, case: &Case) -> bool {
         match (&case.site, self.rule.get()) {
+            (Site::Http { .. }, None) => true,
             (Site::Http { answerer: Answerer::Web, .. }, Some(id)) => self.scene.site.struck(id) > 0,
             (Site::Http { .. }, Some(id)) => self.scene.cloud.struck(id) > 0,
-            (Site::Ssh { .. }, _) => self.control.path().join("struck").exists(),
-            _ => true,
+            (Site::Tool { name }, _) if name != JUJU_EXEC => self.tools().contains(name),
+            (Site::Disk { .. }, _) => true,
+            _ => self.wrappers.struck(),
         }
     }
 
-    /// Kills the worker, alone, while the call is on its way.
-    fn kill_when_struck(&self, case: &Case) -> Result<(), String> {
-        self.wait("the call", || self.was_struck(case))?;
-        if let Some(worker) = self.scene.worker() {
-            std::process::Command::new("kill").args(["-KILL", &worker.to_string()]).status().unwrap();
+    /// What has to be done to the world while the charm is at that place.
+    fn strike(&self, case: &Case) -> Result<(), String> {
+        match (&case.site, case.fault) {
+            (Site::Http { .. } | Site::SshConnection { .. } | Site::SshCommand { .. }, fault)
+                if fault.kills() =>
+            {
+                self.wait("the call", || self.was_struck(case))?;
+                if let Some(worker) = self.worker() {
+                    std::process::Command::new("kill").args(["-KILL", &worker.to_string()]).status().unwrap();
+                }
+                self.wait("the worker's death", || self.worker().is_none())
+            }
+            (Site::Http { answerer, .. }, Fault::Refused) => {
+                self.wait("the call", || self.was_struck(case))?;
+                let base = self.base(*answerer);
+                self.inject(*answerer, Rule::new("*", &format!("^{base}"), What::Refuse).unwrap());
+                std::thread::sleep(RESTART);
+                // It has come to pass.
+                self.rule.set(None);
+                self.scene.cloud.heal();
+                self.scene.site.heal();
+                Ok(())
+            }
+            (Site::Disk { moment: Moment::During }, _) => {
+                let servers = || self.scene.cloud.project(PROJECTS[0]).servers();
+                self.wait("a VM", || !servers().is_empty())?;
+                self.disk.borrow().iter().for_each(Disk::fill);
+                Ok(())
+            }
+            _ => Ok(()),
         }
-        self.wait("the worker's death", || self.scene.worker().is_none())
+    }
+
+    /// The address of the server that answers.
+    fn base(&self, answerer: Answerer) -> String {
+        let service = |name| self.scene.cloud.service_url("RegionOne", name).unwrap();
+        let url = match answerer {
+            Answerer::Keystone => self.scene.cloud.auth_url(),
+            Answerer::Glance => service("glance"),
+            Answerer::Nova => service("nova"),
+            Answerer::Neutron => service("neutron"),
+            Answerer::Web => self.scene.site.url(),
+        };
+        url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/")
     }
 
     fn heal(&self) {
         self.scene.cloud.heal();
         self.scene.site.heal();
         self.scene.model.heal_tools();
-        self.scene.model.delay_tools(Duration::ZERO);
-        let _ = fs::remove_file(self.control.path().join("fault"));
+        self.wrappers.heal();
+        self.disk.borrow().iter().for_each(Disk::heal);
     }
 
-    /// Lets normal events come until every project has its images and the status has no complaint.
-    fn settle(&self) -> Result<(), String> {
+    /// Lets normal events come until every project has its images, the status has no complaint, and `check` agrees.
+    fn settle(&self, check: impl Fn(&Outcome) -> Result<(), String>) -> Result<(), String> {
         let mut missing = String::new();
         for _ in 0..EVENTS {
             self.await_worker()?;
-            match self.trouble() {
-                None => return self.is_idle(),
-                Some(trouble) => missing = trouble,
+            match self.trouble().map_or_else(|| check(&self.outcome()), Err) {
+                Ok(()) => return self.is_idle(),
+                Err(trouble) => missing = trouble,
             }
             let unit = self.scene.unit();
             if unit.failed_hook().map_err(|error| error.to_string())?.is_some() {
@@ -177,7 +262,7 @@ impl Stage {
             let listed: Vec<BTreeMap<String, String>> = serde_json::from_str(&listed).unwrap_or_default();
             let tags: Vec<&str> = listed.iter().map(|image| image["tags"].as_str()).collect();
             if tags != ["x64,noble", "x64,jammy"] {
-                return Some(format!("{project} is told of {tags:?}"));
+                return Some(format!("{project} is told of {tags:?}; {}", self.scene.status()));
             }
             let images = self.scene.cloud.project(project).images();
             for told in &listed {
@@ -192,13 +277,29 @@ impl Stage {
     }
 
     fn is_idle(&self) -> Result<(), String> {
-        let processes = self.scene.model.processes();
-        if processes.is_empty() { Ok(()) } else { Err(format!("processes are left: {processes:?}")) }
+        let mut left = Vec::new();
+        // What has just been told to end may take a moment.
+        for _ in 0..100 {
+            left = self.scene.model.processes();
+            if left.is_empty() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Err(format!("processes are left: {left:?}"))
     }
 
     fn await_worker(&self) -> Result<(), String> {
-        self.wait("the end of the worker", || self.scene.worker().is_none())?;
-        self.scene.unit().wait_idle(Duration::from_secs(60)).map_err(|error| error.to_string())
+        self.wait("the end of the worker", || self.worker().is_none())?;
+        self.scene.unit().wait_idle(Duration::from_secs(120)).map_err(|error| error.to_string())
+    }
+
+    /// The worker that lives. On a disk that cannot be written to nobody holds a lock.
+    fn worker(&self) -> Option<i32> {
+        let host = Host::below(self.root());
+        let lives = worker_lives(&host).is_ok_and(|lives| lives);
+        let note = fs::read_to_string(host.state_dir().join("worker.lock")).ok()?;
+        lives.then(|| note.trim().parse().ok()).flatten()
     }
 
     fn wait(&self, what: &str, condition: impl Fn() -> bool) -> Result<(), String> {
@@ -207,115 +308,24 @@ impl Stage {
             if started.elapsed() > JOB {
                 return Err(format!("{what} did not happen in {} s; {}", JOB.as_secs(), self.scene.status()));
             }
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(100));
         }
         Ok(())
     }
 
-    /// How many commands went over ssh.
-    fn ssh_commands(&self) -> u32 {
-        let count = fs::read_to_string(self.control.path().join("count")).unwrap_or_default();
-        u32::try_from(count.lines().count()).unwrap_or(u32::MAX)
+    /// The hook tools that were called so far.
+    fn tools(&self) -> Vec<String> {
+        let runs = self.scene.model.runs();
+        let mut tools: Vec<String> =
+            runs.iter().flat_map(|run| run.calls.iter().map(|call| call.tool.clone())).collect();
+        // The worker's own way to Juju leaves no trace among the hooks' tools but the hook that it asked for.
+        tools.extend(runs.iter().filter(|run| run.name.contains("=worker")).map(|_| JUJU_EXEC.to_owned()));
+        tools.sort();
+        tools.dedup();
+        tools
     }
 
-    /// What there is in the projects, without ids.
-    fn inventory(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        for name in PROJECTS {
-            let project = self.scene.cloud.project(name);
-            lines.extend(project.servers().iter().map(|server| format!("{name} server {}", server.name)));
-            lines.extend(project.security_groups().iter().map(|group| format!("{name} group {}", group.name)));
-            lines.extend(project.images().iter().map(|image| {
-                format!("{name} image {} {}", image.name.as_deref().unwrap_or("-"), image.status)
-            }));
-        }
-        lines.sort();
-        lines
+    fn outcome(&self) -> Outcome {
+        Outcome::of(&self.scene.cloud, &self.root())
     }
-
-    /// The files of the charm on the host, without what is random in their names.
-    fn files(&self) -> Vec<String> {
-        let mut files: Vec<String> = walk(&self.scene.root)
-            .iter()
-            .filter_map(|path| Some(path.strip_prefix(&self.scene.root).ok()?.display().to_string()))
-            .collect();
-        files.sort();
-        files
-    }
-
-    fn compare(&self, what: &str, wanted: &[String], found: &[String]) -> Result<(), String> {
-        let without = |a: &[String], b: &[String]| {
-            let mut rest = b.to_vec();
-            let mut only: Vec<String> = Vec::new();
-            for line in a {
-                match rest.iter().position(|other| other == line) {
-                    Some(index) => drop(rest.swap_remove(index)),
-                    None => only.push(line.clone()),
-                }
-            }
-            only
-        };
-        let (missing, more) = (without(wanted, found), without(found, wanted));
-        if missing.is_empty() && more.is_empty() {
-            return Ok(());
-        }
-        Err(format!("{what}: missing {missing:?}, left {more:?}"))
-    }
-
-    fn tells_no_secret(&self) -> Result<(), String> {
-        let unit = self.scene.unit();
-        let statuses = unit.statuses().map_err(|error| error.to_string())?;
-        let mut outputs: Vec<(String, String)> =
-            statuses.iter().map(|status| ("a status".to_owned(), status.message.clone())).collect();
-        let log = self.scene.model.debug_log();
-        outputs.extend(log.iter().map(|line| ("the debug-log".to_owned(), format!("{line:?}"))));
-        for path in walk(&self.scene.root) {
-            // The credentials' own place; it is root's.
-            if path.ends_with("clouds.yaml") {
-                continue;
-            }
-            let text = String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()).into_owned();
-            outputs.push((path.display().to_string(), text));
-        }
-        for (place, text) in &outputs {
-            if let Some(secret) = SECRETS.iter().find(|secret| text.contains(**secret)) {
-                return Err(format!("{place} tells {secret}"));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn walk(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
-}
-
-/// An ssh that counts the commands which go through it, and goes wrong at the one that `fault` names. A connection that
-/// is opened (`-N`) and a check of it are no commands.
-fn ssh_wrapper(folder: &Path) {
-    let tools = folder.join("tools");
-    fs::create_dir(&tools).unwrap();
-    let script = format!(
-        r#"#!/bin/bash
-control={}
-for word in "$@"; do [ "$word" = -N ] && exec /usr/bin/ssh "$@"; done
-nth=$(flock "$control/count.lock" sh -c 'echo x >>"$0/count"; wc -l <"$0/count"' "$control")
-read -r at what 2>/dev/null <"$control/fault"
-[ "${{at:-}}" = "$nth" ] || exec /usr/bin/ssh "$@"
-touch "$control/struck"
-case $what in
-    refused) echo "ssh: connect to host: Connection refused" >&2; exit 255 ;;
-    breaks) timeout -s KILL 0.05 /usr/bin/ssh "$@"; exit 255 ;;
-    hang) sleep 90; exit 255 ;;
-    kill-) exec sleep 900 ;;
-    kill+) /usr/bin/ssh "$@" >/dev/null; exec sleep 900 ;;
-    exit1) cat >/dev/null; exit 1 ;;
-esac
-"#,
-        folder.display()
-    );
-    let path = tools.join("ssh");
-    fs::write(&path, script).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
 }
