@@ -108,6 +108,7 @@ fn settled(model: &Model, charm: &Path, root: &Path) -> Application {
     journal.publish(Image {
         result: BuildResult { config, id },
         fingerprint: "f".into(),
+        hash: None,
         built: Timestamp::now(),
     });
     journal.job = Some(Job {

@@ -24,6 +24,7 @@ dispatch local-build TARGET FILE [OPTION=VALUE...]
                     the options and their defaults are the charm's, from config.yaml, but no secrets
 dispatch instance setup|warmup|wait OPTION...
                     make a machine a builder, over ssh or this one; the options are in docs/operating.md
+dispatch metrics    the unit's metrics, in the text format of Prometheus
 dispatch help       this text
 dispatch --version  the version
 ";
@@ -42,6 +43,17 @@ fn main() -> ExitCode {
         ["instance", operation, words @ ..] => {
             by_hand("instance", |host, say| cli::instance(host, operation, words, say))
         }
+        ["metrics"] => match builder::metrics(&Host::from_environment()) {
+            Ok(text) => print(&text),
+            Err(error) => failed(&error),
+        },
+        // By the metrics' socket alone, with a connection as standard input and output.
+        ["answer-collector"] => {
+            match builder::answer_collector(&Host::from_environment(), std::io::stdin(), std::io::stdout()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => failed(&error),
+            }
+        }
         ["help" | "--help" | "-h"] => print(HELP),
         ["--version"] => print(env!("CARGO_PKG_VERSION")),
         _ => {
@@ -49,6 +61,11 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn failed(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("{error}");
+    ExitCode::FAILURE
 }
 
 fn print(text: &str) -> ExitCode {

@@ -81,7 +81,7 @@ fn sweep(cloud: &Cloud) {
     for image in cloud.images().list(&marked(), within(30)).unwrap() {
         cloud.images().delete(&image.id, within(60)).unwrap();
     }
-    for group in cloud.network().security_groups(MARK, within(30)).unwrap() {
+    for group in cloud.network().security_groups(Some(MARK), within(30)).unwrap() {
         cloud.network().delete_security_group(&group.id, within(30)).unwrap();
     }
 }
@@ -176,7 +176,7 @@ fn every_call_does_what_it_says() {
         let rule = NewRule { protocol, ethertype, remote };
         network.create_security_group_rule(&group.id, &rule, within(30)).unwrap();
     }
-    let groups = network.security_groups(MARK, within(30)).unwrap();
+    let groups = network.security_groups(Some(MARK), within(30)).unwrap();
     assert_eq!(groups.len(), 1);
     let ingress: Vec<_> = groups[0].rules.iter().filter(|rule| rule.direction == "ingress").collect();
     assert_eq!(ingress.len(), 4, "{ingress:?}");

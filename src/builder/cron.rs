@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use super::journal::Timestamp;
 use crate::host::{FileError, Host, Written};
 
 /// Where the cron file lies.
@@ -30,6 +31,36 @@ pub fn configure_cron(host: &Host, unit_name: &str, interval: u32) -> Result<boo
     Ok(host.write(&host.path(CRON_FILE), line.as_bytes(), 0o644)? == Written::Changed)
 }
 
+/// When cron looks for work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// Hours between two looks.
+    pub interval: u64,
+    minute: u64,
+}
+
+impl Schedule {
+    /// What the cron file says; none when there is none, or somebody has rewritten it.
+    pub fn load(host: &Host) -> Result<Option<Self>, FileError> {
+        let file = host.read(&host.path(CRON_FILE))?.unwrap_or_default();
+        Ok(Self::parse(&String::from_utf8_lossy(&file)))
+    }
+
+    fn parse(file: &str) -> Option<Self> {
+        let line = file.lines().last()?;
+        let minute = line.split(' ').next()?.parse().ok().filter(|minute| *minute < 60)?;
+        let (_, interval) = line.split_once("\\% ")?;
+        let interval = interval.split(' ').next()?.parse().ok().filter(|hours| (1..=24).contains(hours))?;
+        Some(Self { interval, minute })
+    }
+
+    /// The first look after `now`.
+    pub fn next_after(self, now: Timestamp) -> Timestamp {
+        let first = now.0 / 3600 / self.interval * self.interval * 3600 + self.minute * 60;
+        Timestamp(if first > now.0 { first } else { first + self.interval * 3600 })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,6 +79,20 @@ mod tests {
         assert!(configure_cron(&host, "builder/0", 6).unwrap());
         assert!(!configure_cron(&host, "builder/0", 6).unwrap());
         assert!(configure_cron(&host, "builder/0", 7).unwrap());
+    }
+
+    #[test]
+    fn the_next_look_is_read_from_the_file_that_cron_reads() {
+        let schedule = Schedule::parse(&line("builder/0", 7)).unwrap();
+        assert_eq!(schedule.interval, 7);
+        let (hour, minute) = (490_000 / 7 * 7, schedule.minute * 60);
+        let due = Timestamp(hour * 3600 + minute);
+        assert_eq!(schedule.next_after(Timestamp(due.0 - 1)), due);
+        assert_eq!(schedule.next_after(due), Timestamp(due.0 + 7 * 3600));
+        for other in ["", "# by hand\n", "61 * * * * root [ $(( x / 3600 \\% 6 )) ]", "5 * * * * root \\% 0 "]
+        {
+            assert_eq!(Schedule::parse(other), None, "{other}");
+        }
     }
 
     #[test]

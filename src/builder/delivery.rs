@@ -97,7 +97,7 @@ impl Parcel<'_> {
         &self,
         to: &[(CloudName, Cloud)],
         deadline: Deadline,
-    ) -> Vec<(CloudName, Result<ImageId, DeliveryError>)> {
+    ) -> Vec<(CloudName, Result<Image, DeliveryError>)> {
         let digest = SourceDigest::default();
         let read = &digest;
         thread::scope(|scope| {
@@ -154,7 +154,7 @@ impl Parcel<'_> {
         pieces: Receiver<Piece>,
         digest: &SourceDigest,
         deadline: Deadline,
-    ) -> Result<ImageId, DeliveryError> {
+    ) -> Result<Image, DeliveryError> {
         let id: ImageId = random_uuid().parse().map_err(|_| DeliveryError::NoId)?;
         let mut properties =
             labels::of_copy(self.owner, self.job, &id, self.fingerprint, self.source.digest(digest));
@@ -187,11 +187,10 @@ impl Parcel<'_> {
             )?;
             let copy = images.wait_until_active(&id, deadline.at_most(SETTLE))?;
             self.compare(&copy, digest)?;
-            images.update(&id, &labels::publish(), deadline)?;
-            Ok(())
+            Ok(images.update(&id, &labels::publish(), deadline)?)
         })();
         self.ledger.conclude(&images, &id, &noted, &result);
-        result.map(|()| id)
+        result
     }
 
     /// Glance digests what it stores: equal digests mean equal bytes.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::config::{BuildSecrets, BuilderRunConfig, JobId, ProxyConfig};
-use super::journal::{JournalError, Timestamp, write_json};
+use super::journal::{Image, JournalError, Timestamp, write_json};
 use crate::deadline::Deadline;
 use crate::host::{Exclusive, FileError, Host, ProcessError, start_detached, stop_group};
 use crate::secret::Secret;
@@ -32,14 +32,11 @@ pub enum Reason {
     Cancel,
     /// Nobody wants images any more, and a worker that died has left something.
     Abandoned,
+    /// The leader has announced images.
+    Announcement,
 }
 
 impl Reason {
-    /// Whether such a job builds; one that does not removes what an earlier one has left.
-    pub fn builds(self) -> bool {
-        !matches!(self, Self::Cancel | Self::Abandoned)
-    }
-
     /// The word for it in the journal.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -50,8 +47,21 @@ impl Reason {
             Self::Action => "action",
             Self::Cancel => "cancel",
             Self::Abandoned => "abandoned",
+            Self::Announcement => "announcement",
         }
     }
+}
+
+/// What a job is to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// To build and deliver what is due; the leader's.
+    Build,
+    /// To check these images, which the leader has announced, and to take them over; the other units'.
+    TakeOver(Vec<Image>),
+    /// To remove what an earlier job has left, and to build nothing.
+    CleanUp,
 }
 
 /// Whether an image that is up to date is built all the same.
@@ -74,6 +84,8 @@ pub struct Request {
     pub at: Timestamp,
     /// Why.
     pub reason: Reason,
+    /// What.
+    pub task: Task,
     /// Whether to build what is up to date.
     pub rebuild: Rebuild,
     /// Only these bases; all when empty.

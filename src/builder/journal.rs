@@ -81,6 +81,9 @@ pub struct Image {
     pub result: BuildResult,
     /// A digest of what went into it.
     pub fingerprint: String,
+    /// The digest of its bytes, as its cloud has computed it (`os_hash_value`); absent when that cloud computes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<String>,
     /// When it was built.
     pub built: Timestamp,
 }
@@ -158,7 +161,12 @@ impl Journal {
 
     /// Whether a job has left something in a cloud, or may have: it died, or could not remove it.
     pub fn left_something(&self) -> bool {
-        self.running().is_some() || self.resources().next().is_some()
+        self.is_building() || self.resources().next().is_some()
+    }
+
+    /// Whether a job has begun to build, and has not ended. One that only takes over what the leader has built has not.
+    pub fn is_building(&self) -> bool {
+        self.running().is_some_and(|job| !job.builds.is_empty())
     }
 
     /// Whether it is time to search the clouds for what runs may have left.
@@ -253,6 +261,7 @@ mod tests {
         Image {
             result: BuildResult { config, id: id.parse().unwrap() },
             fingerprint: "f".into(),
+            hash: None,
             built: Timestamp(1),
         }
     }

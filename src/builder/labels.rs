@@ -203,13 +203,33 @@ pub fn may_remove_server(owner: &Owner, server: &Server) -> bool {
     let label = |name: &str| server.metadata.get(name).map(String::as_str);
     let expired =
         label(EXPIRES).and_then(|at| at.parse().ok()).is_some_and(|at| Timestamp(at) < Timestamp::now());
-    label(OWNER) == Some(owner_label(owner).as_str())
-        && (label(UNIT) == Some(owner.unit.to_string().as_str()) || expired)
+    is_of_this_application(owner, server) && (label(UNIT) == Some(owner.unit.to_string().as_str()) || expired)
+}
+
+/// Whether a server was made by any unit of the application.
+pub fn is_of_this_application(owner: &Owner, server: &Server) -> bool {
+    server.metadata.get(OWNER).is_some_and(|label| *label == owner_label(owner))
 }
 
 /// Whether an image was made by this very unit, and not by another of the application.
 pub fn is_of_this_unit(owner: &Owner, image: &Image) -> bool {
     image.properties.get(UNIT).is_some_and(|unit| *unit == owner.unit.to_string())
+}
+
+/// No job lives as long: what another unit has not completed by then, it never will.
+const ABANDONED: Duration = Duration::from_secs(24 * 3600);
+
+/// Whether an image that is ours but not complete is no other unit's work in progress: this very unit made it, or
+/// it was made long ago.
+pub fn is_abandoned(owner: &Owner, image: &Image) -> bool {
+    let made = Timestamp::of_rfc3339(&image.created_at);
+    is_of_this_unit(owner, image) || made.is_some_and(|made| made.age() > ABANDONED)
+}
+
+/// Whether an image that the leader announces is one that relations may name: active, and published by any unit of
+/// the application in its own project.
+pub fn is_published(owner: &Owner, project: &str, image: &Image) -> bool {
+    image.status == ImageStatus::Active && is_ours(owner, project, Stage::Published, image)
 }
 
 /// The images of `stage` that are the application's own in this project, whatever their state, newest first.

@@ -27,8 +27,11 @@ mod journal;
 mod labels;
 mod latest;
 mod local;
+mod metrics;
+mod metrics_socket;
 mod outcome;
 mod packages;
+mod peers;
 mod place;
 mod plan;
 mod progress;
@@ -45,6 +48,7 @@ mod side_by_side;
 mod site;
 mod source;
 mod sweep;
+mod take_over;
 mod timestamp;
 mod user_data;
 mod verify;
@@ -57,21 +61,25 @@ pub use config::{
     CloudName, JobId, Owner, ProxyConfig, RunnerSource,
 };
 pub use cron::configure_cron;
-pub use job::{Reason, Rebuild, Request, StartError, start_worker, stop_worker, worker_lives};
+pub use job::{Reason, Rebuild, Request, StartError, Task, start_worker, stop_worker, worker_lives};
 pub use jobs::Jobs;
 pub use journal::{Build, Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
 pub use latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult, get_latest_image};
 pub use local::build_image_file;
+pub use metrics::{METRICS_PORT, MetricsError, answer_collector, metrics};
+pub use metrics_socket::{MetricsSocketError, close_metrics_socket, open_metrics_socket};
 pub use packages::PackageError;
+pub use peers::{Announcement, Own, Peer, Peers};
 pub use progress::Progress;
 pub use published::Published;
-pub use removal::{RemovalError, remove_cloud_resources, remove_host_files};
+pub use removal::{RemovalError, departs, note_departure, remove_cloud_resources, remove_host_files};
 pub use resource::{Resource, ResourceKind};
 pub use run::{BuilderRunError, RunContext, run};
 pub use setup::{
     BuilderInitConfig, BuilderSetupError, UpgradeApplicationError, initialize, install_dependencies,
     upgrade_app,
 };
+pub use sweep::Extent;
 pub use worker::{WorkerError, work, worker_log};
 
 /// The user that Ubuntu's cloud images have, and that runs the runner (seed `builder`: `UBUNTU_USER`).
@@ -79,7 +87,7 @@ pub const UBUNTU_USER: &str = crate::instance::RUNNER_USER;
 
 /// The host's packages that building stands on (seed `builder`: `APT_DEPENDENCIES`). The keyring of Ubuntu's cloud images
 /// (`ubuntu-keyring`) is part of every Ubuntu machine.
-pub const APT_DEPENDENCIES: [&str; 4] = ["cron", "gpgv", "logrotate", "openssh-client"];
+pub const APT_DEPENDENCIES: [&str; 5] = ["cron", "gpgv", "logrotate", "openssh-client", "xz-utils"];
 
 /// What building on the host itself stands on besides.
 pub const LOCAL_BUILD_DEPENDENCIES: [&str; 3] = ["e2fsprogs", "fdisk", "qemu-utils"];

@@ -1,5 +1,4 @@
-//! What stands in our relation databags, remembered between hooks: read back once after each write, trusted until the
-//! next. Hooks write it; the worker reads here which images a relation names, for those must not be pruned.
+//! What stands in our relation databags, remembered between hooks: read back after a write, trusted until the next. Hooks write it; the worker reads here which images a relation names, for those must not be pruned.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,21 +22,27 @@ pub struct Memory {
     cloud: Option<CloudName>,
     /// What Juju has said that it holds.
     read: Option<Databag>,
-    /// What we have written since, and in which cloud its images are; it holds if that hook succeeded.
-    written: Option<(CloudName, Databag)>,
+    /// What we have written since, oldest first, and in which cloud its images are; the last whose hook succeeded holds.
+    #[serde(default)]
+    written: Vec<(CloudName, Databag)>,
 }
 
 impl Memory {
     /// The databag's contents, as long as nothing was written since they were read.
     pub fn trusted(&self) -> Option<&Databag> {
-        self.read.as_ref().filter(|_| self.written.is_none())
+        self.read.as_ref().filter(|_| self.written.is_empty())
+    }
+
+    /// Whether `wanted` is to be written whatever the databag holds: it is not what was written last.
+    pub fn is_superseded_by(&self, wanted: Option<&Databag>) -> bool {
+        let last = self.written.last();
+        wanted.zip(last).is_some_and(|(wanted, (_, last))| wanted != last)
     }
 
     /// Juju has said that it holds `databag`.
     pub fn was_read(&mut self, databag: Databag) {
-        if let Some((cloud, written)) = self.written.take()
-            && written == databag
-        {
+        let written = std::mem::take(&mut self.written);
+        if let Some((cloud, _)) = written.into_iter().rev().find(|(_, written)| *written == databag) {
             self.cloud = Some(cloud);
         }
         self.read = Some(databag);
@@ -45,7 +50,7 @@ impl Memory {
 
     /// This hook has written `databag` with images of `cloud`; whether it took effect, the next one will see.
     pub fn was_written(&mut self, cloud: &CloudName, databag: Databag) {
-        self.written = Some((cloud.clone(), databag));
+        self.written.push((cloud.clone(), databag));
     }
 
     /// Its images are in `cloud`.
@@ -121,6 +126,21 @@ mod tests {
         assert_eq!(published.named_images(), BTreeSet::from(["old".into(), "new".into()]));
         published.relation("image:1").was_read(databag("new"));
         assert_eq!(published.named_images(), BTreeSet::from(["new".into()]));
+    }
+
+    #[test]
+    fn of_several_writes_each_may_hold_until_one_is_read_back() {
+        let cloud = CloudName::new("ci-1");
+        let databag = |id: &str| Databag::from([("id".into(), id.into())]);
+        let mut published = Published::default();
+        let memory = published.relation("image:1");
+        memory.was_written(&cloud, databag("first"));
+        assert!(memory.is_superseded_by(Some(&databag("second"))));
+        memory.was_written(&cloud, databag("second"));
+        assert!(!memory.is_superseded_by(Some(&databag("second"))) && memory.trusted().is_none());
+        assert_eq!(published.named_images(), BTreeSet::from(["first".into(), "second".into()]));
+        published.relation("image:1").was_read(databag("first"));
+        assert_eq!(published.named_images(), BTreeSet::from(["first".into()]));
     }
 
     #[test]

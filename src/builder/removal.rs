@@ -1,13 +1,15 @@
 //! The end: the worker stopped, what it made in the build cloud removed, the host left as it was.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::clouds_yaml::read_clouds_yaml;
 use super::config::{Owner, ProxyConfig};
 use super::cron::CRON_FILE;
 use super::job::stop_worker;
+use super::metrics_socket::{MetricsSocketError, close_metrics_socket};
 use super::setup::LOGROTATE_FILE;
-use super::sweep::{Keep, sweep_build_cloud};
+use super::sweep::{Extent, Keep, sweep_cloud};
 use crate::deadline::Deadline;
 use crate::host::{FileError, Host};
 use crate::http::HttpClient;
@@ -22,12 +24,34 @@ pub enum RemovalError {
     /// A file operation failed.
     #[error("removing the charm's files: {0}")]
     File(#[from] FileError),
+    /// systemd refused.
+    #[error(transparent)]
+    MetricsSocket(#[from] MetricsSocketError),
 }
 
-/// Stops the worker and removes what it has made in every cloud that we know: VMs, snapshots, images that failed, copies
-/// that are not complete, base images, the security group. Published images stay. Returns what had to be left, by name
-/// and reason.
-pub fn remove_cloud_resources(host: &Host, owner: &Owner, proxies: &ProxyConfig) -> Vec<String> {
+/// Notes that this unit is being removed.
+pub fn note_departure(host: &Host) -> Result<(), RemovalError> {
+    host.write(&departure(host), b"", 0o600)?;
+    Ok(())
+}
+
+/// Whether this unit is being removed.
+pub fn departs(host: &Host) -> bool {
+    departure(host).exists()
+}
+
+fn departure(host: &Host) -> PathBuf {
+    host.state_dir().join("departs")
+}
+
+/// Stops the worker and removes what it has made in every cloud that we know, as far as `extent` says. Returns what had
+/// to be left, by name and reason.
+pub fn remove_cloud_resources(
+    host: &Host,
+    owner: &Owner,
+    proxies: &ProxyConfig,
+    extent: Extent,
+) -> Vec<String> {
     let deadline = Deadline::after(LIMIT);
     // No cron may start another worker from now on.
     let _ = host.remove_file(&host.path(CRON_FILE));
@@ -46,7 +70,7 @@ pub fn remove_cloud_resources(host: &Host, owner: &Owner, proxies: &ProxyConfig)
                 let http = &http;
                 let sweep = scope.spawn(move || {
                     let left = match Cloud::connect(config, http, deadline.at_most(Duration::from_secs(30))) {
-                        Ok(cloud) => sweep_build_cloud(&cloud, owner, Keep::Nothing, deadline),
+                        Ok(cloud) => sweep_cloud(&cloud, owner, Keep::After(extent), deadline),
                         Err(error) => vec![error.to_string()],
                     };
                     left.into_iter().map(|what| format!("{name}: {what}")).collect::<Vec<_>>()
@@ -66,6 +90,7 @@ pub fn remove_cloud_resources(host: &Host, owner: &Owner, proxies: &ProxyConfig)
 /// Removes everything that the charm has put on the host.
 pub fn remove_host_files(host: &Host) -> Result<(), RemovalError> {
     stop_worker(host);
+    close_metrics_socket(host)?;
     host.remove_file(&host.path(CRON_FILE))?;
     host.remove_file(&host.path(LOGROTATE_FILE))?;
     host.remove_dir(&host.state_dir())?;

@@ -19,7 +19,7 @@ use super::script;
 use super::side_by_side::side_by_side;
 use super::site::remove_security_group;
 use super::source::Source;
-use super::sweep::{Keep, sweep_build_cloud, sweep_copies};
+use super::sweep::{Keep, sweep_cloud, sweep_copies};
 use super::verify::VerificationError;
 use crate::deadline::Deadline;
 use crate::host::Host;
@@ -153,7 +153,7 @@ impl<'a> Run<'a> {
     /// Removes what earlier runs have left; tells of what had to stay.
     fn sweep(&self, keep: Keep<'_>, deadline: Deadline) -> Vec<String> {
         let owner = &self.config.owner;
-        let mut left = sweep_build_cloud(&self.build_cloud, owner, keep, deadline);
+        let mut left = sweep_cloud(&self.build_cloud, owner, keep, deadline);
         for (name, cloud) in self.related_clouds().filter(|(name, _)| **name != self.config.build_cloud) {
             let stays = sweep_copies(cloud, owner, keep, deadline);
             left.extend(stays.into_iter().map(|what| format!("{name}: {what}")));
@@ -234,7 +234,7 @@ impl<'a> Run<'a> {
     ) -> Result<(), Failure> {
         let target = plan.target();
         for (name, image) in &plan.present {
-            self.publish(target, name, image.id.clone(), &plan.ingredients.fingerprint, built(image));
+            self.publish(target, name, image, &plan.ingredients.fingerprint, built(image));
         }
         plan.stale.iter().for_each(|snapshot| self.remove_snapshot(target, snapshot));
         if plan.missing.is_empty() {
@@ -338,9 +338,9 @@ impl<'a> Run<'a> {
         let mut delivery = if plan.present.is_empty() { Delivery::ToNobody } else { Delivery::ToSome };
         for (name, result) in parcel.deliver(&to, deadline) {
             match result {
-                Ok(id) => {
+                Ok(copy) => {
                     delivery = Delivery::ToSome;
-                    self.publish(target, &name, id, &plan.ingredients.fingerprint, made);
+                    self.publish(target, &name, &copy, &plan.ingredients.fingerprint, made);
                 }
                 Err(error) => {
                     if delivery == Delivery::ToNobody && error.is_of_the_source() {
@@ -360,15 +360,16 @@ impl<'a> Run<'a> {
         &self,
         target: Target,
         cloud: &CloudName,
-        id: crate::openstack_cloud::ImageId,
+        image: &CloudImage,
         fingerprint: &str,
         built: Timestamp,
     ) {
         let config = BuildConfig { base: target.base, arch: target.arch, cloud_name: cloud.clone() };
-        let result = BuildResult { config, id };
+        let result = BuildResult { config, id: image.id.clone() };
         self.context.progress.published(Image {
             result: result.clone(),
             fingerprint: fingerprint.to_owned(),
+            hash: image.hash.clone(),
             built,
         });
         self.outcome.succeed(result);

@@ -49,7 +49,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// Chooses flavor and network, and makes the application's security group.
+    /// Chooses flavor and network, and makes the unit's security group.
     pub fn choose(
         cloud: &Cloud,
         owner: &Owner,
@@ -117,10 +117,10 @@ fn choose_network(cloud: &Cloud, wanted: Option<&str>, deadline: Deadline) -> Re
     })
 }
 
-/// The name of the application's security group.
-pub fn security_group_name(owner: &Owner) -> String {
+/// The name of a unit's security group: of its own, so that no unit removes what another is about to use.
+fn security_group_name(owner: &Owner) -> String {
     let model: String = owner.model_uuid.chars().take(8).collect();
-    format!("{}-image-builder-{model}", owner.application)
+    format!("{}-image-builder-{model}-{}", owner.application, owner.unit)
 }
 
 fn security_group(
@@ -131,7 +131,7 @@ fn security_group(
 ) -> Result<SecurityGroupId, SiteError> {
     let (name, description) = (security_group_name(owner), labels::owner_label(owner));
     let network = cloud.network();
-    let present = network.security_groups(&name, deadline)?;
+    let present = network.security_groups(Some(&name), deadline)?;
     let remote = vm.ssh_ingress.parse::<ipnet::IpNet>().ok();
     let ethertype = match remote {
         Some(ipnet::IpNet::V6(_)) => EtherType::IPv6,
@@ -163,10 +163,28 @@ fn is_icmp(protocol: Option<&str>) -> bool {
     matches!(protocol, Some("icmp" | "ipv6-icmp" | "icmpv6"))
 }
 
-/// Removes the application's security group; one that a server still uses stays.
+/// Removes the unit's security group; one that a server still uses stays.
 pub fn remove_security_group(cloud: &Cloud, owner: &Owner, deadline: Deadline) -> Result<(), OpenStackError> {
+    remove_groups(cloud, owner, Some(&security_group_name(owner)), deadline)
+}
+
+/// Removes the security groups of all units of the application.
+pub fn remove_security_groups(
+    cloud: &Cloud,
+    owner: &Owner,
+    deadline: Deadline,
+) -> Result<(), OpenStackError> {
+    remove_groups(cloud, owner, None, deadline)
+}
+
+fn remove_groups(
+    cloud: &Cloud,
+    owner: &Owner,
+    name: Option<&str>,
+    deadline: Deadline,
+) -> Result<(), OpenStackError> {
     let network = cloud.network();
-    for group in network.security_groups(&security_group_name(owner), deadline)? {
+    for group in network.security_groups(name, deadline)? {
         if group.description == labels::owner_label(owner)
             && let Deletion::InUse(why) = network.delete_security_group(&group.id, deadline)?
         {

@@ -5,33 +5,62 @@ use std::collections::BTreeSet;
 use super::base_image::base_image_name;
 use super::config::{BuildMode, BuilderRunConfig, Owner};
 use super::labels::{self, DIGEST, Stage};
-use super::site::remove_security_group;
+use super::site::{remove_security_group, remove_security_groups};
 use crate::deadline::Deadline;
 use crate::openstack_cloud::{Cloud, Deletion, Image, ImageStatus, OpenStackError};
 use crate::target::Target;
 
-/// What a sweep leaves in place, beside published images and, unless nothing is kept, the last image of each target that
-/// failed its verification.
+/// What a sweep leaves in place.
 #[derive(Clone, Copy)]
 pub enum Keep<'a> {
-    /// What the next run of this configuration can go on with: complete snapshots, complete copies, base images.
+    /// What the next run of this configuration can go on with: complete snapshots, complete copies, base images; and the
+    /// last image of each target that failed its verification.
     Usable(&'a BuilderRunConfig),
-    /// The base images that it needs, and copies that are complete.
+    /// The same without snapshots.
     BaseImages(&'a BuilderRunConfig),
-    /// Nothing.
-    Nothing,
+    /// What stays when the unit goes.
+    After(Extent),
 }
 
-/// Removes from the build cloud what this unit has made there: VMs and those of other units that have
-/// expired, snapshots, images that failed, base images, copies, the security group. For whoever holds the worker's lock: then nothing of
-/// this unit is in use. Returns what had to stay, and why.
-pub fn sweep_build_cloud(cloud: &Cloud, owner: &Owner, keep: Keep<'_>, deadline: Deadline) -> Vec<String> {
+/// What a unit takes with it when it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// What it made itself and nobody else needs: VMs, snapshots, images that failed, copies that are not complete, its
+    /// security group. Other units stay.
+    Unit,
+    /// The same of all units, and base images. It is the last unit.
+    Application,
+    /// Published images as well.
+    ApplicationAndImages,
+}
+
+impl Keep<'_> {
+    /// Whether all units of the application are gone.
+    fn is_the_end(self) -> bool {
+        matches!(self, Self::After(Extent::Application | Extent::ApplicationAndImages))
+    }
+
+    fn config(&self) -> Option<&BuilderRunConfig> {
+        match self {
+            Self::Usable(config) | Self::BaseImages(config) => Some(config),
+            Self::After(_) => None,
+        }
+    }
+}
+
+/// Removes from a cloud what this unit has made there, and what other units have abandoned: VMs, snapshots, images that
+/// failed, base images, copies, the security group; published images only when `keep` says so. For whoever holds the
+/// worker's lock: then nothing of this unit is in use. Returns what had to stay, and why.
+pub fn sweep_cloud(cloud: &Cloud, owner: &Owner, keep: Keep<'_>, deadline: Deadline) -> Vec<String> {
     let mut left = Vec::new();
     let compute = cloud.compute();
     match compute.servers(None, deadline) {
         Err(error) => left.push(format!("VMs: {error}")),
         Ok(mut servers) => {
-            servers.retain(|server| labels::may_remove_server(owner, server));
+            servers.retain(|server| match keep.is_the_end() {
+                true => labels::is_of_this_application(owner, server),
+                false => labels::may_remove_server(owner, server),
+            });
             for server in &servers {
                 log::warn!("removing VM {} ({}) that an earlier run left", server.name, server.id);
                 left.extend(refusal(&server.name, compute.delete_server(&server.id, deadline)));
@@ -42,32 +71,35 @@ pub fn sweep_build_cloud(cloud: &Cloud, owner: &Owner, keep: Keep<'_>, deadline:
             }
         }
     }
-    remove_images(cloud, owner, Stage::Snapshot, &mut left, deadline, |image| is_usable(image, keep));
+    let mut remove = |stage, stays: &mut dyn FnMut(&Image) -> bool| {
+        left.extend(remove_images(cloud, owner, stage, keep, deadline, stays));
+    };
+    remove(Stage::Snapshot, &mut |image| is_usable(image, keep));
     let mut failed = BTreeSet::new();
-    remove_images(cloud, owner, Stage::Rejected, &mut left, deadline, |image| {
-        // The newest comes first.
-        is_of_a_target(image, keep) && failed.insert(image.name.clone())
-    });
-    remove_images(cloud, owner, Stage::Base, &mut left, deadline, |image| is_wanted_base(image, keep));
-    left.extend(sweep_copies(cloud, owner, keep, deadline));
-    // A run that goes on needs it, and removes it at its end.
-    if !matches!(keep, Keep::Usable(_))
-        && let Err(error) = remove_security_group(cloud, owner, deadline)
-    {
-        left.push(format!("security group: {error}"));
+    // The newest comes first.
+    remove(Stage::Rejected, &mut |image| is_of_a_target(image, keep) && failed.insert(image.name.clone()));
+    remove(Stage::Base, &mut |image| is_wanted_base(image, keep));
+    if matches!(keep, Keep::After(Extent::ApplicationAndImages)) {
+        remove(Stage::Published, &mut |_| false);
     }
+    left.extend(sweep_copies(cloud, owner, keep, deadline));
+    let group = match keep {
+        // A run that goes on needs it, and removes it at its end.
+        Keep::Usable(_) => Ok(()),
+        _ if keep.is_the_end() => remove_security_groups(cloud, owner, deadline),
+        _ => remove_security_group(cloud, owner, deadline),
+    };
+    left.extend(group.err().map(|error| format!("security group: {error}")));
     left
 }
 
 /// Publishes this unit's copies in a cloud that are complete, and removes those that are not. Returns what had to
 /// stay, and why.
 pub fn sweep_copies(cloud: &Cloud, owner: &Owner, keep: Keep<'_>, deadline: Deadline) -> Vec<String> {
-    let mut left = Vec::new();
-    remove_images(cloud, owner, Stage::Delivering, &mut left, deadline, |copy| {
-        let complete = !matches!(keep, Keep::Nothing) && labels::is_complete_copy(copy);
+    remove_images(cloud, owner, Stage::Delivering, keep, deadline, &mut |copy| {
+        let complete = keep.config().is_some() && labels::is_complete_copy(copy);
         complete && cloud.images().update(&copy.id, &labels::publish(), deadline).is_ok()
-    });
-    left
+    })
 }
 
 fn is_usable(snapshot: &Image, keep: Keep<'_>) -> bool {
@@ -77,12 +109,13 @@ fn is_usable(snapshot: &Image, keep: Keep<'_>) -> bool {
 }
 
 fn is_of_a_target(rejected: &Image, keep: Keep<'_>) -> bool {
-    let (Keep::Usable(config) | Keep::BaseImages(config)) = keep else { return false };
+    let Some(config) = keep.config() else { return false };
     config.targets.iter().any(|target| labels::rejected_name(&config.owner, *target) == rejected.name)
 }
 
 fn is_wanted_base(image: &Image, keep: Keep<'_>) -> bool {
-    let (Keep::Usable(config) | Keep::BaseImages(config)) = keep else { return false };
+    // Others may boot from it.
+    let Some(config) = keep.config() else { return !keep.is_the_end() };
     let is_of = |target: &Target| base_image_name(&config.owner.application, *target) == image.name;
     // Only builder VMs boot from base images.
     config.build_mode == BuildMode::External
@@ -90,32 +123,39 @@ fn is_wanted_base(image: &Image, keep: Keep<'_>) -> bool {
         && image.properties.contains_key(DIGEST)
 }
 
+/// Removes the images of `stage` except those of which `stays` is true. Returns what had to stay, and why.
 fn remove_images(
     cloud: &Cloud,
     owner: &Owner,
     stage: Stage,
-    left: &mut Vec<String>,
+    keep: Keep<'_>,
     deadline: Deadline,
-    mut stays: impl FnMut(&Image) -> bool,
-) {
-    let found = match stage {
+    stays: &mut dyn FnMut(&Image) -> bool,
+) -> Vec<String> {
+    let listed = match stage {
         Stage::Rejected => labels::hidden_images(cloud, owner, stage, None, deadline),
+        // Revisions that were in use are hidden.
+        Stage::Published => labels::images(cloud, owner, stage, None, deadline).and_then(|mut images| {
+            images.extend(labels::hidden_images(cloud, owner, stage, None, deadline)?);
+            Ok(images)
+        }),
         _ => labels::images(cloud, owner, stage, None, deadline),
     };
-    let found = match found {
+    let mut found = match listed {
         Ok(found) => found,
-        Err(error) => return left.push(format!("images of stage {}: {error}", stage.as_str())),
+        Err(error) => return vec![format!("images of stage {}: {error}", stage.as_str())],
     };
-    let ours = found.iter().filter(|image| labels::is_of_this_unit(owner, image));
-    for image in ours.filter(|image| !stays(image)) {
-        log::warn!(
-            "removing image {} ({}), {}, that an earlier run left",
-            image.name,
-            image.id,
-            stage.as_str()
-        );
+    found.retain(|image| match keep {
+        Keep::After(Extent::Unit) => labels::is_of_this_unit(owner, image),
+        Keep::After(_) => true,
+        _ => labels::is_abandoned(owner, image),
+    });
+    let mut left = Vec::new();
+    for image in found.iter().filter(|image| !stays(image)) {
+        log::warn!("removing image {} ({}), {}", image.name, image.id, stage.as_str());
         left.extend(refusal(&image.name, cloud.images().delete(&image.id, deadline)));
     }
+    left
 }
 
 fn refusal(name: &str, deletion: Result<Deletion, OpenStackError>) -> Option<String> {

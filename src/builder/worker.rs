@@ -6,8 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::config::BuildSecrets;
-use super::job::{Request, worker_lock};
+use super::job::{Request, Task, worker_lock};
 use super::journal::{Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
+use super::peers::Peers;
 use super::progress::Progress;
 use super::prune::prune_all;
 use super::published::Published;
@@ -15,12 +16,17 @@ use super::reporter::{News, Reporter};
 use super::resource::Resource;
 use super::run::{RunContext, Sweep, clean_up, run};
 use super::setup::{install_dependencies, remove_old_binaries};
+use super::take_over::take_over;
+use crate::deadline::Deadline;
 use crate::host::{Exclusive, FileError, Host};
 use crate::secret::redact_from_now_on;
 use crate::target::Target;
 
 /// How often a newer request is looked for while Juju is told of the last one.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// How long the other units may take to follow what is announced, before pruning is left to the next job.
+const FOLLOW: Duration = Duration::from_secs(10 * 60);
 
 /// The worker cannot work.
 #[derive(Debug, thiserror::Error)]
@@ -62,25 +68,49 @@ const RUN_FILES: [&str; 3] = ["key-", "ssh-", "sums-"];
 fn do_all(host: &Host, reporter: &Reporter) -> Result<(), WorkerError> {
     host.remove_beginning(&host.run_dir(), &RUN_FILES)?;
     let mut last = None;
+    let mut patience = Deadline::after(FOLLOW);
     loop {
         if let Some(request) = next_request(host)? {
             let secrets = do_request(host, reporter, &request)?;
-            last = Some((request, secrets));
+            last = secrets.filter(|_| request.task == Task::Build).map(|secrets| (request, secrets));
+            patience = Deadline::after(FOLLOW);
         } else if !reporter.is_idle() {
             // The unit's turn may be held by an action that waits for a newer request: that must not wait for the turn.
             std::thread::sleep(LOOK);
-        } else if let Some((request, Some(secrets))) = last.take() {
-            // Published first; what relations name now, and what they named before, both stay.
-            // Nothing is pruned while it is not known what relations name.
-            if let Some(published) = Published::known(host)? {
-                let mut journal = Journal::load(host)?;
-                prune_all(host, &secrets, &request.config, &published.named_images(), &mut journal);
-                journal.save(host)?;
-            }
+        } else if last.is_some() && others_follow(host)? && !patience.passed() {
+            std::thread::sleep(LOOK);
+        } else if let Some((request, secrets)) = last.take() {
+            prune(host, &request, &secrets)?;
         } else {
             return Ok(());
         }
     }
+}
+
+/// Whether other units have yet to follow what this one announces.
+fn others_follow(host: &Host) -> Result<bool, WorkerError> {
+    let peers = Peers::load(host)?;
+    Ok(peers.leads && !peers.behind().is_empty())
+}
+
+/// Prunes, when that is ours to do and no unit may name an image that we do not know of.
+fn prune(host: &Host, request: &Request, secrets: &BuildSecrets) -> Result<(), WorkerError> {
+    let peers = Peers::load(host)?;
+    let behind = peers.behind();
+    if !peers.leads {
+        log::info!("pruning is the leader's");
+    } else if !behind.is_empty() {
+        log::warn!("old images stay until the next job: {} did not follow in time", behind.join(", "));
+    } else if let Some(published) = Published::known(host)? {
+        // Published first; what relations name now, and what they named before, both stay. Nothing is pruned while it
+        // is not known what they name.
+        let mut named = published.named_images();
+        named.extend(peers.named_images());
+        let mut journal = Journal::load(host)?;
+        prune_all(host, secrets, &request.config, &named, &mut journal);
+        journal.save(host)?;
+    }
+    Ok(())
 }
 
 /// The request that no worker has ended yet.
@@ -133,13 +163,16 @@ fn do_request(
         bases: &request.bases,
         progress: &record,
     };
-    let failures = if !request.reason.builds() {
-        clean_up(&context, &request.config)
-    } else if let Err(error) = install_dependencies(request.config.build_mode) {
-        log::error!("{error}");
-        whole(error.to_string(), Remedy::Retry)
-    } else {
-        run(&context, &request.config).err().map(|error| error.failures).unwrap_or_default()
+    let failures = match &request.task {
+        Task::TakeOver(images) => take_over(host, &secrets, &request.config.owner, images, &record),
+        Task::CleanUp => clean_up(&context, &request.config),
+        Task::Build => match install_dependencies(request.config.build_mode) {
+            Ok(()) => run(&context, &request.config).err().map(|error| error.failures).unwrap_or_default(),
+            Err(error) => {
+                log::error!("{error}");
+                whole(error.to_string(), Remedy::Retry)
+            }
+        },
     };
     let mut journal = record.journal.into_inner().unwrap_or_else(PoisonError::into_inner);
     // What a cloud has that nobody is related to any more may be gone when somebody is again.

@@ -4,12 +4,16 @@ use std::error::Error;
 use std::io::{self, ErrorKind};
 
 use super::actions::{self, FollowError, Followed, RunParameters};
+use super::cos_agent;
 use super::event::{Action, Event, RelationChange};
+use super::options::Options;
+use super::peers::{self, Exchange};
 use super::reconcile::{self, ReconcileError};
 use super::state::{CharmState, StateError, proxies};
 use super::status;
 use crate::builder::{
-    self, BuildMode, BuilderInitConfig, BuilderSetupError, JobId, Journal, JournalError, RemovalError,
+    self, BuildMode, BuilderInitConfig, BuilderSetupError, Extent, Image, JobId, Journal, JournalError,
+    MetricsSocketError, RemovalError,
 };
 use crate::deadline::Deadline;
 use crate::host::{FileError, Host};
@@ -36,6 +40,12 @@ pub enum DispatchError {
     /// The host could not be left clean.
     #[error(transparent)]
     Removal(#[from] RemovalError),
+    /// Collectors of metrics cannot be answered.
+    #[error(transparent)]
+    MetricsSocket(#[from] MetricsSocketError),
+    /// We do not know our own executable.
+    #[error("finding our own executable: {0}")]
+    Executable(std::io::Error),
 }
 
 impl DispatchError {
@@ -98,12 +108,15 @@ impl Unit<'_> {
             Event::Remove => Ok(builder::remove_host_files(self.host)?),
             Event::Action(Action::Run) => self.run_action(event),
             Event::Action(Action::Cancel) => self.cancel_action(),
+            Event::CosAgent(RelationChange::Broken) => Ok(builder::close_metrics_socket(self.host)?),
+            Event::CosAgent(_) => self.tell_collectors(self.environment.relation_id.as_ref()),
             Event::ConfigChanged
             | Event::Start
             | Event::UpdateStatus
             | Event::LeaderElected
             | Event::SecretChanged { .. }
             | Event::ImageRelation(_)
+            | Event::Peers
             | Event::Scheduled
             | Event::WorkerReport => self.reconcile(event),
             Event::Other(_) => {
@@ -128,7 +141,17 @@ impl Unit<'_> {
         if let Err(error) = builder::upgrade_app(self.host) {
             log::warn!("{error}");
         }
+        self.tell_collectors(None)?;
         self.reconcile(event)
+    }
+
+    /// Tells the collector of one relation, or all that there are.
+    fn tell_collectors(&self, relation: Option<&RelationId>) -> Result<(), DispatchError> {
+        if cos_agent::tell(self.tools, self.environment, relation)? {
+            let dispatch = std::env::current_exe().map_err(DispatchError::Executable)?;
+            builder::open_metrics_socket(self.host, &dispatch)?;
+        }
+        Ok(())
     }
 
     fn initialize(&self) -> Result<(), BuilderSetupError> {
@@ -137,9 +160,13 @@ impl Unit<'_> {
     }
 
     fn reconcile(&self, event: &Event) -> Result<(), DispatchError> {
+        if self.departs()? {
+            return Ok(self.tools.status_set(&Status::Maintenance("Being removed.".into()))?);
+        }
         let state = match self.state(event) {
             Ok(state) => state,
             Err(StateError::Invalid(reason)) => {
+                peers::missed(self.host, event)?;
                 reconcile::forget_departed(self.host, self.tools, self.broken_relation(event))?;
                 return Ok(self.tools.status_set(&status::invalid(&reason))?);
             }
@@ -147,6 +174,15 @@ impl Unit<'_> {
         };
         self.converge(&state, event, None)?;
         Ok(())
+    }
+
+    /// Whether this unit, or the whole application, is being removed. Its relations go first: what it knows of their
+    /// clouds is kept for `stop`, and nothing is begun any more.
+    fn departs(&self) -> Result<bool, DispatchError> {
+        if self.environment.departing_unit.as_ref() == Some(&self.environment.unit) {
+            builder::note_departure(self.host)?;
+        }
+        Ok(builder::departs(self.host))
     }
 
     fn state(&self, event: &Event) -> Result<CharmState, StateError> {
@@ -171,10 +207,30 @@ impl Unit<'_> {
         self.initialize()?;
         reconcile::host_files(self.host, self.environment, state)?;
         let journal = Journal::load(self.host)?;
-        reconcile::relations(self.host, self.tools, self.environment, state, &journal)?;
-        let job = reconcile::work(self.host, self.environment, state, &journal, event, demand)?;
+        let news = self.publish(state, &journal, event)?;
+        // What a unit has left goes first, whoever leads.
+        let job = match reconcile::work(self.host, self.environment, state, &journal, event, demand)? {
+            None if !state.leader => {
+                reconcile::take_over(self.host, self.environment, state, &journal, event, news)?
+            }
+            job => job,
+        };
         self.tools.status_set(&status::status(state, &journal))?;
         Ok(job)
+    }
+
+    /// Publishes what the journal has, to related applications and to the other units. Returns what the leader
+    /// announces and this unit wants and does not have.
+    fn publish(
+        &self,
+        state: &CharmState,
+        journal: &Journal,
+        event: &Event,
+    ) -> Result<Vec<Image>, DispatchError> {
+        let Self { host, tools, environment } = *self;
+        let named = reconcile::relations(host, tools, environment, state, journal)?;
+        let exchange = Exchange { host, tools, environment, state, journal };
+        Ok(exchange.with_peers(event, &named)?)
     }
 
     fn run_action(&self, event: &Event) -> Result<(), DispatchError> {
@@ -224,7 +280,7 @@ impl Unit<'_> {
                 }
             }
         };
-        reconcile::relations(self.host, self.tools, self.environment, state, &journal)?;
+        self.publish(state, &journal, event)?;
         self.tools.status_set(&status::status(state, &journal))?;
         let images = journal.images.iter().map(|image| {
             let config = &image.result.config;
@@ -256,6 +312,25 @@ impl Unit<'_> {
         }
     }
 
+    /// What goes with this unit. In doubt, what others may need stays, and that is told.
+    fn extent(&self) -> (Extent, Option<String>) {
+        let ours = self.environment.unit.as_str();
+        let others = match self.tools.goal_state_units() {
+            Ok(units) => units.iter().any(|(unit, status)| unit != ours && status != "dying"),
+            Err(error) => {
+                return (Extent::Unit, Some(format!("what other units may need, if there are any: {error}")));
+            }
+        };
+        if others {
+            return (Extent::Unit, None);
+        }
+        match self.tools.config_get().map(|config| Options::new(config).remove_images_on_removal()) {
+            Ok(true) => (Extent::ApplicationAndImages, None),
+            Ok(false) => (Extent::Application, None),
+            Err(error) => (Extent::Application, Some(format!("published images: {error}"))),
+        }
+    }
+
     fn stop(&self) -> Result<(), DispatchError> {
         self.tools.status_set(&Status::Maintenance("Removing builder VMs and base images.".into()))?;
         let owner = builder::Owner {
@@ -263,7 +338,10 @@ impl Unit<'_> {
             application: self.environment.unit.application().to_owned(),
             unit: self.environment.unit.number(),
         };
-        let left = builder::remove_cloud_resources(self.host, &owner, &proxies(self.environment));
+        let (extent, doubt) = self.extent();
+        let proxies = proxies(self.environment);
+        let mut left = builder::remove_cloud_resources(self.host, &owner, &proxies, extent);
+        left.extend(doubt);
         for what in &left {
             log::warn!("left behind: {what}");
         }

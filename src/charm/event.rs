@@ -7,6 +7,12 @@ use crate::juju::Environment;
 /// The endpoint of the image relation in metadata.yaml.
 pub const IMAGE_ENDPOINT: &str = "image";
 
+/// The endpoint of the peer relation in metadata.yaml.
+pub const PEER_ENDPOINT: &str = "units";
+
+/// The endpoint of the relation with a collector of metrics in metadata.yaml.
+pub const COS_AGENT_ENDPOINT: &str = "cos-agent";
+
 /// Why Juju, cron or our own worker has started us.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -29,6 +35,10 @@ pub enum Event {
     },
     /// Something about an image relation.
     ImageRelation(RelationChange),
+    /// Something about the relation with a collector of metrics.
+    CosAgent(RelationChange),
+    /// A unit of ours came or went, or told us something.
+    Peers,
     /// The unit ends its life.
     Stop,
     /// The last that the unit sees.
@@ -43,7 +53,7 @@ pub enum Event {
     Other(String),
 }
 
-/// What happened to an image relation.
+/// What happened to a relation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RelationChange {
     /// It exists.
@@ -99,6 +109,15 @@ impl Event {
                 Some(id) => Self::SecretChanged { id: id.clone() },
                 None => other(),
             },
+            "units-relation-created"
+            | "units-relation-joined"
+            | "units-relation-changed"
+            | "units-relation-departed" => Self::Peers,
+            "cos-agent-relation-created" => Self::CosAgent(RelationChange::Created),
+            "cos-agent-relation-joined" => Self::CosAgent(RelationChange::Joined),
+            "cos-agent-relation-changed" => Self::CosAgent(RelationChange::Changed),
+            "cos-agent-relation-departed" => Self::CosAgent(RelationChange::Departed),
+            "cos-agent-relation-broken" => Self::CosAgent(RelationChange::Broken),
             "image-relation-created" => Self::ImageRelation(RelationChange::Created),
             "image-relation-joined" => Self::ImageRelation(RelationChange::Joined),
             "image-relation-changed" => Self::ImageRelation(RelationChange::Changed),
@@ -143,6 +162,15 @@ mod tests {
             ("hooks/image-relation-changed", Event::ImageRelation(RelationChange::Changed)),
             ("hooks/image-relation-departed", Event::ImageRelation(RelationChange::Departed)),
             ("hooks/image-relation-broken", Event::ImageRelation(RelationChange::Broken)),
+            ("hooks/cos-agent-relation-created", Event::CosAgent(RelationChange::Created)),
+            ("hooks/cos-agent-relation-joined", Event::CosAgent(RelationChange::Joined)),
+            ("hooks/cos-agent-relation-changed", Event::CosAgent(RelationChange::Changed)),
+            ("hooks/cos-agent-relation-departed", Event::CosAgent(RelationChange::Departed)),
+            ("hooks/cos-agent-relation-broken", Event::CosAgent(RelationChange::Broken)),
+            ("hooks/units-relation-created", Event::Peers),
+            ("hooks/units-relation-joined", Event::Peers),
+            ("hooks/units-relation-changed", Event::Peers),
+            ("hooks/units-relation-departed", Event::Peers),
             ("hooks/stop", Event::Stop),
             ("hooks/remove", Event::Remove),
             ("run", Event::Scheduled),

@@ -101,12 +101,13 @@ pub fn publish(
 ) -> Result<(), HookToolError> {
     let memory = published.relation(relation.as_str());
     let present = match memory.trusted() {
-        Some(databag) => databag.clone(),
+        Some(databag) => Some(databag.clone()),
+        None if memory.is_superseded_by(wanted.as_ref()) => None,
         None => {
             let mut databag = tools.relation_get(relation, unit)?;
             databag.retain(|key, _| KEYS.contains(&key.as_str()));
             memory.was_read(databag.clone());
-            databag
+            Some(databag)
         }
     };
     let wanted = match wanted {
@@ -114,7 +115,7 @@ pub fn publish(
         None if memory.is_of_another_cloud(cloud) => Databag::new(),
         None => return Ok(()),
     };
-    if wanted == present {
+    if present.is_some_and(|present| present == wanted) {
         memory.belongs_to(cloud);
     } else {
         // An empty value removes its key.
@@ -141,7 +142,7 @@ mod tests {
             let config =
                 BuildConfig { base: target.base, arch: target.arch, cloud_name: CloudName::new(*cloud) };
             let result = BuildResult { config, id: id.parse().unwrap() };
-            journal.publish(Image { result, fingerprint: String::new(), built: Timestamp(1) });
+            journal.publish(Image { result, fingerprint: String::new(), hash: None, built: Timestamp(1) });
         }
         journal
     }

@@ -2,10 +2,12 @@
 //! what is due, shows a status, and ends; it never waits for a cloud.
 
 mod actions;
+mod cos_agent;
 mod dispatch;
 mod event;
 mod image_relation;
 mod options;
+mod peers;
 mod reconcile;
 mod state;
 mod status;

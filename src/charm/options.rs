@@ -208,6 +208,11 @@ impl Options {
         self.number("max-image-age", &AGES, "Option max-image-age must be from 1 to 8760 hours.")
     }
 
+    /// What the last unit takes with it, beside what only builds need.
+    pub fn remove_images_on_removal(&self) -> bool {
+        self.0.get("remove-images-on-removal").and_then(Value::as_bool).unwrap_or(false)
+    }
+
     /// The runner's version without `v`; `None` for the latest.
     pub fn runner_version(&self) -> Checked<Option<String>> {
         let Some(text) = self.text("runner-version")? else { return Ok(None) };

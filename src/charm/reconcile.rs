@@ -1,12 +1,14 @@
 //! The host and the relations, brought to what the state says; and the decision whether the worker has something to
 //! do. Nothing here calls a cloud, so no cloud can make a hook wait.
 
+use std::collections::BTreeSet;
+
 use super::event::{Event, RelationChange};
 use super::image_relation;
 use super::state::{CharmState, image_relations, proxies};
 use crate::builder::{
-    self, BuildSecrets, CloudsYamlError, Job, JobId, Journal, JournalError, Published, Reason, Rebuild,
-    Remedy, Request, StartError, Timestamp,
+    self, BuildSecrets, CloudsYamlError, Image, Job, JobId, Journal, JournalError, Published, Reason,
+    Rebuild, Remedy, Request, StartError, Task, Timestamp,
 };
 use crate::host::{FileError, Host};
 use crate::juju::{Environment, HookToolError, HookTools, RelationId};
@@ -71,24 +73,23 @@ pub fn forget_departed(
     Ok(())
 }
 
-/// Publishes to each relation the images that its cloud has. Only the leader does: it alone has built them.
+/// Publishes to each relation the images that its cloud has: every unit in a databag of its own. Returns the images
+/// that relations of this unit name, or may name once the hook has ended.
 pub fn relations(
     host: &Host,
     tools: &dyn HookTools,
     environment: &Environment,
     state: &CharmState,
     journal: &Journal,
-) -> Result<(), ReconcileError> {
-    if !state.leader {
-        return Ok(());
-    }
+) -> Result<BTreeSet<String>, ReconcileError> {
     let mut published = Published::load(host)?;
     published.retain(|id| state.relation_ids.iter().any(|known| known.as_str() == id));
     for (id, relation) in &state.relations {
         let wanted = image_relation::databag(journal, &relation.cloud, &state.run.targets);
         image_relation::publish(tools, &mut published, &environment.unit, id, &relation.cloud, wanted)?;
     }
-    Ok(published.save(host)?)
+    published.save(host)?;
+    Ok(published.named_images())
 }
 
 /// Asks the worker for what is due after `event`, and sees to it that one lives while there is work. Returns the
@@ -102,16 +103,18 @@ pub fn work(
     demand: Option<&Demand>,
 ) -> Result<Option<JobId>, ReconcileError> {
     let lives = builder::worker_lives(host)?;
-    let last = Request::load(host)?;
+    // What a new leader did before, it did for another.
+    let mut last = Request::load(host)?.filter(|last| !matches!(last.task, Task::TakeOver(_)));
+    let builds = state.leader && !state.relations.is_empty() && !state.paused;
+    if !builds {
+        last = withdraw(host, journal, last)?;
+    }
     let due = match (demand, &last) {
-        _ if !state.leader || state.relations.is_empty() || state.paused => {
-            withdraw(host, journal, last.as_ref())?;
-            abandoned(state, journal, lives)
-        }
+        _ if !builds => abandoned(state, journal, lives),
         (Some(demand), _) => Some(Due { demand: demand.clone(), ..Due::whatever(Reason::Action) }),
         (None, last) => due(state, journal, event, last.as_ref(), lives),
     };
-    let Some(Due { reason, demand: Demand { rebuild, bases }, mut continues }) = due else {
+    let Some(Due { reason, task, demand: Demand { rebuild, bases }, mut continues }) = due else {
         let pending = last.filter(|last| is_open(last, journal));
         return Ok(pending.map(|request| request.id));
     };
@@ -128,6 +131,7 @@ pub fn work(
         id: JobId::random(),
         at: Timestamp::now(),
         reason,
+        task,
         rebuild,
         bases,
         unit_name: environment.unit.to_string(),
@@ -135,12 +139,65 @@ pub fn work(
         has_secrets: !state.secrets.is_empty(),
         continues,
     };
+    ask(host, state, request, lives).map(Some)
+}
+
+/// Asks the worker to check the images that the leader announces and this unit does not have, `news`. Returns the job
+/// that is asked for.
+pub fn take_over(
+    host: &Host,
+    environment: &Environment,
+    state: &CharmState,
+    journal: &Journal,
+    event: &Event,
+    news: Vec<Image>,
+) -> Result<Option<JobId>, ReconcileError> {
+    if news.is_empty() {
+        return Ok(None);
+    }
+    let lives = builder::worker_lives(host)?;
+    let last = Request::load(host)?;
+    let reason = match last.as_ref().filter(|last| is_about(last, &news)) {
+        None => Some(Reason::Announcement),
+        Some(last) if is_open(last, journal) => (!lives).then_some(Reason::Announcement),
+        Some(_) => is_to_be_retried(journal, event).then_some(Reason::Retry),
+    };
+    let Some(reason) = reason else { return Ok(None) };
+    let request = Request {
+        id: JobId::random(),
+        at: Timestamp::now(),
+        reason,
+        task: Task::TakeOver(news),
+        rebuild: Rebuild::Due,
+        bases: Vec::new(),
+        continues: Vec::new(),
+        unit_name: environment.unit.to_string(),
+        config: state.run.clone(),
+        has_secrets: !state.secrets.is_empty(),
+    };
+    ask(host, state, request, lives).map(Some)
+}
+
+/// Whether `request` is to take over all of `images`.
+pub fn is_about(request: &Request, images: &[Image]) -> bool {
+    match &request.task {
+        Task::TakeOver(asked) => images.iter().all(|image| asked.contains(image)),
+        Task::Build | Task::CleanUp => false,
+    }
+}
+
+fn ask(
+    host: &Host,
+    state: &CharmState,
+    request: Request,
+    worker_lives: bool,
+) -> Result<JobId, ReconcileError> {
     request.save(host, &state.secrets)?;
-    log::info!("job {}: asked for, {reason:?}", request.id);
-    if !lives {
+    log::info!("job {}: asked for, {:?}", request.id, request.reason);
+    if !worker_lives {
         builder::start_worker(host)?;
     }
-    Ok(Some(request.id))
+    Ok(request.id)
 }
 
 /// Stops the worker and has another remove what it has made. Returns the job that does so, `None` when there was
@@ -157,6 +214,7 @@ pub fn cancel(host: &Host, environment: &Environment) -> Result<Option<JobId>, R
         id: JobId::random(),
         at: Timestamp::now(),
         reason: Reason::Cancel,
+        task: Task::CleanUp,
         rebuild: Rebuild::Due,
         bases: Vec::new(),
         has_secrets: !secrets.is_empty(),
@@ -169,7 +227,7 @@ pub fn cancel(host: &Host, environment: &Environment) -> Result<Option<JobId>, R
 }
 
 /// Whether the worker has not ended `request` yet.
-fn is_open(request: &Request, journal: &Journal) -> bool {
+pub fn is_open(request: &Request, journal: &Journal) -> bool {
     !journal.job.as_ref().is_some_and(|job: &Job| job.id == request.id && job.finished.is_some())
 }
 
@@ -177,13 +235,18 @@ fn is_taken_up(request: &Request, journal: &Journal) -> bool {
     journal.job.as_ref().is_some_and(|job| job.id == request.id)
 }
 
-/// Takes back a request that no worker has taken up: nobody wants it any more.
-fn withdraw(host: &Host, journal: &Journal, last: Option<&Request>) -> Result<(), ReconcileError> {
-    let is_idle =
-        |last: &&Request| last.reason.builds() && is_open(last, journal) && !is_taken_up(last, journal);
-    match last.filter(is_idle) {
-        Some(last) => Ok(last.withdraw(host)?),
-        None => Ok(()),
+/// Takes back a request to build that no worker has taken up: nobody wants it any more. Returns what there is then.
+fn withdraw(
+    host: &Host,
+    journal: &Journal,
+    last: Option<Request>,
+) -> Result<Option<Request>, ReconcileError> {
+    match last {
+        Some(last) if last.task == Task::Build && is_open(&last, journal) && !is_taken_up(&last, journal) => {
+            last.withdraw(host)?;
+            Ok(None)
+        }
+        other => Ok(other),
     }
 }
 
@@ -191,13 +254,15 @@ fn withdraw(host: &Host, journal: &Journal, last: Option<&Request>) -> Result<()
 fn abandoned(state: &CharmState, journal: &Journal, worker_lives: bool) -> Option<Due> {
     let is_time = journal.retry_at().is_none_or(|at| at <= Timestamp::now());
     // While builds are merely paused, a finished snapshot may wait.
-    let left = if state.paused { journal.running().is_some() } else { journal.left_something() };
-    (left && is_time && !worker_lives).then(|| Due::whatever(Reason::Abandoned))
+    let left = if state.paused { journal.is_building() } else { journal.left_something() };
+    (left && is_time && !worker_lives)
+        .then(|| Due { task: Task::CleanUp, ..Due::whatever(Reason::Abandoned) })
 }
 
 /// What the worker is to be asked for, and why.
 struct Due {
     reason: Reason,
+    task: Task,
     demand: Demand,
     continues: Vec<JobId>,
 }
@@ -205,7 +270,8 @@ struct Due {
 impl Due {
     /// What changed or grew old.
     fn whatever(reason: Reason) -> Self {
-        Self { reason, demand: Demand { rebuild: Rebuild::Due, bases: Vec::new() }, continues: Vec::new() }
+        let demand = Demand { rebuild: Rebuild::Due, bases: Vec::new() };
+        Self { reason, task: Task::Build, demand, continues: Vec::new() }
     }
 
     /// What `last` has asked for, from where it has come to, with the secrets of now.
@@ -214,6 +280,7 @@ impl Due {
         let earlier = last.continues.iter().rev().take(MANY).rev();
         Self {
             reason,
+            task: last.task.clone(),
             demand: Demand { rebuild: last.rebuild, bases: last.bases.clone() },
             continues: earlier.chain([&last.id]).cloned().collect(),
         }
@@ -254,12 +321,17 @@ fn due(
     if failures.iter().any(|failure| failure.remedy == Remedy::Hook) {
         return Some(Due::again(last.reason, last));
     }
+    let reason = if last.task == Task::Build { Reason::Retry } else { last.reason };
+    is_to_be_retried(journal, event).then(|| Due::again(reason, last))
+}
+
+/// Whether the last job failed, and it is time to try again.
+fn is_to_be_retried(journal: &Journal, event: &Event) -> bool {
+    let mut failures = journal.job.iter().flat_map(|job| &job.failures);
     // What an operator can mend may just have been mended: credentials come by these events.
     let may_be_mended = matches!(
         event,
         Event::ConfigChanged | Event::SecretChanged { .. } | Event::ImageRelation(RelationChange::Changed)
-    ) && failures.iter().any(|failure| failure.remedy == Remedy::Operator);
-    let is_time = journal.retry_at().is_some_and(|at| at <= Timestamp::now());
-    let reason = if last.reason.builds() { Reason::Retry } else { last.reason };
-    (may_be_mended || is_time).then(|| Due::again(reason, last))
+    ) && failures.any(|failure| failure.remedy == Remedy::Operator);
+    may_be_mended || journal.retry_at().is_some_and(|at| at <= Timestamp::now())
 }

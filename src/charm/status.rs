@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::options::InvalidOption;
 use super::state::CharmState;
-use crate::builder::{Failure, Job, Journal, Phase, Remedy, Timestamp};
+use crate::builder::{Failure, Job, Journal, Phase, Reason, Remedy, Timestamp};
 use crate::juju::Status;
 
 /// `juju status` shows about this much of a message.
@@ -33,17 +33,15 @@ pub fn status(state: &CharmState, journal: &Journal) -> Status {
         };
         return Status::Blocked(message.into());
     }
+    let trouble = trouble(state, journal);
     if !state.leader {
-        return Status::Active("Standing by; the leader builds.".into());
+        let mut parts = ages(state, journal);
+        parts.push("Standing by; the leader builds.".into());
+        parts.extend(trouble.map(|(_, text)| text));
+        return Status::Active(cut(parts.join("; ")));
     }
     let progress = journal.running().map(progress);
-    let trouble = trouble(state, journal);
-    let newest = state.run.targets.iter().filter_map(|target| {
-        let images = state.run.clouds.iter().filter_map(|cloud| journal.image(*target, cloud));
-        images.map(|image| (image.built, *target)).max()
-    });
-    let mut published: Vec<String> =
-        newest.map(|(built, target)| format!("{target} {} old", age(built.age()))).collect();
+    let mut published = ages(state, journal);
     if published.is_empty() {
         return match (progress, trouble) {
             (Some(progress), _) => Status::Maintenance(cut(progress)),
@@ -59,9 +57,18 @@ pub fn status(state: &CharmState, journal: &Journal) -> Status {
     Status::Active(cut(published.join("; ")))
 }
 
+/// The newest image of each wanted target that has one, and its age.
+fn ages(state: &CharmState, journal: &Journal) -> Vec<String> {
+    let newest = state.run.targets.iter().filter_map(|target| {
+        let images = state.run.clouds.iter().filter_map(|cloud| journal.image(*target, cloud));
+        images.map(|image| (image.built, *target)).max()
+    });
+    newest.map(|(built, target)| format!("{target} {} old", age(built.age()))).collect()
+}
+
 /// `Building noble-x64: installing packages, 3 of 9, 4 min`, for the target that is furthest behind.
 pub fn progress(job: &Job) -> String {
-    if job.reason.is_some_and(|reason| !reason.builds()) {
+    if matches!(job.reason, Some(Reason::Cancel | Reason::Abandoned)) {
         return "Removing what a job has left.".into();
     }
     let working = job.builds.iter().filter(|build| {
@@ -116,9 +123,10 @@ fn trouble(state: &CharmState, journal: &Journal) -> Option<(Remedy, String)> {
             format!(" Next try in {}.", age(Duration::from_secs(at.0.saturating_sub(Timestamp::now().0))))
         }
     };
+    let what = if state.leader { "Build" } else { "Last job" };
     Some((
         first.remedy,
-        format!("Build failed: {subject}{}{more}.{next}", first.message.trim_end_matches('.')),
+        format!("{what} failed: {subject}{}{more}.{next}", first.message.trim_end_matches('.')),
     ))
 }
 
@@ -218,7 +226,7 @@ mod tests {
     fn image(target: Target, minutes: u64) -> Image {
         let config = BuildConfig { base: target.base, arch: target.arch, cloud_name: CloudName::new("ci-1") };
         let result = BuildResult { config, id: "1".parse().unwrap() };
-        Image { result, fingerprint: String::new(), built: ago(minutes) }
+        Image { result, fingerprint: String::new(), hash: None, built: ago(minutes) }
     }
 
     fn job(state: &CharmState, builds: &[(Target, Phase)]) -> Job {

@@ -15,13 +15,19 @@ const KEPT_VARIABLES: [&str; 4] = ["PATH", "HOME", "LANG", ROOT_VARIABLE];
 /// Where systemd is PID 1, this folder exists (sd_booted(3)).
 const SYSTEMD_RUNS: &str = "/run/systemd/system";
 
+impl Host {
+    /// Whether systemd runs this machine: never one below another root.
+    pub fn has_systemd(&self) -> bool {
+        self.root() == Path::new("/") && Path::new(SYSTEMD_RUNS).is_dir()
+    }
+}
+
 /// Starts `program` with `args` outside our process group, session and, where there is systemd, outside the
 /// control group of the agent, whose restart would end it. `unit` must be unique among running units.
 pub fn start_detached(host: &Host, unit: &str, program: &Path, args: &[&str]) -> Result<(), ProcessError> {
     let kept = KEPT_VARIABLES.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?)));
     let kept: Vec<(&str, String)> = kept.collect();
-    let systemd = host.root() == Path::new("/") && Path::new(SYSTEMD_RUNS).is_dir();
-    let starter = if systemd {
+    let starter = if host.has_systemd() {
         Program::new("systemd-run")
             .args(["--quiet", "--collect", "--service-type=exec", "--unit", unit])
             .args(kept.iter().map(|(name, value)| format!("--setenv={name}={value}")))

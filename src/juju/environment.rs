@@ -28,6 +28,8 @@ pub struct Environment {
     pub relation_id: Option<RelationId>,
     /// The endpoint of that relation (JUJU_RELATION).
     pub relation_name: Option<String>,
+    /// The unit that leaves the relation (JUJU_DEPARTING_UNIT): this one, when it or its application is being removed.
+    pub departing_unit: Option<UnitName>,
     /// The secret that the event is about (JUJU_SECRET_ID).
     pub secret_id: Option<String>,
     /// The model's proxy for http URLs (JUJU_CHARM_HTTP_PROXY); may hold credentials.
@@ -74,6 +76,7 @@ impl Environment {
             unit,
             model_uuid,
             relation_id,
+            departing_unit: optional("JUJU_DEPARTING_UNIT").and_then(|unit| UnitName::parse(&unit)),
             relation_name: optional("JUJU_RELATION"),
             secret_id: optional("JUJU_SECRET_ID"),
             http_proxy: optional("JUJU_CHARM_HTTP_PROXY").map(Secret::new),

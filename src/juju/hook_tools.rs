@@ -177,9 +177,19 @@ pub trait HookTools {
     fn relation_list(&self, relation: &RelationId) -> Result<Vec<UnitName>, HookToolError>;
     /// What `unit` (remote, or this one) has put into the relation.
     fn relation_get(&self, relation: &RelationId, unit: &UnitName) -> Result<Databag, HookToolError>;
+    /// What the leader has put into the application's databag of a peer relation; every unit may read it.
+    fn relation_get_application(
+        &self,
+        relation: &RelationId,
+        application: &str,
+    ) -> Result<Databag, HookToolError>;
     /// Puts values into this unit's databag of the relation; an empty value removes its key. Takes effect when
     /// the hook succeeds. The values go over stdin.
     fn relation_set(&self, relation: &RelationId, values: &Databag) -> Result<(), HookToolError>;
+    /// The same for the application's databag, for the leader alone: others are refused.
+    fn relation_set_application(&self, relation: &RelationId, values: &Databag) -> Result<(), HookToolError>;
+    /// The application's units and how each is: `dying` for one that is being removed.
+    fn goal_state_units(&self) -> Result<BTreeMap<String, String>, HookToolError>;
     /// The newest revision of a secret's content.
     fn secret_get(&self, secret: &SecretUri) -> Result<BTreeMap<String, Secret<String>>, HookToolError>;
     /// Shows `status` at once, whatever becomes of the hook.

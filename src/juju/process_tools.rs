@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -31,9 +32,27 @@ impl ProcessTools {
         answer(tool, &self.call(tool, args, Stdin::Empty)?)
     }
 
+    fn write(&self, args: &[&str], values: &Databag) -> Result<(), HookToolError> {
+        let values = serde_json::to_vec(values)
+            .map_err(|error| HookToolError::Answer { tool: "relation-set", problem: error.to_string() })?;
+        self.call("relation-set", args, Stdin::Bytes(values)).map(drop)
+    }
+
     fn tell(&self, tool: &'static str, args: &[&str]) -> Result<(), HookToolError> {
         self.call(tool, args, Stdin::Empty).map(drop)
     }
+}
+
+/// What `goal-state` answers; the other sides of relations are left out.
+#[derive(Deserialize)]
+struct GoalState {
+    #[serde(default)]
+    units: BTreeMap<String, UnitGoal>,
+}
+
+#[derive(Deserialize)]
+struct UnitGoal {
+    status: String,
 }
 
 fn answer<T: DeserializeOwned>(tool: &'static str, stdout: &[u8]) -> Result<T, HookToolError> {
@@ -83,10 +102,27 @@ impl HookTools for ProcessTools {
         Ok(data.unwrap_or_default())
     }
 
+    fn relation_get_application(
+        &self,
+        relation: &RelationId,
+        application: &str,
+    ) -> Result<Databag, HookToolError> {
+        let args = ["--format=json", "-r", relation.as_str(), "--app", "-", application];
+        let data: Option<Databag> = self.ask("relation-get", &args)?;
+        Ok(data.unwrap_or_default())
+    }
+
     fn relation_set(&self, relation: &RelationId, values: &Databag) -> Result<(), HookToolError> {
-        let values = serde_json::to_vec(values)
-            .map_err(|error| HookToolError::Answer { tool: "relation-set", problem: error.to_string() })?;
-        self.call("relation-set", &["-r", relation.as_str(), "--file", "-"], Stdin::Bytes(values)).map(drop)
+        self.write(&["-r", relation.as_str(), "--file", "-"], values)
+    }
+
+    fn relation_set_application(&self, relation: &RelationId, values: &Databag) -> Result<(), HookToolError> {
+        self.write(&["-r", relation.as_str(), "--app", "--file", "-"], values)
+    }
+
+    fn goal_state_units(&self) -> Result<BTreeMap<String, String>, HookToolError> {
+        let state: GoalState = self.ask("goal-state", &["--format=json"])?;
+        Ok(state.units.into_iter().map(|(unit, state)| (unit, state.status)).collect())
     }
 
     fn secret_get(&self, secret: &SecretUri) -> Result<BTreeMap<String, Secret<String>>, HookToolError> {

@@ -129,17 +129,17 @@ impl<'a> NetworkService<'a> {
         self.session.list(call, "subnets", "subnets_links", deadline)
     }
 
-    /// The project's security groups of this name ("List security groups").
+    /// The project's security groups, all or those of this name ("List security groups").
     pub fn security_groups(
         &self,
-        name: &str,
+        name: Option<&str>,
         deadline: Deadline,
     ) -> Result<Vec<SecurityGroup>, OpenStackError> {
         let project = self.session.project();
         let call = || {
             let call =
                 Call::new(Service::Network, Method::Get, "listing security groups", "/security-groups");
-            named(call, Some(name)).query("project_id", project.as_str())
+            named(call, name).query("project_id", project.as_str())
         };
         self.session.list(call, "security_groups", "security_groups_links", deadline)
     }

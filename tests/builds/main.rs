@@ -11,4 +11,5 @@ mod ownership;
 mod recipe;
 mod recovery;
 mod scene;
+mod units;
 mod verification;

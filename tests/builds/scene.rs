@@ -38,10 +38,12 @@ impl Deref for Scene {
 impl Drop for Scene {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let log = fs::read_to_string(self.root(0).join("var/log/runner-image-builder/worker.log"));
-            let log = log.unwrap_or_default();
-            let tail: Vec<&str> = log.lines().rev().take(40).collect();
-            tail.iter().rev().for_each(|line| eprintln!("worker: {line}"));
+            for unit in self.app.units() {
+                let log = fs::read_to_string(self.host(&unit).log_dir().join("worker.log"));
+                let log = log.unwrap_or_default();
+                let tail: Vec<&str> = log.lines().rev().take(40).collect();
+                tail.iter().rev().for_each(|line| eprintln!("{}: worker: {line}", unit.name()));
+            }
             self.model.debug_log().iter().rev().take(12).rev().for_each(|line| eprintln!("{line:?}"));
         }
     }
@@ -50,12 +52,18 @@ impl Drop for Scene {
 impl Scene {
     /// A charm that is configured for its cloud and has no relation yet; `options` on top of what it needs.
     pub fn set(options: &[(&str, &str)]) -> Self {
+        Self::of_units(1, options)
+    }
+
+    /// The same with so many units.
+    pub fn of_units(units: u32, options: &[(&str, &str)]) -> Self {
         let site = SiteSetup { image_size: 64 << 10, ..SiteSetup::default() };
         let around = scene::Scene::set(JujuVersion::V3_6, CloudSetup::default(), site).unwrap();
         let charm = around.directory().join("charm");
         let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
         scene::assemble(&charm, sources, Path::new(env!("CARGO_BIN_EXE_dispatch"))).unwrap();
         let app = around.deploy(&charm).unwrap();
+        (1..units).for_each(|_| drop(app.add_unit(&charm).unwrap()));
         let password = around.model.add_secret(&[("password", "builder-password")]).unwrap();
         let script_secret = around.model.add_secret(&[("rib-test-secret", SCRIPT_SECRET)]).unwrap();
         password.grant(&app).unwrap();
@@ -78,28 +86,34 @@ impl Scene {
     }
 
     pub fn status(&self) -> String {
-        let status = self.unit().status().unwrap();
-        format!("{}: {}", status.state, status.message)
+        status(&self.unit())
+    }
+
+    /// The folder that the charm was deployed from.
+    pub fn charm(&self) -> PathBuf {
+        self.directory().join("charm")
     }
 
     /// Changes the journal of a worker that has ended.
     pub fn edit_journal(&self, change: impl FnOnce(&mut Journal)) {
         let mut journal = self.journal();
         change(&mut journal);
-        journal.save(&self.host()).unwrap();
+        journal.save(&self.host(&self.unit())).unwrap();
     }
 
-    /// A file of the charm's state.
+    /// A file of the first unit's state.
     pub fn state_file(&self, name: &str) -> PathBuf {
-        self.host().state_dir().join(name)
+        self.host(&self.unit()).state_dir().join(name)
     }
 
-    fn host(&self) -> Host {
-        Host::below(self.root(0))
+    /// The machine of a unit.
+    pub fn host(&self, unit: &Unit) -> Host {
+        let name = unit.name();
+        Host::below(self.root(name.rsplit('/').next().unwrap().parse().unwrap()))
     }
 
     pub fn journal(&self) -> Journal {
-        Journal::load(&self.host()).unwrap()
+        Journal::load(&self.host(&self.unit())).unwrap()
     }
 
     /// What a databag of ours says under `key`.
@@ -107,11 +121,16 @@ impl Scene {
         self.around.told(relation, &self.unit(), key)
     }
 
-    /// Waits until no worker lives and returns the last job.
+    /// Waits until no worker lives on the first unit and returns the last job.
     pub fn job_ended(&self) -> Job {
-        let host = self.host();
+        self.job_of(&self.unit())
+    }
+
+    /// Waits until no worker lives on `unit` and returns its last job.
+    pub fn job_of(&self, unit: &Unit) -> Job {
+        let host = self.host(unit);
         wait_for("the end of the worker", || {
-            let ended = self.journal().job.filter(|job| job.finished.is_some());
+            let ended = Journal::load(&host).unwrap().job.filter(|job| job.finished.is_some());
             (!worker_lives(&host).unwrap()).then_some(ended).flatten()
         })
     }
@@ -139,7 +158,7 @@ impl Scene {
     /// The worker's process.
     pub fn worker(&self) -> Option<i32> {
         let note = fs::read_to_string(self.root(0).join("var/lib/runner-image-builder/worker.lock")).ok()?;
-        let lives = worker_lives(&self.host()).unwrap();
+        let lives = worker_lives(&self.host(&self.unit())).unwrap();
         lives.then(|| note.trim().parse().ok()).flatten()
     }
 
@@ -178,6 +197,17 @@ impl Scene {
         let images = self.cloud.project(project).images();
         images.iter().filter(|image| label(image)).map(|image| image.id.clone()).collect()
     }
+}
+
+/// `active: noble-x64 3 h old`
+pub fn status(unit: &Unit) -> String {
+    let status = unit.status().unwrap();
+    format!("{}: {}", status.state, status.message)
+}
+
+/// What a unit's databag says under `key`.
+pub fn told_by(unit: &Unit, relation: &Relation, key: &str) -> Option<String> {
+    relation.written_by(unit).unwrap().get(key).cloned()
 }
 
 /// Waits until `condition` gives something, and says what was waited for when it does not.

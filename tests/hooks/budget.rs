@@ -6,13 +6,18 @@ use runner_image_builder::target::Target;
 
 use crate::cloud::Credentials;
 use crate::deploy::Plan;
-use crate::machine::{JAMMY, NOBLE, Site, image, succeeded};
+use crate::machine::{JAMMY, NOBLE, PATIENCE, Site, image, succeeded};
 use crate::publishing::{FIRST, SECOND, THIRD, written};
+
+/// What a hook may cost beside so many image relations of two units each.
+#[track_caller]
+fn assert_within(relations: usize, run: &HookRun) {
+    assert_costs(relations, relations * 2, run);
+}
 
 /// What a hook may cost: 8 calls, 2 for each relation, 1 for each remote unit.
 #[track_caller]
-fn assert_within(relations: usize, run: &HookRun) {
-    let units = relations * 2;
+fn assert_costs(relations: usize, units: usize, run: &HookRun) {
     let budget = 8 + relations * 2 + units;
     let calls = run.tool_counts();
     assert!(
@@ -98,14 +103,29 @@ fn hooks_that_publish_are_within_the_budget() {
         deliver(FIRST, NOBLE);
         assert_within(relations, &site.next_hook());
         deliver(SECOND, JAMMY);
-        if relations > 1 {
-            assert_within(relations, &site.next_hook());
-        }
-        // With one relation also when the next image comes before any other hook.
+        // Also when the next image comes before any other hook.
         deliver(THIRD, NOBLE);
         for (relation, _) in &related {
             assert_eq!(written(&site, relation)["id"], THIRD);
         }
+    }
+}
+
+#[test]
+fn units_that_talk_to_each_other_are_within_the_budget() {
+    let plan = Plan::new().units(3);
+    let (site, _relation) = plan.related();
+    let idle = || site.app.units().iter().for_each(|unit| unit.wait_idle(PATIENCE).unwrap());
+    idle();
+    site.deliver(&[(FIRST, NOBLE, &plan.project().cloud())]);
+    site.next_hook();
+    idle();
+    site.app.set_leader(2).unwrap();
+    site.app.remove_unit(1).unwrap();
+    idle();
+    // The image relation and its unit, the peer relation and the two other units.
+    for run in site.model.runs().iter().filter(|run| run.kind == RunKind::Hook) {
+        assert_costs(2, 3, run);
     }
 }
 

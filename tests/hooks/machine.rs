@@ -126,6 +126,8 @@ impl Site {
     /// Ends the job that was asked for last, in the worker's place.
     pub fn finish_job(&self, failures: Vec<Failure>, change: impl FnOnce(&mut Journal)) {
         self.worker();
+        // Hooks that other units have caused are none of those to be killed.
+        self.unit().wait_idle(PATIENCE).unwrap();
         self.kill_worker();
         self.end_job(failures, change);
     }
@@ -158,6 +160,7 @@ pub fn image(id: &str, target: Target, cloud: &CloudName) -> Image {
     Image {
         result: BuildResult { config, id: id.parse().unwrap() },
         fingerprint: "what it is made of".into(),
+        hash: None,
         built: Timestamp::now(),
     }
 }

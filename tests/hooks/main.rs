@@ -19,6 +19,8 @@ mod host_files;
 mod jobs;
 mod life;
 mod machine;
+mod observability;
+mod peers;
 mod publishing;
 mod related;
 mod removal;

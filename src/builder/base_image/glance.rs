@@ -43,7 +43,12 @@ impl BaseImages<'_> {
             Some(image) => image.id.clone(),
             None => self.upload(&name, offer, deadline)?,
         };
-        for old in present.iter().filter(|image| image.id != id) {
+        // What another unit is just bringing stays.
+        let is_old = |image: &&crate::openstack_cloud::Image| {
+            let of_another_offer = image.properties.get(DIGEST).is_some_and(|digest| *digest != offer.sha256);
+            image.id != id && (of_another_offer || labels::is_abandoned(self.owner, image))
+        };
+        for old in present.iter().filter(is_old) {
             if let Err(error) = self.cloud.images().delete(&old.id, deadline) {
                 log::warn!("an old base image stays: {error}");
             }

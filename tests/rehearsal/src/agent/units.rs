@@ -100,6 +100,9 @@ fn after(world: &mut World, unit: &UnitId, event: &Event) {
             }
         }
         (Step::Removed, _) => {
+            for relation in world.relations.values_mut() {
+                relation.local_units.remove(&unit.name());
+            }
             if let Ok(app) = world.app_mut(&unit.app) {
                 app.units.remove(&unit.number);
                 if app.leader == Some(unit.number) {
@@ -202,6 +205,9 @@ pub(super) fn welcome(world: &mut World, unit: &UnitId) -> Vec<(UnitId, u64)> {
 /// The hooks of a unit's last day.
 pub(super) fn farewell(world: &mut World, unit: &UnitId) -> Vec<(UnitId, u64)> {
     let mut jobs = Vec::new();
+    if let Ok(state) = world.unit_mut(unit) {
+        state.dying = true;
+    }
     let seen: Vec<u32> =
         world.unit(unit).map(|state| state.seen.keys().copied().collect()).unwrap_or_default();
     for id in seen {
@@ -213,8 +219,11 @@ pub(super) fn farewell(world: &mut World, unit: &UnitId) -> Vec<(UnitId, u64)> {
             }
             jobs.extend(world.enqueue(unit, event).map(|job| (unit.clone(), job)));
         }
-        let broken = relation.event(id, "broken", Step::Broken, "");
-        jobs.extend(world.enqueue(unit, broken).map(|job| (unit.clone(), job)));
+        // A peer relation is never broken: it lasts as long as the application.
+        if !relation.peer {
+            let broken = relation.event(id, "broken", Step::Broken, "");
+            jobs.extend(world.enqueue(unit, broken).map(|job| (unit.clone(), job)));
+        }
         for other in world.unit_ids(&unit.app).into_iter().filter(|other| relation.peer && other != unit) {
             let event = relation.event(id, "departed", Step::Departed, &unit.name());
             jobs.extend(world.enqueue(&other, event).map(|job| (other, job)));

@@ -79,6 +79,7 @@ pub(super) struct UnitState {
     pub queue: VecDeque<Queued>,
     pub running: Option<u64>,
     pub failed: Option<Event>,
+    pub dying: bool,
 }
 
 pub(super) struct Queued {
@@ -329,6 +330,7 @@ impl UnitState {
             queue: VecDeque::new(),
             running: None,
             failed: None,
+            dying: false,
         };
         unit.set_status("waiting", "installing agent");
         unit

@@ -171,10 +171,10 @@ impl<'a> Stage<'a> {
         self.consumers.iter().map(|(_, relation)| self.scene.told(relation, unit, "id")).collect()
     }
 
-    /// How many builder VMs have been launched so far.
-    pub fn launches(&self) -> usize {
+    /// How many images have been built so far: each build stops its VM and takes a snapshot, and nothing else does.
+    pub fn builds(&self) -> usize {
         let log = self.scene.cloud.log();
-        log.iter().filter(|entry| entry.method == "POST" && entry.url.ends_with("/servers")).count()
+        log.iter().filter(|entry| entry.method == "POST" && entry.url.ends_with("/action")).count() / 2
     }
 
     /// How many checks passed.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::world::status;
+use super::super::world::{UnitState, status};
 use super::flags::{Flag, Flags, OUTPUT};
 use super::output::Output;
 use super::{Call, Outcome, failure, usage};
@@ -91,8 +91,9 @@ pub(super) fn goal_state(call: &mut Call<'_>) -> Outcome {
     flags.at_most(0)?;
     let app = call.world.app(&call.context.unit.app).map_err(|error| failure(error.to_string()))?;
     let state = |state: &str| json!({"status": state});
+    let shown = |unit: &UnitState| if unit.dying { "dying".to_owned() } else { unit.workload_status().state };
     let units: Map<String, Value> =
-        app.units.values().map(|unit| (unit.name.clone(), state(&unit.workload_status().state))).collect();
+        app.units.values().map(|unit| (unit.name.clone(), state(&shown(unit)))).collect();
     let mut relations = Map::new();
     for view in call.context.relations.values() {
         let members = relations.entry(view.state.endpoint.clone()).or_insert_with(|| json!({}));

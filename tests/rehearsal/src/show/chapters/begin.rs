@@ -17,7 +17,7 @@ pub fn deploy(stage: &mut Stage<'_>) -> Result<(), ShowError> {
     let hooks = unit.hooks();
     stage.holds(
         "the unit's first hooks ran and succeeded",
-        hooks == ["install", "leader-elected", "config-changed", "start"],
+        hooks == ["install", "units-relation-created", "leader-elected", "config-changed", "start"],
         hooks,
     )?;
     says(stage, &unit, "blocked", "Please supply all OpenStack configurations.")

@@ -28,6 +28,9 @@ pub fn build(stage: &mut Stage<'_>) -> Result<(), ShowError> {
     }
     every_consumer_has_its_image(stage)?;
     the_image_is_complete(stage)?;
+    let log = std::fs::read_to_string(stage.worker_log(&unit)).unwrap_or_default();
+    let booted = log.contains("-verify-") && log.contains("starting the runner application");
+    stage.holds("a VM of the image was booted and looked at before it was delivered", booted, log)?;
     nothing_is_left(stage)
 }
 

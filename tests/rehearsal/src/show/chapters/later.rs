@@ -7,13 +7,9 @@ use crate::stage::{ShowError, Stage, doing};
 
 pub fn cron(stage: &mut Stage<'_>) -> Result<(), ShowError> {
     let unit = stage.leader()?;
-    let (told, launches) = (stage.told_by(&unit), stage.launches());
+    let (told, builds) = (stage.told_by(&unit), stage.builds());
     stage.cron()?;
-    stage.holds(
-        "nothing has changed, so nothing was built",
-        stage.launches() == launches,
-        stage.launches(),
-    )?;
+    stage.holds("nothing has changed, so nothing was built", stage.builds() == builds, stage.builds())?;
     stage.holds("and the consumers keep their images", stage.told_by(&unit) == told, stage.told_by(&unit))?;
 
     stage.runner = "2.332.0".into();
@@ -21,7 +17,7 @@ pub fn cron(stage: &mut Stage<'_>) -> Result<(), ShowError> {
     let versions = ["2.331.0".into(), stage.runner.clone()];
     stage.scene.site.publish_runners(versions.into()).map_err(doing("publishing a runner"))?;
     stage.cron()?;
-    stage.holds("one builder VM was launched", stage.launches() == launches + 1, stage.launches())?;
+    stage.holds("one image was built", stage.builds() == builds + 1, stage.builds())?;
     the_consumers_have_another(stage, &told)
 }
 

@@ -42,13 +42,12 @@ pub fn second_unit(stage: &mut Stage<'_>) -> Result<(), ShowError> {
     stage.screen.command("juju add-unit image-builder");
     let second = app.add_unit(&stage.charm)?;
     stage.show_statuses(&second, 0)?;
-    says(stage, &second, "active", "Standing by; the leader builds.")?;
-    let (told, launches) = (stage.told_by(&first), stage.launches());
-    stage.holds(
-        "it tells the consumers nothing",
-        stage.told_by(&second).iter().all(Option::is_none),
-        stage.told_by(&second),
-    )?;
+    let (told, builds) = (stage.told_by(&first), stage.builds());
+    let same = |stage: &Stage<'_>| (stage.told_by(&second) == told).then_some(());
+    stage.follow(&second, "it tells the consumers what the leader does", same)?;
+    stage.follow_to_rest(&second)?;
+
+    says(stage, &second, "active", "noble-x64 ")?;
     stage.screen.say("Juju makes it the leader.");
     app.set_leader(1)?;
     stage.follow_to_rest(&second)?;
@@ -58,10 +57,11 @@ pub fn second_unit(stage: &mut Stage<'_>) -> Result<(), ShowError> {
     }
     stage.holds(
         "it tells the same, and has built nothing",
-        stage.told_by(&second) == told && stage.launches() == launches,
+        stage.told_by(&second) == told && stage.builds() == builds,
         stage.told_by(&second),
     )?;
     stage.screen.say("The other unit hears of it at its next hook.");
     first.update_status()?;
-    says(stage, &first, "active", "Standing by; the leader builds.")
+    let status = stage.status_of(&first)?;
+    stage.holds("and stands by", status.ends_with("Standing by; the leader builds."), status)
 }

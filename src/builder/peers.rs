@@ -1,0 +1,140 @@
+//! What the units of the application have told each other, remembered between hooks in `peers.json`. Hooks write it;
+//! the worker reads here whether old images may go. Without the file nothing is known, and nothing is pruned.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::config::{BuilderRunConfig, hex};
+use super::journal::{Image, Journal, JournalError, write_json};
+use crate::host::{FileError, Host};
+
+/// The images that the leader says others may publish, as text: so all units digest the same bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    text: String,
+    images: Vec<Image>,
+}
+
+/// A longer announcement is none of ours: it would name thousands of images.
+const LONGEST: usize = 1 << 20;
+
+impl Announcement {
+    /// What `journal` has for the targets and clouds of `config`.
+    pub fn of(journal: &Journal, config: &BuilderRunConfig) -> Self {
+        let images: Vec<Image> = wanted(config).filter_map(|place| find(journal, place).cloned()).collect();
+        // Plain data always serialises.
+        Self { text: serde_json::to_string(&images).unwrap_or_default(), images }
+    }
+
+    /// Reads one; none when it was written by a version that we do not understand.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() > LONGEST {
+            return None;
+        }
+        Some(Self { text: text.to_owned(), images: serde_json::from_str(text).ok()? })
+    }
+
+    /// As it stands in the databag.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What acknowledges it.
+    pub fn digest(&self) -> String {
+        let mut digest = hex(&Sha256::digest(&self.text));
+        digest.truncate(16);
+        digest
+    }
+
+    /// The announced images that `config` wants and `journal` does not have.
+    pub fn news(&self, journal: &Journal, config: &BuilderRunConfig) -> Vec<Image> {
+        let is_news = |image: &&Image| {
+            let place = &image.result.config;
+            wanted(config).any(|(target, cloud)| {
+                (target.base, target.arch, cloud) == (place.base, place.arch, &place.cloud_name)
+                    && find(journal, (target, cloud)).is_none_or(|known| known.result.id != image.result.id)
+            })
+        };
+        self.images.iter().filter(is_news).cloned().collect()
+    }
+}
+
+type Place<'a> = (crate::target::Target, &'a super::config::CloudName);
+
+fn wanted(config: &BuilderRunConfig) -> impl Iterator<Item = Place<'_>> {
+    config.targets.iter().flat_map(|target| config.clouds.iter().map(|cloud| (*target, cloud)))
+}
+
+fn find<'a>(journal: &'a Journal, (target, cloud): Place<'_>) -> Option<&'a Image> {
+    journal.image(target, cloud)
+}
+
+/// What another unit says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// The digest of the last announcement that it has dealt with.
+    pub acknowledged: String,
+    /// The images that its relations name, or may name once its hook has ended.
+    pub names: BTreeSet<String>,
+}
+
+/// One of our own databags in the peer relation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Own {
+    /// What we have written into it last.
+    pub written: Option<BTreeMap<String, String>>,
+    /// Whether Juju has said since that it holds it: what a failing hook writes is dropped.
+    pub confirmed: bool,
+}
+
+/// What this unit knows of the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peers {
+    /// The peer relation's id, once Juju has made it.
+    pub relation: Option<String>,
+    /// Whether this unit led when its last hook ran.
+    pub leads: bool,
+    /// The digest of what this unit announces, as leader.
+    pub announced: String,
+    /// The other units, as a leader knows them.
+    pub units: BTreeMap<String, Peer>,
+    /// What the leader announces, as others have read it.
+    pub announcement: Option<String>,
+    /// Our unit's databag.
+    pub unit_databag: Own,
+    /// The application's databag.
+    pub application_databag: Own,
+}
+
+const FILE: &str = "peers.json";
+
+impl Peers {
+    /// What the last hooks left; nothing when the file is gone or broken, since Juju can be asked again.
+    pub fn load(host: &Host) -> Result<Self, FileError> {
+        let bytes = host.read(&host.state_dir().join(FILE))?;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default())
+    }
+
+    /// Keeps it for the next hook, and for the worker.
+    pub fn save(&self, host: &Host) -> Result<(), JournalError> {
+        write_json(host, FILE, self)
+    }
+
+    /// Lets the next hook ask Juju for everything: an event has passed that nobody has dealt with.
+    pub fn forget(host: &Host) -> Result<(), FileError> {
+        host.remove_file(&host.state_dir().join(FILE))
+    }
+
+    /// The units that have not dealt with what is announced: they may yet name an image that is announced no more.
+    pub fn behind(&self) -> Vec<&str> {
+        let behind = self.units.iter().filter(|(_, unit)| unit.acknowledged != self.announced);
+        behind.map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// The images that relations of other units name.
+    pub fn named_images(&self) -> BTreeSet<String> {
+        self.units.values().flat_map(|unit| unit.names.iter().cloned()).collect()
+    }
+}
