@@ -213,6 +213,7 @@ impl<'a> Run<'a> {
                 remove_security_group(&self.build_cloud, &self.config.owner, Deadline::after(LOOK_LIMIT))
         {
             log::warn!("the security group stays for the next job: {error}");
+            self.context.progress.sweep_again();
         }
     }
 

@@ -160,6 +160,11 @@ impl Fault {
         paths.chain(["-e".into(), format!("trace={calls}"), "-e".into(), injection]).collect()
     }
 
+    /// Whether most of a run with it is waiting, until somebody's patience ends.
+    pub fn mostly_waits(self) -> bool {
+        matches!(self, Hangs | Slow)
+    }
+
     /// Whether a process dies of it.
     pub fn kills(self) -> bool {
         matches!(self, KilledBefore | KilledAfter)

@@ -1,4 +1,5 @@
-//! A unit's disk that can be full or read-only: a tmpfs, in a mount namespace of our own.
+//! A unit's disk that can be full or read-only: a tmpfs, in a mount namespace of our own. In a process namespace of our
+//! own, too: whatever a sweep has started ends with it, also when somebody interrupts it.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -8,17 +9,27 @@ use std::process::Command;
 
 use rehearsal::scene::copy_folder;
 
-/// Says that this process has a mount namespace of its own.
-const UNSHARED: &str = "FAULTS_MOUNTS_ARE_PRIVATE";
+/// Says that this process has namespaces of its own.
+const UNSHARED: &str = "FAULTS_ARE_PRIVATE";
 
-/// Starts this program again where its mounts are seen by nobody else. Needs root; returns what is wrong.
-pub fn unshare_mounts() -> Option<String> {
+/// Starts this program again in namespaces of its own. Needs root; returns what is wrong.
+pub fn unshare() -> Option<String> {
     if std::env::var_os(UNSHARED).is_some() {
         return None;
     }
     let own = std::env::current_exe().ok()?;
     let mut again = Command::new("unshare");
-    again.args(["--mount", "--propagation", "private", "--"]).arg(own).args(std::env::args_os().skip(1));
+    again.args([
+        "--mount",
+        "--propagation",
+        "private",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+        "--",
+    ]);
+    again.arg(own).args(std::env::args_os().skip(1));
     Some(format!("unshare: {}", again.env(UNSHARED, "1").exec()))
 }
 

@@ -48,7 +48,6 @@ pub fn sites(traces: &[String], root: &Path) -> Vec<Site> {
         let is_read = read.contains(&path);
         Site::File { path, beside, is_read }
     });
-    eprintln!("{journal:?}");
     let most = journal.values().copied().max().unwrap_or_default();
     files.chain((1..=most).map(|nth| Site::Journal { nth })).collect()
 }

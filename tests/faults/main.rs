@@ -2,7 +2,8 @@
 //! and the worker is killed just before and just after each. Each time the same must come of it as without a fault: an
 //! image in every project, nothing left behind, a true status, no secret told.
 //!
-//! `--list` prints the calls, `--sample N [--seed S]` runs some of the cases, `--only TEXT` those whose name contains it.
+//! `--list` prints the calls, `--sample N [--seed TEXT]` runs some of the cases, `--only TEXT` those whose name contains
+//! it, `--side-by-side N` that many at a time.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test says what it expects")]
 
@@ -22,10 +23,12 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use case::Case;
-use stage::Undisturbed;
+use stage::Recorded;
 
-/// Cases at a time: most of a case is waiting.
+/// Cases at a time, which share the processors.
 const SIDE_BY_SIDE: usize = 6;
+/// And so many more of those that mostly wait.
+const WAITING: usize = 6;
 
 /// What the command line asks for.
 #[derive(Default)]
@@ -34,21 +37,21 @@ struct Wanted {
     side_by_side: usize,
     only: Option<String>,
     sample: Option<usize>,
-    seed: u64,
+    seed: String,
 }
 
 impl Wanted {
     fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut wanted = Self { seed: 1, side_by_side: SIDE_BY_SIDE, ..Self::default() };
+        let mut wanted = Self { seed: "1".into(), side_by_side: SIDE_BY_SIDE, ..Self::default() };
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
-            let number = |text: String| text.parse().map_err(|_| format!("{text} is no number"));
+            let number = |text: String| text.parse::<usize>().map_err(|_| format!("{text} is no number"));
             match word.as_str() {
                 "--list" => wanted.list = true,
                 "--only" => wanted.only = Some(value()?),
-                "--sample" => wanted.sample = Some(usize::try_from(number(value()?)?).unwrap_or(usize::MAX)),
-                "--side-by-side" => wanted.side_by_side = usize::try_from(number(value()?)?).unwrap_or(1),
-                "--seed" => wanted.seed = number(value()?)?,
+                "--sample" => wanted.sample = Some(number(value()?)?),
+                "--side-by-side" => wanted.side_by_side = number(value()?)?,
+                "--seed" => wanted.seed = value()?,
                 other => return Err(format!("unknown: {other}")),
             }
         }
@@ -59,11 +62,11 @@ impl Wanted {
         if let Some(only) = &self.only {
             cases.retain(|case| case.to_string().contains(only.as_str()));
         }
-        let Some(sample) = self.sample else { return cases };
-        // A generator of its own, so that a seed means the same everywhere.
-        let mut state = self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        // A generator of its own (xorshift, seeded by FNV-1a), so that a seed means the same everywhere.
+        let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        let mut state = self.seed.bytes().fold(0xcbf2_9ce4_8422_2325, hash) | 1;
         let mut chosen = Vec::new();
-        while chosen.len() < sample && !cases.is_empty() {
+        while chosen.len() < self.sample.unwrap_or(usize::MAX) && !cases.is_empty() {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
@@ -78,35 +81,40 @@ fn main() -> ExitCode {
     let wanted = match Wanted::parse(std::env::args().skip(1)) {
         Ok(wanted) => wanted,
         Err(problem) => {
-            eprintln!("{problem}; known: --list, --only TEXT, --sample N, --seed S");
+            eprintln!("{problem}; known: --list, --only TEXT, --sample N, --seed TEXT, --side-by-side N");
             return ExitCode::from(2);
         }
     };
-    if let Some(problem) = disk::unshare_mounts() {
+    if let Some(problem) = disk::unshare() {
         eprintln!("the sweep needs root, for disks of its own: {problem}");
         return ExitCode::FAILURE;
     }
     let started = Instant::now();
-    let undisturbed = Undisturbed::record();
-    let missing = site::missing(&undisturbed.sites);
+    let recorded = Recorded::record();
+    let sites = recorded.sites();
+    let missing = site::missing(&sites);
     if !missing.is_empty() {
         eprintln!("calls that a build must make and that were not seen: {missing:#?}");
         return ExitCode::FAILURE;
     }
     if wanted.list {
-        undisturbed.sites.iter().for_each(|site| println!("{site}"));
+        sites.iter().for_each(|site| println!("{site}"));
         return ExitCode::SUCCESS;
     }
-    let cases = wanted.choose(case::all(&undisturbed.sites));
-    println!("{} calls, {} cases", undisturbed.sites.len(), cases.len());
-    let queue = Mutex::new(VecDeque::from(cases));
+    let cases = wanted.choose(case::all(&sites));
+    println!("{} calls, {} cases, seed {}", sites.len(), cases.len(), wanted.seed);
+    let (waiting, busy): (VecDeque<Case>, VecDeque<Case>) =
+        cases.into_iter().partition(|case| case.fault.mostly_waits());
+    let (waiting, busy) = (Mutex::new(waiting), Mutex::new(busy));
     let results = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
-        for _ in 0..wanted.side_by_side {
-            scope.spawn(|| {
+        let busy = std::iter::repeat_n(&busy, wanted.side_by_side);
+        for queue in busy.chain(std::iter::repeat_n(&waiting, WAITING.min(wanted.side_by_side))) {
+            let (recorded, results) = (&recorded, &results);
+            scope.spawn(move || {
                 while let Some(case) = { queue.lock().unwrap().pop_front() } {
                     let begun = Instant::now();
-                    let run = || stage::run(&case, &undisturbed);
+                    let run = || stage::run(&case, recorded);
                     let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or(Err("it panicked".into()));
                     let seconds = begun.elapsed().as_secs();
                     match &result {

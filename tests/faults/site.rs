@@ -36,6 +36,25 @@ pub enum Site {
     Disk { moment: Moment },
 }
 
+impl Site {
+    /// Which recipe its builds have.
+    pub fn recipe(&self) -> Recipe {
+        match self {
+            Self::SshConnection { .. } | Self::SshCommand { .. } => Recipe::Default,
+            _ => Recipe::Small,
+        }
+    }
+}
+
+/// What the images of a build are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recipe {
+    /// All of it: each step is a place where ssh may fail.
+    Default,
+    /// As little as there can be, for all that has nothing to do with ssh: most of a build's work is that of its VMs.
+    Small,
+}
+
 /// When a disk goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Moment {

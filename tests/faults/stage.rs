@@ -20,7 +20,7 @@ use crate::case::{Case, Fault};
 use crate::disk::Disk;
 use crate::files;
 use crate::outcome::{self, Outcome};
-use crate::site::{self, Answerer, Moment, Site};
+use crate::site::{self, Answerer, Moment, Recipe, Site};
 use crate::wrappers::Wrappers;
 use scene::{SCRIPT_SECRET, Scene};
 
@@ -32,6 +32,10 @@ const EVENTS: usize = 4;
 const RESTART: Duration = Duration::from_secs(2);
 /// The worker's way to Juju: not a hook tool, but it fails like one.
 const JUJU_EXEC: &str = "juju-exec";
+const SMALL_RECIPE: &str = "
+runner: [{github: actions/runner}]
+tools: [{path: /usr/local/bin/yq, github: mikefarah/yq, version: v4.54.1, asset: yq_linux_amd64}]
+";
 /// What nobody may be told.
 pub const SECRETS: [&str; 4] = [SCRIPT_SECRET, "builder-password", "upload-password", "upload2-password"];
 /// The build project, and those that images go to.
@@ -39,15 +43,45 @@ pub const PROJECTS: [&str; 3] = ["builder-project", "upload-project", "upload2-p
 
 /// What comes of a build that nothing disturbs.
 pub struct Undisturbed {
-    pub sites: Vec<Site>,
+    sites: Vec<Site>,
     outcome: Outcome,
+}
+
+/// All places of builds of both recipes, and what comes of them.
+pub struct Recorded {
+    default: Undisturbed,
+    small: Undisturbed,
+}
+
+impl Recorded {
+    /// Records both at once.
+    pub fn record() -> Self {
+        std::thread::scope(|scope| {
+            let default = scope.spawn(|| Undisturbed::record(Recipe::Default));
+            let small = Undisturbed::record(Recipe::Small);
+            Self { default: default.join().unwrap(), small }
+        })
+    }
+
+    /// Each place once.
+    pub fn sites(&self) -> Vec<Site> {
+        let of = |recipe| self.of(recipe).sites.iter().filter(move |site| site.recipe() == recipe);
+        of(Recipe::Small).chain(of(Recipe::Default)).cloned().collect()
+    }
+
+    fn of(&self, recipe: Recipe) -> &Undisturbed {
+        match recipe {
+            Recipe::Default => &self.default,
+            Recipe::Small => &self.small,
+        }
+    }
 }
 
 impl Undisturbed {
     /// Builds once, under strace, and notes every place where something could have gone wrong, as seen from outside of
     /// the charm: by the front that all servers share, by a wrapper of ssh, by Juju, and by the kernel.
-    pub fn record() -> Self {
-        let stage = Stage::set();
+    fn record(recipe: Recipe) -> Self {
+        let stage = Stage::set(recipe);
         stage.wrappers.trace(&files::recording());
         stage.integrate();
         stage.settle(|_| Ok(())).expect("a build that nothing disturbs");
@@ -65,8 +99,9 @@ impl Undisturbed {
 }
 
 /// Runs one case; the error says what is wrong with its outcome.
-pub fn run(case: &Case, undisturbed: &Undisturbed) -> Result<(), String> {
-    let stage = Stage::set();
+pub fn run(case: &Case, recorded: &Recorded) -> Result<(), String> {
+    let undisturbed = recorded.of(case.site.recipe());
+    let stage = Stage::set(case.site.recipe());
     stage.disturb(case);
     stage.integrate();
     stage.strike(case)?;
@@ -90,8 +125,12 @@ struct Stage {
 
 impl Stage {
     /// A charm that is configured and has no relation yet.
-    fn set() -> Self {
-        let scene = Scene::set(&[("base-image", "noble,jammy")]);
+    fn set(recipe: Recipe) -> Self {
+        let mut options = vec![("base-image", "noble,jammy")];
+        if recipe == Recipe::Small {
+            options.push(("recipe", SMALL_RECIPE));
+        }
+        let scene = Scene::set(&options);
         let wrappers =
             Wrappers::install(&scene.directory().join("tools"), &scene.unit().charm_dir().unwrap());
         let url = scene.site.serve_script("setup.sh", "#!/bin/bash\ntest -n \"$rib_test_secret\"\n");
@@ -100,7 +139,8 @@ impl Stage {
         // Somebody has tidied up: the next hook has to write all of its files.
         let root = scene.root(0);
         for path in ["etc/cron.d/build-runner-image", "etc/logrotate.d/runner-image-builder"] {
-            fs::remove_file(root.join(path)).unwrap();
+            fs::remove_file(root.join(path))
+                .unwrap_or_else(|error| panic!("{path}: {error}; {}", scene.status()));
         }
         Self {
             disk: RefCell::default(),
