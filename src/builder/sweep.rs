@@ -61,10 +61,14 @@ pub fn sweep_cloud(cloud: &Cloud, owner: &Owner, keep: Keep<'_>, deadline: Deadl
                 true => labels::is_of_this_application(owner, server),
                 false => labels::may_remove_server(owner, server),
             });
-            for server in &servers {
+            // Only those go that have not been refused.
+            servers.retain(|server| {
                 log::warn!("removing VM {} ({}) that an earlier run left", server.name, server.id);
-                left.extend(refusal(&server.name, compute.delete_server(&server.id, deadline)));
-            }
+                let refusal = refusal(&server.name, compute.delete_server(&server.id, deadline));
+                let goes = refusal.is_none();
+                left.extend(refusal);
+                goes
+            });
             for server in &servers {
                 let gone = compute.wait_until_gone(&server.id, deadline);
                 left.extend(gone.err().map(|error| format!("{}: {error}", server.name)));
