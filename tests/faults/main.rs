@@ -3,7 +3,8 @@
 //! image in every project, nothing left behind, a true status, no secret told.
 //!
 //! `--list` prints the calls, `--sample N [--seed TEXT]` runs some of the cases, `--only TEXT` those whose name contains
-//! it, `--side-by-side N` that many at a time.
+//! it (any of several), `--without FILE` leaves out those that passed in an earlier output, `--side-by-side N` runs that
+//! many at a time.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test says what it expects")]
 
@@ -16,7 +17,7 @@ mod stage;
 mod table;
 mod wrappers;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -35,7 +36,8 @@ const WAITING: usize = 6;
 struct Wanted {
     list: bool,
     side_by_side: usize,
-    only: Option<String>,
+    only: Vec<String>,
+    without: String,
     sample: Option<usize>,
     seed: String,
 }
@@ -48,7 +50,12 @@ impl Wanted {
             let number = |text: String| text.parse::<usize>().map_err(|_| format!("{text} is no number"));
             match word.as_str() {
                 "--list" => wanted.list = true,
-                "--only" => wanted.only = Some(value()?),
+                "--only" => wanted.only.push(value()?),
+                "--without" => {
+                    let path = value()?;
+                    wanted.without =
+                        std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+                }
                 "--sample" => wanted.sample = Some(number(value()?)?),
                 "--side-by-side" => wanted.side_by_side = number(value()?)?,
                 "--seed" => wanted.seed = value()?,
@@ -59,9 +66,17 @@ impl Wanted {
     }
 
     fn choose(&self, mut cases: Vec<Case>) -> Vec<Case> {
-        if let Some(only) = &self.only {
-            cases.retain(|case| case.to_string().contains(only.as_str()));
-        }
+        let passed: BTreeSet<&str> = self
+            .without
+            .lines()
+            .filter_map(|line| line.strip_prefix("ok ")?.split_once(" s  "))
+            .map(|(_, case)| case)
+            .collect();
+        cases.retain(|case| {
+            let name = case.to_string();
+            let is_wanted = self.only.is_empty() || self.only.iter().any(|only| name.contains(only.as_str()));
+            is_wanted && !passed.contains(name.as_str())
+        });
         // A generator of its own (xorshift, seeded by FNV-1a), so that a seed means the same everywhere.
         let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         let mut state = self.seed.bytes().fold(0xcbf2_9ce4_8422_2325, hash) | 1;
@@ -81,7 +96,9 @@ fn main() -> ExitCode {
     let wanted = match Wanted::parse(std::env::args().skip(1)) {
         Ok(wanted) => wanted,
         Err(problem) => {
-            eprintln!("{problem}; known: --list, --only TEXT, --sample N, --seed TEXT, --side-by-side N");
+            eprintln!(
+                "{problem}; known: --list, --only TEXT, --without FILE, --sample N, --seed TEXT, --side-by-side N"
+            );
             return ExitCode::from(2);
         }
     };
