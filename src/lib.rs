@@ -41,3 +41,5 @@ pub mod juju;
 pub mod openstack_cloud;
 pub mod secret;
 pub mod target;
+#[cfg(test)]
+mod testing;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::cron::Schedule;
 use super::job::{Request, worker_lives};
 use super::journal::{Build, Failure, Job, Journal, JournalError, Phase, Timestamp};
 use crate::host::Host;
@@ -14,6 +15,7 @@ pub struct Jobs {
     worker_lives: bool,
     request: Option<Request>,
     next_try: Option<Timestamp>,
+    next_look: Option<Timestamp>,
     journal: Journal,
 }
 
@@ -25,6 +27,7 @@ impl Jobs {
             worker_lives: worker_lives(host)?,
             request: Request::load(host)?,
             next_try: journal.retry_at(),
+            next_look: Schedule::load(host)?.map(|schedule| schedule.next_after(Timestamp::now())),
             journal,
         })
     }
@@ -54,6 +57,7 @@ impl fmt::Display for Jobs {
         }
         let ever = |moment: Option<Timestamp>| moment.map_or("never".into(), |moment| moment.to_string());
         writeln!(f, "last success: {}", ever(self.journal.last_success))?;
+        writeln!(f, "cron looks for work next: {}", ever(self.next_look))?;
         writeln!(f, "last sweep of the clouds: {}", ever(self.journal.swept))
     }
 }

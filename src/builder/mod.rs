@@ -20,6 +20,8 @@ mod cron;
 mod delivery;
 mod external;
 mod fingerprint;
+#[cfg(test)]
+mod hostile;
 mod identity;
 mod job;
 mod jobs;

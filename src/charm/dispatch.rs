@@ -51,6 +51,11 @@ pub enum DispatchError {
 impl DispatchError {
     /// What the operator must do about the machine, when that is what stands in the way.
     fn remedy(&self) -> Option<String> {
+        if let Self::Journal(error) | Self::Reconcile(ReconcileError::Journal(error)) = self
+            && matches!(error, JournalError::Format { .. })
+        {
+            return Some(error.to_string());
+        }
         let mut cause: Option<&dyn Error> = Some(self);
         while let Some(error) = cause {
             let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
@@ -89,7 +94,8 @@ pub struct Unit<'a> {
 }
 
 impl Unit<'_> {
-    /// Does what `event` asks for. A disk that is full is the operator's affair and no failure of the hook.
+    /// Does what `event` asks for. A disk that is full and a file that cannot be read are the operator's affair and no
+    /// failure of the hook.
     pub fn dispatch(&self, event: &Event) -> Result<(), DispatchError> {
         match self.handle(event) {
             Err(error) => match error.remedy() {

@@ -29,7 +29,16 @@ impl ImageRelation {
         units.sort_by_key(UnitName::number);
         let mut chosen: Option<Self> = None;
         for unit in &units {
-            let Some(config) = parse(&tools.relation_get(relation, unit)?) else { continue };
+            let databag = match tools.relation_get(relation, unit) {
+                Ok(databag) => databag,
+                // Another application's mistake is no failure of our hook.
+                Err(error @ HookToolError::TooLong { .. }) => {
+                    log::warn!("relation {relation}: the data of {unit} is not used: {error}");
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let Some(config) = parse(&databag) else { continue };
             match &chosen {
                 None => chosen = Some(Self { cloud: cloud_name(&config), config }),
                 Some(known) if known.config != config => {
@@ -44,9 +53,14 @@ impl ImageRelation {
     }
 }
 
+/// A longer value is none that a cloud has; the longest is a chain of certificates.
+const LONGEST: usize = 64 << 10;
+
 fn parse(databag: &Databag) -> Option<CloudConfig> {
-    let field =
-        |name: &str| databag.get(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+    let sound = |value: &&String| !value.is_empty() && value.len() <= LONGEST && !value.contains('\0');
+    let field = |name: &str| {
+        databag.get(name).filter(sound).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    };
     Some(CloudConfig {
         auth_url: field("auth_url")
             .filter(|url| url.starts_with("http://") || url.starts_with("https://"))?,
@@ -57,7 +71,7 @@ fn parse(databag: &Databag) -> Option<CloudConfig> {
         project_domain_name: field("project_domain_name")?,
         user_domain_name: field("user_domain_name")?,
         username: field("username")?,
-        password: Secret::new(databag.get("password").filter(|password| !password.is_empty())?.clone()),
+        password: Secret::new(databag.get("password").filter(sound)?.clone()),
     })
 }
 
@@ -171,6 +185,63 @@ mod tests {
         assert_eq!(databag(&journal, &CloudName::new("there"), &[NOBLE]), None);
         assert_eq!(databag(&journal, &CloudName::new("here"), &[JAMMY]), None);
         assert_eq!(databag(&journal, &CloudName::new("here"), &[]), None);
+    }
+
+    /// Whatever another application writes: its cloud is not used, or clouds.yaml says exactly that, and nothing else.
+    #[test]
+    fn no_databag_changes_more_than_its_own_entry() {
+        let hostile = [
+            "x",
+            "",
+            " ",
+            "\0",
+            "a\nb: c",
+            "---",
+            "'",
+            "\"}",
+            "{}",
+            "&a *a",
+            "!!str",
+            "\u{202e}",
+            "../..",
+            "null",
+            "~",
+            "https://k/v3",
+            "http://",
+            "https://[::1",
+            "file:///etc/shadow",
+        ];
+        let mut random = crate::testing::Random::seeded(0xdb_a6);
+        let mut used = 0;
+        for _ in 0..1000 {
+            let mut text = || -> String {
+                let long = if random.below(40) == 0 { "x".repeat(70_000) } else { String::new() };
+                let words = 1 + random.below(2);
+                (0..words).map(|_| random.one(&hostile)).collect::<String>() + &long
+            };
+            let names = [
+                "password",
+                "project_domain_name",
+                "project_name",
+                "user_domain_name",
+                "username",
+                "region_name",
+                "ca_certificate",
+            ];
+            let mut databag = Databag::from(names.map(|name| (name.to_owned(), text())));
+            databag.insert("auth_url".into(), format!("https://k/{}", text()));
+            let Some(config) = parse(&databag) else { continue };
+            used += 1;
+            let name = cloud_name(&config);
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            assert!(name.as_str().chars().all(plain) && name.as_str().len() <= 80, "{name}");
+            let dir = tempfile::tempdir().unwrap();
+            let host = crate::host::Host::below(dir.path());
+            let clouds = crate::builder::Clouds::from([(name, config)]);
+            crate::builder::install_clouds_yaml(&host, &clouds).unwrap();
+            assert_eq!(crate::builder::read_clouds_yaml(&host).unwrap(), clouds);
+        }
+        assert!(used > 100, "only {used} were used: the others say nothing");
     }
 
     #[test]

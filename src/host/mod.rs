@@ -6,6 +6,7 @@
 mod detached;
 mod files;
 mod namespaces;
+mod output;
 mod process;
 mod random;
 
@@ -14,7 +15,8 @@ use std::path::{Path, PathBuf};
 pub use detached::{start_detached, stop_group};
 pub use files::{Exclusive, FileError, Written};
 pub use namespaces::Namespaces;
-pub use process::{Output, ProcessError, Program, Running, Stdin};
+pub use output::Output;
+pub use process::{ProcessError, Program, Running, Stdin};
 pub use random::random_uuid;
 
 /// The variable that moves every host path below another root, for tests and for people without root.

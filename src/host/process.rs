@@ -8,13 +8,13 @@ use std::ffi::OsStr;
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
+use super::output::{LineSink, Output, Seen, Streams, last_words};
 use crate::deadline::Deadline;
 
-/// How much of each output stream is kept; the rest is read and dropped.
-const KEPT: usize = 1 << 20;
+/// How long the rest of a program's output is waited for after its end.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// A program of the host did not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -51,17 +51,6 @@ fn detail(stderr: &str) -> String {
     if stderr.is_empty() { String::new() } else { format!(": {stderr}") }
 }
 
-/// What a program printed, and how it ended.
-#[derive(Clone, Debug)]
-pub struct Output {
-    /// The exit code; `None` when a signal ended it.
-    pub code: Option<i32>,
-    /// The first MiB of its standard output.
-    pub stdout: Vec<u8>,
-    /// The last KiB of its standard error, as text.
-    pub stderr: String,
-}
-
 /// What a program gets on its standard input.
 #[derive(Default)]
 pub enum Stdin {
@@ -73,9 +62,6 @@ pub enum Stdin {
     /// These bytes, then all that the reader gives.
     Stream(Vec<u8>, Box<dyn Read + Send>),
 }
-
-/// Called with each line that a program prints while it runs.
-type LineSink<'a> = &'a (dyn Fn(&str) + Sync);
 
 /// A program about to be run.
 pub struct Program {
@@ -175,26 +161,15 @@ impl Program {
         // The feeder is a thread that nobody joins: a program that does not read its input must not hold us
         // longer than its deadline; when it dies, the pipe breaks and the thread ends.
         feed(stdin, pipes.0);
-        let (done, readers) = mpsc::channel();
-        let (lines, shown) = mpsc::channel::<String>();
-        collect(pipes.1, Keep::First, done.clone(), lines.clone());
-        collect(pipes.2, Keep::Last, done, lines);
-        let code = wait(&mut child, deadline, &shown, sink);
+        let mut streams = Streams::read(pipes.1, pipes.2);
+        let code = wait(&mut child, deadline, &mut streams, sink);
         // A grandchild may hold the pipes open for ever: what has not come by now is not waited for.
-        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        let grace = Deadline::after(Duration::from_millis(500));
-        for _ in 0..2 {
-            match readers.recv_timeout(grace.remaining()) {
-                Ok((Keep::First, bytes)) => stdout = bytes,
-                Ok((Keep::Last, bytes)) => stderr = bytes,
-                Err(_) => break,
-            }
-        }
-        shown.try_iter().for_each(|line| sink(&line));
-        let stderr = last_words(&stderr);
+        let rest = Deadline::after(GRACE);
+        while !rest.passed() && streams.next(rest.remaining(), sink) == Seen::News {}
+        let output = streams.output(code.flatten());
         match code {
-            Some(code) => Ok(Output { code, stdout, stderr }),
-            None => Err(ProcessError::Deadline { program, stderr }),
+            Some(_) => Ok(output),
+            None => Err(ProcessError::Deadline { program, stderr: output.stderr }),
         }
     }
 
@@ -213,6 +188,9 @@ impl Program {
     }
 }
 
+/// More of its last words nobody reads.
+const MUCH: u64 = 1 << 20;
+
 /// A program in the foreground of ours; dropped, it and its group are killed.
 pub struct Running {
     child: Child,
@@ -225,7 +203,7 @@ impl Running {
         let status = self.child.try_wait().ok()??;
         let mut stderr = Vec::new();
         if let Some(pipe) = self.child.stderr.take() {
-            let _ = pipe.take(KEPT as u64).read_to_end(&mut stderr);
+            let _ = pipe.take(MUCH).read_to_end(&mut stderr);
         }
         Some(ProcessError::Failed {
             program: self.program.clone(),
@@ -259,7 +237,7 @@ fn describe(code: Option<i32>) -> String {
 fn wait(
     child: &mut Child,
     deadline: Deadline,
-    shown: &mpsc::Receiver<String>,
+    streams: &mut Streams,
     sink: LineSink<'_>,
 ) -> Option<Option<i32>> {
     let mut pause = Duration::from_micros(500);
@@ -271,15 +249,13 @@ fn wait(
             kill_group(child);
             return None;
         }
-        match shown.recv_timeout(pause.min(deadline.remaining())) {
-            Ok(line) => sink(&line),
-            Err(RecvTimeoutError::Timeout) => pause = (pause * 2).min(Duration::from_millis(20)),
-            // Both outputs are closed, so the end is near as a rule.
-            Err(RecvTimeoutError::Disconnected) => {
-                std::thread::sleep(pause);
-                pause = (pause * 2).min(Duration::from_millis(20));
-            }
+        match streams.next(pause.min(deadline.remaining()), sink) {
+            Seen::News => continue,
+            Seen::Nothing => (),
+            // The end of the program is near as a rule.
+            Seen::End => std::thread::sleep(pause),
         }
+        pause = (pause * 2).min(Duration::from_millis(20));
     }
 }
 
@@ -305,53 +281,6 @@ fn feed(stdin: Stdin, pipe: Option<std::process::ChildStdin>) {
             io::copy(&mut stream, &mut pipe)
         })),
     }
-}
-
-/// Which end of an output is kept when it is longer than we keep.
-#[derive(Clone, Copy)]
-enum Keep {
-    First,
-    Last,
-}
-
-fn collect(
-    pipe: Option<impl Read + Send + 'static>,
-    keep: Keep,
-    done: mpsc::Sender<(Keep, Vec<u8>)>,
-    lines: mpsc::Sender<String>,
-) {
-    let Some(mut pipe) = pipe else { return };
-    std::thread::spawn(move || {
-        let (mut kept, mut line, mut buffer) = (Vec::new(), Vec::new(), [0; 8192]);
-        while let Ok(read @ 1..) = pipe.read(&mut buffer) {
-            let bytes = &buffer[..read];
-            match keep {
-                Keep::First => kept.extend_from_slice(&bytes[..read.min(KEPT - kept.len())]),
-                Keep::Last => {
-                    kept.extend_from_slice(bytes);
-                    kept.drain(..kept.len().saturating_sub(4096));
-                }
-            }
-            for &byte in bytes {
-                if byte == b'\n' || line.len() >= 4096 {
-                    let _ = lines.send(String::from_utf8_lossy(&line).trim_end().to_owned());
-                    line.clear();
-                }
-                if byte != b'\n' {
-                    line.push(byte);
-                }
-            }
-        }
-        if !line.is_empty() {
-            let _ = lines.send(String::from_utf8_lossy(&line).into_owned());
-        }
-        let _ = done.send((keep, kept));
-    });
-}
-
-fn last_words(stderr: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&stderr[stderr.len().saturating_sub(1024)..]);
-    text.trim().to_owned()
 }
 
 #[cfg(test)]
@@ -406,6 +335,21 @@ mod tests {
         let output =
             Program::new("cat").stdin(Stdin::Stream(b"first ".to_vec(), stream)).run(soon()).unwrap();
         assert_eq!(output.stdout, b"first second");
+    }
+
+    #[test]
+    fn of_an_endless_output_no_more_is_held_than_is_kept() {
+        let seen = std::sync::atomic::AtomicUsize::new(0);
+        let slow = |_: &str| {
+            seen.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        let output = Program::new("yes").watched(Deadline::after(Duration::from_millis(300)), &slow);
+        assert!(matches!(output, Err(ProcessError::Deadline { .. })));
+        // It had to wait for us: else there were millions.
+        assert!((1..100_000).contains(&seen.into_inner()));
+        let long = Program::new("head").args(["-c", "3000000", "/dev/zero"]).run(soon()).unwrap();
+        assert!(long.is_cut && long.stdout.len() == 1 << 20);
     }
 
     #[test]

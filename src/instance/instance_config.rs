@@ -139,7 +139,7 @@ mod tests {
             "setup", ":", " ", "true", "false", "\n", "- ", "{", "}", "&a", "*a", "!!x", "\"", "snaps", "\0",
             "  ",
         ];
-        let mut random = super::super::testing::Random::seeded(11);
+        let mut random = crate::testing::Random::seeded(11);
         for _ in 0..2000 {
             let text: String = (0..random.below(20)).map(|_| pieces[random.below(pieces.len())]).collect();
             if let Ok(Some(config)) = parse(&text) {

@@ -13,8 +13,6 @@ mod os_release;
 mod recipe;
 mod runner;
 mod snaps;
-#[cfg(test)]
-mod testing;
 mod timeout;
 
 pub use base::{

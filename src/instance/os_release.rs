@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn no_text_whatever_makes_it_stumble() {
         let pieces = ["NAME", "=", "\"", "'", "\\", "\n", "Ubuntu", "\0", "ä", "#", " ", "24.04"];
-        let mut random = super::super::testing::Random::seeded(7);
+        let mut random = crate::testing::Random::seeded(7);
         for _ in 0..2000 {
             let text: String = (0..random.below(30)).map(|_| pieces[random.below(pieces.len())]).collect();
             for (name, value) in parse(&text) {

@@ -157,6 +157,12 @@ pub enum HookToolError {
         /// What was wrong with it.
         problem: String,
     },
+    /// The tool's answer is longer than anything that is meant well.
+    #[error("reading the answer of {tool}: it has more than a MiB")]
+    TooLong {
+        /// The hook tool.
+        tool: &'static str,
+    },
     /// `secret-get`: there is no such secret.
     #[error("secret \"{0}\" not found")]
     SecretNotFound(String),

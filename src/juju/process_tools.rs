@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{Databag, HookToolError, HookTools, RelationId, SecretUri, Status, UnitName};
 use crate::deadline::Deadline;
-use crate::host::{ProcessError, Program, Stdin};
+use crate::host::{Output, ProcessError, Program, Stdin};
 use crate::secret::Secret;
 
 /// How long a hook tool may take. The agent answers in milliseconds when it answers at all.
@@ -25,7 +25,10 @@ pub struct ProcessTools;
 impl ProcessTools {
     fn call(&self, tool: &'static str, args: &[&str], stdin: Stdin) -> Result<Vec<u8>, HookToolError> {
         let program = Program::new(tool).args(args).stdin(stdin);
-        Ok(program.run(Deadline::after(TOOL_LIMIT))?.stdout)
+        match program.run(Deadline::after(TOOL_LIMIT))? {
+            Output { is_cut: true, .. } => Err(HookToolError::TooLong { tool }),
+            Output { stdout, .. } => Ok(stdout),
+        }
     }
 
     fn ask<T: DeserializeOwned>(&self, tool: &'static str, args: &[&str]) -> Result<T, HookToolError> {
@@ -180,13 +183,55 @@ impl HookTools for ProcessTools {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::testing::Random;
 
     #[test]
     fn an_answer_that_is_not_json_is_an_error_without_the_answer_in_it() {
         let error = answer::<BTreeMap<String, String>>("secret-get", b"{\"password\": hunter2}").unwrap_err();
         assert!(error.to_string().starts_with("reading the answer of secret-get"), "{error}");
         assert!(!format!("{error} {error:?}").contains("hunter2"));
+    }
+
+    /// What each tool answers, damaged in many ways: a value, an error, never a panic, and no secret in the error.
+    #[test]
+    fn no_answer_makes_us_stumble_or_tell_what_is_in_it() {
+        const PLANTED: &str = "hunter2-planted";
+        let answers = [
+            json!({"base-image": "noble", "build-interval": 6, "paused": false, "recipe": null}),
+            json!({"password": PLANTED, "username": PLANTED}),
+            json!(["image:1", "image:22"]),
+            json!(["runners/0", "runners/10"]),
+            json!({"units": {"image-builder/0": {"status": "active", "since": "2026-05-01 12:00:00Z"}}}),
+            json!(true),
+        ];
+        let mut random = Random::seeded(0x70_01);
+        for round in 0..3000 {
+            let whole = &answers[round % answers.len()];
+            let bytes = match round % 4 {
+                0 => random.distorted(whole).to_string().into_bytes(),
+                _ => random.damaged(whole.to_string().as_bytes()),
+            };
+            let errors = [
+                answer::<BTreeMap<String, Value>>("config-get", &bytes).err(),
+                answer::<Option<Databag>>("relation-get", &bytes).err(),
+                answer::<GoalState>("goal-state", &bytes).err(),
+                answer::<bool>("is-leader", &bytes).err(),
+                answer::<Vec<String>>("relation-ids", &bytes)
+                    .and_then(|ids| names("relation-ids", ids, RelationId::parse))
+                    .err(),
+                answer::<Vec<String>>("relation-list", &bytes)
+                    .and_then(|units| names("relation-list", units, UnitName::parse))
+                    .err(),
+            ];
+            let secrets = answer::<BTreeMap<String, String>>("secret-get", &bytes).err();
+            for error in errors.iter().chain([&secrets]).flatten() {
+                assert!(!error.to_string().is_empty());
+            }
+            assert!(!format!("{secrets:?}").contains(PLANTED), "{}", String::from_utf8_lossy(&bytes));
+        }
     }
 
     #[test]

@@ -392,3 +392,54 @@ fn threads_may_share_a_cloud() {
     });
     assert_eq!(server.received().len(), 9);
 }
+
+/// What a cloud answers, distorted in many ways: an error that fits a line of a status, or objects, never a panic.
+#[test]
+fn no_answer_of_a_cloud_makes_us_stumble() {
+    let image: serde_json::Value = serde_json::from_str(&image_json(ID, "active")).unwrap();
+    let server = serde_json::json!({"id": ID, "name": "b", "status": "ERROR", "created": "2026-05-01T12:00:00Z",
+        "metadata": {"k": "v"}, "fault": {"message": "no valid host", "code": 500},
+        "addresses": {"net": [{"addr": "10.0.0.5", "version": 4, "OS-EXT-IPS:type": "fixed"}]}});
+    let flavor = serde_json::json!({"id": "1", "name": "f", "vcpus": 2, "ram": 2048, "disk": 20,
+        "OS-FLV-DISABLED:disabled": false, "os-flavor-access:is_public": true});
+    let group = serde_json::json!({"id": ID, "name": "g", "description": "", "security_group_rules": [
+        {"direction": "ingress", "protocol": "tcp", "ethertype": "IPv4",
+         "port_range_min": 22, "remote_ip_prefix": null}]});
+    let network = serde_json::json!({"id": ID, "name": "n", "router:external": false});
+    let bodies = [
+        serde_json::json!({"images": [image]}),
+        serde_json::json!({"servers": [server]}),
+        serde_json::json!({"flavors": [flavor]}),
+        serde_json::json!({"security_groups": [group]}),
+        serde_json::json!({"networks": [network]}),
+    ];
+    let mut random = crate::testing::Random::seeded(0xc1_00d);
+    let rounds = 100;
+    let mut reply = |body: &serde_json::Value| match random.below(4) {
+        0 => Reply::json(200, &String::from_utf8_lossy(&random.damaged(body.to_string().as_bytes()))),
+        1 => Reply::json(
+            409,
+            &random.distorted(&serde_json::json!({"error": {"message": "m", "code": 409}})).to_string(),
+        ),
+        _ => Reply::json(200, &random.distorted(body).to_string()),
+    };
+    let mut replies: Vec<Reply> = bodies.iter().map(|body| Reply::json(200, &body.to_string())).collect();
+    (0..rounds).for_each(|_| replies.extend(bodies.iter().map(&mut reply)));
+    let (_server, cloud) = cloud(replies);
+    let mut good = 0;
+    for round in 0..=rounds {
+        let errors = [
+            cloud.images().list(&ImageFilter::default(), soon()).map(|found| good += found.len()).err(),
+            cloud.compute().servers(None, soon()).map(|found| good += found.len()).err(),
+            cloud.compute().flavors(soon()).map(|found| good += found.len()).err(),
+            cloud.network().security_groups(None, soon()).map(|found| good += found.len()).err(),
+            cloud.network().networks(None, soon()).map(|found| good += found.len()).err(),
+        ];
+        assert!(round > 0 || good == bodies.len(), "before anything is distorted: {errors:?}");
+        for error in errors.into_iter().flatten() {
+            let text = error.to_string();
+            assert!(text.len() < 1500 && !text.contains(|c: char| c.is_control()), "{text:?}");
+        }
+    }
+    assert!(good > 2 * bodies.len(), "only {good} objects were read: the errors say nothing");
+}

@@ -132,13 +132,14 @@ fn a_journal_that_cannot_be_read_is_kept_and_told_of() {
     let (site, relation) = published(&Plan::new());
     let before = written(&site, &relation);
     fs::write(site.state_file("journal.json"), "{\"format\": 9}").unwrap();
-    assert!(!site.unit().update_status().unwrap().succeeded());
-    let log = site.model.debug_log();
-    assert!(log.iter().any(|line| line.message.contains("reading journal.json")), "{log:#?}");
+    site.next_hook();
+    site.assert_status("blocked: The unit cannot work: reading journal.json: format 9");
+    assert!(site.status().contains("move it away to begin anew"), "{}", site.status());
     assert_eq!(fs::read_to_string(site.state_file("journal.json")).unwrap(), "{\"format\": 9}");
     assert_eq!(written(&site, &relation), before);
     fs::remove_file(site.state_file("journal.json")).unwrap();
-    all_succeeded(site.unit().retry().unwrap());
+    site.next_hook();
+    assert!(!site.status().contains("journal.json"), "{}", site.status());
 }
 
 #[test]
