@@ -49,7 +49,7 @@ fn rows() -> Vec<Row> {
 /// A file without its tests, comments and imports.
 fn product(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap_or_default();
-    let text = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     let mut within_import = false;
     let code = text.lines().filter(|line| {
         let line = line.trim();
