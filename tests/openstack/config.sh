@@ -227,7 +227,10 @@ interface_driver = linuxbridge
 dhcp_driver = neutron.agent.linux.dhcp.Dnsmasq
 enable_isolated_metadata = $([ -n "${METADATA:-}" ] && echo true || echo false)
 resync_interval = 30
+dnsmasq_config_file = $ETC/neutron/dnsmasq.conf
 X
+  # VMs ask this name server, which knows no more. Whoever looks for a network looks for these.
+  echo "address=/snapcraft.io/$HOST_IP" >"$ETC/neutron/dnsmasq.conf"
   cat >"$ETC/neutron/metadata_agent.ini" <<X
 [DEFAULT]
 nova_metadata_host = 127.0.0.1

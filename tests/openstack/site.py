@@ -119,18 +119,23 @@ def make_cloud_images(folder, signer, images):
 # Stand-ins for the packages of a runner image: component, name, commands. They are newer than any real package, so that they
 # are the ones installed; therefore there must be none for what an image has already and needs (tar).
 PACKAGES = (
+    ("main", "apt-utils", ()),
     ("main", "build-essential", ()),
+    ("main", "fuse", ()),
     ("main", "jq", ("jq",)),
     ("main", "pkg-config", ("pkg-config",)),
     ("main", "python-is-python3", ()),
     ("main", "python3-dev", ()),
+    ("main", "python3-setuptools", ()),
+    ("main", "python3-wheel", ()),
+    ("main", "snapd", ()),
     ("main", "socat", ("socat",)),
     ("main", "time", ("time",)),
     ("main", "unzip", ("unzip",)),
     ("main", "wget", ("wget",)),
     ("universe", "cargo", ("cargo",)),
     ("universe", "docker-buildx", ()),
-    ("universe", "docker.io", ("docker",)),
+    ("universe", "docker.io", ()),
     ("universe", "gh", ("gh",)),
     ("universe", "npm", ("npm",)),
     ("universe", "python3-pip", ("pip", "pip3")),
@@ -170,10 +175,84 @@ for name in $names; do
 done
 echo "added$names"
 """
-DOCKER_POSTINST = """#!/bin/sh
+
+
+def daemon(name, program, socket_group, answer):
+    """The files of a package whose daemon, started with the system, gives one answer to each request on /run/NAME."""
+    unit = name.partition(".")[0]
+    return {
+        "DEBIAN/postinst": f"""#!/bin/sh
 set -e
-if [ "$1" = configure ] && ! getent group docker >/dev/null; then groupadd --system docker; fi
-"""
+[ "$1" = configure ] || exit 0
+getent group {socket_group} >/dev/null || groupadd --system {socket_group}
+systemctl enable --quiet {unit}.socket {unit}.service
+[ ! -d /run/systemd/system ] || {{ systemctl daemon-reload; systemctl start {unit}.socket {unit}.service; }}
+""",
+        f"{program}": f"""#!/usr/bin/python3 -I
+# A stand-in: on the socket that systemd hands over it answers, and does nothing.
+import json, pathlib, socket
+with socket.socket(fileno=3) as listener:
+    while True:
+        client, _ = listener.accept()
+        with client:
+            path = client.recv(65536).decode().split(" ")[1]
+            body = ({answer}).encode()
+            head = f"HTTP/1.1 200 OK\\r\\nContent-Length: {{len(body)}}\\r\\nConnection: close\\r\\n\\r\\n"
+            client.sendall(head.encode() + body)
+""",
+        f"lib/systemd/system/{unit}.socket": f"""[Socket]
+ListenStream=/run/{name}
+SocketMode=0660
+SocketGroup={socket_group}
+[Install]
+WantedBy=sockets.target
+""",
+        f"lib/systemd/system/{unit}.service": f"""[Unit]
+Requires={unit}.socket
+[Service]
+ExecStart=/{program}
+[Install]
+WantedBy=multi-user.target
+""",
+    }
+
+
+# Packages that are more than commands. As with the real ones, docker's socket is its group's, and both clients ask the daemon.
+FILES = {
+    "docker.io": {
+        **daemon("docker.sock", "usr/sbin/dockerd", "docker", '"Server: @VERSION@ (stand-in)\\n"'),
+        "usr/bin/docker": """#!/bin/sh
+# A stand-in: it knows its version, and asks the daemon for its.
+case ${1:-} in
+  --version | -v) echo "docker @VERSION@ (stand-in)";;
+  version)
+    echo "Client: @VERSION@ (stand-in)"
+    curl -fsS --max-time 120 --unix-socket /run/docker.sock http://docker/version && exit
+    echo "docker: the daemon at /run/docker.sock does not answer" >&2; exit 1;;
+  *) echo "docker: this stand-in only answers --version and version" >&2; exit 64;;
+esac
+""",
+    },
+    "snapd": {
+        **daemon("snapd.socket", "usr/lib/snapd/snapd", "root", 'json.dumps({"result": {"name": path.split("/")[-1], '
+                 '"revision": str(len(list(pathlib.Path("/var/lib/snapd/snaps").glob(path.split("/")[-1] + "_*"))))}})'),
+        "var/lib/snapd/snap/README": "Snaps would be here.\n",
+        "usr/bin/snap": """#!/bin/sh
+# A stand-in with a store that has every snap: each install and refresh of NAME is a file NAME_TIME in /var/lib/snapd/snaps.
+curl -fsS --max-time 120 --unix-socket /run/snapd.socket http://snapd/v2/snaps/none >/dev/null ||
+  { echo "snap: the daemon at /run/snapd.socket does not answer" >&2; exit 1; }
+snaps=/var/lib/snapd/snaps
+mkdir -p $snaps
+case "$*" in
+  "wait system seed.loaded" | "refresh --hold" | "watch --last=auto-refresh?") ;;
+  "set system proxy.http="* | "set system proxy.https="* | "unset system proxy.http" | "unset system proxy.https") ;;
+  "install "*" --channel "* | "refresh "*" --channel "*) echo "$*" >"$snaps/$2_$(date +%s%N)";;
+  "remove "*) rm -f "$snaps/$2"_*;;
+  *) echo "snap: this stand-in does not know: $*" >&2; exit 64;;
+esac
+""",
+    },
+}
 
 
 def make_deb(pool, component, name, version, commands):
@@ -199,8 +278,9 @@ def make_deb(pool, component, name, version, commands):
         if name == "python-is-python3":
             (root / "usr/bin").mkdir()
             (root / "usr/bin/python").symlink_to("python3")
-        if name == "docker.io":
-            put("DEBIAN/postinst", DOCKER_POSTINST, 0o755)
+        for path, text in FILES.get(name, {}).items():
+            is_program = path.startswith(("usr/", "DEBIAN/"))
+            put(path, text.replace("@VERSION@", version), 0o755 if is_program else 0o644)
         control = (f"Package: {name}\nVersion: {version}\nArchitecture: amd64\nMaintainer: Nobody <nobody@testbed.invalid>\n"
                    f"Section: {'' if component == 'main' else component + '/'}misc\nPriority: optional\n"
                    f"Description: stand-in for {name}\n For tests; it does nothing.\n")
@@ -358,6 +438,15 @@ echo "setup.sh: done"
     "broken.sh": """#!/bin/sh
 echo "broken.sh: this script always fails" >&2
 exit 3
+""",
+    # These two succeed, and what they leave behind is no runner's image.
+    "no-runner.sh": """#!/bin/sh
+rm -r /home/ubuntu/actions-runner/bin
+""",
+    "hanging-boot.sh": """#!/bin/sh
+printf '%s\\n' '[Unit]' DefaultDependencies=no Before=basic.target '[Service]' Type=oneshot \\
+  'ExecStart=/bin/sleep infinity' TimeoutStartSec=infinity '[Install]' RequiredBy=basic.target >/etc/systemd/system/hang.service
+systemctl enable hang.service
 """,
 }
 
