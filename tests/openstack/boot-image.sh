@@ -27,7 +27,7 @@ os server create --image "$image" --flavor builder --network runner-net --securi
 address=$(os server show "$name" -f json | python3 -c 'import json,sys; print(list(json.load(sys.stdin)["addresses"].values())[0][0])')
 inside() {
   ssh -F none -i "$work/key" -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile="$work/known" \
-    -o GlobalKnownHostsFile=/dev/null -o ConnectTimeout=5 -o LogLevel=ERROR "ubuntu@$address" "$@"
+    -o GlobalKnownHostsFile=/dev/null -o ConnectTimeout=60 -o LogLevel=ERROR "ubuntu@$address" "$@"
 }
 for _ in $(seq 120); do inside true 2>/dev/null && break; sleep 2; done
 inside 'cloud-init status --wait' >/dev/null || true
@@ -42,6 +42,7 @@ echo "yarn=$(yarn --version)"
 echo "yq=$(yq --version)"
 echo "sysctl=$(sed -n 's/^net.ipv4.tcp_congestion_control = //p' /etc/sysctl.d/60-runner-image-builder.conf)"
 echo "script=$(sudo cat /opt/external-script.ok)"
+echo "docker=$(docker version | tail -n 1)"
 echo "groups=$(id -nG | tr ' ' '\n' | grep -xE 'docker|microk8s|lxd|sudo' | sort | paste -sd' ')"
 echo "runner-home=$(readlink /home/runner)"
 echo "machine-id=$(cat /etc/machine-id)"

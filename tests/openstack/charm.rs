@@ -1,5 +1,6 @@
 //! The charm, deployed by the test's Juju agent on this machine, below a root of its own.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -126,6 +127,12 @@ impl Charm {
         Journal::load(&Host::below(&self.root)).expect("journal")
     }
 
+    /// Another one for each time that the journal is written.
+    pub fn journal_version(&self) -> Option<(u64, i64, i64)> {
+        let journal = self.root.join("var/lib/runner-image-builder/journal.json");
+        std::fs::metadata(journal).ok().map(|file| (file.ino(), file.mtime(), file.mtime_nsec()))
+    }
+
     /// Waits until no worker lives.
     pub fn worker_ended(&self, limit: Duration) {
         crate::cloud::wait_for("the end of the worker", limit, || self.worker().is_none().then_some(()));
@@ -144,12 +151,31 @@ impl Charm {
         [key(&ours, 1), key(&theirs, 2)]
     }
 
-    /// The process of the living worker.
+    /// The process of the living worker. Its lock is left alone: a worker that begins just then would find it taken.
     pub fn worker(&self) -> Option<i32> {
-        let lives = runner_image_builder::builder::worker_lives(&Host::below(&self.root)).expect("lock");
-        let note =
-            std::fs::read_to_string(self.root.join("var/lib/runner-image-builder/worker.lock")).ok()?;
-        lives.then(|| note.trim().parse().ok()).flatten()
+        let note = self.root.join("var/lib/runner-image-builder/worker.lock");
+        let process = std::fs::read_to_string(note).ok()?.trim().parse().ok()?;
+        let command = std::fs::read_to_string(format!("/proc/{process}/cmdline")).ok()?;
+        command.ends_with("\0work\0").then_some(process)
+    }
+
+    /// Kills the worker as a crash does: no process of its session has a chance to tidy up.
+    pub fn kill(&self, worker: i32) {
+        let session = rustix::process::getsid(rustix::process::Pid::from_raw(worker)).expect("its session");
+        let session = session.as_raw_nonzero().to_string();
+        let killed = Command::new("pkill").args(["-KILL", "--session", &session]).status().expect("pkill");
+        assert!(killed.success(), "{killed}");
+        self.worker_ended(Duration::from_secs(20));
+    }
+
+    /// What a build keeps on the machine while it runs, and what is there of it.
+    pub fn run_files(&self) -> Vec<String> {
+        let entries =
+            std::fs::read_dir(self.root.join("run/runner-image-builder")).into_iter().flatten().flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names
+            .filter(|name| ["key-", "ssh-", "sums-", "secrets-"].iter().any(|of| name.starts_with(of)))
+            .collect()
     }
 
     /// A host file below the root.

@@ -3,7 +3,7 @@
 # Debian's `openstack` client, so that it does not depend on the code under test.
 #
 #   server          id name status
-#   image           id name status visibility own|other    (all that the project sees)
+#   image           id name status visibility own|other [hidden]    (all that the project sees)
 #   security-group  id name number-of-rules
 #   keypair         name fingerprint
 #   port            id name status addresses
@@ -26,6 +26,7 @@ answers=$(timeout 180 "${enter[@]}" openstack 2>"$errors" <<'X'
 token issue -f json
 server list --long -f json
 image list --long -f json
+image list --long --hidden -f json
 security group list -f json
 security group rule list --long -f json
 keypair list -f json
@@ -41,13 +42,13 @@ while position < len(text):
     answer, position = json.JSONDecoder().raw_decode(text, position)
     answers.append(answer)
     position += len(text[position:]) - len(text[position:].lstrip())
-if len(answers) != 7:
+if len(answers) != 8:
     sys.exit(1)  # the client goes on after an error
-token, servers, images, groups, rules, keypairs, ports = answers
+token, servers, images, hidden, groups, rules, keypairs, ports = answers
 
 lines = [("server", s["ID"], s["Name"], s["Status"]) for s in servers]
-lines += [("image", i["ID"], i["Name"], i["Status"], i["Visibility"], "own" if i["Project"] == token["project_id"] else "other")
-          for i in images]
+lines += [("image", i["ID"], i["Name"], i["Status"], i["Visibility"], "own" if i["Project"] == token["project_id"] else "other", *mark)
+          for some, mark in ((images, ()), (hidden, ("hidden",))) for i in some]
 lines += [("security-group", g["ID"], g["Name"], sum(r["Security Group"] == g["ID"] for r in rules)) for g in groups]
 lines += [("keypair", k["Name"], k["Fingerprint"]) for k in keypairs]
 lines += [("port", p["ID"], p["Name"] or "-", p["Status"], *sorted(a["ip_address"] for a in p["Fixed IP Addresses"])) for p in ports]

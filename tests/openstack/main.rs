@@ -5,8 +5,11 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test says what it expects")]
 
+mod builders;
 mod charm;
 mod cloud;
+mod kills;
+mod machine;
 mod story;
 mod trace;
 
@@ -24,6 +27,8 @@ fn chapter(name: &str, tell: impl FnOnce()) {
 
 #[test]
 fn a_hook_in_an_image_out_and_nothing_left_behind() {
+    // Hours: each step's kill, and a machine that one waits for in vain.
+    let full = std::env::var_os("STORY_FULL").is_some();
     let mut story = Story::begin();
     chapter("says what is missing before it is configured", || story.says_what_is_missing());
     chapter("asks for a relation when it is configured", || story.asks_for_a_relation());
@@ -32,12 +37,27 @@ fn a_hook_in_an_image_out_and_nothing_left_behind() {
     });
     chapter("delivers an active image to every related project", || story.delivers_to_every_project());
     chapter("shows no secret in any process's arguments or environment", || story.no_secret_in_any_exec());
-    chapter("gives consumers a machine that is complete and its own", || story.a_consumer_boots_it());
+    chapter("lets a consumer launch a machine of it", || story.a_consumer_launches_a_machine());
     chapter("leaves no secret, key or proxy setting in the image", || story.the_image_keeps_no_secret());
-    chapter("leaves no builder VM and no security group", || story.no_leftovers());
     chapter("does not build what is up to date", || story.does_nothing_twice());
     chapter("keeps the last image when the script fails", || story.keeps_the_last_image());
-    chapter("recovers from a worker that was killed", || story.recovers_from_a_killed_worker());
-    chapter("prunes the first image after the third build and no other", || story.prunes_the_oldest());
+    chapter("has given the consumer a machine that is complete and its own", || {
+        story.the_consumers_machine_is_complete()
+    });
+    chapter("leaves no builder VM and no security group", || story.no_leftovers());
+    chapter("publishes no image that does not work", || story.refuses_an_image_without_its_runner());
+    if full {
+        chapter("publishes no image that does not boot", || story.refuses_an_image_that_does_not_boot());
+    }
+    chapter("keeps one image that failed and nothing else of it", || story.no_leftovers());
+    chapter("is content with the last image when the script is good again", || {
+        story.is_content_with_the_good_script()
+    });
+    if full {
+        chapter("survives the death of its worker at every step", || story.survives_every_kill());
+    } else {
+        chapter("survives the death of its worker at two steps", || story.survives_two_kills());
+    }
+    chapter("prunes the oldest image after the third build and no other", || story.prunes_the_oldest());
     chapter("leaves published images and nothing else when it is removed", || story.is_removed());
 }

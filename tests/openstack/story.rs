@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rehearsal::agent::Relation;
@@ -12,24 +12,32 @@ use crate::charm::{Charm, PROXY, SCRIPT_SECRET, all_succeeded};
 use crate::cloud::{Project, state_dir, wait_for};
 
 /// How long one build may take on an emulated processor.
-const BUILD: Duration = Duration::from_secs(900);
+pub const BUILD: Duration = Duration::from_secs(1200);
 /// The image's name.
 const IMAGE: &str = "image-builder-noble-x64";
+/// How many revisions are kept.
+const HISTORY: usize = 2;
+/// An operator's scripts, as the charm fetches them.
+const SCRIPTS: &str = "http://127.0.0.1:8080/script";
 
 /// The charm, its cloud, and what has happened so far.
 pub struct Story {
-    charm: Charm,
-    build: Project,
+    pub charm: Charm,
+    pub build: Project,
     consumers: [Project; 2],
     relations: Vec<Relation>,
     /// What was in the three projects before the charm came.
-    before: Vec<String>,
+    pub before: Vec<String>,
     /// An image of the same name that somebody else made.
     foreign: String,
     /// The ids of the first consumer's images, oldest first.
     revisions: Vec<String>,
     /// The first builder VM's two public keys: ours for it, and its host key.
     keys: [String; 2],
+    /// The image that failed last.
+    rejected: Option<String>,
+    /// boot-image.sh, which looks at a machine of the first image while the story goes on.
+    consumer: Option<Child>,
 }
 
 impl Drop for Story {
@@ -62,6 +70,8 @@ impl Story {
             foreign,
             revisions: Vec::new(),
             keys: Default::default(),
+            rejected: None,
+            consumer: None,
         }
     }
 
@@ -143,13 +153,21 @@ impl Story {
         assert!(of_juju.is_none(), "a worker inside a hook's context: {of_juju:?}");
     }
 
-    pub fn a_consumer_boots_it(&mut self) {
-        let output = Command::new(script("boot-image.sh"))
+    /// A boot takes minutes: it goes on while the next chapters are told.
+    pub fn a_consumer_launches_a_machine(&mut self) {
+        let consumer = Command::new(script("boot-image.sh"))
             .args(["upload", self.revisions.last().expect("a revision")])
             .env("SCRIPT_SECRET", SCRIPT_SECRET)
             .env("BUILDER_HOST_KEY", &self.keys[1])
-            .output()
-            .expect("boot-image.sh");
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        self.consumer = Some(consumer.expect("boot-image.sh"));
+    }
+
+    pub fn the_consumers_machine_is_complete(&mut self) {
+        let consumer = self.consumer.take().expect("a consumer");
+        let output = consumer.wait_with_output().expect("boot-image.sh");
         let told = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
         let fact = |name: &str| {
@@ -158,6 +176,7 @@ impl Story {
         };
         assert_eq!(fact("runner"), "2.330.0");
         assert_eq!(fact("packages"), "complete");
+        assert!(fact("docker").starts_with("Server: "));
         assert_eq!(fact("yarn"), "1.22.22");
         assert_eq!(fact("yq"), "mikefarah/yq version v4.54.1");
         assert_eq!(fact("sysctl"), "bbr");
@@ -199,16 +218,26 @@ impl Story {
         fs::remove_file(file).expect("the image");
     }
 
-    pub fn no_leftovers(&mut self) {
-        let lines: Vec<String> = added(&self.before[0], &self.build.inventory());
-        // The base image stays for the next build; everything else is gone.
-        assert_eq!(lines.len(), 1, "{lines:?}");
-        assert!(lines[0].contains("image-builder-image-builder-base-noble-x64"), "{lines:?}");
+    /// Published images, the base image for the next build, an image that failed: nothing else is there.
+    pub fn no_leftovers(&self) {
+        let (rejected, rest): (Vec<String>, Vec<String>) = added(&self.before[0], &self.build.inventory())
+            .into_iter()
+            .partition(|line| line.ends_with(" hidden"));
+        assert_eq!(rest.len(), 1, "{rest:?}");
+        assert!(rest[0].contains("image-builder-image-builder-base-noble-x64"), "{rest:?}");
+        assert_eq!(rejected.len(), usize::from(self.rejected.is_some()), "{rejected:?}");
+        for (line, id) in rejected.iter().zip(&self.rejected) {
+            assert!(
+                line.contains("image-builder-image-builder-rejected-noble-x64") && line.contains(id),
+                "{line}"
+            );
+        }
         for (before, project) in self.before[1..].iter().zip(&self.consumers) {
             let lines = added(before, &project.inventory());
-            assert_eq!(lines.len(), 1, "{lines:?}");
-            assert!(lines[0].contains(IMAGE), "{lines:?}");
+            assert_eq!(lines.len(), self.revisions.len().min(HISTORY), "{lines:?}");
+            assert!(lines.iter().all(|line| line.contains(IMAGE)), "{lines:?}");
         }
+        assert_eq!(self.charm.run_files(), [] as [String; 0], "on the machine");
     }
 
     pub fn does_nothing_twice(&mut self) {
@@ -228,52 +257,64 @@ impl Story {
     }
 
     pub fn keeps_the_last_image(&mut self) {
-        let broken = [("script-url", "http://127.0.0.1:8080/script/broken.sh")];
-        all_succeeded(&self.charm.app.set_config(&broken).expect("config"));
-        let status = wait_for("the failure in the status", BUILD, || {
-            let status = self.charm.status();
-            status.contains("Build failed").then_some(status)
-        });
-        assert!(status.starts_with("active: noble-x64 "), "{status}");
+        let status = self.build_fails(&[("script-url", &format!("{SCRIPTS}/broken.sh"))]);
         assert!(
             status.contains("running the external script") && status.contains("always fails"),
             "{status}"
         );
-        assert_eq!(self.charm.published(&self.relations[0]).as_ref(), self.revisions.last());
-        self.charm.worker_ended(Duration::from_secs(180));
-        self.no_leftovers();
     }
 
-    pub fn recovers_from_a_killed_worker(&mut self) {
-        let good = [("script-url", "http://127.0.0.1:8080/script/setup.sh")];
+    pub fn refuses_an_image_without_its_runner(&mut self) {
+        let status = self.image_is_refused(&[("script-url", &format!("{SCRIPTS}/no-runner.sh"))]);
+        assert!(status.contains("verifying the image: starting the runner application: "), "{status}");
+    }
+
+    pub fn refuses_an_image_that_does_not_boot(&mut self) {
+        let script = format!("{SCRIPTS}/hanging-boot.sh");
+        // As long as a good machine may need on a busy one.
+        let status = self.image_is_refused(&[("script-url", &script), ("boot-timeout", "400")]);
+        assert!(status.contains("verifying the image: booting: "), "{status}");
+    }
+
+    /// The good script's image is there and young: nothing is built, nothing is wrong any more.
+    pub fn is_content_with_the_good_script(&mut self) {
+        let script = format!("{SCRIPTS}/setup.sh");
+        let good = [("script-url", script.as_str()), ("boot-timeout", "1200")];
         all_succeeded(&self.charm.app.set_config(&good).expect("config"));
-        // The good script's image is there and young: nothing to build.
         wait_for("an end without failure", BUILD, || {
             let job = self.charm.journal().job?;
             (job.finished.is_some() && job.failures.is_empty()).then_some(())
         });
         self.charm.worker_ended(Duration::from_secs(180));
-        let action = self.charm.run(json!({"force": true}));
-        assert!(action.results.contains_key("job"), "{action:?}");
-        let worker = wait_for("a builder VM", BUILD, || {
-            let log = self.build.json(&["server", "list"]);
-            log.as_array().is_some_and(|servers| !servers.is_empty()).then(|| self.charm.worker()).flatten()
+        assert_eq!(self.published().first(), Some(&self.revisions.last().cloned()));
+    }
+
+    /// An image that was built with these options does not prove itself: it is kept aside, in the place of the last.
+    fn image_is_refused(&mut self, options: &[(&str, &str)]) -> String {
+        let before = self.rejected.take();
+        let status = self.build_fails(options);
+        let hidden = self.build.json(&["image", "list", "--hidden"]);
+        let hidden: Vec<&str> =
+            hidden.as_array().expect("a list").iter().filter_map(|image| image["ID"].as_str()).collect();
+        let [id] = hidden[..] else { panic!("one is kept, not {hidden:?}") };
+        assert!(status.contains(id), "the status names it: {status}");
+        assert_ne!(Some(id), before.as_deref());
+        self.rejected = Some(id.to_owned());
+        status
+    }
+
+    /// The build with these options fails, and changes nothing for consumers. Returns the status.
+    fn build_fails(&mut self, options: &[(&str, &str)]) -> String {
+        all_succeeded(&self.charm.app.set_config(options).expect("config"));
+        let status = wait_for("the failure in the status", BUILD, || {
+            let status = self.charm.status();
+            status.contains("Build failed").then_some(status)
         });
-        std::thread::sleep(Duration::from_secs(5));
-        kill_with_children(worker);
-        wait_for("the worker's death", Duration::from_secs(20), || {
-            self.charm.worker().is_none().then_some(())
-        });
-        let run = self.charm.unit().update_status().expect("hook");
-        assert!(run.succeeded(), "{}", run.stderr);
-        let old = self.revisions.last().cloned();
-        wait_for("the second image", BUILD * 2, || {
-            (self.charm.published(&self.relations[0]) != old).then_some(())
-        });
+        assert!(status.starts_with("active: noble-x64 "), "{status}");
+        assert!(!status.contains(SCRIPT_SECRET), "{status}");
+        assert_eq!(self.published().first(), Some(&self.revisions.last().cloned()));
         self.charm.worker_ended(Duration::from_secs(180));
-        self.note_revision();
-        let servers = self.build.json(&["server", "list"]);
-        assert_eq!(servers, json!([]), "the dead worker's VM is gone");
+        status
     }
 
     pub fn prunes_the_oldest(&mut self) {
@@ -282,11 +323,12 @@ impl Story {
         assert!(!action.log.is_empty(), "progress in the action's log");
         self.charm.worker_ended(Duration::from_secs(300));
         self.note_revision();
-        assert_eq!(self.revisions.len(), 3);
+        assert!(self.revisions.len() > HISTORY);
         let kept: BTreeSet<String> = self.consumers[0].images_named(IMAGE).into_iter().collect();
-        let wanted = [&self.revisions[1], &self.revisions[2], &self.foreign];
-        assert_eq!(kept, wanted.into_iter().cloned().collect(), "all revisions: {:?}", self.revisions);
-        assert_eq!(self.consumers[1].images_named(IMAGE).len(), 2);
+        let wanted = self.revisions.iter().rev().take(HISTORY).chain([&self.foreign]);
+        assert_eq!(kept, wanted.cloned().collect(), "all revisions: {:?}", self.revisions);
+        assert_eq!(self.consumers[1].images_named(IMAGE).len(), HISTORY);
+        self.no_leftovers();
     }
 
     pub fn is_removed(&mut self) {
@@ -305,7 +347,12 @@ impl Story {
         }
     }
 
-    fn note_revision(&mut self) {
+    /// What each relation names.
+    pub fn published(&self) -> Vec<Option<String>> {
+        self.relations.iter().map(|relation| self.charm.published(relation)).collect()
+    }
+
+    pub fn note_revision(&mut self) {
         self.revisions.extend(self.charm.published(&self.relations[0]));
     }
 
@@ -320,18 +367,11 @@ fn script(name: &str) -> std::path::PathBuf {
 }
 
 /// The lines of `after` that are not in `before`; nothing may be missing.
-fn added(before: &str, after: &str) -> Vec<String> {
+pub fn added(before: &str, after: &str) -> Vec<String> {
     let old: BTreeSet<&str> = before.lines().collect();
     let new: BTreeSet<&str> = after.lines().collect();
     assert!(old.is_subset(&new), "missing: {:?}", old.difference(&new).collect::<Vec<_>>());
     new.difference(&old).map(|line| (*line).to_owned()).collect()
-}
-
-/// As a crash does: no process of the worker's session has a chance to tidy up.
-fn kill_with_children(worker: i32) {
-    let killed = Command::new("pkill").args(["-KILL", "--session", &worker.to_string()]).status();
-    let direct = Command::new("kill").args(["-KILL", &worker.to_string()]).status();
-    assert!(killed.is_ok() && direct.is_ok());
 }
 
 fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
