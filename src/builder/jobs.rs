@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::cron::Schedule;
 use super::job::{Request, worker_lives};
 use super::journal::{Build, Failure, Job, Journal, JournalError, Phase, Timestamp};
 use super::launch::Launch;
@@ -15,6 +16,7 @@ pub struct Jobs {
     worker_lives: bool,
     request: Option<Request>,
     next_try: Option<Timestamp>,
+    next_look: Option<Timestamp>,
     journal: Journal,
     launches: Vec<Launch>,
 }
@@ -27,6 +29,7 @@ impl Jobs {
             worker_lives: worker_lives(host)?,
             request: Request::load(host)?,
             next_try: journal.retry_at(),
+            next_look: Schedule::load(host)?.map(|schedule| schedule.next_after(Timestamp::now())),
             journal,
             launches: Launch::all(host)?,
         })
@@ -58,6 +61,7 @@ impl fmt::Display for Jobs {
         self.launches.iter().try_for_each(|launch| writeln!(f, "{launch}"))?;
         let ever = |moment: Option<Timestamp>| moment.map_or("never".into(), |moment| moment.to_string());
         writeln!(f, "last success: {}", ever(self.journal.last_success))?;
+        writeln!(f, "cron looks for work next: {}", ever(self.next_look))?;
         writeln!(f, "last sweep of the clouds: {}", ever(self.journal.swept))
     }
 }

@@ -6,6 +6,7 @@
 mod delivery;
 mod failures;
 mod images;
+mod neighbours;
 mod orders;
 mod ownership;
 mod recipe;

@@ -76,6 +76,11 @@ impl Scene {
         Self { app, script_secret, around }
     }
 
+    /// The scene without the charm.
+    pub fn around(&self) -> &scene::Scene {
+        &self.around
+    }
+
     pub fn unit(&self) -> Unit {
         self.app.unit(0)
     }

@@ -73,11 +73,25 @@ impl Scene {
 
     /// Deploys one unit of the unpacked charm in `charm`, without configuration.
     pub fn deploy(&self, charm: &Path) -> Result<Application, SceneError> {
+        self.deploy_as(APPLICATION, charm, root)
+    }
+
+    /// The same for another application, which has machines of its own ([`Scene::neighbours_root`]).
+    pub fn deploy_neighbour(&self, name: &str, charm: &Path) -> Result<Application, SceneError> {
+        self.deploy_as(name, charm, neighbours_root)
+    }
+
+    fn deploy_as(
+        &self,
+        name: &str,
+        charm: &Path,
+        root: fn(&Path, u32) -> PathBuf,
+    ) -> Result<Application, SceneError> {
         let directory = self.directory.path().to_owned();
         let deployment = self
             .model
-            .deployment(charm, APPLICATION)
-            .path_entry(machine::tools(&directory))
+            .deployment(charm, name)
+            .path_entry(machine::tools(self.directory.path()))
             .env_for("RUNNER_IMAGE_BUILDER_ROOT", move |unit| root(&directory, unit));
         Ok(deployment.run()?)
     }
@@ -85,6 +99,11 @@ impl Scene {
     /// Where a unit's machine begins.
     pub fn root(&self, unit: u32) -> PathBuf {
         root(self.directory.path(), unit)
+    }
+
+    /// Where the machine of a neighbour's unit begins.
+    pub fn neighbours_root(&self, unit: u32) -> PathBuf {
+        neighbours_root(self.directory.path(), unit)
     }
 
     /// The folder that goes with the scene, for whatever else has to be there.
@@ -145,6 +164,11 @@ impl Scene {
 
 fn root(directory: &Path, unit: u32) -> PathBuf {
     directory.join(format!("machine-{unit}"))
+}
+
+// Short: ssh wants a socket below it, whose path may have 107 bytes.
+fn neighbours_root(directory: &Path, unit: u32) -> PathBuf {
+    directory.join(format!("next-{unit}"))
 }
 
 /// Waits until `condition` gives something, for `patience` at most.
