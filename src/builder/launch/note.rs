@@ -125,7 +125,9 @@ impl Launch {
         for path in host.files_in(&folder(host))? {
             let Some(bytes) = host.read(&path)? else { continue };
             match serde_json::from_slice::<Self>(&bytes) {
-                Ok(launch) => all.push(launch),
+                // What is done with a launch is done to its own file.
+                Ok(launch) if launch.file(host) == path => all.push(launch),
+                Ok(launch) => log::warn!("{} is not that of launch {}", path.display(), launch.id),
                 Err(error) => log::warn!("{} is no launch: {error}", path.display()),
             }
         }
@@ -236,6 +238,7 @@ mod tests {
 
     use super::*;
     use crate::target::{Arch, BaseImage};
+    use crate::testing::Random;
 
     fn order() -> LaunchOrder {
         LaunchOrder {
@@ -263,7 +266,7 @@ mod tests {
         let proxies = ProxyConfig { http, no_proxy, ..ProxyConfig::default() };
         let launch =
             Launch::order(&host, order(), &LaunchSecrets { token: secret("t0ken"), proxies }).unwrap();
-        assert_eq!(Launch::all(&host).unwrap(), [launch.clone()]);
+        assert_eq!(Launch::all(&host).unwrap(), std::slice::from_ref(&launch));
         let file = launch.secrets_file(&host);
         assert_eq!(std::fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
         let taken = LaunchSecrets::take(&host, &file).unwrap().unwrap();
@@ -303,8 +306,18 @@ mod tests {
     fn what_is_no_launch_is_left_as_it_is() {
         let dir = tempfile::tempdir().unwrap();
         let host = Host::below(dir.path());
-        host.write(&folder(&host).join("x.json"), b"{", 0o600).unwrap();
-        assert_eq!(Launch::all(&host).unwrap(), []);
-        assert!(folder(&host).join("x.json").exists());
+        let launch = Launch::order(&host, order(), &LaunchSecrets::default()).unwrap();
+        let whole = serde_json::to_value(&launch).unwrap();
+        let mut random = Random::seeded(0x1a_04c4);
+        for round in 0..400 {
+            let text = match round % 4 {
+                0 => random.damaged(whole.to_string().as_bytes()),
+                _ => random.distorted(&whole).to_string().into_bytes(),
+            };
+            host.write(&launch.file(&host), &text, 0o600).unwrap();
+            let read = Launch::all(&host).unwrap();
+            assert!(read.iter().all(|read| read.id == launch.id), "{}", String::from_utf8_lossy(&text));
+            assert_eq!(host.read(&launch.file(&host)).unwrap(), Some(text));
+        }
     }
 }
