@@ -65,6 +65,12 @@ test: deps charm ## Run all tests that need no cloud, against the charm's releas
 test-local-build: deps ## Build images on this machine, and kill builds at any moment (root, loop devices)
 	cargo test --locked --test local_build -- --test-threads=1
 
+# ONLY='Nova POST' runs the cases whose name contains that, SAMPLE=40 so many, chosen by SEED.
+FAULTS = $(if $(ONLY),--only '$(ONLY)') $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED))
+.PHONY: test-faults
+test-faults: deps unpacked ## Let each call of a build go wrong in every way (root, half an hour; SAMPLE=40 SEED=1, ONLY=...)
+	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) cargo test --locked --test faults -- $(FAULTS) $(ARGS)
+
 .PHONY: test-openstack
 test-openstack: deps charm ## Start an OpenStack on this machine and run the charm on it (root)
 	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) tests/openstack/run.sh

@@ -102,6 +102,8 @@ pub struct Request {
 }
 
 const FILE: &str = "request.json";
+/// What the names of files with secrets in transit begin with.
+const SECRETS: &str = "secrets-";
 
 #[derive(Serialize, Deserialize)]
 struct SecretsInTransit {
@@ -121,9 +123,8 @@ impl Request {
     }
 
     /// Records the request, its secrets first: whoever sees the request finds them.
-    /// The secrets of the request that it replaces go: nobody would take them any more.
+    /// All other requests' secrets go, also those of a hook that died between the two: nobody would take them any more.
     pub fn save(&self, host: &Host, secrets: &BuildSecrets) -> Result<(), JournalError> {
-        let replaced = Self::load(host).ok().flatten().filter(|replaced| replaced.id != self.id);
         if self.has_secrets {
             let shown =
                 |secret: &Option<Secret<String>>| secret.as_ref().map(|secret| secret.expose().clone());
@@ -138,11 +139,16 @@ impl Request {
             host.private_dir(&host.run_dir())?;
             host.write(&self.secrets_file(host), &text, 0o600)?;
         }
-        write_json(host, FILE, self)?;
-        match replaced {
-            Some(replaced) => Ok(host.remove_file(&replaced.secrets_file(host))?),
-            None => Ok(()),
+        write_json(host, FILE, self).inspect_err(|_| drop(host.remove_file(&self.secrets_file(host))))?;
+        let own = self.secrets_file(host);
+        for file in host.files_in(&host.run_dir())?.iter().filter(|file| **file != own) {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            // With a dot while it is not complete.
+            if name.trim_start_matches('.').starts_with(SECRETS) {
+                host.remove_file(file)?;
+            }
         }
+        Ok(())
     }
 
     /// Takes the request back, before a worker has taken it up.
@@ -170,7 +176,7 @@ impl Request {
     }
 
     fn secrets_file(&self, host: &Host) -> PathBuf {
-        host.run_dir().join(format!("secrets-{}.json", self.id))
+        host.run_dir().join(format!("{SECRETS}{}.json", self.id))
     }
 }
 

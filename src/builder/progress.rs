@@ -16,6 +16,8 @@ pub trait Progress: Sync {
     fn settled(&self, target: Target, resource: &Resource);
     /// Nothing of earlier runs is left in the clouds but what this run goes on with.
     fn swept(&self);
+    /// This run has left something that no ledger notes: the next one is to sweep, however soon it comes.
+    fn sweep_again(&self);
     /// An image is active and checked in its cloud.
     fn published(&self, image: Image);
 }

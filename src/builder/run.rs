@@ -217,11 +217,12 @@ impl<'a> Run<'a> {
             _ => drop(side_by_side(&plans, execute)),
         }
         let has_group = !matches!(place, None | Some(Ok(Place::Here(_)))) || self.context.sweep == Sweep::Due;
-        if has_group
-            && let Err(error) =
-                remove_security_group(&self.build_cloud, &self.config.owner, Deadline::after(LOOK_LIMIT))
-        {
-            log::warn!("the security group stays for the next job: {error}");
+        if has_group {
+            let deadline = Deadline::after(LOOK_LIMIT);
+            for what in remove_security_group(&self.build_cloud, &self.config.owner, deadline) {
+                log::warn!("left for the next job: {what}");
+                self.context.progress.sweep_again();
+            }
         }
     }
 

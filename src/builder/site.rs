@@ -4,8 +4,8 @@ use super::config::{BuilderVm, Owner};
 use super::labels;
 use crate::deadline::Deadline;
 use crate::openstack_cloud::{
-    Cloud, Deletion, EtherType, FlavorId, Need, NetworkId, NewRule, OpenStackError, PlacementError, Protocol,
-    SecurityGroup, SecurityGroupId, Wish, choose_flavor, choose_network,
+    Cloud, Deletion, EtherType, FlavorId, Need, NetworkId, NewRule, PlacementError, Protocol, SecurityGroup,
+    SecurityGroupId, Wish, choose_flavor, choose_network,
 };
 
 /// What the builder needs at least, as the Python charm has it.
@@ -85,33 +85,30 @@ fn is_icmp(protocol: Option<&str>) -> bool {
     matches!(protocol, Some("icmp" | "ipv6-icmp" | "icmpv6"))
 }
 
-/// Removes the unit's security group; one that a server still uses stays.
-pub fn remove_security_group(cloud: &Cloud, owner: &Owner, deadline: Deadline) -> Result<(), OpenStackError> {
+/// Removes the unit's security group. Returns what had to stay, and why.
+pub fn remove_security_group(cloud: &Cloud, owner: &Owner, deadline: Deadline) -> Vec<String> {
     remove_groups(cloud, owner, Some(&security_group_name(owner)), deadline)
 }
 
-/// Removes the security groups of all units of the application.
-pub fn remove_security_groups(
-    cloud: &Cloud,
-    owner: &Owner,
-    deadline: Deadline,
-) -> Result<(), OpenStackError> {
+/// Removes the security groups of all units of the application. Returns what had to stay, and why.
+pub fn remove_security_groups(cloud: &Cloud, owner: &Owner, deadline: Deadline) -> Vec<String> {
     remove_groups(cloud, owner, None, deadline)
 }
 
-fn remove_groups(
-    cloud: &Cloud,
-    owner: &Owner,
-    name: Option<&str>,
-    deadline: Deadline,
-) -> Result<(), OpenStackError> {
+fn remove_groups(cloud: &Cloud, owner: &Owner, name: Option<&str>, deadline: Deadline) -> Vec<String> {
     let network = cloud.network();
-    for group in network.security_groups(name, deadline)? {
-        if group.description == labels::owner_label(owner)
-            && let Deletion::InUse(why) = network.delete_security_group(&group.id, deadline)?
-        {
-            log::info!("security group {} stays, it is in use: {why}", group.name);
-        }
-    }
-    Ok(())
+    let mut groups = match network.security_groups(name, deadline) {
+        Ok(groups) => groups,
+        Err(error) => return vec![format!("security groups: {error}")],
+    };
+    groups.retain(|group| group.description == labels::owner_label(owner));
+    let stays = groups.iter().filter_map(|group| {
+        let why = match network.delete_security_group(&group.id, deadline) {
+            Ok(Deletion::Deleted | Deletion::Absent) => return None,
+            Ok(Deletion::InUse(why)) => format!("it is in use: {why}"),
+            Err(error) => error.to_string(),
+        };
+        Some(format!("security group {}: {why}", group.name))
+    });
+    stays.collect()
 }

@@ -66,13 +66,12 @@ pub fn sweep_cloud(cloud: &Cloud, owner: &Owner, keep: Keep<'_>, deadline: Deadl
         remove(Stage::Published, &mut |_| false);
     }
     left.extend(sweep_copies(cloud, owner, keep, deadline));
-    let group = match keep {
+    left.extend(match keep {
         // A run that goes on needs it, and removes it at its end.
-        Keep::Usable(_) => Ok(()),
+        Keep::Usable(_) => Vec::new(),
         _ if keep.is_the_end() => remove_security_groups(cloud, owner, deadline),
         _ => remove_security_group(cloud, owner, deadline),
-    };
-    left.extend(group.err().map(|error| format!("security group: {error}")));
+    });
     left
 }
 
@@ -91,10 +90,14 @@ pub fn sweep_servers(
         false => labels::may_remove_server(owner, server),
     });
     let mut left = Vec::new();
-    for server in &servers {
+    // Only those go that have not been refused.
+    servers.retain(|server| {
         log::warn!("removing VM {} ({}) that is over", server.name, server.id);
-        left.extend(refusal(&server.name, compute.delete_server(&server.id, deadline)));
-    }
+        let refusal = refusal(&server.name, compute.delete_server(&server.id, deadline));
+        let goes = refusal.is_none();
+        left.extend(refusal);
+        goes
+    });
     for server in &servers {
         let gone = compute.wait_until_gone(&server.id, deadline);
         left.extend(gone.err().map(|error| format!("{}: {error}", server.name)));

@@ -147,15 +147,27 @@ impl Verification<'_> {
             log::info!("{}: {name}", executor.instance());
             let words =
                 ["bash", "-euo", "pipefail", "-c", script, RUNNER_HOME, RUNNER_USER, self.runner_version];
-            let command = Command::new(words).limit(limit);
-            executor.run(command, deadline).map_err(|error| failed(name, &error))?;
+            let look = || executor.run(Command::new(words).limit(limit), deadline);
+            once_more(look).map_err(|error| failed(name, &error))?;
         }
         let check = "telling the machine from its builder";
-        let identity = Identity::of(executor, deadline).map_err(|error| failed(check, &error))?;
+        let identity =
+            once_more(|| Identity::of(executor, deadline)).map_err(|error| failed(check, &error))?;
         match identity.problem(origin) {
             Some(problem) => Err(VerificationError::Failed { check, problem, kept_as: None }),
             None => Ok(()),
         }
+    }
+}
+
+/// Looks again when the connection broke: once may be the network, which says nothing of the image.
+fn once_more<T>(look: impl Fn() -> Result<T, ExecutorError>) -> Result<T, ExecutorError> {
+    match look() {
+        Err(error @ (ExecutorError::Unreachable { .. } | ExecutorError::Stuck { .. })) => {
+            log::warn!("looking again: {error}");
+            look()
+        }
+        looked => looked,
     }
 }
 

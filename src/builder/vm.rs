@@ -180,9 +180,7 @@ impl Launcher<'_> {
     }
 
     fn remove(&self, server: &ServerId) -> Result<(), OpenStackError> {
-        let deadline = Deadline::after(DELETE);
-        self.cloud.compute().delete_server(server, deadline)?;
-        self.cloud.compute().wait_until_gone(server, deadline)
+        self.cloud.compute().remove_server(server, Deadline::after(DELETE))
     }
 
     /// Removes the VM by its name; returns whether it is gone.

@@ -253,6 +253,10 @@ impl Progress for Record<'_> {
         });
     }
 
+    fn sweep_again(&self) {
+        self.change(|journal| journal.swept = None);
+    }
+
     fn published(&self, image: Image) {
         self.change(|journal| journal.publish(image));
         self.reporter.tell(News::Important);

@@ -208,6 +208,15 @@ impl<'a> Compute<'a> {
         })
     }
 
+    /// Deletes a server, asking again while something else is done to it, and waits until it is gone.
+    pub fn remove_server(&self, id: &ServerId, deadline: Deadline) -> Result<(), OpenStackError> {
+        poll(&format!("deleting server {id}"), deadline, || match self.delete_server(id, deadline)? {
+            Deletion::InUse(_) => Ok(None),
+            Deletion::Deleted | Deletion::Absent => Ok(Some(())),
+        })?;
+        self.wait_until_gone(id, deadline)
+    }
+
     /// The last `lines` of what a server wrote to its console ("Show console output (os-getConsoleOutput
     /// action)"), for reports of failures.
     pub fn console_output(

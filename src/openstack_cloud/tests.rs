@@ -307,6 +307,15 @@ fn a_server_is_gone_when_it_is_not_listed_any_more() {
 }
 
 #[test]
+fn a_server_that_is_busy_is_deleted_as_soon_as_it_can_be() {
+    let busy = r#"{"conflictingRequest": {"code": 409, "message": "it is being snapshotted"}}"#;
+    let replies = vec![Reply::json(409, busy), Reply::json(204, ""), Reply::json(404, "{}")];
+    let (server, cloud) = cloud(replies);
+    cloud.compute().remove_server(&id(), soon()).unwrap();
+    assert_eq!(server.received().len(), 4, "a token, two deletions, a look");
+}
+
+#[test]
 fn a_snapshot_is_named_by_new_and_old_clouds() {
     let location = format!("location: http://glance/v2/images/{ID}\r\n");
     let (server, cloud) = cloud(vec![

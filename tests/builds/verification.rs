@@ -1,5 +1,8 @@
 //! No image is delivered that was not seen to work.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use rehearsal::agent::Relation;
 use rehearsal::cloud::{Image, LogEntry};
 
@@ -53,6 +56,27 @@ fn an_image_is_booted_before_it_is_delivered_and_the_machine_goes() {
     assert!(boots[1] < uploads[1], "delivered before it was verified");
     assert_eq!(scene.leftovers(), [] as [String; 0]);
     assert!(kept(&scene).is_empty());
+}
+
+#[test]
+fn a_connection_that_breaks_once_says_nothing_of_the_image() {
+    let scene = Scene::set(&[]);
+    let tools = scene.directory().join("tools");
+    // The second command to the machine that is looked at.
+    let ssh = "#!/bin/bash
+        case \" $* \" in *-verify-*' -N '*) ;; *-verify-*)
+            echo >>\"${0%/*}/commands\"
+            [ $(wc -l <\"${0%/*}/commands\") -ne 2 ] || exit 255 ;;
+        esac
+        exec /usr/bin/ssh \"$@\"\n";
+    fs::write(tools.join("ssh"), ssh).unwrap();
+    fs::set_permissions(tools.join("ssh"), fs::Permissions::from_mode(0o755)).unwrap();
+    let relation = scene.integrate("upload");
+    assert_eq!(scene.job_ended().failures, []);
+    assert!(scene.told(&relation, "id").is_some());
+    assert!(kept(&scene).is_empty());
+    let commands = fs::read_to_string(tools.join("commands")).unwrap().lines().count();
+    assert!(commands > 2, "{commands} commands: none can have broken");
 }
 
 #[test]

@@ -144,3 +144,27 @@ fn a_new_revision_of_the_scripts_secret_builds_everything_anew() {
     assert_eq!(serde_json::to_value(request.reason).unwrap(), "secret");
     assert!(request.has_secrets);
 }
+
+#[test]
+fn secrets_of_a_request_that_was_not_written_down_do_not_stay() {
+    let (site, _relation) = Plan::new().settled();
+    let secret = site.model.add_secret(&[("token", "first")]).unwrap();
+    secret.grant(&site.app).unwrap();
+    // What a hook leaves that is killed at the wrong moment, and what keeps the next one from writing.
+    let of_dead =
+        [".secrets-dead.json.new", "secrets-dead.json"].map(|name| site.host().run_dir().join(name));
+    of_dead.iter().for_each(|path| fs::write(path, "{}").unwrap());
+    let obstacle = site.host().state_dir().join(".request.json.new");
+    fs::create_dir(&obstacle).unwrap();
+    let runs = site.app.set_config(&[("script-secret-id", &secret.uri())]).unwrap();
+    assert!(runs.iter().any(|run| !run.succeeded()), "{runs:?}");
+    let left = || -> Vec<_> {
+        let folder = fs::read_dir(site.host().run_dir()).unwrap().flatten();
+        folder.map(|entry| entry.path()).filter(|path| path.to_string_lossy().contains("secrets-")).collect()
+    };
+    assert!(left().iter().all(|path| of_dead.contains(path)), "{:?}", left());
+    fs::remove_dir(&obstacle).unwrap();
+    all_succeeded(site.unit().retry().unwrap());
+    let id = site.request().unwrap().id;
+    assert!(left().iter().all(|path| path.to_string_lossy().contains(&id.to_string())), "{:?}", left());
+}

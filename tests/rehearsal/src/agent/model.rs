@@ -129,6 +129,11 @@ impl Model {
         self.shared.lock().faults.delay = delay;
     }
 
+    /// Makes every call of this tool take that much longer.
+    pub fn delay_tool(&self, tool: &str, delay: Duration) {
+        self.shared.lock().faults.slow.insert(tool.to_owned(), delay);
+    }
+
     /// Makes every call of this tool fail with `ERROR text`.
     pub fn fail_tool(&self, tool: &str, code: u8, text: &str) {
         self.shared.lock().faults.failing.insert(tool.to_owned(), (code, text.to_owned()));

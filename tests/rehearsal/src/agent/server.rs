@@ -59,7 +59,10 @@ fn refusal(code: u8, text: &str) -> ExecResult {
 
 fn hook_tool(shared: &Shared, request: &Request, stream: &mut UnixStream) -> io::Result<ExecResult> {
     let started = Instant::now();
-    let delay = shared.lock().faults.delay;
+    let delay = {
+        let faults = &shared.lock().faults;
+        faults.delay + faults.slow.get(&request.tool).copied().unwrap_or_default()
+    };
     if !delay.is_zero() {
         thread::sleep(delay);
     }

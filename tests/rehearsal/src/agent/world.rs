@@ -49,6 +49,7 @@ pub(super) struct World {
 #[derive(Default)]
 pub(super) struct Faults {
     pub delay: Duration,
+    pub slow: BTreeMap<String, Duration>,
     pub failing: BTreeMap<String, (u8, String)>,
 }
 

@@ -134,6 +134,11 @@ impl RehearsalCloud {
         self.follow_rules();
     }
 
+    /// How many requests a fault has struck so far.
+    pub fn struck(&self, id: FaultId) -> u32 {
+        self.core.faults.struck(id)
+    }
+
     /// Takes all faults back.
     pub fn heal(&self) {
         self.core.faults.heal();

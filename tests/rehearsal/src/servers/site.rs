@@ -247,6 +247,11 @@ impl Site {
         id
     }
 
+    /// How many requests a fault has struck so far.
+    pub fn struck(&self, id: FaultId) -> u32 {
+        self.faults.struck(id)
+    }
+
     /// Takes all faults back.
     pub fn heal(&self) {
         self.faults.heal();

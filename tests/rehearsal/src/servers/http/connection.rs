@@ -94,31 +94,36 @@ fn exchange(
     } else {
         head.target.clone()
     };
-    let fault = shared.faults.strike(&head.method, &url);
+    // Small documents are read at once: rules may depend on them. Whoever asks whether to send waits for the answer.
+    let waits = head.header("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue"));
+    let document = if waits { Vec::new() } else { document(head, reader)? };
+    let keys = keys(&document);
+    let fault = shared.faults.strike(&head.method, &url, &keys);
     match &fault {
         Some(What::DropConnection) => {
-            shared.faults.record(&head.method, &url, 0);
+            shared.faults.record(&head.method, &url, &keys, 0);
             return Ok(Next::Close);
         }
         Some(What::AcceptAndHang) => {
-            shared.faults.record(&head.method, &url, 0);
+            shared.faults.record(&head.method, &url, &keys, 0);
             hang(shared, reader);
             return Ok(Next::Close);
         }
         Some(What::Delay(pause)) => sleep(shared, *pause),
         _ => {}
     }
-    if head.header("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue")) {
+    if waits {
         writer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
     }
     if head.method == "CONNECT"
         && let Some(tunnel) = &shared.tunnel
     {
         let status = tunnel(&head.target, writer.try_clone()?);
-        shared.faults.record(&head.method, &url, status);
+        shared.faults.record(&head.method, &url, &keys, status);
         return Ok(Next::Close);
     }
-    let mut body = Body::of(head, reader);
+    let mut body =
+        if document.is_empty() { Body::of(head, reader) } else { Body::Read(io::Cursor::new(document)) };
     let response = match &fault {
         Some(What::Status(status, headers, text)) => Response {
             status: *status,
@@ -139,11 +144,15 @@ fn exchange(
         }
     };
     let drained = io::copy(&mut (&mut body).take(MAX_LEFTOVER), &mut io::sink())? < MAX_LEFTOVER;
-    if fault == Some(What::LoseReply) {
-        shared.faults.record(&head.method, &url, 0);
+    if let Some(What::LoseReply | What::ActAndHang) = fault {
+        shared.faults.record(&head.method, &url, &keys, 0);
+        if fault == Some(What::ActAndHang) {
+            drop(body);
+            hang(shared, reader);
+        }
         return Ok(Next::Close);
     }
-    shared.faults.record(&head.method, &url, response.status);
+    shared.faults.record(&head.method, &url, &keys, response.status);
     let next = if head.keep_alive && drained { Next::KeepAlive } else { Next::Close };
     send(writer, &head.method, response, fault.as_ref(), next)
 }
@@ -207,8 +216,24 @@ fn sleep(shared: &Shared, pause: Duration) {
     }
 }
 
-/// A request's body on the wire.
+/// The JSON document that a request sends, if it says that it is one and how long.
+fn document(head: &Head, reader: &mut BufReader<TcpStream>) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let length = head.header("content-length").and_then(|value| value.parse().ok()).unwrap_or(0);
+    if length <= MAX_LEFTOVER && head.header("content-type").is_some_and(|kind| kind.contains("json")) {
+        reader.take(length).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+fn keys(document: &[u8]) -> Vec<String> {
+    let object = serde_json::from_slice::<serde_json::Map<_, _>>(document).unwrap_or_default();
+    object.into_iter().map(|(key, _)| key).collect()
+}
+
+/// A request's body on the wire, or what was read of it.
 enum Body<'a> {
+    Read(io::Cursor<Vec<u8>>),
     Sized(io::Take<&'a mut BufReader<TcpStream>>),
     Chunked(Chunks<'a>),
 }
@@ -231,6 +256,7 @@ impl Read for Body<'_> {
                 n => Ok(n),
             },
             Self::Chunked(chunks) => chunks.read(buf),
+            Self::Read(bytes) => bytes.read(buf),
         }
     }
 }

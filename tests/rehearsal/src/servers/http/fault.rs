@@ -27,6 +27,8 @@ pub enum What {
     DropConnection,
     /// The request has its effect, and the connection is closed before the answer.
     LoseReply,
+    /// The request has its effect and is never answered.
+    ActAndHang,
 }
 
 /// One rule: which requests, what happens to them, how often.
@@ -34,9 +36,11 @@ pub enum What {
 pub struct Fault {
     method: Option<String>,
     url: Regex,
+    key: Option<String>,
     skip: u32,
     times: Option<u32>,
     what: What,
+    struck: u32,
 }
 
 impl Fault {
@@ -44,7 +48,13 @@ impl Fault {
     /// (`http://127.0.0.1:PORT/path?query`) has a match of the regular expression `url`.
     pub fn new(method: &str, url: &str, what: What) -> Result<Self, regex_lite::Error> {
         let method = (method != "*").then(|| method.to_owned());
-        Ok(Self { method, url: Regex::new(url)?, skip: 0, times: None, what })
+        Ok(Self { method, url: Regex::new(url)?, key: None, skip: 0, times: None, what, struck: 0 })
+    }
+
+    /// Only requests with this key at the top of the JSON object that they send: what Nova is to do with a server.
+    pub fn of_key(mut self, key: &str) -> Self {
+        self.key = Some(key.to_owned());
+        self
     }
 
     /// From the `nth` matching request on, counted from 1.
@@ -71,6 +81,8 @@ pub struct LogEntry {
     pub method: String,
     /// Scheme, host, path and query.
     pub url: String,
+    /// The keys at the top of the JSON object that was sent, if one was.
+    pub keys: Vec<String>,
     /// The status that was sent; 0 when none was.
     pub status: u16,
 }
@@ -109,11 +121,12 @@ impl Faults {
     }
 
     /// What happens to this request, if anything; counts it.
-    pub fn strike(&self, method: &str, url: &str) -> Option<What> {
+    pub fn strike(&self, method: &str, url: &str, keys: &[String]) -> Option<What> {
         let mut inner = lock(&self.inner);
         for (_, rule) in &mut inner.rules {
             let concerned = rule.what != What::Refuse
                 && rule.method.as_ref().is_none_or(|wanted| wanted == method)
+                && rule.key.as_ref().is_none_or(|wanted| keys.contains(wanted))
                 && rule.times != Some(0)
                 && rule.url.is_match(url);
             if !concerned {
@@ -126,9 +139,16 @@ impl Faults {
             if let Some(times) = &mut rule.times {
                 *times -= 1;
             }
+            rule.struck += 1;
             return Some(rule.what.clone());
         }
         None
+    }
+
+    /// How many requests a rule has struck; none when it was taken back.
+    pub fn struck(&self, id: FaultId) -> u32 {
+        let inner = lock(&self.inner);
+        inner.rules.iter().find(|(known, _)| *known == id).map_or(0, |(_, rule)| rule.struck)
     }
 
     /// Whether nobody may listen at this base URL at the moment.
@@ -140,8 +160,9 @@ impl Faults {
     }
 
     /// Writes a line of the log.
-    pub fn record(&self, method: &str, url: &str, status: u16) {
-        lock(&self.inner).log.push(LogEntry { method: method.to_owned(), url: url.to_owned(), status });
+    pub fn record(&self, method: &str, url: &str, keys: &[String], status: u16) {
+        let (method, url, keys) = (method.to_owned(), url.to_owned(), keys.to_vec());
+        lock(&self.inner).log.push(LogEntry { method, url, keys, status });
     }
 
     /// The log so far.
@@ -158,9 +179,19 @@ mod tests {
     fn a_rule_strikes_from_the_nth_match_on_and_so_many_times() {
         let faults = Faults::default();
         let fault = Fault::new("GET", "/a$", What::DropConnection).unwrap().from_nth(2).times(1);
-        faults.inject(fault);
-        let struck = || faults.strike("GET", "http://127.0.0.1:1/a").is_some();
+        let id = faults.inject(fault);
+        let struck = || faults.strike("GET", "http://127.0.0.1:1/a", &[]).is_some();
         assert_eq!([struck(), struck(), struck()], [false, true, false]);
-        assert_eq!(faults.strike("PUT", "http://127.0.0.1:1/a"), None);
+        assert_eq!(faults.strike("PUT", "http://127.0.0.1:1/a", &[]), None);
+        assert_eq!(faults.struck(id), 1);
+    }
+
+    #[test]
+    fn a_rule_can_be_for_one_action_of_several_at_the_same_address() {
+        let faults = Faults::default();
+        faults.inject(Fault::new("POST", "/action$", What::DropConnection).unwrap().of_key("os-stop"));
+        let struck = |key: &str| faults.strike("POST", "http://127.0.0.1:1/action", &[key.to_owned()]);
+        assert_eq!(struck("createImage"), None);
+        assert_eq!(struck("os-stop"), Some(What::DropConnection));
     }
 }
