@@ -363,6 +363,26 @@ mod tests {
     }
 
     #[test]
+    fn a_runner_stays_until_it_expires_and_a_builder_as_long_as_its_unit_works() {
+        let server = |labels: BTreeMap<String, String>| -> Server {
+            let fields = serde_json::json!({"id": "s", "status": "ACTIVE", "metadata": labels});
+            serde_json::from_value(fields).unwrap()
+        };
+        let (job, hour) = (JobId::random(), Duration::from_secs(3600));
+        let [past, future] = [Timestamp(1), Timestamp::now().plus(hour)];
+        let others = Owner { unit: 1, ..owner("rib") };
+        for (made_by, expires, goes) in
+            [(owner("rib"), future, false), (owner("rib"), past, true), (others.clone(), past, true)]
+        {
+            let runner = server(of_runner(&made_by, &job, expires));
+            assert_eq!(may_remove_server(&owner("rib"), &runner), goes, "{made_by:?} {expires}");
+            assert!(!may_remove_server(&owner("rib-2"), &runner));
+        }
+        assert!(may_remove_server(&owner("rib"), &server(of_server(&owner("rib"), &job, hour))));
+        assert!(!may_remove_server(&owner("rib"), &server(of_server(&others, &job, hour))));
+    }
+
+    #[test]
     fn a_copy_is_complete_with_the_digest_of_its_source_only() {
         assert!(is_complete_copy(&image(&[(SOURCE_HASH, "sha512:ab")])));
         for properties in [&[][..], &[(SOURCE_HASH, "sha512:cd")], &[(SOURCE_HASH, "md5:ab")]] {

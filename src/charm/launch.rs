@@ -41,13 +41,9 @@ impl Unit<'_> {
         self.converge(&state, event, None)?;
         let parameters = self.tools.action_get()?;
         let asked = order(&parameters, &state, self.environment)
-            .and_then(|order| Ok((order, token_secret(&parameters)?)));
-        let (order, secret) = match asked {
+            .and_then(|order| Ok((order, self.token(&token_secret(&parameters)?)?)));
+        let (order, token) = match asked {
             Ok(asked) => asked,
-            Err(reason) => return Ok(self.tools.action_fail(&reason.to_string())?),
-        };
-        let token = match self.token(&secret) {
-            Ok(token) => token,
             Err(reason) => return Ok(self.tools.action_fail(&reason.to_string())?),
         };
         let proxies = proxies(self.environment);

@@ -3,7 +3,7 @@
 //!
 //! | seed's name | here |
 //! |---|---|
-//! | `build_image`, `create_instance_config`, `create_instance` | [`build_image`], [`create_instance_config`], [`create_instance`] |
+//! | `build_image`, `create_instance_config`, `create_instance` | [`build_image`](fn@build_image), [`create_instance_config`], [`create_instance`](fn@create_instance) |
 //! | `BuildImageConfig`, `OpenstackImageBuildError`, `ImageDeleteError` | [`BuildImageConfig`], [`OpenstackImageBuildError`], [`ImageDeleteError`] |
 //! | `IMAGE_PATH_TMPL`, `IMAGE_NAME`, `BUILD_OPENSTACK_IMAGE_SCRIPT_FILENAME` | the constants of the same names |
 //! | `GithubClient`, `GithubOrg`, `GithubRepo` | those of [`crate::github`] |
@@ -33,9 +33,9 @@ pub use templates::{MachineFile, TemplateError, docker_files};
 /// The file that an image is built into (seed `openstack_manager`: `IMAGE_PATH_TMPL`).
 pub const IMAGE_PATH_TMPL: &str = "{base}-server-cloudimg-{architecture}-compressed.img";
 
-/// The name of the images of [`build_image`] (seed `openstack_manager`: `IMAGE_NAME`).
+/// The name of the images of [`build_image`](fn@build_image) (seed `openstack_manager`: `IMAGE_NAME`).
 pub const IMAGE_NAME: &str = "github-runner-image";
 
-/// The script, in the charm's folder, that does by hand what [`build_image`] does (seed `openstack_manager`:
+/// The script, in the charm's folder, that does by hand what [`build_image`](fn@build_image) does (seed `openstack_manager`:
 /// `BUILD_OPENSTACK_IMAGE_SCRIPT_FILENAME`).
 pub const BUILD_OPENSTACK_IMAGE_SCRIPT_FILENAME: &str = "scripts/build-openstack-image.sh";

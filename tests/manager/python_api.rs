@@ -61,21 +61,24 @@ fn product(path: &Path) -> String {
     code.collect::<Vec<_>>().join("\n")
 }
 
+/// The names of modules that are there for tests only.
+fn test_modules(text: &str) -> impl Iterator<Item = String> {
+    text.split("#[cfg(test)]\n").skip(1).filter_map(|rest| {
+        let (declaration, name) = rest.lines().next()?.trim().strip_suffix(';')?.rsplit_once(' ')?;
+        declaration.ends_with("mod").then(|| name.to_owned())
+    })
+}
+
+/// The source files in a folder, but for those of tests.
 fn sources(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(sources(&path));
-        } else if path.extension().is_some_and(|ending| ending == "rs")
-            && !["tests", "testing", "hostile"]
-                .iter()
-                .any(|name| path.file_stem().is_some_and(|stem| stem == *name))
-        {
-            found.push(path);
-        }
-    }
-    found
+    let paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let texts = paths.iter().filter_map(|path| fs::read_to_string(path).ok());
+    let tests: BTreeSet<String> =
+        texts.flat_map(|text| test_modules(&text).collect::<Vec<_>>()).chain(["tests".to_owned()]).collect();
+    let is_test = |path: &&PathBuf| tests.contains(&path.file_stem().unwrap().to_string_lossy().into_owned());
+    let (folders, files): (Vec<_>, Vec<_>) =
+        paths.iter().filter(|path| !is_test(path)).cloned().partition(|path| path.is_dir());
+    folders.iter().flat_map(|folder| sources(folder)).chain(files).collect()
 }
 
 /// The lines in which `word` stands as a word of its own.

@@ -125,7 +125,9 @@ impl Launch {
         for path in host.files_in(&folder(host))? {
             let Some(bytes) = host.read(&path)? else { continue };
             match serde_json::from_slice::<Self>(&bytes) {
-                Ok(launch) => all.push(launch),
+                // What is done with a launch is done to its own file.
+                Ok(launch) if launch.file(host) == path => all.push(launch),
+                Ok(launch) => log::warn!("{} is not that of launch {}", path.display(), launch.id),
                 Err(error) => log::warn!("{} is no launch: {error}", path.display()),
             }
         }
@@ -227,5 +229,95 @@ impl LaunchSecrets {
         let (token, http, https) = (secret("token").unwrap_or_default(), secret("http"), secret("https"));
         let no_proxy = values.remove("no_proxy");
         Ok(Some(Self { token, proxies: ProxyConfig { http, https, no_proxy } }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+    use crate::target::{Arch, BaseImage};
+    use crate::testing::Random;
+
+    fn order() -> LaunchOrder {
+        LaunchOrder {
+            unit_name: "app/0".into(),
+            owner: Owner { model_uuid: "m".into(), application: "app".into(), unit: 0 },
+            cloud: CloudName::new("ci-1"),
+            target: Target { base: BaseImage::Noble, arch: Arch::X64 },
+            path: "octo/engine".parse().unwrap(),
+            github_api_url: "https://api.github.com".into(),
+            flavor: None,
+            network: None,
+            labels: Vec::new(),
+            ttl_minutes: 60,
+            dockerhub_mirror: None,
+            ssh_debug_connections: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_order_is_read_back_and_its_secrets_are_for_one_reader() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::below(dir.path());
+        let secret = |text: &str| Secret::new(text.to_owned());
+        let (http, no_proxy) = (Some(secret("http://me:pw@p")), Some("h".to_owned()));
+        let proxies = ProxyConfig { http, no_proxy, ..ProxyConfig::default() };
+        let launch =
+            Launch::order(&host, order(), &LaunchSecrets { token: secret("t0ken"), proxies }).unwrap();
+        assert_eq!(Launch::all(&host).unwrap(), std::slice::from_ref(&launch));
+        let file = launch.secrets_file(&host);
+        assert_eq!(std::fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
+        let taken = LaunchSecrets::take(&host, &file).unwrap().unwrap();
+        assert_eq!((taken.token, taken.proxies.http), (secret("t0ken"), Some(secret("http://me:pw@p"))));
+        assert_eq!((taken.proxies.https, taken.proxies.no_proxy.as_deref()), (None, Some("h")));
+        assert!(LaunchSecrets::take(&host, &file).unwrap().is_none());
+        let note = std::fs::read_to_string(launch.file(&host)).unwrap();
+        assert!(!note.contains("t0ken") && !note.contains("pw@"), "{note}");
+        launch.forget(&host).unwrap();
+        assert_eq!(Launch::all(&host).unwrap(), []);
+    }
+
+    #[test]
+    fn a_launch_is_due_as_long_as_something_is_to_be_done_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let new = Launch::order(&Host::below(dir.path()), order(), &LaunchSecrets::default()).unwrap();
+        let server = Some(Server { name: "s".into(), id: None, address: None });
+        let failed = LaunchState::Failed { message: "no".into() };
+        let (now, long_ago) = (Timestamp::now(), Timestamp(1));
+        for (state, server, expires, tried, due) in [
+            (LaunchState::Waiting, None, new.expires, None, true),
+            (LaunchState::Launching, server.clone(), new.expires, None, true),
+            (LaunchState::Running, server.clone(), new.expires, None, false),
+            (LaunchState::Running, server.clone(), long_ago, None, true),
+            (LaunchState::Running, server.clone(), long_ago, Some(now), false),
+            (LaunchState::Running, server.clone(), long_ago, Some(long_ago), true),
+            (failed.clone(), server, new.expires, None, true),
+            (failed.clone(), None, new.expires, None, false),
+        ] {
+            let launch = Launch { state, server, expires, tried, ..new.clone() };
+            assert_eq!(launch.is_due(), due, "{launch}");
+        }
+        assert!(Launch { state: failed, at: long_ago, ..new }.is_due(), "it was shown for long enough");
+    }
+
+    #[test]
+    fn what_is_no_launch_is_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::below(dir.path());
+        let launch = Launch::order(&host, order(), &LaunchSecrets::default()).unwrap();
+        let whole = serde_json::to_value(&launch).unwrap();
+        let mut random = Random::seeded(0x1a_04c4);
+        for round in 0..400 {
+            let text = match round % 4 {
+                0 => random.damaged(whole.to_string().as_bytes()),
+                _ => random.distorted(&whole).to_string().into_bytes(),
+            };
+            host.write(&launch.file(&host), &text, 0o600).unwrap();
+            let read = Launch::all(&host).unwrap();
+            assert!(read.iter().all(|read| read.id == launch.id), "{}", String::from_utf8_lossy(&text));
+            assert_eq!(host.read(&launch.file(&host)).unwrap(), Some(text));
+        }
     }
 }
