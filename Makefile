@@ -40,9 +40,10 @@ unpacked:
 	RUSTFLAGS="$${RUSTFLAGS-} --remap-path-prefix=$(CARGO_HOME)/registry/src=/crates" \
 		cargo build --release --locked --bin dispatch
 	rm -rf $(CHARM)
-	install -d -m 0755 $(CHARM) $(CHARM)/hooks
+	install -d -m 0755 $(CHARM) $(CHARM)/hooks $(CHARM)/scripts
 	install -m 0755 $${CARGO_TARGET_DIR:-target}/release/dispatch $(CHARM)/dispatch
 	install -m 0755 hooks/* $(CHARM)/hooks/
+	install -m 0755 scripts/* $(CHARM)/scripts/
 	install -m 0644 LICENSE metadata.yaml config.yaml actions.yaml $(CHARM)/
 	printf '%s\n' "$$MANIFEST" > $(CHARM)/manifest.yaml
 	chmod 0644 $(CHARM)/manifest.yaml

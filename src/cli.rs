@@ -3,6 +3,7 @@
 mod instance;
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::Path;
 
 pub use instance::instance;
@@ -11,10 +12,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::builder::{
-    BaseImageSource, BuildMode, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, Failure, Owner, Phase,
-    ProxyConfig, RunnerSource, build_image_file,
+    BaseImageSource, BuildMode, BuildSecrets, BuilderRunConfig, BuilderVm, ByHand, CloudName,
+    CloudsYamlError, Failure, Owner, Phase, ProxyConfig, RunnerSource, read_clouds_file, read_clouds_yaml,
 };
 use crate::charm::{InvalidOption, Options};
+use crate::github::NotAPath;
 use crate::host::Host;
 use crate::instance::{BaseConfigurationError, BaseError, ExecutorError, ProviderError};
 use crate::secret::Secret;
@@ -41,6 +43,9 @@ pub enum CliError {
     /// The machine could not be set up.
     #[error(transparent)]
     SetUp(#[from] BaseError),
+    /// There are no clouds.
+    #[error(transparent)]
+    Clouds(#[from] CloudsYamlError),
     /// It was tried and came to nothing.
     #[error("{0}")]
     Failed(String),
@@ -62,8 +67,63 @@ pub fn local_build(
     say: &dyn Fn(&str),
 ) -> Result<(), CliError> {
     let target = parse_target(target)?;
+    let (config, secrets) = (build_config(target, settings)?, secrets());
+    let by_hand = ByHand { host, config: &config, secrets: &secrets, progress: &|phase| tell(say, phase) };
+    Ok(by_hand.build_file(target, file)?)
+}
+
+/// Where other OpenStack clients find their clouds.
+const CLOUDS_FILE: &str = "OS_CLIENT_CONFIG_FILE";
+
+/// `dispatch build-image CLOUD PATH TARGET [OPTION=VALUE...]`: builds one image on this machine, with the runner application
+/// that GitHub offers to PATH, and uploads it to CLOUD of clouds.yaml. The token for GitHub is read from `token`.
+pub fn build_image(
+    host: &Host,
+    [cloud, path, target]: [&str; 3],
+    settings: &[&str],
+    token: impl Read,
+    say: &dyn Fn(&str),
+) -> Result<(), CliError> {
+    let target = parse_target(target)?;
+    let path = path.parse().map_err(|error: NotAPath| CliError::Usage(error.to_string()))?;
+    let (config, secrets) = (build_config(target, settings)?, secrets());
+    let mut clouds = match std::env::var_os(CLOUDS_FILE) {
+        Some(file) => read_clouds_file(host, Path::new(&file))?,
+        None => read_clouds_yaml(host)?,
+    };
+    let unknown =
+        || CliError::Usage(format!("clouds.yaml has no cloud {cloud:?}; {CLOUDS_FILE} names the file"));
+    let cloud = clouds.remove(&CloudName::new(cloud)).ok_or_else(unknown)?;
+    let by_hand = ByHand { host, config: &config, secrets: &secrets, progress: &|phase| tell(say, phase) };
+    let id = by_hand.build_in_cloud(&cloud, read_token(token)?, &path, target)?;
+    say(id.as_str());
+    Ok(())
+}
+
+/// Not an argument and no variable: others could read those.
+fn read_token(source: impl Read) -> Result<Secret<String>, CliError> {
+    let mut token = String::new();
+    let read = source.take(4096).read_to_string(&mut token);
+    match read {
+        Ok(_) if !token.trim().is_empty() => Ok(Secret::new(token.trim().to_owned())),
+        _ => Err(CliError::Usage("give a token for GitHub on standard input".into())),
+    }
+}
+
+fn tell(say: &dyn Fn(&str), phase: Phase) {
+    match phase {
+        Phase::Installing { step, number, of } => say(&format!("{step}, {number} of {of}")),
+        Phase::Checking => say("looking up the base image"),
+        Phase::Preparing => say("preparing the disk image"),
+        Phase::Packing => say("packing the image"),
+        _ => (),
+    }
+}
+
+/// What is built by hand: the charm's options, and nothing about a cloud.
+fn build_config(target: Target, settings: &[&str]) -> Result<BuilderRunConfig, CliError> {
     let options = options(settings)?;
-    let config = BuilderRunConfig {
+    Ok(BuilderRunConfig {
         owner: Owner { model_uuid: String::new(), application: String::new(), unit: 0 },
         targets: vec![target],
         build_cloud: CloudName::new(""),
@@ -93,16 +153,7 @@ pub fn local_build(
         adopt: false,
         revision_history_limit: options.revision_history_limit()?,
         max_image_age_hours: options.max_image_age()?,
-    };
-    let secrets = BuildSecrets { script: BTreeMap::new(), proxies: proxies() };
-    let progress = |phase| match phase {
-        Phase::Installing { step, number, of } => say(&format!("{step}, {number} of {of}")),
-        Phase::Checking => say("looking up the base image"),
-        Phase::Preparing => say("preparing the disk image"),
-        Phase::Packing => say("packing the image"),
-        _ => (),
-    };
-    Ok(build_image_file(host, &config, &secrets, target, file, &progress)?)
+    })
 }
 
 fn parse_target(word: &str) -> Result<Target, CliError> {
@@ -145,15 +196,16 @@ fn options(settings: &[&str]) -> Result<Options, CliError> {
     Ok(Options::new(values))
 }
 
-/// The proxies of whoever calls us.
-fn proxies() -> ProxyConfig {
+/// Whoever calls us has no secrets but proxies.
+fn secrets() -> BuildSecrets {
     let variable = |name: &str| {
         let value = std::env::var(name).or_else(|_| std::env::var(name.to_uppercase()));
         value.ok().filter(|value| !value.is_empty())
     };
-    ProxyConfig {
+    let proxies = ProxyConfig {
         http: variable("http_proxy").map(Secret::new),
         https: variable("https_proxy").map(Secret::new),
         no_proxy: variable("no_proxy"),
-    }
+    };
+    BuildSecrets { script: BTreeMap::new(), proxies }
 }

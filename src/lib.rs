@@ -9,7 +9,7 @@
 //! | [`charm`] | from an event to a decision: state, reconciliation, relation data, actions, status |
 //! | [`cli`] | what people do by hand, with the charm's options |
 //! | [`builder`] | building: clouds.yaml, cron, requests and journal, the worker, a run over targets and clouds |
-//! | [`openstack_cloud`] | the thin client of Keystone, Glance, Nova and Neutron |
+//! | [`openstack_cloud`] | the thin client of Keystone, Glance, Nova and Neutron; on top of it [`openstack_manager`](openstack_cloud::openstack_manager): runners and their images |
 //! | [`instance`] | what goes into an instance ([`Base`](instance::Base)), and where it runs ([`Executor`](instance::Executor)) |
 //! | [`disk_image`] | disk images as files of this machine: grown, mounted, packed |
 //! | [`github`] | what releases hold and with which digests, and what makes a runner one of a repository |
@@ -18,7 +18,8 @@
 //! | [`target`], [`secret`], [`deadline`] | the small types that all rooms share |
 //!
 //! Dependencies point one way: `cli` -> `charm` -> `builder` -> {`openstack_cloud`, `instance`, `disk_image`, `github`}
-//! -> {`http`, `host`}; `juju` is known to `charm` only.
+//! -> {`http`, `host`}; `openstack_cloud::openstack_manager` uses `instance` and `github` beside it; `juju` is known to
+//! `charm` only.
 //!
 //! # The way of the data
 //!
@@ -26,7 +27,8 @@
 //! (executor x base) -> snapshot -> [`builder::BuildResult`] -> databag.
 //!
 //! A hook decides and ends; the worker, a process of its own, builds. They talk through files: hooks write
-//! `request.json` and `databags.json`, the worker writes `journal.json`, and each reads the other's.
+//! `request.json` and `databags.json`, the worker writes `journal.json`, and each reads the other's. In the same way the
+//! launcher does what the action `launch-runner` leaves in `launches/`.
 
 pub mod builder;
 pub mod charm;

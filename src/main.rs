@@ -1,9 +1,10 @@
 //! `dispatch`: the charm's executable. Without arguments it is a hook; with arguments it is a command line.
 
+use std::error::Error;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use runner_image_builder::builder::Jobs;
@@ -18,10 +19,15 @@ const HELP: &str = "\
 dispatch            run as a hook; started by the Juju agent
 dispatch jobs       show what is asked for, what runs, what came of it; with --json for programs
 dispatch work       do the requests that hooks have left; started by a hook, safe to start by hand
+dispatch launch     launch the runners that actions have asked for, remove those that have expired; as above
 dispatch recipe     print the default recipe: what goes into an image
 dispatch local-build TARGET FILE [OPTION=VALUE...]
                     build one image, such as noble-x64, on this machine and put it to FILE (qcow2); needs root;
                     the options and their defaults are the charm's, from config.yaml, but no secrets
+dispatch build-image CLOUD PATH TARGET [OPTION=VALUE...]
+                    the same with the runner that GitHub offers to PATH (ORGANISATION or OWNER/REPOSITORY), uploaded to
+                    CLOUD of clouds.yaml (the charm's, or OS_CLIENT_CONFIG_FILE) in the place of the one before; prints
+                    the image's id; a token for GitHub is read from standard input
 dispatch instance setup|warmup|wait OPTION...
                     make a machine a builder, over ssh or this one; the options are in docs/operating.md
 dispatch metrics    the unit's metrics, in the text format of Prometheus
@@ -33,13 +39,17 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => hook(),
-        ["work"] => work(),
+        ["work"] => beside_hooks(builder::worker_log, builder::work),
+        ["launch"] => beside_hooks(builder::launcher_log, builder::launch),
         ["jobs"] => jobs(|jobs| Ok(jobs.to_string())),
         ["jobs", "--json"] => jobs(serde_json::to_string_pretty),
         ["recipe"] => print(DEFAULT_RECIPE),
         ["local-build", target, file, settings @ ..] => {
             by_hand("local-build", |host, say| cli::local_build(host, target, Path::new(file), settings, say))
         }
+        ["build-image", cloud, path, target, settings @ ..] => by_hand("build-image", |host, say| {
+            cli::build_image(host, [cloud, path, target], settings, std::io::stdin(), say)
+        }),
         ["instance", operation, words @ ..] => {
             by_hand("instance", |host, say| cli::instance(host, operation, words, say))
         }
@@ -107,9 +117,10 @@ fn hook() -> ExitCode {
     if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn work() -> ExitCode {
+/// Does what hooks have left to be done, and logs it to a file.
+fn beside_hooks<E: Error>(log_file: fn(&Host) -> PathBuf, work: fn(&Host) -> Result<(), E>) -> ExitCode {
     let host = Host::from_environment();
-    let path = builder::worker_log(&host);
+    let path = log_file(&host);
     match OpenOptions::new().create(true).append(true).mode(0o600).open(&path) {
         Ok(file) => env_logger::Builder::new()
             .filter_level(log::LevelFilter::Debug)
@@ -124,12 +135,11 @@ fn work() -> ExitCode {
             .init(),
         Err(error) => eprintln!("opening {}: {error}", path.display()),
     }
-    match builder::work(&host) {
+    match work(&host) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log::error!("{error}");
-            eprintln!("{error}");
-            ExitCode::FAILURE
+            failed(&error)
         }
     }
 }

@@ -2,6 +2,7 @@
 //! own clients read, for root alone.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -39,7 +40,9 @@ struct Document {
 #[derive(Serialize, Deserialize)]
 struct Entry {
     auth: Auth,
+    #[serde(skip_deserializing)]
     identity_api_version: String,
+    #[serde(default)]
     interface: Interface,
     #[serde(skip_serializing_if = "Option::is_none")]
     region_name: Option<String>,
@@ -124,7 +127,12 @@ pub fn install_clouds_yaml(host: &Host, cloud_config: &Clouds) -> Result<Written
 
 /// The clouds that clouds.yaml names, none when there is no such file.
 pub fn read_clouds_yaml(host: &Host) -> Result<Clouds, CloudsYamlError> {
-    let Some(bytes) = host.read(&path(host))? else { return Ok(Clouds::new()) };
+    read_clouds_file(host, &path(host))
+}
+
+/// The clouds that another file of the same kind names, none when there is no such file.
+pub fn read_clouds_file(host: &Host, path: &Path) -> Result<Clouds, CloudsYamlError> {
+    let Some(bytes) = host.read(path)? else { return Ok(Clouds::new()) };
     // The parser's own message may quote a value, and the value may be the password.
     let document: Document = serde_yaml::from_slice(&bytes).map_err(|error| CloudsYamlError::Format {
         line: error.location().map_or(0, |place| place.line()),
@@ -154,7 +162,7 @@ pub fn read_clouds_yaml(host: &Host) -> Result<Clouds, CloudsYamlError> {
     Ok(clouds)
 }
 
-fn path(host: &Host) -> std::path::PathBuf {
+fn path(host: &Host) -> PathBuf {
     host.state_dir().join("clouds.yaml")
 }
 

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::host::random_uuid;
-use crate::http::{HttpError, Proxies};
-use crate::instance::{CommandEnvironment, Recipe};
+use crate::instance::Recipe;
 use crate::openstack_cloud::ImageId;
+pub use crate::openstack_cloud::openstack_manager::ProxyConfig;
 use crate::secret::Secret;
 use crate::target::{Arch, BaseImage, Target};
 
@@ -198,37 +198,6 @@ impl BuildSecrets {
     /// Whether there is nothing to hide.
     pub fn is_empty(&self) -> bool {
         self.script.is_empty() && self.proxies.http.is_none() && self.proxies.https.is_none()
-    }
-}
-
-/// The model's proxy settings, as Juju gives them (seed `openstack_manager`: `ProxyConfig`). The addresses may hold
-/// credentials.
-#[derive(Clone, Debug, Default)]
-pub struct ProxyConfig {
-    /// The proxy for http URLs.
-    pub http: Option<Secret<String>>,
-    /// The proxy for https URLs.
-    pub https: Option<Secret<String>>,
-    /// Hosts that are reached directly, separated by commas.
-    pub no_proxy: Option<String>,
-}
-
-impl ProxyConfig {
-    /// The same for our own requests.
-    pub fn resolved(&self) -> Result<Proxies, HttpError> {
-        let text = |proxy: &Option<Secret<String>>| proxy.clone().unwrap_or_default();
-        Proxies::parse(&text(&self.http), &text(&self.https), self.no_proxy.as_deref().unwrap_or_default())
-    }
-
-    /// The same for commands in an instance: programs disagree on the case of these variables, so both are set.
-    pub fn environment(&self) -> CommandEnvironment {
-        let no_proxy = self.no_proxy.clone().map(Secret::new);
-        let pairs = [("http_proxy", &self.http), ("https_proxy", &self.https), ("no_proxy", &no_proxy)];
-        let set = pairs.into_iter().filter_map(|(name, value)| Some((name, value.clone()?)));
-        set.flat_map(|(name, value)| {
-            [name.to_owned(), name.to_uppercase()].map(|name| (name, Some(value.clone())))
-        })
-        .collect()
     }
 }
 

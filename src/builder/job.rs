@@ -2,7 +2,7 @@
 //! worker that ends one looks for a newer before it goes.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -187,40 +187,55 @@ pub fn worker_lock(host: &Host) -> PathBuf {
 
 /// Stops the worker if one lives: at once, since whatever it was doing can be found and ended by another.
 pub fn stop_worker(host: &Host) {
-    if let Ok(true) = worker_lives(host)
-        && let Ok(Some(pid)) = host.read(&worker_lock(host))
-        && let Ok(pid) = String::from_utf8_lossy(&pid).trim().parse()
-    {
-        log::info!("stopping the worker, process {pid}");
-        stop_group(pid);
-        // Its lock goes with it.
-        let deadline = Deadline::after(Duration::from_secs(5));
-        while worker_lives(host).unwrap_or(false) && deadline.sleep(Duration::from_millis(50)) {}
-    }
+    stop_holder(host, &worker_lock(host));
 }
 
 /// Whether a worker lives.
 pub fn worker_lives(host: &Host) -> Result<bool, FileError> {
-    Ok(Exclusive::try_acquire(&worker_lock(host))?.is_none())
+    is_held(&worker_lock(host))
 }
 
-/// The worker could not be started.
+/// Stops the process that holds `lock` and has noted itself there.
+pub(super) fn stop_holder(host: &Host, lock: &Path) {
+    if let Ok(true) = is_held(lock)
+        && let Ok(Some(pid)) = host.read(lock)
+        && let Ok(pid) = String::from_utf8_lossy(&pid).trim().parse()
+    {
+        log::info!("stopping the holder of {}, process {pid}", lock.display());
+        stop_group(pid);
+        // Its lock goes with it.
+        let deadline = Deadline::after(Duration::from_secs(5));
+        while is_held(lock).unwrap_or(false) && deadline.sleep(Duration::from_millis(50)) {}
+    }
+}
+
+/// Whether a process holds `lock`.
+pub(super) fn is_held(lock: &Path) -> Result<bool, FileError> {
+    Ok(Exclusive::try_acquire(lock)?.is_none())
+}
+
+/// The worker, or the launcher, could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// Its binary could not be put into place.
-    #[error("starting the worker: {0}")]
+    #[error("starting a process beside the hooks: {0}")]
     File(#[from] FileError),
     /// It could not be run.
-    #[error("starting the worker: {0}")]
+    #[error("starting a process beside the hooks: {0}")]
     Process(#[from] ProcessError),
     /// We do not know our own executable.
-    #[error("starting the worker: finding our own executable: {0}")]
+    #[error("starting a process beside the hooks: finding our own executable: {0}")]
     Executable(std::io::Error),
 }
 
 /// Starts a worker from a copy of our own binary, which a refresh of the charm does not touch. A second worker
 /// finds the lock taken and goes; so a start too many does no harm.
 pub fn start_worker(host: &Host) -> Result<(), StartError> {
+    start(host, "worker", "work")
+}
+
+/// Starts our own binary with `word` as its argument, as a process that outlives hooks.
+pub(super) fn start(host: &Host, name: &str, word: &str) -> Result<(), StartError> {
     let ours = std::env::current_exe().map_err(StartError::Executable)?;
     let bytes = std::fs::read(&ours).map_err(StartError::Executable)?;
     let digest = super::config::hex(&<sha2::Sha256 as sha2::Digest>::digest(&bytes));
@@ -229,8 +244,8 @@ pub fn start_worker(host: &Host) -> Result<(), StartError> {
     if !copy.exists() {
         host.install_executable(&ours, &copy)?;
     }
-    let unit = format!("runner-image-builder-worker-{}", JobId::random());
-    Ok(start_detached(host, &unit, &copy, &["work"])?)
+    let unit = format!("runner-image-builder-{name}-{}", JobId::random());
+    Ok(start_detached(host, &unit, &copy, &[word])?)
 }
 
 /// Where the worker's binaries lie, one a version.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::cron::Schedule;
 use super::job::{Request, worker_lives};
 use super::journal::{Build, Failure, Job, Journal, JournalError, Phase, Timestamp};
+use super::launch::Launch;
 use crate::host::Host;
 
 /// All that there is to tell; displays as a page of text, serialises as JSON.
@@ -17,6 +18,7 @@ pub struct Jobs {
     next_try: Option<Timestamp>,
     next_look: Option<Timestamp>,
     journal: Journal,
+    launches: Vec<Launch>,
 }
 
 impl Jobs {
@@ -29,6 +31,7 @@ impl Jobs {
             next_try: journal.retry_at(),
             next_look: Schedule::load(host)?.map(|schedule| schedule.next_after(Timestamp::now())),
             journal,
+            launches: Launch::all(host)?,
         })
     }
 
@@ -55,6 +58,7 @@ impl fmt::Display for Jobs {
             let (base, arch, cloud) = (config.base, config.arch, &config.cloud_name);
             writeln!(f, "image {base}-{arch} in {cloud}: {}, built {}", image.result.id, image.built)?;
         }
+        self.launches.iter().try_for_each(|launch| writeln!(f, "{launch}"))?;
         let ever = |moment: Option<Timestamp>| moment.map_or("never".into(), |moment| moment.to_string());
         writeln!(f, "last success: {}", ever(self.journal.last_success))?;
         writeln!(f, "cron looks for work next: {}", ever(self.next_look))?;

@@ -24,6 +24,10 @@ const OWNER: &str = "runner_image_builder_owner";
 const UNIT: &str = "runner_image_builder_unit";
 /// The job that made it.
 const JOB: &str = "runner_image_builder_job";
+/// What a server is that stays until it expires.
+const ROLE: &str = "runner_image_builder_role";
+/// A runner that an operator has launched.
+const RUNNER: &str = "runner";
 /// What an image is for: one of [`Stage`].
 const STAGE: &str = "runner_image_builder_stage";
 /// An image's own id.
@@ -93,12 +97,32 @@ pub fn of_server(owner: &Owner, job: &JobId, life: Duration) -> BTreeMap<String,
     labels
 }
 
+/// The labels of a runner that an operator has launched and that may live until it `expires`.
+pub fn of_runner(owner: &Owner, launch: &JobId, expires: Timestamp) -> BTreeMap<String, String> {
+    let mut labels = mark_of_runner(owner, launch);
+    labels.insert(EXPIRES.into(), expires.0.to_string());
+    labels
+}
+
+/// Those of them by which the runner of a launch is known.
+pub fn mark_of_runner(owner: &Owner, launch: &JobId) -> BTreeMap<String, String> {
+    let mut labels = common(owner, launch);
+    labels.insert(ROLE.into(), RUNNER.into());
+    labels
+}
+
 /// The labels of an image that we make under an id of our choice.
 pub fn of_image(owner: &Owner, job: &JobId, stage: Stage, id: &ImageId) -> BTreeMap<String, String> {
     let mut labels = common(owner, job);
     labels.insert(STAGE.into(), stage.as_str().into());
     labels.insert(SELF.into(), id.to_string());
     labels
+}
+
+/// The labels of an image that somebody builds by hand, for whoever builds the next one in its project.
+pub fn of_image_by_hand(target: Target, id: &ImageId) -> BTreeMap<String, String> {
+    let labels = [(OWNER, "by-hand".to_owned()), (TARGET, target.to_string()), (SELF, id.to_string())];
+    labels.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
 /// The labels of a copy whose source has this digest, as far as it is known before it is read: they say when the copy
@@ -198,12 +222,14 @@ pub fn may_be_adopted(image: &Image) -> bool {
     image.status == ImageStatus::Active && !labels.iter().any(|label| image.properties.contains_key(*label))
 }
 
-/// Whether this unit may remove a server: it made it, or another unit of the application did and it has expired.
+/// Whether this unit may remove a server: it made it for its own work, or a unit of the application did and it has
+/// expired.
 pub fn may_remove_server(owner: &Owner, server: &Server) -> bool {
     let label = |name: &str| server.metadata.get(name).map(String::as_str);
     let expired =
         label(EXPIRES).and_then(|at| at.parse().ok()).is_some_and(|at| Timestamp(at) < Timestamp::now());
-    is_of_this_application(owner, server) && (label(UNIT) == Some(owner.unit.to_string().as_str()) || expired)
+    let own = label(UNIT) == Some(owner.unit.to_string().as_str()) && label(ROLE) != Some(RUNNER);
+    is_of_this_application(owner, server) && (own || expired)
 }
 
 /// Whether a server was made by any unit of the application.

@@ -7,7 +7,7 @@ use super::config::{CloudName, Owner};
 use super::labels::{self, Stage};
 use crate::deadline::Deadline;
 use crate::host::Host;
-use crate::http::{HttpClient, Proxies};
+use crate::http::HttpClient;
 use crate::openstack_cloud::{Cloud, Image, ImageId, ImageStatus, OpenStackError};
 use crate::target::{Arch, BaseImage, Target};
 
@@ -49,6 +49,7 @@ pub enum GetLatestImageError {
 /// cloud's project that is active and was published. Bases without one are left out.
 pub fn get_latest_image(
     host: &Host,
+    http: &HttpClient,
     owner: &Owner,
     arch: Arch,
     bases: impl IntoIterator<Item = BaseImage>,
@@ -58,7 +59,7 @@ pub fn get_latest_image(
     let clouds = read_clouds_yaml(host)?;
     let config =
         clouds.get(cloud_name).ok_or_else(|| CloudsYamlError::UnknownCloud(cloud_name.to_string()))?;
-    let cloud = Cloud::connect(config, &HttpClient::new(Proxies::default()), deadline)?;
+    let cloud = Cloud::connect(config, http, deadline)?;
     let mut results = Vec::new();
     for base in bases {
         let newest = published(&cloud, owner, Target { base, arch }, deadline)?.into_iter().next();

@@ -28,6 +28,7 @@ mod jobs;
 mod journal;
 mod labels;
 mod latest;
+mod launch;
 mod local;
 mod metrics;
 mod metrics_socket;
@@ -57,7 +58,9 @@ mod verify;
 mod vm;
 mod worker;
 
-pub use clouds_yaml::{Clouds, CloudsYamlError, cloud_name, install_clouds_yaml, read_clouds_yaml};
+pub use clouds_yaml::{
+    Clouds, CloudsYamlError, cloud_name, install_clouds_yaml, read_clouds_file, read_clouds_yaml,
+};
 pub use config::{
     BaseImageSource, BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm,
     CloudName, JobId, Owner, ProxyConfig, RunnerSource,
@@ -67,7 +70,11 @@ pub use job::{Reason, Rebuild, Request, StartError, Task, start_worker, stop_wor
 pub use jobs::Jobs;
 pub use journal::{Build, Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
 pub use latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult, get_latest_image};
-pub use local::build_image_file;
+pub use launch::{
+    Launch, LaunchOrder, LaunchSecrets, LaunchState, LauncherError, Server, launch, launcher_lives,
+    launcher_log, tend,
+};
+pub use local::ByHand;
 pub use metrics::{METRICS_PORT, MetricsError, answer_collector, metrics};
 pub use metrics_socket::{MetricsSocketError, close_metrics_socket, open_metrics_socket};
 pub use packages::PackageError;

@@ -13,7 +13,7 @@ use super::releases::{find_runner, find_tools};
 use crate::deadline::Deadline;
 use crate::host::Host;
 use crate::http::HttpClient;
-use crate::instance::{ExternalScript, RunnerBase};
+use crate::instance::{ExternalScript, RunnerBase, RunnerTarball};
 use crate::openstack_cloud::{Cloud, Image as CloudImage, ImageStatus, OpenStackError};
 use crate::target::Target;
 
@@ -83,6 +83,8 @@ pub struct Planner<'a> {
     pub secrets: &'a BuildSecrets,
     /// The external script, fetched.
     pub script: Option<&'a ExternalScript>,
+    /// The runner application; what the recipe names when absent.
+    pub runner: Option<&'a RunnerTarball>,
 }
 
 impl Planner<'_> {
@@ -91,8 +93,11 @@ impl Planner<'_> {
         let offer = base_image::look_up(self.host, self.http, &self.config.base_image, target, deadline)
             .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         let (source, recipe) = (&self.config.runner, self.config.recipe.of(target));
-        let runner = find_runner(self.http, source, &recipe, target, deadline)
-            .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
+        let runner = match self.runner {
+            Some(runner) => runner.clone(),
+            None => find_runner(self.http, source, &recipe, target, deadline)
+                .map_err(|error| Failure::of(&error, error.operator_must_act()))?,
+        };
         let tools = find_tools(self.http, source, &recipe, deadline)
             .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         let base = RunnerBase {

@@ -7,6 +7,7 @@ use super::clouds_yaml::read_clouds_yaml;
 use super::config::{Owner, ProxyConfig};
 use super::cron::CRON_FILE;
 use super::job::stop_worker;
+use super::launch::stop_launcher;
 use super::metrics_socket::{MetricsSocketError, close_metrics_socket};
 use super::setup::LOGROTATE_FILE;
 use super::sweep::{Extent, Keep, sweep_cloud};
@@ -56,6 +57,7 @@ pub fn remove_cloud_resources(
     // No cron may start another worker from now on.
     let _ = host.remove_file(&host.path(CRON_FILE));
     stop_worker(host);
+    stop_launcher(host);
     let (clouds, proxies) = match (read_clouds_yaml(host), proxies.resolved()) {
         (Ok(clouds), Ok(proxies)) => (clouds, proxies),
         (Err(error), _) => return vec![error.to_string()],
@@ -90,6 +92,7 @@ pub fn remove_cloud_resources(
 /// Removes everything that the charm has put on the host.
 pub fn remove_host_files(host: &Host) -> Result<(), RemovalError> {
     stop_worker(host);
+    stop_launcher(host);
     close_metrics_socket(host)?;
     host.remove_file(&host.path(CRON_FILE))?;
     host.remove_file(&host.path(LOGROTATE_FILE))?;

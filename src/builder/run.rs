@@ -19,7 +19,7 @@ use super::script;
 use super::side_by_side::side_by_side;
 use super::site::remove_security_group;
 use super::source::Source;
-use super::sweep::{Keep, sweep_cloud, sweep_copies};
+use super::sweep::{Keep, sweep_cloud, sweep_copies, sweep_servers};
 use super::verify::VerificationError;
 use crate::deadline::Deadline;
 use crate::host::Host;
@@ -42,6 +42,9 @@ pub struct BuilderRunError {
     /// What went wrong, at least one.
     pub failures: Vec<Failure>,
 }
+
+/// How long it may take to look for runners that have expired, in one cloud.
+const RUNNERS_LIMIT: Duration = Duration::from_secs(60);
 
 /// Whether a run begins with a sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,7 +158,12 @@ impl<'a> Run<'a> {
         let owner = &self.config.owner;
         let mut left = sweep_cloud(&self.build_cloud, owner, keep, deadline);
         for (name, cloud) in self.related_clouds().filter(|(name, _)| **name != self.config.build_cloud) {
-            let stays = sweep_copies(cloud, owner, keep, deadline);
+            let mut stays = sweep_copies(cloud, owner, keep, deadline);
+            match sweep_servers(cloud, owner, keep, deadline.at_most(RUNNERS_LIMIT)) {
+                Ok(runners) => stays.extend(runners),
+                // Builds have no need of that cloud's Nova, and the launcher has notes of its own.
+                Err(error) => log::info!("{name}: runners that have expired are not looked for: {error}"),
+            }
             left.extend(stays.into_iter().map(|what| format!("{name}: {what}")));
         }
         let unreached = self.config.clouds.iter().filter(|name| !self.clouds.contains_key(name));
@@ -179,6 +187,7 @@ impl<'a> Run<'a> {
             config: self.config,
             secrets: self.context.secrets,
             script: self.script.as_ref(),
+            runner: None,
         };
         let jobs: Vec<JobId> =
             [self.context.job].into_iter().chain(self.context.continues).cloned().collect();

@@ -52,29 +52,8 @@ impl Keep<'_> {
 /// failed, base images, copies, the security group; published images only when `keep` says so. For whoever holds the
 /// worker's lock: then nothing of this unit is in use. Returns what had to stay, and why.
 pub fn sweep_cloud(cloud: &Cloud, owner: &Owner, keep: Keep<'_>, deadline: Deadline) -> Vec<String> {
-    let mut left = Vec::new();
-    let compute = cloud.compute();
-    match compute.servers(None, deadline) {
-        Err(error) => left.push(format!("VMs: {error}")),
-        Ok(mut servers) => {
-            servers.retain(|server| match keep.is_the_end() {
-                true => labels::is_of_this_application(owner, server),
-                false => labels::may_remove_server(owner, server),
-            });
-            // Only those go that have not been refused.
-            servers.retain(|server| {
-                log::warn!("removing VM {} ({}) that an earlier run left", server.name, server.id);
-                let refusal = refusal(&server.name, compute.delete_server(&server.id, deadline));
-                let goes = refusal.is_none();
-                left.extend(refusal);
-                goes
-            });
-            for server in &servers {
-                let gone = compute.wait_until_gone(&server.id, deadline);
-                left.extend(gone.err().map(|error| format!("{}: {error}", server.name)));
-            }
-        }
-    }
+    let servers = sweep_servers(cloud, owner, keep, deadline);
+    let mut left = servers.unwrap_or_else(|error| vec![format!("VMs: {error}")]);
     let mut remove = |stage, stays: &mut dyn FnMut(&Image) -> bool| {
         left.extend(remove_images(cloud, owner, stage, keep, deadline, stays));
     };
@@ -94,6 +73,36 @@ pub fn sweep_cloud(cloud: &Cloud, owner: &Owner, keep: Keep<'_>, deadline: Deadl
         _ => remove_security_group(cloud, owner, deadline),
     });
     left
+}
+
+/// Removes this unit's VMs from a cloud, and those that have expired: runners that were launched before, above all.
+/// Returns what had to stay, and why.
+pub fn sweep_servers(
+    cloud: &Cloud,
+    owner: &Owner,
+    keep: Keep<'_>,
+    deadline: Deadline,
+) -> Result<Vec<String>, OpenStackError> {
+    let compute = cloud.compute();
+    let mut servers = compute.servers(None, deadline)?;
+    servers.retain(|server| match keep.is_the_end() {
+        true => labels::is_of_this_application(owner, server),
+        false => labels::may_remove_server(owner, server),
+    });
+    let mut left = Vec::new();
+    // Only those go that have not been refused.
+    servers.retain(|server| {
+        log::warn!("removing VM {} ({}) that is over", server.name, server.id);
+        let refusal = refusal(&server.name, compute.delete_server(&server.id, deadline));
+        let goes = refusal.is_none();
+        left.extend(refusal);
+        goes
+    });
+    for server in &servers {
+        let gone = compute.wait_until_gone(&server.id, deadline);
+        left.extend(gone.err().map(|error| format!("{}: {error}", server.name)));
+    }
+    Ok(left)
 }
 
 /// Publishes this unit's copies in a cloud that are complete, and removes those that are not. Returns what had to

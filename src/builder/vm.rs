@@ -170,7 +170,7 @@ impl Launcher<'_> {
             image: image.clone(),
             flavor: self.site.flavor.clone(),
             network: self.site.network.clone(),
-            security_group: self.site.security_group.clone(),
+            security_group: Some(self.site.security_group.clone()),
             // Not the metadata service, which any process of the VM may ask (CVE-2024-6174).
             metadata_source: MetadataSource::ConfigDrive,
             user_data,

@@ -13,7 +13,7 @@ use super::state::{CharmState, StateError, proxies};
 use super::status;
 use crate::builder::{
     self, BuildMode, BuilderInitConfig, BuilderSetupError, Extent, Image, JobId, Journal, JournalError,
-    MetricsSocketError, RemovalError,
+    LauncherError, MetricsSocketError, RemovalError,
 };
 use crate::deadline::Deadline;
 use crate::host::{FileError, Host};
@@ -40,6 +40,9 @@ pub enum DispatchError {
     /// The host could not be left clean.
     #[error(transparent)]
     Removal(#[from] RemovalError),
+    /// A launch could not be noted, or its launcher not be started.
+    #[error(transparent)]
+    Launch(#[from] LauncherError),
     /// Collectors of metrics cannot be answered.
     #[error(transparent)]
     MetricsSocket(#[from] MetricsSocketError),
@@ -114,6 +117,7 @@ impl Unit<'_> {
             Event::Remove => Ok(builder::remove_host_files(self.host)?),
             Event::Action(Action::Run) => self.run_action(event),
             Event::Action(Action::Cancel) => self.cancel_action(),
+            Event::Action(Action::LaunchRunner) => self.launch_runner(event),
             Event::CosAgent(RelationChange::Broken) => Ok(builder::close_metrics_socket(self.host)?),
             Event::CosAgent(_) => self.tell_collectors(self.environment.relation_id.as_ref()),
             Event::ConfigChanged
@@ -174,6 +178,7 @@ impl Unit<'_> {
             Err(StateError::Invalid(reason)) => {
                 peers::missed(self.host, event)?;
                 reconcile::forget_departed(self.host, self.tools, self.broken_relation(event))?;
+                builder::tend(self.host, &proxies(self.environment))?;
                 return Ok(self.tools.status_set(&status::invalid(&reason))?);
             }
             Err(StateError::Juju(error)) => return Err(error.into()),
@@ -191,7 +196,7 @@ impl Unit<'_> {
         Ok(builder::departs(self.host))
     }
 
-    fn state(&self, event: &Event) -> Result<CharmState, StateError> {
+    pub(super) fn state(&self, event: &Event) -> Result<CharmState, StateError> {
         CharmState::load(self.tools, self.environment, self.broken_relation(event))
     }
 
@@ -204,7 +209,7 @@ impl Unit<'_> {
     }
 
     /// Host, relations, worker, status: the same in every event.
-    fn converge(
+    pub(super) fn converge(
         &self,
         state: &CharmState,
         event: &Event,
@@ -221,6 +226,7 @@ impl Unit<'_> {
             }
             job => job,
         };
+        builder::tend(self.host, &state.secrets.proxies)?;
         self.tools.status_set(&status::status(state, &journal))?;
         Ok(job)
     }

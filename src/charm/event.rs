@@ -75,6 +75,8 @@ pub enum Action {
     Run,
     /// Stop building.
     Cancel,
+    /// Launch a runner of the newest image.
+    LaunchRunner,
 }
 
 /// The dispatch path of cron's call.
@@ -91,6 +93,7 @@ impl Event {
             return match action {
                 "run" => Self::Action(Action::Run),
                 "cancel" => Self::Action(Action::Cancel),
+                "launch-runner" => Self::Action(Action::LaunchRunner),
                 _ => other(),
             };
         }
@@ -177,6 +180,7 @@ mod tests {
             ("worker", Event::WorkerReport),
             ("actions/run", Event::Action(Action::Run)),
             ("actions/cancel", Event::Action(Action::Cancel)),
+            ("actions/launch-runner", Event::Action(Action::LaunchRunner)),
         ] {
             assert_eq!(event(path), expected, "{path}");
         }

@@ -6,6 +6,7 @@ mod cos_agent;
 mod dispatch;
 mod event;
 mod image_relation;
+mod launch;
 mod options;
 mod peers;
 mod reconcile;

@@ -58,8 +58,8 @@ pub struct NewServer {
     pub flavor: FlavorId,
     /// Its only network.
     pub network: NetworkId,
-    /// Its only security group.
-    pub security_group: SecurityGroupId,
+    /// Its only security group; the project's default one when absent.
+    pub security_group: Option<SecurityGroupId>,
     /// Whether cloud-init finds its data on a drive or asks the metadata service.
     pub metadata_source: MetadataSource,
     /// What cloud-init is given, at most 49,149 bytes.
@@ -91,16 +91,18 @@ impl<'a> Compute<'a> {
     /// Begins to make a server ("Create server"). Fails with [`ErrorKind::Invalid`] when flavor, image, network
     /// or security group do not exist or do not fit.
     pub fn create_server(&self, server: &NewServer, deadline: Deadline) -> Result<ServerId, OpenStackError> {
-        let content = json!({"server": {
+        let mut content = json!({"server": {
             "name": server.name,
             "imageRef": server.image,
             "flavorRef": server.flavor,
             "networks": [{"uuid": server.network}],
-            "security_groups": [{"name": server.security_group}],
             "config_drive": server.metadata_source == MetadataSource::ConfigDrive,
             "user_data": BASE64_STANDARD.encode(server.user_data.expose()),
             "metadata": server.metadata,
         }});
+        if let Some(group) = &server.security_group {
+            content["server"]["security_groups"] = json!([{"name": group}]);
+        }
         let operation = format!("creating server {}", server.name);
         let call = Call::new(Service::Compute, Method::Post, operation, "/servers").json(content);
         let size = server.user_data.expose().len();

@@ -2,7 +2,7 @@
 //!
 //! [`Cloud::connect`] gives a session; [`Cloud::images`], [`Cloud::compute`] and [`Cloud::network`] are its
 //! services. Each method is one call of the OpenStack API (its doc names it as the API reference does) or waits
-//! for the effect of one, and takes the deadline of its caller. Nothing here knows what the objects are for.
+//! for the effect of one, and takes the deadline of its caller. Only [`openstack_manager`] knows what the objects are for.
 
 mod catalog;
 mod compute;
@@ -12,7 +12,9 @@ mod image;
 mod image_details;
 mod keystone;
 mod network;
+pub mod openstack_manager;
 mod outcome;
+mod placement;
 mod server_details;
 mod session;
 #[cfg(test)]
@@ -33,6 +35,7 @@ pub use network::{
     EtherType, Network, NetworkService, NewRule, Protocol, SecurityGroup, SecurityGroupRule, Subnet,
 };
 pub use outcome::Deletion;
+pub use placement::{Need, PlacementError, Wish, choose_flavor, choose_network};
 pub use server_details::{Address, AddressKind, Server, ServerStatus};
 
 use crate::deadline::Deadline;
@@ -59,6 +62,11 @@ impl Cloud {
     /// The project that is worked in.
     pub fn project_id(&self) -> ProjectId {
         self.session.project()
+    }
+
+    /// The same by its name, for people.
+    pub fn project_name(&self) -> &str {
+        self.session.project_name()
     }
 
     /// The user as whom we work.

@@ -137,6 +137,10 @@ impl Session {
         self.lock().project.clone()
     }
 
+    pub(super) fn project_name(&self) -> &str {
+        &self.config.project_name
+    }
+
     pub(super) fn user(&self) -> UserId {
         self.lock().user.clone()
     }

@@ -255,7 +255,7 @@ fn a_server_is_made_as_described() {
         image: id(),
         flavor: "f".parse().unwrap(),
         network: id(),
-        security_group: id(),
+        security_group: Some(id()),
         metadata_source: MetadataSource::ConfigDrive,
         user_data: Secret::new(b"hunter2".to_vec()),
         metadata: BTreeMap::from([("k".to_owned(), "v".to_owned())]),

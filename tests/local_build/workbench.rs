@@ -105,16 +105,23 @@ impl Workbench {
         self.root.join("var/lib/runner-image-builder/local")
     }
 
+    /// The options by which a build finds all that is here.
+    pub fn settings(&self) -> Vec<String> {
+        let mut settings = vec![
+            format!("base-image-source={}", self.site.images_url()),
+            format!("base-image-keyring={}", self.site.keyring().display()),
+            format!("github-api-url={}", self.site.github_api_url()),
+            format!("runner-source={}", self.site.github_url()),
+        ];
+        settings.extend(self.packages.iter().map(|packages| format!("build-apt-mirror={}", packages.url)));
+        settings
+    }
+
     /// The command, with `settings` on top of what it needs.
     pub fn command(&self, target: &str, settings: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dispatch"));
         command.args(["local-build", target]).arg(self.file()).env("RUNNER_IMAGE_BUILDER_ROOT", &self.root);
-        command.arg(format!("base-image-source={}", self.site.images_url()));
-        command.arg(format!("base-image-keyring={}", self.site.keyring().display()));
-        command.arg(format!("github-api-url={}", self.site.github_api_url()));
-        command.arg(format!("runner-source={}", self.site.github_url()));
-        command.args(self.packages.iter().map(|packages| format!("build-apt-mirror={}", packages.url)));
-        command.args(settings).stdin(Stdio::null());
+        command.args(self.settings()).args(settings).stdin(Stdio::null());
         command
     }
 

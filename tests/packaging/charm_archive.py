@@ -36,7 +36,7 @@ def unpack(archive, folder):
 
 def check_modes(archive):
     for name, mode in sorted(modes(archive).items()):
-        wanted = 0o755 if name == "dispatch" or name.startswith("hooks/") else 0o644
+        wanted = 0o755 if name == "dispatch" or name.startswith(("hooks/", "scripts/")) else 0o644
         if mode != wanted:
             yield f"{name}: mode {mode:o}, wants {wanted:o}"
     for entry in archive.infolist():
@@ -47,6 +47,7 @@ def check_modes(archive):
 def check_contents(folder):
     """Nothing is missing, and nothing came along that is not the charm's."""
     wanted = {"LICENSE", "actions.yaml", "config.yaml", "dispatch", "hooks", "manifest.yaml", "metadata.yaml"}
+    wanted.add("scripts")
     for name in sorted(wanted ^ {path.name for path in folder.iterdir()}):
         yield f"{name}: " + ("missing" if name in wanted else "not expected")
 

@@ -72,7 +72,7 @@ charmcraft pack --destructive-mode
 packed=$(ls "$project"/*.charm)
 "$python" tests/packaging/charm_archive.py "$packed" .
 # What Juju runs is the same, whoever packed it.
-for file in dispatch LICENSE hooks/install; do
+for file in dispatch LICENSE hooks/install scripts/build-openstack-image.sh; do
     unzip -p "$packed" "$file" | cmp - "target/charm/$file"
 done
 

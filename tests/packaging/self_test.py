@@ -84,13 +84,14 @@ class Archive(unittest.TestCase):
         self.folder.mkdir()
         for name in ["LICENSE", "metadata.yaml", "config.yaml", "actions.yaml"]:
             shutil.copy(SOURCES / name, self.folder)
-        shutil.copytree(SOURCES / "hooks", self.folder / "hooks")
+        for name in ["hooks", "scripts"]:
+            shutil.copytree(SOURCES / name, self.folder / name)
         shutil.copy("/bin/true", self.folder / "dispatch")
         self.manifest("'24.04'", "amd64")
 
         for file in self.folder.rglob("*"):
-            file.chmod(0o755 if file.name == "dispatch" or file.parent.name == "hooks" else 0o644)
-        (self.folder / "hooks").chmod(0o755)
+            is_executable = file.is_dir() or file.name == "dispatch" or file.parent != self.folder
+            file.chmod(0o755 if is_executable else 0o644)
 
     def manifest(self, channel, architecture):
         text = f"bases:\n- name: ubuntu\n  channel: {channel}\n  architectures: [{architecture}]\n"

@@ -6,5 +6,5 @@ mod by_hand;
 mod workshop;
 
 pub use build::{LocalBuild, LocalImage};
-pub use by_hand::build_image_file;
+pub use by_hand::ByHand;
 pub use workshop::Workshop;

@@ -104,6 +104,14 @@ impl<'a> ProjectView<'a> {
         Some(machine.tree().to_owned()).filter(|tree: &std::path::PathBuf| Path::exists(tree))
     }
 
+    /// Gives a server another label, as its owner could.
+    pub fn label_server(&self, id: &str, name: &str, value: &str) {
+        let Some(region) = self.region else { return };
+        for server in lock(&region.compute).servers.iter_mut().filter(|server| server.id == id) {
+            server.metadata.insert(name.to_owned(), value.to_owned());
+        }
+    }
+
     /// Kills a server's machine under it, as a failing host does: ssh dies, Nova notices later or never.
     pub fn crash_server(&self, id: &str) {
         if let Some(machine) = self.servers().into_iter().find(|s| s.id == id).and_then(|s| s.machine) {

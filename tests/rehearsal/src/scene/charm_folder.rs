@@ -9,13 +9,15 @@ use std::process::Command;
 /// Names an unpacked charm that tests are to use in place of what cargo has just built.
 pub const CHARM_VARIABLE: &str = "RUNNER_IMAGE_BUILDER_CHARM";
 
-/// Makes `folder` an unpacked charm: a copy of the one that [`CHARM_VARIABLE`] names, else of the yaml files and hooks
+/// Makes `folder` an unpacked charm: a copy of the one that [`CHARM_VARIABLE`] names, else of the yaml files, hooks and scripts
 /// in `sources`, with `built` as its executable.
 pub fn assemble(folder: &Path, sources: &Path, built: &Path) -> io::Result<()> {
     if let Some(charm) = env::var_os(CHARM_VARIABLE) {
         return copy_folder(Path::new(&charm), folder);
     }
-    copy_folder(&sources.join("hooks"), &folder.join("hooks"))?;
+    for shipped in ["hooks", "scripts"] {
+        copy_folder(&sources.join(shipped), &folder.join(shipped))?;
+    }
     for file in ["metadata.yaml", "config.yaml", "actions.yaml"] {
         fs::copy(sources.join(file), folder.join(file))?;
     }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
+use super::github::Runners;
 use super::http::{Fault, FaultId, Faults, LogEntry, Request, Response, Server};
 use super::release::runner_tarball;
 use super::signing::Signer;
@@ -65,6 +66,7 @@ pub struct Site {
     server: Server,
     faults: Arc<Faults>,
     files: Files,
+    runners: Runners,
     signer: Signer,
     setup: Mutex<SiteSetup>,
     _directory: TempDir,
@@ -79,15 +81,20 @@ impl Site {
         let files = Files::default();
         let faults = Arc::<Faults>::default();
         let served = Arc::clone(&files);
+        let runners = Runners::default();
+        let asked = runners.clone();
         let server = Server::start(
             Arc::clone(&faults),
-            Arc::new(move |request: &mut Request<'_>| answer(&served, request)),
+            Arc::new(move |request: &mut Request<'_>| {
+                asked.answer(request).unwrap_or_else(|| answer(&served, request))
+            }),
         )?;
         let site = Self {
             signer: Signer::create(directory.path())?,
             server,
             faults,
             files,
+            runners,
             setup: Mutex::new(setup.clone()),
             _directory: directory,
         };
@@ -117,6 +124,11 @@ impl Site {
     /// What stands for `https://github.com`.
     pub fn github_url(&self) -> String {
         self.url()
+    }
+
+    /// The tokens that were given to become a runner with, oldest first.
+    pub fn registration_tokens(&self) -> Vec<String> {
+        self.runners.tokens()
     }
 
     /// The key that signs SHA256SUMS, as gpgv wants it.
@@ -183,6 +195,7 @@ impl Site {
             let path = format!("/api/repos/actions/runner/releases/tags/v{version}");
             self.serve(&path, "application/json; charset=utf-8", release.to_string());
             if Some(version) == versions.last() {
+                self.runners.offer(applications(&release));
                 let path = "/api/repos/actions/runner/releases/latest";
                 self.serve(path, "application/json; charset=utf-8", release.to_string());
             }
@@ -249,6 +262,19 @@ impl Site {
     pub fn log(&self) -> Vec<LogEntry> {
         self.faults.log()
     }
+}
+
+/// The applications of a release, as GitHub offers them to those who may manage runners.
+fn applications(release: &Value) -> Vec<Value> {
+    let assets = release["assets"].as_array().into_iter().flatten();
+    let application = |asset: &Value| {
+        let name = asset["name"].as_str()?;
+        let architecture = name.strip_prefix("actions-runner-linux-")?.split('-').next()?;
+        let digest = asset["digest"].as_str()?.strip_prefix("sha256:")?;
+        Some(json!({"os": "linux", "architecture": architecture, "filename": name,
+            "download_url": asset["browser_download_url"], "sha256_checksum": digest}))
+    };
+    assets.filter_map(application).collect()
 }
 
 fn answer(files: &Files, request: &mut Request<'_>) -> Response {

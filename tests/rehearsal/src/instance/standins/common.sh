@@ -25,11 +25,22 @@ need_root() {
     [ "$(me)" = root ] || die "${2:-1}" "${1:-$self: only root can do that}"
 }
 
-
-has_user() { grep -q "^$1:" /etc/passwd; }
-has_group() { grep -q "^$1:" /etc/group; }
-entry() { grep "^$2:" "$1" | head -n 1; }
-column() { cut -d: -f"$1"; }
+# entry FILE NAME: the first line of NAME. In bash alone: each command of a session asks for several.
+entry() {
+    local line
+    while IFS= read -r line || [ -n "$line" ]; do
+        [[ $line == "$2:"* ]] && printf '%s\n' "$line" && return
+    done < "$1"
+    return 1
+}
+has_user() { entry /etc/passwd "$1" > /dev/null; }
+has_group() { entry /etc/group "$1" > /dev/null; }
+# column NUMBER: that field of the line on stdin; nothing of none.
+column() {
+    local fields
+    IFS=: read -r -a fields || [ -n "${fields[*]-}" ] || return 0
+    printf '%s\n' "${fields[$1 - 1]-}"
+}
 uid_of() { entry /etc/passwd "$1" | column 3; }
 gid_of() { entry /etc/group "$1" | column 3; }
 home_of() { entry /etc/passwd "$1" | column 6; }

@@ -25,7 +25,11 @@ may_sudo() {
 }
 
 my_groups() {
-    awk -F: -v user="$(me)" '{n = split($4, m, ","); for (i = 1; i <= n; i++) if (m[i] == user) print $1}' /etc/group
+    local name members me
+    me=$(me)
+    while IFS=: read -r name _ _ members; do
+        [[ ",$members," != *",$me,"* ]] || printf '%s\n' "$name"
+    done < /etc/group
 }
 
 standin_sudo() {

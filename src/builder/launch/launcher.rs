@@ -1,0 +1,103 @@
+//! The launcher: a process of its own that takes up what the notes ask for, removes what has expired, and clears up after
+//! one that was killed. One lives at a time; the next hook starts another when there is something to do.
+
+use std::path::PathBuf;
+
+use super::note::{Launch, LaunchSecrets, LaunchState};
+use super::perform::{clear_up, perform};
+use crate::builder::config::ProxyConfig;
+use crate::builder::job::{StartError, is_held, start, stop_holder};
+use crate::builder::journal::{JournalError, Timestamp};
+use crate::host::{Exclusive, FileError, Host};
+
+/// The launcher cannot work.
+#[derive(Debug, thiserror::Error)]
+pub enum LauncherError {
+    /// A file operation failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A note could not be written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// It could not be started.
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+/// Sees to it that a launcher lives while there is something to do for one. For hooks: it calls no cloud.
+pub fn tend(host: &Host, proxies: &ProxyConfig) -> Result<(), LauncherError> {
+    if !Launch::all(host)?.iter().any(Launch::is_due) || launcher_lives(host)? {
+        return Ok(());
+    }
+    LaunchSecrets { proxies: proxies.clone(), ..LaunchSecrets::default() }.save(host, &proxies_file(host))?;
+    Ok(start(host, "launcher", "launch")?)
+}
+
+/// Does all that is due, then ends. Ends at once when another launcher lives.
+pub fn launch(host: &Host) -> Result<(), LauncherError> {
+    while Launch::all(host)?.iter().any(Launch::is_due) {
+        let Some(mut lock) = Exclusive::try_acquire(&launcher_lock(host))? else { return Ok(()) };
+        // For whoever must stop us.
+        let _ = lock.note(&std::process::id().to_string());
+        let proxies = LaunchSecrets::take(host, &proxies_file(host))?.unwrap_or_default().proxies;
+        for launch in Launch::all(host)?.into_iter().filter(Launch::is_due) {
+            do_one(host, launch, &proxies)?;
+        }
+    }
+    Ok(())
+}
+
+fn do_one(host: &Host, mut launch: Launch, proxies: &ProxyConfig) -> Result<(), LauncherError> {
+    match launch.state {
+        LaunchState::Waiting => {
+            let secrets = LaunchSecrets::take(host, &launch.secrets_file(host))?;
+            launch.state = LaunchState::Launching;
+            launch.save(host)?;
+            Ok(perform(host, launch, secrets)?.save(host)?)
+        }
+        LaunchState::Failed { .. } if launch.server.is_none() => Ok(launch.forget(host)?),
+        // Expired, failed with something left, or given up by a launcher that died.
+        _ => {
+            launch.tried = Some(Timestamp::now());
+            if launch.state == LaunchState::Launching {
+                launch.state = died();
+            }
+            match clear_up(host, &launch, proxies) {
+                Ok(()) if launch.state == LaunchState::Running => return Ok(launch.forget(host)?),
+                Ok(()) => launch.server = None,
+                Err(problem) => {
+                    log::warn!("launch {}: its server stays for the next try: {problem}", launch.id);
+                }
+            }
+            Ok(launch.save(host)?)
+        }
+    }
+}
+
+fn died() -> LaunchState {
+    LaunchState::Failed { message: "its launcher was killed; run the action again".into() }
+}
+
+fn launcher_lock(host: &Host) -> PathBuf {
+    host.state_dir().join("launcher.lock")
+}
+
+/// Where proxies wait for a launcher that has only to clear up.
+fn proxies_file(host: &Host) -> PathBuf {
+    host.run_dir().join("launcher-proxies.json")
+}
+
+/// Whether a launcher lives.
+pub fn launcher_lives(host: &Host) -> Result<bool, FileError> {
+    is_held(&launcher_lock(host))
+}
+
+/// Stops the launcher if one lives: what it was doing is found and ended by its labels.
+pub fn stop_launcher(host: &Host) {
+    stop_holder(host, &launcher_lock(host));
+}
+
+/// Where the launcher logs.
+pub fn launcher_log(host: &Host) -> PathBuf {
+    host.log_dir().join("launcher.log")
+}

@@ -1,0 +1,196 @@
+//! The action `launch-runner`: what an operator asks for becomes an order for the launcher, and its end the action's result.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::dispatch::{DispatchError, Unit};
+use super::event::Event;
+use super::image_relation::ImageRelation;
+use super::options::InvalidOption;
+use super::state::{CharmState, StateError, proxies};
+use super::status;
+use crate::builder::{self, JobId, Launch, LaunchOrder, LaunchSecrets, LaunchState, LauncherError, Server};
+use crate::deadline::Deadline;
+use crate::host::Host;
+use crate::juju::{Environment, HookToolError, SecretUri};
+use crate::secret::{Secret, redact_from_now_on};
+use crate::target::{Arch, BaseImage, Target};
+
+/// How long the action holds the unit's turn at most.
+const WAIT: Duration = Duration::from_secs(10 * 60);
+/// How often the launch is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+/// How many looks a launcher may take to start.
+const START: u32 = 60;
+/// Minutes that a runner may live: as long as GitHub lets a job run at most.
+const TTL: std::ops::RangeInclusive<i64> = 1..=7200;
+
+impl Unit<'_> {
+    pub(super) fn launch_runner(&self, event: &Event) -> Result<(), DispatchError> {
+        let state = match self.state(event) {
+            Ok(state) => state,
+            Err(StateError::Invalid(reason)) => {
+                self.tools.status_set(&status::invalid(&reason))?;
+                return Ok(self.tools.action_fail(&reason.to_string())?);
+            }
+            Err(StateError::Juju(error)) => return Err(error.into()),
+        };
+        // clouds.yaml has the clouds of all relations from here on.
+        self.converge(&state, event, None)?;
+        let parameters = self.tools.action_get()?;
+        let asked = order(&parameters, &state, self.environment)
+            .and_then(|order| Ok((order, token_secret(&parameters)?)));
+        let (order, secret) = match asked {
+            Ok(asked) => asked,
+            Err(reason) => return Ok(self.tools.action_fail(&reason.to_string())?),
+        };
+        let token = match self.token(&secret) {
+            Ok(token) => token,
+            Err(reason) => return Ok(self.tools.action_fail(&reason.to_string())?),
+        };
+        let proxies = proxies(self.environment);
+        let secrets = LaunchSecrets { token, proxies: proxies.clone() };
+        let id = Launch::order(self.host, order, &secrets).map_err(LauncherError::from)?.id;
+        self.tools.action_set(&[("launch", id.to_string())])?;
+        builder::tend(self.host, &proxies)?;
+        let Some(launch) = follow(self.host, &id)? else {
+            let message = format!("Launch {id} goes on; `dispatch jobs` on the unit tells of it.");
+            return Ok(self.tools.action_fail(&message)?);
+        };
+        match (launch.state, launch.server) {
+            (LaunchState::Running, Some(Server { name, id, address })) => Ok(self.tools.action_set(&[
+                ("name", name),
+                ("id", id.map(String::from).unwrap_or_default()),
+                ("address", address.unwrap_or_default()),
+                ("expires", launch.expires.to_string()),
+            ])?),
+            (LaunchState::Failed { message }, _) => Ok(self.tools.action_fail(&message)?),
+            _ => Ok(self.tools.action_fail(&format!("Launch {id} came to nothing."))?),
+        }
+    }
+
+    /// The token for GitHub, out of its secret.
+    fn token(&self, uri: &SecretUri) -> Result<Secret<String>, InvalidOption> {
+        let refusal = |text: String| Err(InvalidOption::new(text));
+        match self.tools.secret_get(uri) {
+            Ok(mut content) => match content.remove("token").filter(|token| !token.expose().is_empty()) {
+                Some(token) => {
+                    redact_from_now_on(&token);
+                    Ok(token)
+                }
+                None => refusal(format!(
+                    "Secret {uri} does not contain a 'token' key. Add it with juju update-secret."
+                )),
+            },
+            Err(HookToolError::SecretNotFound(_)) => {
+                refusal(format!("Secret not found: {uri}. Set token-secret-id to a secret that exists."))
+            }
+            Err(HookToolError::SecretNotGranted(_)) => refusal(format!(
+                "Charm does not have access to secret {uri}. Please grant the charm read access to it."
+            )),
+            Err(error) => refusal(format!("Secret {uri} could not be read: {error}")),
+        }
+    }
+}
+
+/// Waits for the end of a launch; `None` when it goes on for longer than we may wait.
+fn follow(host: &Host, id: &JobId) -> Result<Option<Launch>, LauncherError> {
+    let (deadline, mut lonely) = (Deadline::after(WAIT), 0);
+    loop {
+        let launch = Launch::all(host)?.into_iter().find(|launch| launch.id == *id);
+        if launch.as_ref().is_none_or(Launch::has_ended) {
+            return Ok(launch);
+        }
+        // One that has just been started holds no lock yet; one that was killed leaves the rest to the next hook.
+        lonely = if builder::launcher_lives(host)? { 0 } else { lonely + 1 };
+        if lonely > START || !deadline.sleep(LOOK) {
+            return Ok(None);
+        }
+    }
+}
+
+type Parameters = BTreeMap<String, Value>;
+
+fn text<'a>(parameters: &'a Parameters, name: &str) -> Option<&'a str> {
+    parameters.get(name).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty())
+}
+
+fn required<'a>(parameters: &'a Parameters, name: &str) -> Result<&'a str, InvalidOption> {
+    text(parameters, name).ok_or_else(|| InvalidOption::new(format!("Please supply {name}.")))
+}
+
+fn token_secret(parameters: &Parameters) -> Result<SecretUri, InvalidOption> {
+    let id = required(parameters, "token-secret-id")?;
+    SecretUri::parse(id)
+        .ok_or_else(|| InvalidOption::new(format!("Secret not found: {id}. Not a secret's URI.")))
+}
+
+/// What the parameters ask for; where they say nothing, what is configured first.
+fn order(
+    parameters: &Parameters,
+    state: &CharmState,
+    environment: &Environment,
+) -> Result<LaunchOrder, InvalidOption> {
+    let path = required(parameters, "path")?;
+    let mut path: crate::github::GithubPath =
+        path.parse().map_err(|error| InvalidOption::new(format!("Invalid path: {error}.")))?;
+    if let Some(group) = text(parameters, "runner-group") {
+        path = path.in_group(group);
+    }
+    let unknown = |what: &str, word: &str| InvalidOption::new(format!("Unsupported {what} {word:?}."));
+    let first = state.run.targets.first();
+    let base = match text(parameters, "base") {
+        Some(word) => Some(BaseImage::parse(word).ok_or_else(|| unknown("base", word))?),
+        None => first.map(|target| target.base),
+    };
+    let arch = match text(parameters, "arch") {
+        Some(word) => Some(Arch::parse(word).ok_or_else(|| unknown("arch", word))?),
+        None => first.map(|target| target.arch),
+    };
+    let target = base.zip(arch).map(|(base, arch)| Target { base, arch });
+    let target = target.ok_or_else(|| InvalidOption::new("Please supply base and arch."))?;
+    let ttl = parameters.get("ttl").map_or(Some(360), Value::as_i64).filter(|ttl| TTL.contains(ttl));
+    let ttl_minutes = ttl.and_then(|ttl| u32::try_from(ttl).ok());
+    let labels = text(parameters, "labels").unwrap_or_default().split(',').map(str::trim);
+    let debug = match text(parameters, "ssh-debug-connections") {
+        None => Vec::new(),
+        Some(text) => serde_json::from_str(text)
+            .map_err(|error| InvalidOption::new(format!("Invalid ssh-debug-connections: {error}.")))?,
+    };
+    let owned = |name: &str| text(parameters, name).map(str::to_owned);
+    Ok(LaunchOrder {
+        unit_name: environment.unit.to_string(),
+        owner: state.run.owner.clone(),
+        cloud: cloud(text(parameters, "cloud"), state)?.cloud.clone(),
+        target,
+        path,
+        github_api_url: state.run.runner.api_url.clone(),
+        flavor: owned("flavor"),
+        network: owned("network"),
+        labels: labels.filter(|label| !label.is_empty()).map(str::to_owned).collect(),
+        ttl_minutes: ttl_minutes.ok_or_else(|| InvalidOption::new("ttl must be from 1 to 7200 minutes."))?,
+        dockerhub_mirror: owned("dockerhub-mirror"),
+        ssh_debug_connections: debug,
+    })
+}
+
+/// The cloud of a related application: the one that was named, by its name in clouds.yaml or its project, else the only one.
+fn cloud<'a>(wanted: Option<&str>, state: &'a CharmState) -> Result<&'a ImageRelation, InvalidOption> {
+    let mut clouds: Vec<&ImageRelation> = state.relations.values().collect();
+    clouds.sort_by(|a, b| a.cloud.cmp(&b.cloud));
+    clouds.dedup_by(|a, b| a.cloud == b.cloud);
+    if clouds.is_empty() {
+        return Err(InvalidOption::new("Image relation not yet ready."));
+    }
+    let names: Vec<&str> = clouds.iter().map(|relation| relation.cloud.as_str()).collect();
+    let names = names.join(", ");
+    if let Some(wanted) = wanted {
+        clouds.retain(|relation| relation.cloud.as_str() == wanted || relation.config.project_name == wanted);
+    }
+    match clouds[..] {
+        [relation] => Ok(relation),
+        _ => Err(InvalidOption::new(format!("Set cloud to one of {names}."))),
+    }
+}

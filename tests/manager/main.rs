@@ -1,0 +1,11 @@
+//! Runners and images by hand (seed `openstack_manager`): what each function takes, gives and refuses, and what becomes of
+//! runners that operators launch through the charm, on the embedded OpenStack and beside the embedded GitHub.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says what it expects")]
+
+mod functions;
+mod launches;
+mod python_api;
+#[path = "../builds/scene.rs"]
+#[allow(dead_code, reason = "it is shared with other tests")]
+mod scene;
