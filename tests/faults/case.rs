@@ -198,6 +198,14 @@ impl fmt::Display for Case {
     }
 }
 
+impl Case {
+    /// Whether the charm is patient with this for more than a few minutes: a store may take ten to put away what it got.
+    pub fn takes_minutes(&self) -> bool {
+        let is_upload = matches!(&self.site, Site::Http { method, .. } if method == "PUT");
+        is_upload && self.fault == Hangs
+    }
+}
+
 /// Every fault of every place.
 pub fn all(sites: &[Site]) -> Vec<Case> {
     let cases = sites

@@ -29,7 +29,8 @@ pub fn unshare() -> Option<String> {
         "--mount-proc",
         "--",
     ]);
-    again.arg(own).args(std::env::args_os().skip(1));
+    // The first process of the namespace has to bury those whose parents have gone: a shell does.
+    again.args(["bash", "-c", "\"$@\"; exit $?", "bash"]).arg(own).args(std::env::args_os().skip(1));
     Some(format!("unshare: {}", again.env(UNSHARED, "1").exec()))
 }
 

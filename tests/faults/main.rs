@@ -75,7 +75,9 @@ impl Wanted {
         cases.retain(|case| {
             let name = case.to_string();
             let is_wanted = self.only.is_empty() || self.only.iter().any(|only| name.contains(only.as_str()));
-            is_wanted && !passed.contains(name.as_str())
+            // A sample is to be quick; what takes too long for it is left to the whole, and to those who name it.
+            let is_quick = self.sample.is_none() || !self.only.is_empty() || !case.takes_minutes();
+            is_wanted && is_quick && !passed.contains(name.as_str())
         });
         // A generator of its own (xorshift, seeded by FNV-1a), so that a seed means the same everywhere.
         let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);

@@ -5,10 +5,11 @@ use super::{Done, RUNNER_HOME, RUNNER_USER, RunnerBase, RunnerTarball, ToolDownl
 use crate::deadline::Deadline;
 use crate::instance::executor::Executor;
 
-/// Fetches `$1` with the digest `$2` into `$file`, which goes with the shell.
+/// Fetches `$1` with the digest `$2` into `$file`, which goes with the shell. A server that sends nothing for a minute is
+/// asked again.
 const FETCH: &str = "file=$(mktemp); trap 'rm -f \"$file\"' EXIT
     curl --fail --silent --show-error --location --proto '=http,https' --retry 5 --retry-connrefused \
-        --connect-timeout 30 --output \"$file\" -- \"$1\"
+        --connect-timeout 30 --speed-limit 1 --speed-time 60 --output \"$file\" -- \"$1\"
     echo \"$2  $file\" | sha256sum --check --quiet\n";
 
 impl RunnerBase {
