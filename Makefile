@@ -59,7 +59,15 @@ charm: unpacked ## Build target/charm/ (runnable) and the .charm beside it (depl
 
 .PHONY: test
 test: deps charm ## Run all tests that need no cloud, against the charm's release binary
-	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) cargo test --workspace --locked
+	cargo test --workspace --locked --no-run
+# Side by side, since most tests wait most of their time: for a machine, a process, a deadline.
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=line $(PACKAGES)
+
+PACKAGES := test-of-runner-image-builder test-of-rehearsal
+.PHONY: $(PACKAGES)
+$(PACKAGES): test-of-%:
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-5} RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) \
+		cargo test --locked --package $*
 
 .PHONY: test-local-build
 test-local-build: deps ## Build images on this machine, and kill builds at any moment (root, loop devices)
