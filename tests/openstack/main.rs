@@ -10,6 +10,7 @@ mod charm;
 mod cloud;
 mod kills;
 mod machine;
+mod runner;
 mod story;
 mod trace;
 
@@ -43,6 +44,9 @@ fn a_hook_in_an_image_out_and_nothing_left_behind() {
     chapter("keeps the last image when the script fails", || story.keeps_the_last_image());
     chapter("has given the consumer a machine that is complete and its own", || {
         story.the_consumers_machine_is_complete()
+    });
+    chapter("launches a runner that knows what it is for, and removes it in time", || {
+        story.launches_a_runner();
     });
     chapter("leaves no builder VM and no security group", || story.no_leftovers());
     chapter("publishes no image that does not work", || story.refuses_an_image_without_its_runner());

@@ -327,11 +327,21 @@ def make_suite(folder, signer, codename, suffix, debs):
 # ---------------------------------------------------------------- the runner, tools and GitHub's API
 
 RUNNER_VERSION = "2.330.0"
+GITHUB_TOKEN = "planted-github-token-3f9a"
+REGISTRATION_TOKEN = "REGISTRATION-7c1e"
 NOT_AS_ROOT = """
 if [ "$(id -u)" = 0 ] && [ -z "${RUNNER_ALLOW_RUNASROOT:-}" ]; then echo "Must not run with sudo"; exit 1; fi
 """
 RUNNER_FILES = {  # a stand-in; like the real one it refuses to be configured or run by root
-    "run.sh": "#!/bin/bash" + NOT_AS_ROOT + 'exec "$(dirname "$0")/bin/Runner.Listener" run "$@"\n',
+    "run.sh": "#!/bin/bash" + NOT_AS_ROOT + """
+here=$(dirname "$0")
+if [ -e "$here/config.args" ]; then  # a runner that was configured tells with what
+    cat "$here/config.args" "$here/.env" | env -u http_proxy python3 -c '
+import sys, urllib.request
+urllib.request.urlopen("@URL@/report/runner", sys.stdin.buffer.read(), timeout=120)'
+fi
+exec "$here/bin/Runner.Listener" run "$@"
+""",
     "config.sh": "#!/bin/bash" + NOT_AS_ROOT + 'if [ $# -gt 0 ]; then printf \'%s\\n\' "$@"; fi >"$(dirname "$0")/config.args"\n',
     "env.sh": '#!/bin/bash\ncd "$(dirname "$0")" && echo "LANG=${LANG:-C.UTF-8}" >.env && echo "$PATH" >.path\n',
     "bin/Runner.Listener": f"""#!/bin/bash
@@ -348,7 +358,7 @@ echo "Finish Install Dependencies (stand-in)"
 }
 
 
-def runner_tarball(platform):
+def runner_tarball(platform, url):
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w", format=tarfile.GNU_FORMAT) as tar:
 
@@ -361,13 +371,13 @@ def runner_tarball(platform):
         add("./", 0o755, tarfile.DIRTYPE)
         add("./bin/", 0o755, tarfile.DIRTYPE)
         for name, text in sorted(RUNNER_FILES.items()):
-            add(f"./{name}", 0o755, tarfile.REGTYPE, text.encode())
+            add(f"./{name}", 0o755, tarfile.REGTYPE, text.replace("@URL@", url).encode())
         add("./bin/platform", 0o644, tarfile.REGTYPE, f"{platform}\n".encode())
     return gzip.compress(raw.getvalue(), mtime=EPOCH)
 
 
 def make_runner(site, url):
-    files = {f"actions-runner-{platform}-{RUNNER_VERSION}.tar.gz": runner_tarball(platform)
+    files = {f"actions-runner-{platform}-{RUNNER_VERSION}.tar.gz": runner_tarball(platform, url)
              for platform in ("linux-arm64", "linux-x64")}
     notes = ["## What's Changed", "* Everything (stand-in)", "", "## SHA-256 Checksums", "",
              "The SHA-256 checksums for the packages included in this build are shown below:", ""]
@@ -511,10 +521,26 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_HEAD(self):
         self.answer(with_body=False)
 
-    def answer(self, with_body):
+    def do_POST(self):
+        self.answer(with_body=True, serve=self.take)
+
+    def take(self, _with_body):
+        """GitHub's registration tokens, for whoever has a token; and what machines report, kept beside the site."""
+        body = self.rfile.read(min(int(self.headers.get("Content-Length", 0)), 1 << 16))
+        if self.path.startswith("/api/") and self.path.endswith("/actions/runners/registration-token"):
+            if self.headers.get("Authorization") != f"Bearer {GITHUB_TOKEN}":
+                return self.reply(401, b'{"message": "Bad credentials"}', "application/json", True)
+            token = {"token": REGISTRATION_TOKEN, "expires_at": "2099-01-01T00:00:00Z"}
+            return self.reply(201, json.dumps(token).encode(), "application/json", True)
+        if self.path == "/report/runner":
+            pathlib.Path(self.site + ".report").write_bytes(body)
+            return self.reply(204, b"", None, False)
+        return self.reply(404, b"", None, False)
+
+    def answer(self, with_body, serve=None):
         self.sent = 0
         try:
-            self.status = self.serve_path(with_body)
+            self.status = (serve or self.serve_path)(with_body)
         except (OSError, ValueError) as error:  # the client went away, or sent nonsense
             self.status, self.close_connection = f"broken({type(error).__name__})", True
         finally:

@@ -188,6 +188,10 @@ impl Story {
         assert_eq!(fact("sources"), "restored");
     }
 
+    pub fn launches_a_runner(&self) {
+        crate::runner::lives_and_ends(&self.charm, &self.consumers[1]);
+    }
+
     pub fn the_image_keeps_no_secret(&mut self) {
         let file = state_dir().join("published.img");
         let path = file.to_string_lossy().into_owned();
