@@ -73,6 +73,10 @@ impl SshExecutor {
                 }
                 // What cut the last attempt short says less than what ended the one before it.
                 Err(problem) if last.is_none() || !(problem.is_empty() || deadline.passed()) => {
+                    // A machine that boots refuses for minutes: each reason is told once, and at once.
+                    if last.as_ref() != Some(&problem) {
+                        log::debug!("{}: not yet reached: {problem}", self.target.name);
+                    }
                     last = Some(problem);
                 }
                 Err(_) => (),
