@@ -59,13 +59,13 @@ charm: unpacked ## Build target/charm/ (runnable) and the .charm beside it (depl
 
 .PHONY: test
 test: deps charm ## Run all tests that need no cloud, against the charm's release binary
-	cargo test --workspace --locked --no-run
+	for package in $(PACKAGES); do cargo test --locked --no-run --package $$package; done
 # Side by side, since most tests wait most of their time: for a machine, a process, a deadline.
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=line $(PACKAGES)
+	$(MAKE) --no-print-directory --jobs=2 $(PACKAGES:%=test-of-%)
 
-PACKAGES := test-of-runner-image-builder test-of-rehearsal
-.PHONY: $(PACKAGES)
-$(PACKAGES): test-of-%:
+PACKAGES := runner-image-builder rehearsal
+.PHONY: $(PACKAGES:%=test-of-%)
+$(PACKAGES:%=test-of-%): test-of-%:
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-5} RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) \
 		cargo test --locked --package $*
 
