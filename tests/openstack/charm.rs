@@ -38,8 +38,7 @@ pub struct Charm {
 impl Charm {
     /// Deploys one unit without any configuration.
     pub fn deploy(build: &Project) -> Self {
-        let charm = std::env::var_os("RUNNER_IMAGE_BUILDER_CHARM")
-            .expect("RUNNER_IMAGE_BUILDER_CHARM: the folder that `make charm` makes");
+        let charm = charm_folder();
         let dir = tempfile::tempdir().expect("a folder");
         let root = dir.path().join("root");
         std::fs::create_dir(&root).expect("the root");
@@ -197,8 +196,15 @@ impl Charm {
     }
 }
 
+/// The unpacked charm.
+pub fn charm_folder() -> PathBuf {
+    std::env::var_os("RUNNER_IMAGE_BUILDER_CHARM")
+        .expect("RUNNER_IMAGE_BUILDER_CHARM: the folder that `make charm` makes")
+        .into()
+}
+
 /// The default recipe without its snaps: there is no snap store around the test's cloud.
-fn recipe() -> String {
+pub fn recipe() -> String {
     let mut recipe: serde_json::Value = serde_yaml::from_str(DEFAULT_RECIPE).expect("YAML");
     recipe.as_object_mut().expect("a mapping").remove("snaps");
     recipe.to_string()

@@ -6,6 +6,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test says what it expects")]
 
 mod builders;
+mod by_hand;
 mod charm;
 mod cloud;
 mod kills;

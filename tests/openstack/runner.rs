@@ -12,7 +12,7 @@ use crate::charm::{APPLICATION, Charm, PROXY};
 use crate::cloud::{Project, state_dir, wait_for};
 
 /// What the site takes for a token of GitHub, and the registration token that it gives for it.
-const GITHUB_TOKEN: &str = "planted-github-token-3f9a";
+pub const GITHUB_TOKEN: &str = "planted-github-token-3f9a";
 const REGISTRATION_TOKEN: &str = "REGISTRATION-7c1e";
 /// How long a boot may take on an emulated processor.
 const BOOT: Duration = Duration::from_secs(1200);

@@ -386,6 +386,13 @@ def make_runner(site, url):
         digest = hashlib.sha256(data).hexdigest()
         notes.append(f"- {name} <!-- BEGIN SHA {platform} -->{digest}<!-- END SHA {platform} -->")
     make_release(site, url, "actions/runner", f"v{RUNNER_VERSION}", files, notes)
+    # what GitHub offers to a repository: the runner application of each architecture
+    offers = [{"os": "linux", "architecture": name.split("-")[3], "filename": name,
+               "download_url": f"{url}/actions/runner/releases/download/v{RUNNER_VERSION}/{name}",
+               "sha256_checksum": hashlib.sha256(data).hexdigest()} for name, data in files.items()]
+    downloads = site / "api/repos/octo/engine/actions/runners/downloads"
+    downloads.parent.mkdir(parents=True)
+    downloads.write_text(json.dumps(offers))
 
 
 TOOLS = (  # repository, tag, files: programs that know their version
