@@ -196,7 +196,7 @@ impl Unit<'_> {
         Ok(builder::departs(self.host))
     }
 
-    pub(super) fn state(&self, event: &Event) -> Result<CharmState, StateError> {
+    fn state(&self, event: &Event) -> Result<CharmState, StateError> {
         CharmState::load(self.tools, self.environment, self.broken_relation(event))
     }
 
@@ -245,15 +245,21 @@ impl Unit<'_> {
         Ok(exchange.with_peers(event, &named)?)
     }
 
-    fn run_action(&self, event: &Event) -> Result<(), DispatchError> {
-        let state = match self.state(event) {
-            Ok(state) => state,
+    /// The state that an action works on; none when the configuration is refused, and then the action has failed.
+    pub(super) fn state_for_action(&self, event: &Event) -> Result<Option<CharmState>, DispatchError> {
+        match self.state(event) {
+            Ok(state) => Ok(Some(state)),
             Err(StateError::Invalid(reason)) => {
                 self.tools.status_set(&status::invalid(&reason))?;
-                return Ok(self.tools.action_fail(&reason.to_string())?);
+                self.tools.action_fail(&reason.to_string())?;
+                Ok(None)
             }
-            Err(StateError::Juju(error)) => return Err(error.into()),
-        };
+            Err(StateError::Juju(error)) => Err(error.into()),
+        }
+    }
+
+    fn run_action(&self, event: &Event) -> Result<(), DispatchError> {
+        let Some(state) = self.state_for_action(event)? else { return Ok(()) };
         let parameters = match RunParameters::parse(&self.tools.action_get()?) {
             Ok(parameters) => parameters,
             Err(reason) => return Ok(self.tools.action_fail(&reason.to_string())?),

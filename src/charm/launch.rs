@@ -9,8 +9,7 @@ use super::dispatch::{DispatchError, Unit};
 use super::event::Event;
 use super::image_relation::ImageRelation;
 use super::options::InvalidOption;
-use super::state::{CharmState, StateError, proxies};
-use super::status;
+use super::state::{CharmState, proxies};
 use crate::builder::{self, JobId, Launch, LaunchOrder, LaunchSecrets, LaunchState, LauncherError, Server};
 use crate::deadline::Deadline;
 use crate::host::Host;
@@ -29,14 +28,7 @@ const TTL: std::ops::RangeInclusive<i64> = 1..=7200;
 
 impl Unit<'_> {
     pub(super) fn launch_runner(&self, event: &Event) -> Result<(), DispatchError> {
-        let state = match self.state(event) {
-            Ok(state) => state,
-            Err(StateError::Invalid(reason)) => {
-                self.tools.status_set(&status::invalid(&reason))?;
-                return Ok(self.tools.action_fail(&reason.to_string())?);
-            }
-            Err(StateError::Juju(error)) => return Err(error.into()),
-        };
+        let Some(state) = self.state_for_action(event)? else { return Ok(()) };
         // clouds.yaml has the clouds of all relations from here on.
         self.converge(&state, event, None)?;
         let parameters = self.tools.action_get()?;
