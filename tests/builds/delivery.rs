@@ -2,27 +2,7 @@
 
 use rehearsal::cloud::{Fault, What};
 
-use crate::scene::{APPLICATION, Scene};
-
-#[test]
-fn the_oldest_revision_is_pruned_and_a_strangers_image_is_not() {
-    let scene = Scene::set(&[("revision-history-limit", "2")]);
-    let project = || scene.cloud.project("upload-project");
-    let name = format!("{APPLICATION}-noble-x64");
-    let foreign = project().add_image(&name, b"somebody else's", &[]).unwrap().id;
-    let relation = scene.integrate("upload");
-    scene.job_ended();
-    let mut revisions = vec![scene.told(&relation, "id").unwrap()];
-    for _ in 0..2 {
-        assert_eq!(scene.build_again().failures, []);
-        revisions.push(scene.told(&relation, "id").unwrap());
-    }
-    let mut kept: Vec<String> = project().images().iter().map(|image| image.id.to_string()).collect();
-    let mut wanted = vec![revisions[1].clone(), revisions[2].clone(), foreign.to_string()];
-    kept.sort();
-    wanted.sort();
-    assert_eq!(kept, wanted, "all revisions: {revisions:?}");
-}
+use crate::scene::{Deployed, Scene};
 
 #[test]
 fn a_project_that_refuses_its_copy_holds_up_no_other_and_gets_it_later_without_a_build() {
@@ -52,7 +32,7 @@ fn a_project_that_refuses_its_copy_holds_up_no_other_and_gets_it_later_without_a
             .count()
     };
     let before = servers();
-    scene.unit().exec("JUJU_DISPATCH_PATH=run ./dispatch").unwrap();
+    scene.look_for_work();
     assert_eq!(scene.job_ended().failures, []);
     assert!(scene.told(&second, "id").is_some());
     assert_eq!(servers(), before, "copied from the project that has it");

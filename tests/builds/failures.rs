@@ -4,7 +4,7 @@ use rehearsal::cloud::{Fault, What};
 use runner_image_builder::builder::{Journal, Phase};
 use runner_image_builder::instance::DEFAULT_RECIPE;
 
-use crate::scene::{SCRIPT_SECRET, Scene, wait_for};
+use crate::scene::{Deployed, SCRIPT_SECRET, Scene, wait_for};
 
 /// The scene after its first job, which must have failed and left nothing.
 fn failed(options: &[(&str, &str)], prepare: impl FnOnce(&Scene)) -> (Scene, String) {

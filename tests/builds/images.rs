@@ -2,7 +2,7 @@
 
 use runner_image_builder::instance::DEFAULT_RECIPE;
 
-use crate::scene::{APPLICATION, SCRIPT_SECRET, Scene};
+use crate::scene::{APPLICATION, Deployed, SCRIPT_SECRET, Scene};
 
 #[test]
 fn an_image_has_the_runner_and_nothing_of_its_builder() {
@@ -133,13 +133,13 @@ fn an_image_that_is_up_to_date_is_not_built_again() {
     let uploads = || scene.cloud.log().iter().filter(|entry| entry.method == "PUT").count();
     let before = uploads();
     let first = scene.journal().job.unwrap().id;
-    scene.unit().exec("JUJU_DISPATCH_PATH=run ./dispatch").unwrap();
+    scene.look_for_work();
     let job = scene.job_ended();
     assert_ne!(job.id, first, "the schedule asked for a job");
     assert_eq!((scene.told(&relation, "id"), uploads()), (Some(id.clone()), before));
     // A new base image is a reason.
     scene.site.publish_images("noble", 2).unwrap();
-    scene.unit().exec("JUJU_DISPATCH_PATH=run ./dispatch").unwrap();
+    scene.look_for_work();
     scene.job_ended();
     assert_ne!(scene.told(&relation, "id"), Some(id));
     let bases = scene.cloud.project("builder-project").images();

@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says what it expects")]
 
+#[path = "../chapters/mod.rs"]
+#[allow(dead_code, reason = "it is shared with the real cloud's test")]
+mod chapters;
 mod delivery;
 mod failures;
 mod images;
@@ -12,5 +15,8 @@ mod ownership;
 mod recipe;
 mod recovery;
 mod scene;
+mod story;
 mod units;
 mod verification;
+
+use scene::deployed;

@@ -4,7 +4,7 @@ use rehearsal::agent::{Application, Relation};
 use runner_image_builder::builder::{Journal, worker_lives};
 use runner_image_builder::host::Host;
 
-use crate::scene::{Scene, wait_for};
+use crate::scene::{Deployed, Scene, wait_for};
 
 const NAME: &str = "image-builder-2";
 

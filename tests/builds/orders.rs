@@ -3,7 +3,7 @@
 use rehearsal::agent::ActionStatus;
 use serde_json::json;
 
-use crate::scene::{Scene, wait_for};
+use crate::scene::{Deployed, Scene, wait_for};
 
 #[test]
 fn a_cancelled_job_leaves_nothing_and_does_not_come_back_by_itself() {
@@ -38,7 +38,7 @@ fn while_paused_nothing_is_started_and_what_there_is_stays_published() {
     let scene = Scene::set(&[("paused", "true")]);
     let relation = scene.integrate("upload");
     assert_eq!(scene.status(), "blocked: Paused: no builds are started. Set paused=false to go on.");
-    scene.unit().exec("JUJU_DISPATCH_PATH=run ./dispatch").unwrap();
+    scene.look_for_work();
     let action = scene.unit().run_action("run", json!({})).unwrap();
     assert_eq!(action.status, ActionStatus::Failed);
     assert!(action.message.contains("Set paused=false"), "{}", action.message);

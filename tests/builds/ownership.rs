@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rehearsal::cloud::{Fault, What};
 use runner_image_builder::builder::Timestamp;
 
-use crate::scene::{APPLICATION, Scene};
+use crate::scene::{APPLICATION, Deployed, Scene};
 
 type Properties = BTreeMap<String, String>;
 
@@ -35,7 +35,7 @@ fn snapshot_of_a_server(image: &Properties, server: &str) -> Properties {
 /// A job as the schedule asks for it, which searches the clouds for what is left.
 fn sweep(scene: &Scene) {
     scene.edit_journal(|journal| journal.swept = None);
-    scene.unit().exec("JUJU_DISPATCH_PATH=run ./dispatch").unwrap();
+    scene.look_for_work();
     assert_eq!(scene.job_ended().failures, []);
     assert!(scene.journal().swept.is_some());
 }

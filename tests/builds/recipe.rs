@@ -6,7 +6,7 @@ use rehearsal::instance::archive::{Content, Entry};
 use rehearsal::recipe::{Evidence, STEPS, digest, steps_in};
 use rehearsal::servers::{SiteSetup, YQ, runner_tarball};
 
-use crate::scene::{SCRIPT_SECRET, Scene};
+use crate::scene::{Deployed, SCRIPT_SECRET, Scene};
 
 const SOURCES: &str = "etc/apt/sources.list.d/ubuntu.sources";
 

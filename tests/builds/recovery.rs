@@ -3,7 +3,7 @@
 use rehearsal::agent::Relation;
 use rehearsal::cloud::{Fault, What};
 
-use crate::scene::{Scene, wait_for};
+use crate::scene::{Deployed, Scene, wait_for};
 
 /// Requests of this kind hang, from the `nth` on.
 fn hang(scene: &Scene, method: &str, url: &str, nth: u32) {
@@ -93,7 +93,7 @@ fn a_snapshot_of_a_dead_worker_that_does_not_work_is_kept_aside_and_not_taken_up
     assert_eq!(scene.leftovers(), [] as [String; 0]);
 
     scene.edit_journal(|journal| journal.swept = None);
-    scene.unit().exec("JUJU_DISPATCH_PATH=run ./dispatch").unwrap();
+    scene.look_for_work();
     assert_eq!(scene.job_ended().failures.len(), 1);
     assert_eq!(scene.requests("POST", "/action"), 2 * BUILD, "what failed is built anew");
     let kept = scene.images_of_stage("builder-project", "rejected");
@@ -143,7 +143,7 @@ fn a_snapshot_that_no_project_takes_is_kept_for_the_next_try() {
     assert!(scene.jobs().contains(&kept[0]), "{}", scene.jobs());
     assert!(scene.status().contains("for upload-project-"), "{}", scene.status());
     scene.cloud.heal();
-    scene.unit().exec("JUJU_DISPATCH_PATH=run ./dispatch").unwrap();
+    scene.look_for_work();
     assert_eq!(scene.job_ended().failures, []);
     assert!(scene.told(&relation, "id").is_some());
     assert_eq!(scene.requests("POST", "/action"), BUILD);

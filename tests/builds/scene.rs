@@ -1,29 +1,31 @@
 //! A cloud, the web around it, and the charm on a machine of its own, configured for them.
 
+#[path = "../chapters/deployed.rs"]
+pub mod deployed;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rehearsal::agent::{Application, JujuVersion, Relation, Secret, Unit};
+use rehearsal::agent::{Application, JujuVersion, Model, Relation, Secret, Unit};
 use rehearsal::cloud::CloudSetup;
 use rehearsal::instance::archive::{Content, Entry};
 use rehearsal::scene;
 use rehearsal::servers::SiteSetup;
-use runner_image_builder::builder::{Job, Journal, worker_lives};
+use runner_image_builder::builder::{Job, Journal};
 use runner_image_builder::host::Host;
 
-pub use rehearsal::scene::APPLICATION;
+pub use self::deployed::{APPLICATION, Deployed, SCRIPT_SECRET, status};
 
 /// How long anything here may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(120);
-/// The script's secret.
-pub const SCRIPT_SECRET: &str = "planted-script-secret-7b1f0c5e";
 
 pub struct Scene {
     pub app: Application,
     pub script_secret: Secret,
+    password: Secret,
     around: scene::Scene,
 }
 
@@ -32,6 +34,24 @@ impl Deref for Scene {
 
     fn deref(&self) -> &scene::Scene {
         &self.around
+    }
+}
+
+impl Deployed for Scene {
+    fn model(&self) -> &Model {
+        &self.around.model
+    }
+
+    fn app(&self) -> &Application {
+        &self.app
+    }
+
+    fn machine(&self) -> PathBuf {
+        self.root(0)
+    }
+
+    fn patience(&self) -> Duration {
+        PATIENCE
     }
 }
 
@@ -57,6 +77,17 @@ impl Scene {
 
     /// The same with so many units.
     pub fn of_units(units: u32, options: &[(&str, &str)]) -> Self {
+        let scene = Self::deployed(units);
+        let needed = scene.needed();
+        let mut config: Vec<(&str, &str)> =
+            needed.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        config.extend(options);
+        scene.app.set_config(&config).unwrap();
+        scene
+    }
+
+    /// A charm of so many units without any configuration.
+    pub fn deployed(units: u32) -> Self {
         let site = SiteSetup { image_size: 64 << 10, ..SiteSetup::default() };
         let around = scene::Scene::set(JujuVersion::V3_6, CloudSetup::default(), site).unwrap();
         let charm = around.directory().join("charm");
@@ -68,12 +99,12 @@ impl Scene {
         let script_secret = around.model.add_secret(&[("rib-test-secret", SCRIPT_SECRET)]).unwrap();
         password.grant(&app).unwrap();
         script_secret.grant(&app).unwrap();
-        let needed = around.options(&password);
-        let mut config: Vec<(&str, &str)> =
-            needed.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        config.extend(options);
-        app.set_config(&config).unwrap();
-        Self { app, script_secret, around }
+        Self { app, password, script_secret, around }
+    }
+
+    /// What the charm has to be told of this scene.
+    pub fn needed(&self) -> Vec<(&'static str, String)> {
+        self.around.options(&self.password)
     }
 
     /// The scene without the charm.
@@ -81,17 +112,9 @@ impl Scene {
         &self.around
     }
 
-    pub fn unit(&self) -> Unit {
-        self.app.unit(0)
-    }
-
     /// Integrates with a consumer that wants its images in `NAME-project`.
     pub fn integrate(&self, name: &str) -> Relation {
         self.around.integrate(&self.app, name).unwrap()
-    }
-
-    pub fn status(&self) -> String {
-        status(&self.unit())
     }
 
     /// The folder that the charm was deployed from.
@@ -117,27 +140,9 @@ impl Scene {
         Host::below(self.root(name.rsplit('/').next().unwrap().parse().unwrap()))
     }
 
-    pub fn journal(&self) -> Journal {
-        Journal::load(&self.host(&self.unit())).unwrap()
-    }
-
-    /// What a databag of ours says under `key`.
-    pub fn told(&self, relation: &Relation, key: &str) -> Option<String> {
-        self.around.told(relation, &self.unit(), key)
-    }
-
-    /// Waits until no worker lives on the first unit and returns the last job.
-    pub fn job_ended(&self) -> Job {
-        self.job_of(&self.unit())
-    }
-
     /// Waits until no worker lives on `unit` and returns its last job.
     pub fn job_of(&self, unit: &Unit) -> Job {
-        let host = self.host(unit);
-        wait_for("the end of the worker", || {
-            let ended = Journal::load(&host).unwrap().job.filter(|job| job.finished.is_some());
-            (!worker_lives(&host).unwrap()).then_some(ended).flatten()
-        })
+        deployed::job_ended(self.host(unit).root(), PATIENCE)
     }
 
     /// The files of the first image that is published, by path; its build must succeed.
@@ -160,33 +165,6 @@ impl Scene {
         self.job_ended()
     }
 
-    /// The worker's process.
-    pub fn worker(&self) -> Option<i32> {
-        let note = fs::read_to_string(self.root(0).join("var/lib/runner-image-builder/worker.lock")).ok()?;
-        let lives = worker_lives(&self.host(&self.unit())).unwrap();
-        lives.then(|| note.trim().parse().ok()).flatten()
-    }
-
-    /// Kills the worker, as the kernel does when memory is short, and waits for its death.
-    pub fn kill_worker(&self) {
-        let worker = self.worker().expect("a worker");
-        std::process::Command::new("kill").args(["-KILL", &worker.to_string()]).status().unwrap();
-        wait_for("the worker's death", || self.worker().is_none().then_some(()));
-    }
-
-    /// A hook after whatever has happened.
-    pub fn next_hook(&self) {
-        let run = self.unit().update_status().unwrap();
-        assert!(run.succeeded(), "{run:?}");
-    }
-
-    /// What `dispatch jobs` prints on the unit.
-    pub fn jobs(&self) -> String {
-        let output = self.unit().exec("./dispatch jobs").unwrap();
-        assert_eq!(output.code, 0, "{output:?}");
-        output.stdout
-    }
-
     /// How many requests of this kind the cloud has got.
     pub fn requests(&self, method: &str, url_end: &str) -> usize {
         let log = self.cloud.log();
@@ -204,12 +182,6 @@ impl Scene {
     }
 }
 
-/// `active: noble-x64 3 h old`
-pub fn status(unit: &Unit) -> String {
-    let status = unit.status().unwrap();
-    format!("{}: {}", status.state, status.message)
-}
-
 /// What a unit's databag says under `key`.
 pub fn told_by(unit: &Unit, relation: &Relation, key: &str) -> Option<String> {
     relation.written_by(unit).unwrap().get(key).cloned()
@@ -218,6 +190,5 @@ pub fn told_by(unit: &Unit, relation: &Relation, key: &str) -> Option<String> {
 /// Waits until `condition` gives something, and says what was waited for when it does not.
 #[track_caller]
 pub fn wait_for<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
-    let found = scene::wait_for(PATIENCE, condition);
-    found.unwrap_or_else(|| panic!("{what} did not happen in {} s", PATIENCE.as_secs()))
+    deployed::wait_for(what, PATIENCE, condition)
 }

@@ -3,7 +3,7 @@
 use rehearsal::agent::{Relation, Unit};
 use runner_image_builder::builder::Journal;
 
-use crate::scene::{Scene, status, told_by, wait_for};
+use crate::scene::{Deployed, Scene, status, told_by, wait_for};
 
 /// Each build stops its VM and takes a snapshot; a verification does neither.
 fn builds(scene: &Scene) -> usize {

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use rehearsal::agent::Relation;
 use rehearsal::cloud::{Image, LogEntry};
 
-use crate::scene::{Scene, wait_for};
+use crate::scene::{Deployed, Scene, wait_for};
 
 /// What is told of the image of a job with `script`, which must have been refused.
 fn refused(scene: &Scene, relation: &Relation, options: &[(&str, &str)], script: &str) -> String {
@@ -140,7 +140,7 @@ fn a_cloud_that_has_no_room_for_it_is_not_the_images_fault() {
     assert!(job.failures[0].message.contains("No valid host was found."), "{:?}", job.failures);
     let snapshots = scene.images_of_stage("builder-project", "snapshot");
     assert_eq!((snapshots.len(), kept(&scene).len()), (1, 0), "nothing is known of the image");
-    scene.unit().exec("JUJU_DISPATCH_PATH=run ./dispatch").unwrap();
+    scene.look_for_work();
     assert_eq!(scene.job_ended().failures, []);
     assert!(scene.told(&relation, "id").is_some());
     assert_eq!(scene.requests("POST", "/servers"), 3, "another verification and no other build");

@@ -22,7 +22,7 @@ use crate::files;
 use crate::outcome::{self, Outcome};
 use crate::site::{self, Answerer, Moment, Recipe, Site};
 use crate::wrappers::Wrappers;
-use scene::{SCRIPT_SECRET, Scene};
+use scene::{Deployed, SCRIPT_SECRET, Scene};
 
 /// How long until the worker has done what it can. A call that hangs is given up after a minute, and tried again.
 const JOB: Duration = Duration::from_secs(900);

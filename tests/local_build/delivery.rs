@@ -1,7 +1,7 @@
 //! The charm in local mode: images in the clouds that want them, and no builder VM anywhere.
 
 use crate::kills::traces;
-use crate::scene::Scene;
+use crate::scene::{Deployed, Scene};
 use crate::workbench::{Packages, material, publish};
 
 #[test]

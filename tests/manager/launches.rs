@@ -10,7 +10,7 @@ use runner_image_builder::builder::{Launch, LaunchState, Timestamp};
 use runner_image_builder::host::Host;
 use serde_json::{Value, json};
 
-use crate::scene::{APPLICATION, Scene, wait_for};
+use crate::scene::{APPLICATION, Deployed, Scene, wait_for};
 
 const PROJECT: &str = "upload-project";
 
@@ -135,7 +135,7 @@ fn a_machine_becomes_a_runner_that_knows_its_labels_proxies_and_mirror() {
 
     // Other jobs leave it alone; its time ends it.
     stage.scene.edit_journal(|journal| journal.swept = None);
-    stage.scene.unit().exec("JUJU_DISPATCH_PATH=run ./dispatch").unwrap();
+    stage.scene.look_for_work();
     assert_eq!(stage.scene.job_ended().failures, []);
     assert_eq!(stage.servers(), [name.as_str()]);
     assert!(stage.scene.jobs().contains(&format!("server {name} ({id})")), "{}", stage.scene.jobs());
@@ -264,7 +264,7 @@ fn a_runner_whose_note_is_lost_ends_with_its_label_and_with_the_application() {
     fs::remove_dir_all(stage.scene.state_file("launches")).unwrap();
     let sweep = || {
         stage.scene.edit_journal(|journal| journal.swept = None);
-        stage.scene.unit().exec("JUJU_DISPATCH_PATH=run ./dispatch").unwrap();
+        stage.scene.look_for_work();
         assert_eq!(stage.scene.job_ended().failures, []);
     };
     sweep();

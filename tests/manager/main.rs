@@ -7,5 +7,5 @@ mod functions;
 mod launches;
 mod python_api;
 #[path = "../builds/scene.rs"]
-#[allow(dead_code, reason = "it is shared with other tests")]
+#[allow(dead_code, unused_imports, reason = "it is shared with other tests")]
 mod scene;

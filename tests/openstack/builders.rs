@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::chapter;
+use crate::chapters::chapter;
 use crate::cloud::Project;
 use crate::machine::Machine;
 

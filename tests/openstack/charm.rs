@@ -1,28 +1,28 @@
-//! The charm, deployed by the test's Juju agent on this machine, below a root of its own.
+//! The charm, deployed by the test's Juju agent on this machine, below a root of its own, for the real cloud.
 
-use std::os::unix::fs::MetadataExt;
+use std::collections::BTreeSet;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use rehearsal::agent::{
-    ActionRun, Application, HookRun, JujuVersion, Model, Proxies, Relation, Secret, Unit,
-};
-use runner_image_builder::builder::Journal;
-use runner_image_builder::host::Host;
+use rehearsal::agent::{Application, JujuVersion, Model, Proxies, Relation, Secret};
 use runner_image_builder::instance::DEFAULT_RECIPE;
+use serde_json::Value;
 
-use crate::cloud::Project;
+use crate::chapters::{CONSUMERS, Image, Stage, project_of};
+use crate::cloud::{Project, state_dir};
+use crate::deployed::Deployed;
 use crate::trace::Trace;
 
-/// The script's secret: nobody but the script may ever see it.
-pub const SCRIPT_SECRET: &str = "planted-script-secret-7b1f0c5e";
-/// The name of the application, and the beginning of all names that it gives.
-pub const APPLICATION: &str = "image-builder";
+pub use crate::deployed::{APPLICATION, SCRIPT_SECRET};
+
 /// The address of the test site inside the namespace, as builder VMs reach it.
 pub const SITE: &str = "http://10.77.0.1:8080";
 /// The proxy, as builder VMs reach it.
 pub const PROXY: &str = "http://10.77.0.1:3128";
+/// How long one build may take on an emulated processor.
+const BUILD: Duration = Duration::from_secs(1200);
 
 /// A deployed charm.
 pub struct Charm {
@@ -30,6 +30,8 @@ pub struct Charm {
     pub app: Application,
     pub root: PathBuf,
     pub trace: Trace,
+    build: Project,
+    consumers: [Project; 2],
     _dir: tempfile::TempDir,
     password: Secret,
     script: Secret,
@@ -37,7 +39,8 @@ pub struct Charm {
 
 impl Charm {
     /// Deploys one unit without any configuration.
-    pub fn deploy(build: &Project) -> Self {
+    pub fn deploy() -> Self {
+        let build = Project::named("builder");
         let charm = charm_folder();
         let dir = tempfile::tempdir().expect("a folder");
         let root = dir.path().join("root");
@@ -64,127 +67,20 @@ impl Charm {
         let script = model.add_secret(&[("rib-test-secret", SCRIPT_SECRET)]).expect("secret");
         password.grant(&app).expect("grant");
         script.grant(&app).expect("grant");
-        Self { model, app, root, trace, _dir: dir, password, script }
+        let consumers = CONSUMERS.map(Project::named);
+        Self { model, app, root, trace, build, consumers, _dir: dir, password, script }
     }
 
-    /// Sets every option that the build needs.
-    pub fn configure(&self, build: &Project) {
-        let keyring = crate::cloud::state_dir().join("site-keys/cloudimage-keyring.gpg");
-        let runs = self.app.set_config(&[
-            ("architecture", "amd64"),
-            ("base-image", "24.04"),
-            ("base-image-source", &format!("{SITE}/cloud-images")),
-            ("base-image-keyring", &keyring.to_string_lossy()),
-            ("build-apt-mirror", &format!("{SITE}/ubuntu")),
-            ("build-network", "runner-net"),
-            ("build-ssh-ingress", "10.77.0.0/24"),
-            // The machine itself: what it says is believed without https.
-            ("github-api-url", "http://127.0.0.1:8080/api"),
-            ("runner-source", SITE),
-            ("openstack-auth-url", build.auth("auth_url")),
-            ("openstack-password-secret", &self.password.uri()),
-            ("openstack-project-domain-name", build.auth("project_domain_name")),
-            ("openstack-project-name", build.auth("project_name")),
-            ("openstack-user-domain-name", build.auth("user_domain_name")),
-            ("openstack-user-name", build.auth("username")),
-            ("recipe", &recipe()),
-            ("revision-history-limit", "2"),
-            ("script-url", "http://127.0.0.1:8080/script/setup.sh"),
-            ("script-secret-id", &self.script.uri()),
-        ]);
-        all_succeeded(&runs.expect("config"));
-    }
-
-    /// The only unit.
-    pub fn unit(&self) -> Unit {
-        self.app.unit(0)
-    }
-
-    /// The unit's status as `state: message`.
-    pub fn status(&self) -> String {
-        let status = self.unit().status().expect("status");
-        format!("{}: {}", status.state, status.message)
-    }
-
-    /// Integrates with a consumer that has one unit in `project`.
-    pub fn integrate(&self, consumer: &str, project: &Project) -> Relation {
-        self.app.integrate("image", consumer, &[&project.relation_data()]).expect("integration")
-    }
-
-    /// The id that the relation's databag names.
-    pub fn published(&self, relation: &Relation) -> Option<String> {
-        relation.written_by(&self.unit()).expect("databag").get("id").cloned()
-    }
-
-    /// Runs action `run`.
-    pub fn run(&self, parameters: serde_json::Value) -> ActionRun {
-        self.unit().run_action("run", parameters).expect("action")
-    }
-
-    /// The journal as it stands.
-    pub fn journal(&self) -> Journal {
-        Journal::load(&Host::below(&self.root)).expect("journal")
-    }
-
-    /// Another one for each time that the journal is written.
-    pub fn journal_version(&self) -> Option<(u64, i64, i64)> {
-        let journal = self.root.join("var/lib/runner-image-builder/journal.json");
-        std::fs::metadata(journal).ok().map(|file| (file.ino(), file.mtime(), file.mtime_nsec()))
-    }
-
-    /// Waits until no worker lives.
-    pub fn worker_ended(&self, limit: Duration) {
-        crate::cloud::wait_for("the end of the worker", limit, || self.worker().is_none().then_some(()));
-    }
-
-    /// The base64 parts of the two public keys of the running build: ours, and the builder VM's host key.
-    pub fn builder_keys(&self) -> [String; 2] {
-        let entries = std::fs::read_dir(self.root.join("run/runner-image-builder")).expect("the run folder");
-        let folder = entries.flatten().map(|entry| entry.path()).find(|path| path.join("key").exists());
-        let folder = folder.expect("a connection to the builder VM");
-        let ours =
-            Command::new("ssh-keygen").arg("-yf").arg(folder.join("key")).output().expect("ssh-keygen");
-        let ours = String::from_utf8_lossy(&ours.stdout).into_owned();
-        let theirs = std::fs::read_to_string(folder.join("known_hosts")).expect("known_hosts");
-        let key = |line: &str, word: usize| line.split_whitespace().nth(word).expect("a key").to_owned();
-        [key(&ours, 1), key(&theirs, 2)]
-    }
-
-    /// The process of the living worker. Its lock is left alone: a worker that begins just then would find it taken.
-    pub fn worker(&self) -> Option<i32> {
-        let note = self.root.join("var/lib/runner-image-builder/worker.lock");
-        let process = std::fs::read_to_string(note).ok()?.trim().parse().ok()?;
-        let command = std::fs::read_to_string(format!("/proc/{process}/cmdline")).ok()?;
-        command.ends_with("\0work\0").then_some(process)
-    }
-
-    /// Kills the worker as a crash does: no process of its session has a chance to tidy up.
-    pub fn kill(&self, worker: i32) {
-        let session = rustix::process::getsid(rustix::process::Pid::from_raw(worker)).expect("its session");
-        let session = session.as_raw_nonzero().to_string();
-        let killed = Command::new("pkill").args(["-KILL", "--session", &session]).status().expect("pkill");
-        assert!(killed.success(), "{killed}");
-        self.worker_ended(Duration::from_secs(20));
-    }
-
-    /// What a build keeps on the machine while it runs, and what is there of it.
-    pub fn run_files(&self) -> Vec<String> {
-        let entries =
-            std::fs::read_dir(self.root.join("run/runner-image-builder")).into_iter().flatten().flatten();
-        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        names
-            .filter(|name| ["key-", "ssh-", "sums-", "secrets-"].iter().any(|of| name.starts_with(of)))
-            .collect()
-    }
-
-    /// A host file below the root.
-    pub fn file(&self, path: &str) -> String {
-        let path = self.root.join(path.trim_start_matches('/'));
-        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    /// One of clouds.yaml, by its name in the cloud.
+    pub fn project(&self, name: &str) -> &Project {
+        let all = [&self.build].into_iter().chain(&self.consumers);
+        all.into_iter()
+            .find(|project| project.auth("project_name") == name)
+            .expect("a project of clouds.yaml")
     }
 
     /// The worker's log, for a failure's report.
-    pub fn show_log(&self) {
+    fn show_log(&self) {
         let path = self.root.join("var/log/runner-image-builder/worker.log");
         let log = std::fs::read_to_string(Path::new(&path)).unwrap_or_default();
         let tail: Vec<&str> = log.lines().rev().take(60).collect();
@@ -194,6 +90,128 @@ impl Charm {
             eprintln!("  {line:?}");
         }
     }
+}
+
+impl Drop for Charm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.show_log();
+        }
+    }
+}
+
+impl Deployed for Charm {
+    fn model(&self) -> &Model {
+        &self.model
+    }
+
+    fn app(&self) -> &Application {
+        &self.app
+    }
+
+    fn machine(&self) -> PathBuf {
+        self.root.clone()
+    }
+
+    fn patience(&self) -> Duration {
+        BUILD
+    }
+}
+
+impl Stage for Charm {
+    fn options(&self) -> Vec<(&'static str, String)> {
+        let keyring = state_dir().join("site-keys/cloudimage-keyring.gpg");
+        let auth = |field: &str| self.build.auth(field).to_owned();
+        vec![
+            ("architecture", "amd64".into()),
+            ("base-image", "24.04".into()),
+            ("base-image-source", format!("{SITE}/cloud-images")),
+            ("base-image-keyring", keyring.to_string_lossy().into_owned()),
+            ("build-apt-mirror", format!("{SITE}/ubuntu")),
+            ("build-network", "runner-net".into()),
+            ("build-ssh-ingress", "10.77.0.0/24".into()),
+            // The machine itself: what it says is believed without https.
+            ("github-api-url", "http://127.0.0.1:8080/api".into()),
+            ("runner-source", SITE.into()),
+            ("openstack-auth-url", auth("auth_url")),
+            ("openstack-password-secret", self.password.uri()),
+            ("openstack-project-domain-name", auth("project_domain_name")),
+            ("openstack-project-name", auth("project_name")),
+            ("openstack-user-domain-name", auth("user_domain_name")),
+            ("openstack-user-name", auth("username")),
+            ("recipe", recipe()),
+        ]
+    }
+
+    fn script_secret(&self) -> String {
+        self.script.uri()
+    }
+
+    fn integrate(&self, name: &str) -> Relation {
+        let data = self.project(&project_of(name)).relation_data();
+        self.app.integrate("image", &format!("{name}-runners"), &[&data]).expect("integration")
+    }
+
+    /// The site has them all.
+    fn serve_script(&self, name: &str) -> String {
+        format!("http://127.0.0.1:8080/script/{name}")
+    }
+
+    fn inventory(&self, project: &str) -> BTreeSet<String> {
+        self.project(project).inventory().lines().map(str::to_owned).collect()
+    }
+
+    fn image(&self, project: &str, id: &str) -> Option<Image> {
+        let text = self.project(project).try_client(&["image", "show", id, "-f", "json"]).ok()?;
+        let image: Value = serde_json::from_str(&text).expect("JSON");
+        let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let properties = image["properties"].as_object().expect("properties").iter();
+        let properties = properties.map(|(name, value)| (name.clone(), word(value))).collect();
+        Some(Image { name: word(&image["name"]), status: word(&image["status"]), properties })
+    }
+
+    fn add_image(&self, project: &str, name: &str) -> String {
+        let file = state_dir().join("foreign.img");
+        fs::write(&file, b"somebody else's").expect("a file");
+        let path = file.to_string_lossy().into_owned();
+        let args =
+            ["image", "create", name, "--disk-format", "raw", "--file", &path, "-f", "value", "-c", "id"];
+        self.project(project).client(&args)
+    }
+
+    fn remove_image(&self, project: &str, id: &str) {
+        if let Err(error) = self.project(project).try_client(&["image", "delete", id]) {
+            eprintln!("image {id} of {project} stays: {error}");
+        }
+    }
+
+    fn find_in_image(&self, project: &str, id: &str, texts: &[String], anywhere: bool) -> Option<String> {
+        let (file, patterns) = (state_dir().join("published.img"), state_dir().join("patterns"));
+        let path = file.to_string_lossy().into_owned();
+        self.project(project).client(&["image", "save", "--file", &path, id]);
+        fs::write(&patterns, texts.join("\n") + "\n").expect("patterns");
+        let output = Command::new(script("inspect-image.sh"))
+            .env("FILES_ONLY", if anywhere { "" } else { "1" })
+            .args([&file, &patterns])
+            .output()
+            .expect("inspect-image.sh");
+        fs::remove_file(file).expect("the image");
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        match output.status.code() {
+            Some(0) => None,
+            Some(1) => Some(told),
+            _ => panic!("inspect-image.sh: {told}{}", String::from_utf8_lossy(&output.stderr)),
+        }
+    }
+
+    fn surroundings(&self) -> Vec<String> {
+        vec![PROXY.to_owned()]
+    }
+}
+
+/// A script beside this file.
+pub fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/openstack").join(name)
 }
 
 /// The unpacked charm.
@@ -208,11 +226,4 @@ pub fn recipe() -> String {
     let mut recipe: serde_json::Value = serde_yaml::from_str(DEFAULT_RECIPE).expect("YAML");
     recipe.as_object_mut().expect("a mapping").remove("snaps");
     recipe.to_string()
-}
-
-/// Every hook must succeed.
-pub fn all_succeeded(runs: &[HookRun]) {
-    for run in runs {
-        assert!(run.succeeded(), "{} ended with {}: {}", run.name, run.ending, run.stderr);
-    }
 }

@@ -1,9 +1,8 @@
 //! What the operator sees of the cloud: OpenStack's own client, as one of the projects of clouds.yaml.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -71,36 +70,11 @@ impl Project {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in {text}"))
     }
 
-    /// An image by its id.
-    pub fn image(&self, id: &str) -> Option<Value> {
-        let text = self.try_client(&["image", "show", id, "-f", "json"]).ok()?;
-        serde_json::from_str(&text).ok()
-    }
-
-    /// The ids of the images of this name that the project sees.
-    pub fn images_named(&self, name: &str) -> Vec<String> {
-        let listed = self.json(&["image", "list", "--name", name]);
-        let listed = listed.as_array().expect("a list").iter();
-        listed.map(|image| image["ID"].as_str().unwrap_or_default().to_owned()).collect()
-    }
-
     /// Everything in the project, as text that can be compared.
     pub fn inventory(&self) -> String {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/openstack/inventory.sh");
-        let output = Command::new(script).arg(self.name).output().expect("inventory.sh");
+        let output =
+            Command::new(crate::charm::script("inventory.sh")).arg(self.name).output().expect("inventory.sh");
         assert!(output.status.success(), "inventory.sh: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-}
-
-/// Waits until `condition` gives something, and says what was waited for when it does not.
-pub fn wait_for<T>(what: &str, limit: Duration, mut condition: impl FnMut() -> Option<T>) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(found) = condition() {
-            return found;
-        }
-        assert!(started.elapsed() < limit, "{what} did not happen in {} s", limit.as_secs());
-        std::thread::sleep(Duration::from_millis(500));
     }
 }

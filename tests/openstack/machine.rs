@@ -11,7 +11,8 @@ use runner_image_builder::instance::KeyPair;
 use serde_json::json;
 
 use crate::charm::SITE;
-use crate::cloud::{Project, state_dir, wait_for};
+use crate::cloud::{Project, state_dir};
+use crate::deployed::wait_for;
 
 /// What all that it makes in the project is called.
 const NAME: &str = "to-become-a-builder";

@@ -7,45 +7,41 @@
 
 mod builders;
 mod by_hand;
+#[path = "../chapters/mod.rs"]
+mod chapters;
 mod charm;
 mod cloud;
-mod kills;
+#[path = "../chapters/deployed.rs"]
+mod deployed;
 mod machine;
 mod runner;
 mod story;
 mod trace;
 
-use std::time::Instant;
+use std::time::Duration;
 
-use story::Story;
-
-/// Tells one chapter and how long it took.
-fn chapter(name: &str, tell: impl FnOnce()) {
-    println!("--- {name}");
-    let started = Instant::now();
-    tell();
-    println!("    ok, {} s", started.elapsed().as_secs());
-}
+use chapters::{Dice, Story, chapter};
+use charm::Charm;
 
 #[test]
 fn a_hook_in_an_image_out_and_nothing_left_behind() {
     // Hours: each step's kill, and a machine that one waits for in vain.
     let full = std::env::var_os("STORY_FULL").is_some();
-    let mut story = Story::begin();
+    let mut dice = Dice::new();
+    let mut story = Story::begin(Charm::deploy());
     chapter("says what is missing before it is configured", || story.says_what_is_missing());
     chapter("asks for a relation when it is configured", || story.asks_for_a_relation());
     chapter("serves config-changed within two seconds while it builds", || {
-        story.serves_config_while_building()
+        let took = story.serves_config_while_building();
+        assert!(took < Duration::from_secs(2), "config-changed took {took:?}");
     });
     chapter("delivers an active image to every related project", || story.delivers_to_every_project());
     chapter("shows no secret in any process's arguments or environment", || story.no_secret_in_any_exec());
-    chapter("lets a consumer launch a machine of it", || story.a_consumer_launches_a_machine());
-    chapter("leaves no secret, key or proxy setting in the image", || story.the_image_keeps_no_secret());
+    let machine = chapter("lets a consumer launch a machine of it", || story.a_consumer_launches_a_machine());
+    chapter("leaves no secret, key or setting in the image", || story.the_image_keeps_no_secret());
     chapter("does not build what is up to date", || story.does_nothing_twice());
     chapter("keeps the last image when the script fails", || story.keeps_the_last_image());
-    chapter("has given the consumer a machine that is complete and its own", || {
-        story.the_consumers_machine_is_complete()
-    });
+    chapter("has given the consumer a machine that is complete and its own", || machine.is_complete());
     chapter("launches a runner that knows what it is for, and removes it in time", || {
         story.launches_a_runner();
     });
@@ -56,12 +52,13 @@ fn a_hook_in_an_image_out_and_nothing_left_behind() {
     }
     chapter("keeps one image that failed and nothing else of it", || story.no_leftovers());
     chapter("is content with the last image when the script is good again", || {
-        story.is_content_with_the_good_script()
+        story.is_content_with_the_good_script(&[("boot-timeout", "1200")]);
     });
     if full {
-        chapter("survives the death of its worker at every step", || story.survives_every_kill());
+        chapter("survives the death of its worker at every step", || story.survives_every_kill(&mut dice));
     } else {
-        chapter("survives the death of its worker at two steps", || story.survives_two_kills());
+        let steps = dice.two_steps();
+        chapter("survives the death of its worker at two steps", || story.survives_two_kills(steps));
     }
     chapter("prunes the oldest image after the third build and no other", || story.prunes_the_oldest());
     chapter("leaves published images and nothing else when it is removed", || story.is_removed());

@@ -9,7 +9,8 @@ use runner_image_builder::host::Host;
 use serde_json::json;
 
 use crate::charm::{APPLICATION, Charm, PROXY};
-use crate::cloud::{Project, state_dir, wait_for};
+use crate::cloud::{Project, state_dir};
+use crate::deployed::{Deployed, wait_for};
 
 /// What the site takes for a token of GitHub, and the registration token that it gives for it.
 pub const GITHUB_TOKEN: &str = "planted-github-token-3f9a";
@@ -67,6 +68,6 @@ pub fn lives_and_ends(charm: &Charm, project: &Project) {
     for launch in Launch::all(&host).expect("notes") {
         Launch { expires: Timestamp(1), ..launch }.save(&host).expect("a note");
     }
-    assert!(charm.unit().update_status().expect("hook").succeeded());
+    charm.next_hook();
     wait_for("the runner's end", Duration::from_secs(300), || (servers() == before).then_some(()));
 }

@@ -28,6 +28,7 @@ import time
 import urllib.parse
 
 EPOCH = 1714057833  # 2024-04-25 15:10:33 UTC: the date of all that is made here, so that no guest's clock is before it
+SCRIPTS = pathlib.Path(__file__).resolve().parent.parent / "chapters/scripts"  # an operator's, which the site serves too
 RELEASES = {"focal": "20.04", "jammy": "22.04", "noble": "24.04", "resolute": "26.04"}
 
 # ---------------------------------------------------------------- keys
@@ -434,46 +435,6 @@ def make_release(site, url, repository, tag, files, notes):
     (tags.parent / "latest").write_text(text)
 
 
-# ---------------------------------------------------------------- external scripts
-
-SCRIPTS = {
-    "setup.sh": """#!/bin/sh
-# An operator's script: it must run as root, get its secret in the environment, and find it in no process's arguments.
-set -eu
-secret=${RIB_TEST_SECRET:-${rib_test_secret:-}}    # Juju's secret keys are lower case, options are not
-[ "$(id -u)" = 0 ] || { echo "setup.sh: not root" >&2; exit 10; }
-[ -n "$secret" ] || { echo "setup.sh: RIB_TEST_SECRET is not set" >&2; exit 11; }
-for file in /proc/[0-9]*/cmdline; do
-  arguments=$({ tr '\\0' '\\n' <"$file"; } 2>/dev/null) || continue
-  case $arguments in
-    *"$secret"*) echo "setup.sh: the secret is among the arguments in $file" >&2; exit 12;;
-  esac
-done
-printf %s "$secret" | sha256sum | cut -d ' ' -f 1 >/opt/external-script.ok
-echo "setup.sh: done"
-""",
-    "broken.sh": """#!/bin/sh
-echo "broken.sh: this script always fails" >&2
-exit 3
-""",
-    # These two succeed, and what they leave behind is no runner's image.
-    "no-runner.sh": """#!/bin/sh
-rm -r /home/ubuntu/actions-runner/bin
-""",
-    "hanging-boot.sh": """#!/bin/sh
-printf '%s\\n' '[Unit]' DefaultDependencies=no Before=basic.target '[Service]' Type=oneshot \\
-  'ExecStart=/bin/sleep infinity' TimeoutStartSec=infinity '[Install]' RequiredBy=basic.target >/etc/systemd/system/hang.service
-systemctl enable hang.service
-""",
-}
-
-
-def make_scripts(folder):
-    folder.mkdir()
-    for name, text in SCRIPTS.items():
-        (folder / name).write_text(text)
-
-
 # ---------------------------------------------------------------- all of it
 
 
@@ -481,6 +442,8 @@ def build(site, keys, url, images):
     """Makes the tree beside the old one and swaps them, unless it would come out the same."""
     stamp = hashlib.sha256(pathlib.Path(__file__).read_bytes())
     stamp.update(url.encode())
+    for script in sorted(SCRIPTS.iterdir()):
+        stamp.update(script.name.encode() + script.read_bytes())
     for name in KEYS:
         stamp.update((keys / f"{name}-keyring.gpg").read_bytes())
     for codename, image in sorted(images.items()):
@@ -499,7 +462,7 @@ def build(site, keys, url, images):
         make_apt_repository(new / "ubuntu", Signer(home, keys / "archive.secret.gpg"), images)
     make_runner(new, url)
     make_tools(new, url)
-    make_scripts(new / "script")
+    shutil.copytree(SCRIPTS, new / "script")
     shutil.rmtree(old, ignore_errors=True)
     if site.exists():
         site.rename(old)

@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 use runner_image_builder::builder::{Build, Journal, Phase, Remedy};
 use serde_json::json;
 
-use crate::charm::APPLICATION;
-use crate::cloud::wait_for;
-use crate::story::{BUILD, Story, added};
+use super::{Stage, Story};
+use crate::deployed::{APPLICATION, wait_for};
 
 /// Between two looks at the journal.
 const LOOK: Duration = Duration::from_millis(3);
@@ -28,6 +27,11 @@ impl Dice {
         let seed = given.unwrap_or_else(clock);
         println!("    STORY_SEED={seed}");
         Self(seed)
+    }
+
+    /// Two steps of [`Story::survives_two_kills`].
+    pub fn two_steps(&mut self) -> [usize; 2] {
+        [3 + self.below(17), self.below(9)].map(|step| usize::try_from(step).expect("a small number"))
     }
 
     /// Below `limit`: splitmix64.
@@ -53,11 +57,9 @@ fn step(journal: &Journal) -> Option<String> {
     Some([phase].into_iter().chain(made.collect::<BTreeSet<_>>()).collect::<Vec<_>>().join(", "))
 }
 
-impl Story {
-    /// The worker dies twice in one build: once before there is a snapshot, once after.
-    pub fn survives_two_kills(&mut self) {
-        let mut dice = Dice::new();
-        let (first, second) = (3 + dice.below(17), dice.below(9));
+impl<S: Stage> Story<S> {
+    /// The worker dies twice in one build: after its `first` step, and after the `second` since there was a snapshot.
+    pub fn survives_two_kills(&mut self, [first, second]: [usize; 2]) {
         let (mut seen, mut seen_since_snapshot) = (BTreeSet::new(), BTreeSet::new());
         let mut due = (true, true);
         self.build_and_kill(&mut |step, _| {
@@ -65,7 +67,7 @@ impl Story {
             if !seen_since_snapshot.is_empty() || step.starts_with("snapshotting") {
                 seen_since_snapshot.insert(step.to_owned());
             }
-            let now = (seen.len() as u64 > first, seen_since_snapshot.len() as u64 > second);
+            let now = (seen.len() > first, seen_since_snapshot.len() > second);
             let dies = (due.0 && now.0) || (due.1 && now.1);
             due = (due.0 && !now.0, due.1 && !now.1);
             dies
@@ -74,8 +76,7 @@ impl Story {
     }
 
     /// The worker dies once at each step that the journal tells of, and at random moments.
-    pub fn survives_every_kill(&mut self) {
-        let mut dice = Dice::new();
+    pub fn survives_every_kill(&mut self, dice: &mut Dice) {
         let mut killed_at = BTreeSet::new();
         let kills = self.build_and_kill(&mut |step, _| killed_at.insert(step.to_owned()));
         assert!(kills > 20, "{killed_at:?}");
@@ -92,31 +93,31 @@ impl Story {
     /// Returns how often.
     fn build_and_kill(&mut self, dies: &mut dyn FnMut(&str, Duration) -> bool) -> usize {
         let before = self.published();
-        let action = self.charm.run(json!({"force": true}));
+        let action = self.stage.unit().run_action("run", json!({"force": true})).expect("action");
         assert!(action.results.contains_key("job"), "{action:?}");
         let (started, mut began, mut kills) = (Instant::now(), Instant::now(), 0);
-        let (mut version, mut journal) = (self.charm.journal_version(), self.charm.journal());
+        let (mut version, mut journal) = (self.stage.journal_version(), self.stage.journal());
         loop {
             let all_new = || self.published().iter().zip(&before).all(|(new, old)| new != old);
             // Reading it is dear, and it changes once in a while.
-            let written = self.charm.journal_version();
+            let written = self.stage.journal_version();
             if written != version {
-                (version, journal) = (written, self.charm.journal());
+                (version, journal) = (written, self.stage.journal());
             }
             let step = step(&journal);
-            match (&step, self.charm.worker()) {
-                (Some(step), Some(worker)) if dies(step, began.elapsed()) => {
-                    self.charm.kill(worker);
+            match (&step, self.stage.worker()) {
+                (Some(step), Some(_)) if dies(step, began.elapsed()) => {
+                    self.stage.kill_worker();
                     kills += 1;
                     println!("    killed at {} s: {step}", started.elapsed().as_secs());
                     self.all_is_noted();
-                    self.next_hook();
+                    self.stage.next_hook();
                     began = Instant::now();
                 }
                 (None, None) if all_new() => break,
                 // It has only just been started.
                 (Some(_), None) => {
-                    wait_for("the worker", Duration::from_secs(120), || self.charm.worker().map(drop))
+                    wait_for("the worker", self.stage.patience(), || self.stage.worker().map(drop))
                 }
                 _ => std::thread::sleep(LOOK),
             }
@@ -124,9 +125,9 @@ impl Story {
             // The script's secrets go with the worker that had them; the next hook brings them again.
             let failures: Vec<_> = failures.filter(|failure| failure.remedy != Remedy::Hook).collect();
             assert!(failures.is_empty(), "{failures:?} after {kills} kills");
-            assert!(began.elapsed() < BUILD * 2, "no image after {kills} kills, at {step:?}");
+            assert!(began.elapsed() < self.stage.patience() * 2, "no image after {kills} kills, at {step:?}");
         }
-        self.charm.worker_ended(Duration::from_secs(180));
+        self.stage.job_ended();
         self.note_revision();
         self.no_leftovers();
         kills
@@ -134,13 +135,13 @@ impl Story {
 
     /// The worker is dead: whatever it has made in the build project is in the journal, or is what jobs have in common.
     fn all_is_noted(&self) {
-        let journal = self.charm.journal();
+        let journal = self.stage.journal();
         let noted: BTreeSet<&str> = journal
             .resources()
             .flat_map(|resource| [Some(resource.name.as_str()), resource.id.as_deref()])
             .flatten()
             .collect();
-        for line in added(&self.before[0], &self.build.inventory()) {
+        for line in self.made() {
             let words: Vec<&str> = line.split(' ').collect();
             let known = match words[..] {
                 ["server", id, name, ..] => noted.contains(id) || noted.contains(name),
@@ -157,10 +158,5 @@ impl Story {
             };
             assert!(known, "{line} is not in the journal: {noted:?}");
         }
-    }
-
-    fn next_hook(&self) {
-        let run = self.charm.unit().update_status().expect("hook");
-        assert!(run.succeeded(), "{}", run.stderr);
     }
 }

@@ -1,0 +1,90 @@
+//! The charm's life as it is told of every cloud, on the embedded one.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use rehearsal::agent::Relation;
+
+use crate::chapters::{BUILD_PROJECT, Image, Stage, Story, chapter, scripts};
+use crate::scene::Scene;
+
+impl Stage for Scene {
+    fn options(&self) -> Vec<(&'static str, String)> {
+        self.needed()
+    }
+
+    fn script_secret(&self) -> String {
+        self.script_secret.uri()
+    }
+
+    fn integrate(&self, name: &str) -> Relation {
+        self.integrate(name)
+    }
+
+    fn serve_script(&self, name: &str) -> String {
+        self.site.serve_script(name, &fs::read_to_string(scripts().join(name)).unwrap())
+    }
+
+    fn inventory(&self, project: &str) -> BTreeSet<String> {
+        let project = self.cloud.project(project);
+        let servers =
+            project.servers().into_iter().map(|server| format!("server {} {}", server.id, server.name));
+        let images = project.images().into_iter().map(|image| {
+            let hidden = if image.hidden { " hidden" } else { "" };
+            let name = image.name.unwrap_or_default();
+            format!("image {} {name} {} {} own{hidden}", image.id, image.status, image.visibility)
+        });
+        let groups = project.security_groups().into_iter();
+        let groups = groups.map(|group| format!("security-group {} {}", group.id, group.name));
+        let ports = project.ports().into_iter().map(|port| format!("port {}", port.id));
+        servers.chain(images).chain(groups).chain(ports).collect()
+    }
+
+    fn image(&self, project: &str, id: &str) -> Option<Image> {
+        let image = self.cloud.project(project).images().into_iter().find(|image| image.id == id)?;
+        let properties = image.properties.into_iter().collect();
+        Some(Image { name: image.name.unwrap_or_default(), status: image.status, properties })
+    }
+
+    fn add_image(&self, project: &str, name: &str) -> String {
+        self.cloud.project(project).add_image(name, b"somebody else's", &[]).unwrap().id
+    }
+
+    /// It goes with the cloud.
+    fn remove_image(&self, _project: &str, _id: &str) {}
+
+    /// An image's bytes are all of its disk.
+    fn find_in_image(&self, project: &str, id: &str, texts: &[String], _anywhere: bool) -> Option<String> {
+        let bytes = self.cloud.project(project).image_bytes(id).unwrap();
+        assert!(!bytes.is_empty());
+        let is_there = |text: &&String| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        texts.iter().find(is_there).cloned()
+    }
+
+    fn surroundings(&self) -> Vec<String> {
+        vec![self.cloud.auth_url()]
+    }
+}
+
+#[test]
+fn a_hook_in_an_image_out_and_nothing_left_behind() {
+    let mut story = Story::begin(Scene::deployed(1));
+    chapter("says what is missing before it is configured", || story.says_what_is_missing());
+    chapter("asks for a relation when it is configured", || story.asks_for_a_relation());
+    chapter("serves config-changed while it builds", || story.serves_config_while_building());
+    chapter("delivers an active image to every related project", || story.delivers_to_every_project());
+    chapter("leaves no secret, key or setting in the image", || story.the_image_keeps_no_secret());
+    chapter("does not build what is up to date", || story.does_nothing_twice());
+    chapter("keeps the last image when the script fails", || story.keeps_the_last_image());
+    chapter("leaves no builder VM and no security group", || story.no_leftovers());
+    chapter("publishes no image that does not work", || story.refuses_an_image_without_its_runner());
+    chapter("keeps one image that failed and nothing else of it", || story.no_leftovers());
+    chapter("is content with the last image when the script is good again", || {
+        story.is_content_with_the_good_script(&[]);
+    });
+    chapter("survives the death of its worker at two steps", || story.survives_two_kills([4, 2]));
+    chapter("prunes the oldest image after the third build and no other", || story.prunes_the_oldest());
+    chapter("leaves published images and nothing else when it is removed", || story.is_removed());
+    let left = story.stage.leftovers();
+    assert_eq!(left, [] as [String; 0], "in {BUILD_PROJECT}");
+}

@@ -1,0 +1,68 @@
+//! Builds that fail: the status says why, and consumers keep the last image that works.
+
+use super::{BUILD_PROJECT, Stage, Story};
+use crate::deployed::{SCRIPT_SECRET, wait_for};
+
+impl<S: Stage> Story<S> {
+    pub fn keeps_the_last_image(&mut self) {
+        let status = self.build_fails("broken.sh", &[]);
+        assert!(
+            status.contains("running the external script") && status.contains("always fails"),
+            "{status}"
+        );
+    }
+
+    pub fn refuses_an_image_without_its_runner(&mut self) {
+        let status = self.image_is_refused("no-runner.sh", &[]);
+        assert!(status.contains("verifying the image: starting the runner application: "), "{status}");
+    }
+
+    /// An image that was built with this script and these options does not prove itself: it is kept aside, in the place
+    /// of the last.
+    pub fn image_is_refused(&mut self, script: &str, options: &[(&str, &str)]) -> String {
+        let before = self.rejected.take();
+        let status = self.build_fails(script, options);
+        let hidden: Vec<String> = self.made().into_iter().filter(|line| line.ends_with(" hidden")).collect();
+        let [line] = &hidden[..] else { panic!("one is kept, not {hidden:?}") };
+        let id = line.split(' ').nth(1).expect("an id").to_owned();
+        assert!(status.contains(&id), "the status names it: {status}");
+        assert_ne!(Some(&id), before.as_ref());
+        self.rejected = Some(id);
+        status
+    }
+
+    /// The good script's image is there and young: nothing is built, nothing is wrong any more.
+    pub fn is_content_with_the_good_script(&self, options: &[(&str, &str)]) {
+        let servers = || {
+            let lines = self.stage.inventory(BUILD_PROJECT);
+            lines.into_iter().filter(|line| line.starts_with("server ")).collect::<Vec<_>>()
+        };
+        let before = servers();
+        let url = self.stage.serve_script("setup.sh");
+        self.stage.set_options(&[&[("script-url", url.as_str())], options].concat());
+        wait_for("an end without failure", self.stage.patience(), || {
+            let job = self.stage.journal().job?;
+            (job.finished.is_some() && job.failures.is_empty()).then_some(())
+        });
+        self.stage.job_ended();
+        assert_eq!(servers(), before);
+        assert_eq!(self.published().first(), Some(&self.revisions.last().cloned()));
+    }
+
+    /// The build with this script and these options fails, and changes nothing for consumers. Returns the status.
+    fn build_fails(&self, script: &str, options: &[(&str, &str)]) -> String {
+        let (url, published) = (self.stage.serve_script(script), self.published());
+        let job = || self.stage.journal().job.map(|job| job.id);
+        let before = job();
+        self.stage.set_options(&[&[("script-url", url.as_str())], options].concat());
+        wait_for("another job", self.stage.patience(), || (job() != before).then_some(()));
+        assert!(!self.stage.job_ended().failures.is_empty());
+        let status = wait_for("the failure in the status", self.stage.patience(), || {
+            Some(self.stage.status()).filter(|status| status.contains("Build failed"))
+        });
+        assert!(status.starts_with("active: noble-x64 "), "{status}");
+        assert!(!status.contains(SCRIPT_SECRET), "{status}");
+        assert_eq!(self.published(), published);
+        status
+    }
+}
