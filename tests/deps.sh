@@ -12,7 +12,7 @@ packages=(
     # what the charm calls on a unit
     cron gpgv logrotate openssh-client
     # what tests call besides
-    curl gnupg openssh-server openssl procps python3-openstackclient squid strace util-linux
+    curl gnupg iproute2 openssh-server openssl procps python3-openstackclient squid strace util-linux
 )
 
 missing=()

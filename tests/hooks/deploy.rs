@@ -18,11 +18,23 @@ pub struct Plan {
     units: u32,
     pub keystone: String,
     options: Vec<(String, String)>,
+    nameless: bool,
 }
+
+/// Runs the charm where all that is sent to the name server vanishes.
+const NAMELESS: &str = r#"exec unshare --user --map-root-user --net --mount sh -euc '
+ip link add in type veth peer name out
+ip address add 192.0.2.1/24 dev in
+ip link set in up
+ip link set out up
+ip neighbour add 192.0.2.53 lladdr 02:00:00:00:00:01 dev in
+mount --bind "$0.resolv.conf" /etc/resolv.conf
+exec "$0.real" "$@"' "$0" "$@""#;
 
 impl Plan {
     pub fn new() -> Self {
-        Self { juju: JujuVersion::V3_6, units: 1, keystone: cloud::hanging(), options: Vec::new() }
+        let keystone = cloud::hanging();
+        Self { juju: JujuVersion::V3_6, units: 1, keystone, options: Vec::new(), nameless: false }
     }
 
     pub fn juju(self, juju: JujuVersion) -> Self {
@@ -42,12 +54,22 @@ impl Plan {
         self
     }
 
+    /// Looks up names where no answer ever comes.
+    pub fn nameless(self) -> Self {
+        Self { nameless: true, ..self }
+    }
+
     /// Deploys without any configuration.
     pub fn bare(&self) -> Site {
         let dir = tempfile::Builder::new().prefix("machine-").tempdir().unwrap();
         let charm = dir.path().join("charm");
         let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
         assemble(&charm, sources, Path::new(env!("CARGO_BIN_EXE_dispatch"))).unwrap();
+        if self.nameless {
+            fs::rename(charm.join("dispatch"), charm.join("dispatch.real")).unwrap();
+            fs::write(charm.join("dispatch.resolv.conf"), "nameserver 192.0.2.53\n").unwrap();
+            script_file(&charm.join("dispatch"), NAMELESS);
+        }
         let model = Model::new(self.juju).unwrap();
         let roots = dir.path().to_owned();
         let app = model

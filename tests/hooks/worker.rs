@@ -156,7 +156,16 @@ fn a_cloud_that_refuses_is_told_of_and_tried_again_later() {
 
 #[test]
 fn a_hanging_cloud_holds_no_hook() {
-    let (site, relation) = Plan::new().related();
+    no_hook_is_held(&Plan::new());
+}
+
+#[test]
+fn a_name_server_that_never_answers_holds_no_hook() {
+    no_hook_is_held(&Plan::new().keystone("http://keystone.invalid:5000/v3").nameless());
+}
+
+fn no_hook_is_held(plan: &Plan) {
+    let (site, relation) = plan.related();
     let worker = site.worker();
     let started = site.model.runs().len();
     site.app.set_config(&[("build-interval", "9"), ("base-image", "jammy")]).unwrap();
