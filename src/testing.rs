@@ -1,6 +1,42 @@
-//! Chance for tests that must tell the same story twice, and the damage that it does to what we read.
+//! What unit tests share: a plain configuration, and chance that tells the same story twice with the damage that it does
+//! to what we read.
 
 use serde_json::{Value, json};
+
+use crate::builder::{
+    BaseImageSource, BuildMode, BuilderRunConfig, BuilderVm, CloudName, Owner, RunnerSource,
+};
+use crate::instance::DEFAULT_RECIPE;
+use crate::target::{Arch, BaseImage, Target};
+
+/// To build noble-x64 in `builders-1`, for nobody yet.
+pub fn run_config() -> BuilderRunConfig {
+    let text = |text: &str| text.to_owned();
+    BuilderRunConfig {
+        owner: Owner { model_uuid: text("m"), application: text("a"), unit: 0 },
+        targets: vec![Target { base: BaseImage::Noble, arch: Arch::X64 }],
+        build_cloud: CloudName::new("builders-1"),
+        clouds: Vec::new(),
+        build_mode: BuildMode::External,
+        base_image: BaseImageSource { url: text("https://u"), keyring: text("/k") },
+        vm: BuilderVm {
+            flavor: None,
+            network: None,
+            ssh_ingress: text("0.0.0.0/0"),
+            ssh_options: Vec::new(),
+            boot_timeout_s: 1200,
+            apt_mirror: None,
+        },
+        recipe: DEFAULT_RECIPE.parse().unwrap(),
+        runner: RunnerSource { version: None, source: text("https://g"), api_url: text("https://g") },
+        script_url: None,
+        script_secret: None,
+        verify_image: true,
+        adopt: false,
+        revision_history_limit: 5,
+        max_image_age_hours: 24,
+    }
+}
 
 /// A small generator of numbers (Marsaglia's xorshift): the same sequence for ever.
 pub struct Random(u64);

@@ -63,14 +63,9 @@ struct Auth {
 /// The name under which a cloud stands in clouds.yaml: the project's name, for people, and a digest of all that
 /// makes two clouds different, so that equal names in different clouds never meet. The password is no part of it.
 pub fn cloud_name(config: &CloudConfig) -> CloudName {
-    let identity = [
-        config.auth_url.trim_end_matches('/').trim_end_matches("/v3"),
-        config.region_name.as_deref().unwrap_or_default(),
-        &config.project_domain_name,
-        &config.project_name,
-        &config.user_domain_name,
-        &config.username,
-    ];
+    let [auth_url, region_name, project_domain_name, project_name] = project(config);
+    let [_, user_domain_name, username] = user(config);
+    let identity = [auth_url, region_name, project_domain_name, project_name, user_domain_name, username];
     // As JSON, where a value cannot run over into the next. An array of strings always serialises.
     let digest = hex(&Sha256::digest(serde_json::to_vec(&identity).unwrap_or_default()));
     let readable: String = config
@@ -80,6 +75,29 @@ pub fn cloud_name(config: &CloudConfig) -> CloudName {
         .take(64)
         .collect();
     CloudName::new(format!("{readable}-{}", &digest[..8]))
+}
+
+fn auth_url(config: &CloudConfig) -> &str {
+    config.auth_url.trim_end_matches('/').trim_end_matches("/v3")
+}
+
+fn project(config: &CloudConfig) -> [&str; 4] {
+    let region_name = config.region_name.as_deref().unwrap_or_default();
+    [auth_url(config), region_name, &config.project_domain_name, &config.project_name]
+}
+
+fn user(config: &CloudConfig) -> [&str; 3] {
+    [auth_url(config), &config.user_domain_name, &config.username]
+}
+
+/// Whether both lead to one project, whoever the users are.
+pub fn is_same_project(one: &CloudConfig, two: &CloudConfig) -> bool {
+    project(one) == project(two)
+}
+
+/// Whether both log in as one user, whatever the projects are: what a password is about.
+pub fn is_same_user(one: &CloudConfig, two: &CloudConfig) -> bool {
+    user(one) == user(two)
 }
 
 /// Installs clouds.yaml for the OpenStack clients (seed `builder`: `install_clouds_yaml`), with the CA

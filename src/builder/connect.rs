@@ -1,28 +1,66 @@
 //! The clouds of a run, by the credentials in clouds.yaml.
 
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
 use std::time::Duration;
 
-use super::clouds_yaml::read_clouds_yaml;
+use super::clouds_yaml::{Clouds, read_clouds_yaml};
 use super::config::{BuildSecrets, BuilderRunConfig, CloudName};
 use super::journal::Failure;
 use super::outcome::Outcome;
-use super::side_by_side::side_by_side;
 use crate::deadline::Deadline;
 use crate::host::Host;
 use crate::http::HttpClient;
-use crate::openstack_cloud::Cloud;
+use crate::openstack_cloud::{Cloud, OpenStackError};
 
 /// How long one cloud may take.
 const LIMIT: Duration = Duration::from_secs(120);
+
+/// A cloud could not be connected to.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Whatever named it is gone.
+    #[error("its credentials are no longer in clouds.yaml")]
+    Forgotten,
+    /// It did not answer, or refused.
+    #[error(transparent)]
+    Cloud(#[from] OpenStackError),
+}
+
+impl ConnectError {
+    /// Whether time alone will not mend it.
+    pub fn operator_must_act(&self) -> bool {
+        matches!(self, Self::Cloud(error) if error.operator_must_act())
+    }
+}
 
 /// The door to the web, through the model's proxies.
 pub fn http_client(secrets: &BuildSecrets) -> Result<HttpClient, Failure> {
     Ok(HttpClient::new(secrets.proxies.resolved().map_err(|error| Failure::of(&error, true))?))
 }
 
-/// Connects to the build cloud and to the related clouds, side by side; one that does not answer is a failure of its
-/// own and holds up no other.
+/// Connects to each of these clouds, each within `deadline`, and does `work` with what came of it, side by side: one that
+/// hangs uses up the time of no other. The results come in the order of the names.
+pub fn in_each<T: Send>(
+    known: &Clouds,
+    names: &[&CloudName],
+    http: &HttpClient,
+    deadline: Deadline,
+    work: impl Fn(&CloudName, Result<Cloud, ConnectError>) -> T + Sync,
+) -> Vec<T> {
+    let connect = |name: &CloudName| match known.get(name) {
+        None => Err(ConnectError::Forgotten),
+        Some(config) => Ok(Cloud::connect(config, http, deadline)?),
+    };
+    let visit = |name: &CloudName| work(name, connect(name));
+    let visit = &visit;
+    std::thread::scope(|scope| {
+        let visits: Vec<_> = names.iter().map(|name| scope.spawn(move || visit(name))).collect();
+        visits.into_iter().map(|visit| visit.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    })
+}
+
+/// Connects to the build cloud and to the related clouds; one that does not answer is a failure of its own.
 pub fn connect(
     host: &Host,
     config: &BuilderRunConfig,
@@ -40,16 +78,15 @@ pub fn connect(
     // The build cloud last: its failure is the one that the run ends with.
     let related = config.clouds.iter().filter(|name| **name != config.build_cloud);
     let names: Vec<&CloudName> = related.chain([&config.build_cloud]).collect();
-    let connections = side_by_side(&names, |name| match known.get(*name) {
-        None => Err(Failure::of(&"its credentials are no longer in clouds.yaml", false)),
-        Some(cloud) => Cloud::connect(cloud, http, deadline.at_most(LIMIT))
-            .map_err(|error| Failure::of(&error, error.operator_must_act())),
-    });
+    let connections = in_each(&known, &names, http, deadline.at_most(LIMIT), |_, connection| connection);
     let mut clouds = BTreeMap::new();
     for (name, connection) in names.into_iter().zip(connections) {
         match connection {
             Ok(cloud) => drop(clouds.insert(name.clone(), cloud)),
-            Err(failure) => outcome.fail(Failure { cloud: Some(name.clone()), ..failure }),
+            Err(error) => {
+                let failure = Failure::of(&error, error.operator_must_act());
+                outcome.fail(Failure { cloud: Some(name.clone()), ..failure });
+            }
         }
     }
     clouds

@@ -27,7 +27,9 @@ fn journal() -> Value {
         },
         "images": [{"config": {"base": "noble", "arch": "x64", "cloud_name": "ci-1"}, "id": "i", "fingerprint": "f",
             "hash": "h", "built": time}],
-        "in_use": [{"cloud": "ci-1", "image": "i", "why": "w", "tries": 2, "last": time}]
+        "in_use": [{"cloud": "ci-1", "image": "i", "why": "w", "tries": 2, "last": time}],
+        "leftovers": [{"cloud": "ci-2", "work": "builds", "what": ["base image b"], "tries": 2, "why": "no",
+            "since": time, "last": time, "given_up": null}]
     })
 }
 

@@ -34,6 +34,8 @@ pub enum Reason {
     Abandoned,
     /// The leader has announced images.
     Announcement,
+    /// Something is left in a cloud that is not used any more.
+    Leftovers,
 }
 
 impl Reason {
@@ -48,6 +50,7 @@ impl Reason {
             Self::Cancel => "cancel",
             Self::Abandoned => "abandoned",
             Self::Announcement => "announcement",
+            Self::Leftovers => "leftovers",
         }
     }
 }

@@ -8,6 +8,7 @@ use super::cron::Schedule;
 use super::job::{Request, worker_lives};
 use super::journal::{Build, Failure, Job, Journal, JournalError, Phase, Timestamp};
 use super::launch::Launch;
+use super::leftovers::Leftovers;
 use crate::host::Host;
 
 /// All that there is to tell; displays as a page of text, serialises as JSON.
@@ -58,6 +59,7 @@ impl fmt::Display for Jobs {
             let (base, arch, cloud) = (config.base, config.arch, &config.cloud_name);
             writeln!(f, "image {base}-{arch} in {cloud}: {}, built {}", image.result.id, image.built)?;
         }
+        self.journal.leftovers.iter().try_for_each(|leftovers| self.write_leftovers(f, leftovers))?;
         self.launches.iter().try_for_each(|launch| writeln!(f, "{launch}"))?;
         let ever = |moment: Option<Timestamp>| moment.map_or("never".into(), |moment| moment.to_string());
         writeln!(f, "last success: {}", ever(self.journal.last_success))?;
@@ -67,6 +69,16 @@ impl fmt::Display for Jobs {
 }
 
 impl Jobs {
+    fn write_leftovers(&self, f: &mut fmt::Formatter<'_>, leftovers: &Leftovers) -> fmt::Result {
+        let Leftovers { tries, since: Some(since), .. } = leftovers else { return Ok(()) };
+        write!(f, "left in {leftovers}, tried {tries} times since {since}, ")?;
+        match (leftovers.given_up, leftovers.next_try()) {
+            (Some(at), _) => writeln!(f, "given up {at}: it is yours to remove"),
+            (None, Some(at)) => writeln!(f, "next try {at}"),
+            (None, None) => writeln!(f, "not tried again"),
+        }
+    }
+
     fn write_job(&self, f: &mut fmt::Formatter<'_>, job: &Job) -> fmt::Result {
         let reason = job.reason.map_or("for an unknown reason", |reason| reason.as_str());
         let state = match job.finished {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 pub use super::build_state::{Build, Failure, Job, Phase, Remedy};
 use super::config::{BuildResult, CloudName};
+use super::leftovers::Leftovers;
 use super::resource::Resource;
 pub use super::timestamp::Timestamp;
 use crate::host::{FileError, Host};
@@ -57,6 +58,10 @@ pub struct Journal {
     pub in_use: Vec<InUse>,
     /// When the clouds were last searched for what a run may have left, and nothing had to stay.
     pub swept: Option<Timestamp>,
+    /// The clouds that may hold something of ours beside published images: the one that is built in, and those that are
+    /// not used any more.
+    #[serde(default)]
+    pub leftovers: Vec<Leftovers>,
 }
 
 impl Default for Journal {
@@ -69,6 +74,7 @@ impl Default for Journal {
             last_success: None,
             in_use: Vec::new(),
             swept: None,
+            leftovers: Vec::new(),
         }
     }
 }

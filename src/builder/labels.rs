@@ -228,8 +228,13 @@ pub fn may_remove_server(owner: &Owner, server: &Server) -> bool {
     let label = |name: &str| server.metadata.get(name).map(String::as_str);
     let expired =
         label(EXPIRES).and_then(|at| at.parse().ok()).is_some_and(|at| Timestamp(at) < Timestamp::now());
-    let own = label(UNIT) == Some(owner.unit.to_string().as_str()) && label(ROLE) != Some(RUNNER);
+    let own = label(UNIT) == Some(owner.unit.to_string().as_str()) && !is_runner(server);
     is_of_this_application(owner, server) && (own || expired)
+}
+
+/// Whether a server is a runner that an operator has launched.
+pub fn is_runner(server: &Server) -> bool {
+    server.metadata.get(ROLE).is_some_and(|role| role == RUNNER)
 }
 
 /// Whether a server was made by any unit of the application.

@@ -29,6 +29,8 @@ mod journal;
 mod labels;
 mod latest;
 mod launch;
+mod leave;
+mod leftovers;
 mod local;
 mod metrics;
 mod metrics_socket;
@@ -59,7 +61,8 @@ mod vm;
 mod worker;
 
 pub use clouds_yaml::{
-    Clouds, CloudsYamlError, cloud_name, install_clouds_yaml, read_clouds_file, read_clouds_yaml,
+    Clouds, CloudsYamlError, cloud_name, install_clouds_yaml, is_same_user, read_clouds_file,
+    read_clouds_yaml,
 };
 pub use config::{
     BaseImageSource, BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm,
@@ -74,6 +77,7 @@ pub use launch::{
     Launch, LaunchOrder, LaunchSecrets, LaunchState, LauncherError, Server, launch, launcher_lives,
     launcher_log, tend,
 };
+pub use leftovers::{Leftovers, Work};
 pub use local::ByHand;
 pub use metrics::{METRICS_PORT, MetricsError, answer_collector, metrics};
 pub use metrics_socket::{MetricsSocketError, close_metrics_socket, open_metrics_socket};

@@ -1,5 +1,6 @@
 //! What a run tells while it works.
 
+use super::config::CloudName;
 use super::journal::{Image, JournalError, Phase};
 use super::resource::Resource;
 use crate::target::Target;
@@ -18,6 +19,12 @@ pub trait Progress: Sync {
     fn swept(&self);
     /// This run has left something that no ledger notes: the next one is to sweep, however soon it comes.
     fn sweep_again(&self);
+    /// The run is about to make things in this cloud, `what` above all; if this cannot be written down, it must not.
+    fn works_in(&self, cloud: &CloudName, what: Vec<String>) -> Result<(), JournalError>;
+    /// Nothing is left in a cloud that is not used any more.
+    fn has_left(&self, cloud: &CloudName);
+    /// Something had to stay there: `what`, where that is known, and why.
+    fn could_not_leave(&self, cloud: &CloudName, what: Option<Vec<String>>, why: Option<String>);
     /// An image is active and checked in its cloud.
     fn published(&self, image: Image);
 }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::clouds_yaml::read_clouds_yaml;
-use super::config::{Owner, ProxyConfig};
+use super::config::{CloudName, Owner, ProxyConfig};
+use super::connect::in_each;
 use super::cron::CRON_FILE;
 use super::job::stop_worker;
 use super::launch::stop_launcher;
@@ -14,10 +15,11 @@ use super::sweep::{Extent, Keep, sweep_cloud};
 use crate::deadline::Deadline;
 use crate::host::{FileError, Host};
 use crate::http::HttpClient;
-use crate::openstack_cloud::Cloud;
 
 /// How long the clean-up of all clouds may take.
 const LIMIT: Duration = Duration::from_secs(100);
+/// How long a cloud may take to accept us.
+const CONNECT_LIMIT: Duration = Duration::from_secs(30);
 
 /// The host could not be left clean.
 #[derive(Debug, thiserror::Error)]
@@ -64,29 +66,15 @@ pub fn remove_cloud_resources(
         (_, Err(error)) => return vec![error.to_string()],
     };
     let http = HttpClient::new(proxies);
-    // Side by side: one that hangs does not use up the time of the others.
-    std::thread::scope(|scope| {
-        let sweeps: Vec<_> = clouds
-            .iter()
-            .map(|(name, config)| {
-                let http = &http;
-                let sweep = scope.spawn(move || {
-                    let left = match Cloud::connect(config, http, deadline.at_most(Duration::from_secs(30))) {
-                        Ok(cloud) => sweep_cloud(&cloud, owner, Keep::After(extent), deadline),
-                        Err(error) => vec![error.to_string()],
-                    };
-                    left.into_iter().map(|what| format!("{name}: {what}")).collect::<Vec<_>>()
-                });
-                (name, sweep)
-            })
-            .collect();
-        sweeps
-            .into_iter()
-            .flat_map(|(name, sweep)| {
-                sweep.join().unwrap_or_else(|_| vec![format!("{name}: the sweep broke off")])
-            })
-            .collect()
-    })
+    let names: Vec<&CloudName> = clouds.keys().collect();
+    let left = in_each(&clouds, &names, &http, deadline.at_most(CONNECT_LIMIT), |name, connection| {
+        let left = match connection {
+            Ok(cloud) => sweep_cloud(&cloud, owner, Keep::After(extent), deadline),
+            Err(error) => vec![error.to_string()],
+        };
+        left.into_iter().map(|what| format!("{name}: {what}")).collect::<Vec<_>>()
+    });
+    left.into_iter().flatten().collect()
 }
 
 /// Removes everything that the charm has put on the host.

@@ -59,8 +59,15 @@ pub struct Resource {
 
 impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in {}", self.named(), self.cloud)
+    }
+}
+
+impl Resource {
+    /// What it is in its cloud.
+    pub fn named(&self) -> String {
         let id = self.id.as_deref().unwrap_or("id not known");
-        write!(f, "{} {} ({id}) in {}", self.kind.as_str(), self.name, self.cloud)
+        format!("{} {} ({id})", self.kind.as_str(), self.name)
     }
 }
 

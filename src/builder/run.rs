@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::adoption::adopt;
-use super::config::{BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, CloudName, JobId};
+use super::base_image::base_image_name;
+use super::config::{BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig, CloudName, JobId};
 use super::connect::{connect, http_client};
 use super::delivery::{Delivery, Parcel};
 use super::job::Rebuild;
 use super::journal::{Failure, Image, Phase, Timestamp};
+use super::leave::leave_clouds;
+use super::leftovers::Leftovers;
 use super::outcome::Outcome;
 use super::place::{Built, Place};
 use super::plan::{Plan, Planner, Wanted, built};
@@ -69,6 +72,8 @@ pub struct RunContext<'a> {
     pub continues: &'a [JobId],
     /// Whether the clouds are first to be searched for what earlier runs have left.
     pub sweep: Sweep,
+    /// Clouds that are not used any more and may hold something of ours.
+    pub former: &'a [Leftovers],
     /// Only these bases; all when empty.
     pub bases: &'a [BaseImage],
     /// Who hears of it.
@@ -96,6 +101,7 @@ pub fn clean_up(context: &RunContext<'_>, config: &BuilderRunConfig) -> Vec<Fail
         Err(failure) => outcome.fail(failure),
         Ok(run) => {
             let left = run.sweep(Keep::BaseImages(config), Deadline::after(LOOK_LIMIT));
+            leave_clouds(context, config, &run.http, &run.build_cloud);
             if left.is_empty() {
                 context.progress.swept();
             } else {
@@ -144,6 +150,11 @@ impl<'a> Run<'a> {
         if context.sweep == Sweep::Due && run.sweep(Keep::Usable(config), deadline).is_empty() {
             context.progress.swept();
         }
+        leave_clouds(context, config, &run.http, &run.build_cloud);
+        if config.build_mode == BuildMode::External {
+            let noted = context.progress.works_in(&config.build_cloud, run.base_images());
+            noted.map_err(|error| Failure::of(&error, false))?;
+        }
         if config.adopt {
             adopt(run.related_clouds(), config, context.job, deadline);
         }
@@ -170,6 +181,13 @@ impl<'a> Run<'a> {
         left.extend(unreached.map(|name| format!("{name}: it could not be searched")));
         left.iter().for_each(|what| log::warn!("left for the next sweep: {what}"));
         left
+    }
+
+    /// What a build makes in the build cloud to stay there, by name.
+    fn base_images(&self) -> Vec<String> {
+        let application = &self.config.owner.application;
+        let name = |target: &Target| format!("base image {}", base_image_name(application, *target));
+        self.config.targets.iter().map(name).collect()
     }
 
     fn targets(&self) -> Vec<Target> {

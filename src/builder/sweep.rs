@@ -7,7 +7,7 @@ use super::config::{BuildMode, BuilderRunConfig, Owner};
 use super::labels::{self, DIGEST, Stage};
 use super::site::{remove_security_group, remove_security_groups};
 use crate::deadline::Deadline;
-use crate::openstack_cloud::{Cloud, Deletion, Image, ImageStatus, OpenStackError};
+use crate::openstack_cloud::{Cloud, Deletion, Image, ImageStatus, OpenStackError, Server};
 use crate::target::Target;
 
 /// What a sweep leaves in place.
@@ -20,6 +20,9 @@ pub enum Keep<'a> {
     BaseImages(&'a BuilderRunConfig),
     /// What stays when the unit goes.
     After(Extent),
+    /// Nothing, of a cloud that is not used any more: of what other units have made there, what they may still work with
+    /// stays for the next try.
+    Nothing,
 }
 
 /// What a unit takes with it when it goes.
@@ -43,7 +46,7 @@ impl Keep<'_> {
     fn config(&self) -> Option<&BuilderRunConfig> {
         match self {
             Self::Usable(config) | Self::BaseImages(config) => Some(config),
-            Self::After(_) => None,
+            Self::After(_) | Self::Nothing => None,
         }
     }
 }
@@ -69,6 +72,7 @@ pub fn sweep_cloud(cloud: &Cloud, owner: &Owner, keep: Keep<'_>, deadline: Deadl
     left.extend(match keep {
         // A run that goes on needs it, and removes it at its end.
         Keep::Usable(_) => Vec::new(),
+        Keep::Nothing => remove_security_groups(cloud, owner, deadline),
         _ if keep.is_the_end() => remove_security_groups(cloud, owner, deadline),
         _ => remove_security_group(cloud, owner, deadline),
     });
@@ -85,11 +89,17 @@ pub fn sweep_servers(
 ) -> Result<Vec<String>, OpenStackError> {
     let compute = cloud.compute();
     let mut servers = compute.servers(None, deadline)?;
-    servers.retain(|server| match keep.is_the_end() {
-        true => labels::is_of_this_application(owner, server),
-        false => labels::may_remove_server(owner, server),
-    });
-    let mut left = Vec::new();
+    servers.retain(|server| labels::is_of_this_application(owner, server));
+    let (mut servers, others): (Vec<Server>, Vec<Server>) =
+        servers.into_iter().partition(|server| keep.is_the_end() || labels::may_remove_server(owner, server));
+    let mut left = match keep {
+        Keep::Nothing => others
+            .iter()
+            .filter(|server| !labels::is_runner(server))
+            .map(|server| others_have(&server.name))
+            .collect(),
+        _ => Vec::new(),
+    };
     // Only those go that have not been refused.
     servers.retain(|server| {
         log::warn!("removing VM {} ({}) that is over", server.name, server.id);
@@ -127,7 +137,7 @@ fn is_of_a_target(rejected: &Image, keep: Keep<'_>) -> bool {
 
 fn is_wanted_base(image: &Image, keep: Keep<'_>) -> bool {
     // Others may boot from it.
-    let Some(config) = keep.config() else { return !keep.is_the_end() };
+    let Some(config) = keep.config() else { return matches!(keep, Keep::After(Extent::Unit)) };
     let is_of = |target: &Target| base_image_name(&config.owner.application, *target) == image.name;
     // Only builder VMs boot from base images.
     config.build_mode == BuildMode::External
@@ -157,17 +167,29 @@ fn remove_images(
         Ok(found) => found,
         Err(error) => return vec![format!("images of stage {}: {error}", stage.as_str())],
     };
+    let mut left = Vec::new();
     found.retain(|image| match keep {
         Keep::After(Extent::Unit) => labels::is_of_this_unit(owner, image),
         Keep::After(_) => true,
-        _ => labels::is_abandoned(owner, image),
+        // No unit is configured to boot from it.
+        Keep::Nothing if stage == Stage::Base => true,
+        Keep::Nothing => {
+            let goes = labels::is_abandoned(owner, image);
+            left.extend((!goes).then(|| others_have(&image.name)));
+            goes
+        }
+        Keep::Usable(_) | Keep::BaseImages(_) => labels::is_abandoned(owner, image),
     });
-    let mut left = Vec::new();
     for image in found.iter().filter(|image| !stays(image)) {
         log::warn!("removing image {} ({}), {}", image.name, image.id, stage.as_str());
         left.extend(refusal(&image.name, cloud.images().delete(&image.id, deadline)));
     }
     left
+}
+
+/// Why something of another unit stays.
+fn others_have(name: &str) -> String {
+    format!("{name}: another unit may still need it")
 }
 
 fn refusal(name: &str, deletion: Result<Deletion, OpenStackError>) -> Option<String> {

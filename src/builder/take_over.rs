@@ -6,15 +6,13 @@ use std::time::Duration;
 
 use super::clouds_yaml::read_clouds_yaml;
 use super::config::{BuildSecrets, CloudName, Owner};
-use super::connect::http_client;
+use super::connect::{http_client, in_each};
 use super::journal::{Failure, Image};
 use super::labels;
 use super::progress::Progress;
-use super::side_by_side::side_by_side;
 use crate::deadline::Deadline;
 use crate::host::Host;
-use crate::http::HttpClient;
-use crate::openstack_cloud::{Cloud, CloudConfig, OpenStackError};
+use crate::openstack_cloud::{Cloud, OpenStackError};
 use crate::target::Target;
 
 /// How long one cloud may take.
@@ -53,33 +51,31 @@ pub fn take_over(
     for image in images {
         by_cloud.entry(&image.result.config.cloud_name).or_default().push(image);
     }
-    let by_cloud: Vec<_> = by_cloud.into_iter().collect();
-    let failures = side_by_side(&by_cloud, |(name, images)| match clouds.get(*name) {
-        // Its relation has gone since; nobody asks for its images any more.
-        None => Vec::new(),
-        Some(config) => in_cloud(&http, config, owner, images, progress),
+    // Of what is in a cloud whose relation has gone since nobody asks any more.
+    by_cloud.retain(|name, _| clouds.contains_key(*name));
+    let names: Vec<&CloudName> = by_cloud.keys().copied().collect();
+    let deadline = Deadline::after(LIMIT);
+    let failures = in_each(&clouds, &names, &http, deadline, |name, connection| {
+        let failures = match connection {
+            Ok(cloud) => in_cloud(&cloud, owner, &by_cloud[name], progress, deadline),
+            Err(error) => vec![Failure::of(&error, error.operator_must_act())],
+        };
+        let of_it = failures.into_iter().map(|failure| Failure { cloud: Some(name.clone()), ..failure });
+        of_it.inspect(|failure| log::error!("{}", failure.message)).collect::<Vec<_>>()
     });
-    let failures = failures.into_iter().zip(&by_cloud).flat_map(|(failures, (name, _))| {
-        failures.into_iter().map(|failure| Failure { cloud: Some((*name).clone()), ..failure })
-    });
-    failures.inspect(|failure| log::error!("{}", failure.message)).collect()
+    failures.into_iter().flatten().collect()
 }
 
 fn in_cloud(
-    http: &HttpClient,
-    config: &CloudConfig,
+    cloud: &Cloud,
     owner: &Owner,
     images: &[&Image],
     progress: &dyn Progress,
+    deadline: Deadline,
 ) -> Vec<Failure> {
-    let deadline = Deadline::after(LIMIT);
-    let cloud = match Cloud::connect(config, http, deadline) {
-        Ok(cloud) => cloud,
-        Err(error) => return vec![Failure::of(&error, error.operator_must_act())],
-    };
     let mut failures = Vec::new();
     for image in images {
-        match check(&cloud, owner, image, deadline) {
+        match check(cloud, owner, image, deadline) {
             Ok(()) => progress.published((*image).clone()),
             Err(error) => {
                 let place = &image.result.config;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::config::BuildSecrets;
+use super::config::{BuildSecrets, CloudName};
 use super::job::{Request, Task, worker_lock};
 use super::journal::{Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
 use super::peers::Peers;
@@ -139,6 +139,8 @@ fn do_request(
         builds: Vec::new(),
         failures: Vec::new(),
     });
+    journal.leaves_clouds(&request.config);
+    let former = journal.clouds_to_leave(&request.config);
     let sweep = if journal.sweep_is_due() { Sweep::Due } else { Sweep::NotDue };
     journal.save(host)?;
     reporter.unit(&request.unit_name);
@@ -160,6 +162,7 @@ fn do_request(
         rebuild: request.rebuild,
         continues: &request.continues,
         sweep,
+        former: &former,
         bases: &request.bases,
         progress: &record,
     };
@@ -255,6 +258,22 @@ impl Progress for Record<'_> {
 
     fn sweep_again(&self) {
         self.change(|journal| journal.swept = None);
+    }
+
+    fn works_in(&self, cloud: &CloudName, what: Vec<String>) -> Result<(), JournalError> {
+        self.write(|journal| journal.works_in(cloud, what))
+    }
+
+    fn has_left(&self, cloud: &CloudName) {
+        self.change(|journal| journal.has_left(cloud));
+    }
+
+    fn could_not_leave(&self, cloud: &CloudName, what: Option<Vec<String>>, why: Option<String>) {
+        self.change(|journal| {
+            if journal.could_not_leave(cloud, what, why) {
+                log::error!("given up: what is left in {cloud} is yours to remove");
+            }
+        });
     }
 
     fn published(&self, image: Image) {

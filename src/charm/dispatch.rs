@@ -216,8 +216,8 @@ impl Unit<'_> {
         demand: Option<&reconcile::Demand>,
     ) -> Result<Option<JobId>, DispatchError> {
         self.initialize()?;
-        reconcile::host_files(self.host, self.environment, state)?;
         let journal = Journal::load(self.host)?;
+        reconcile::host_files(self.host, self.environment, state, &journal)?;
         let news = self.publish(state, &journal, event)?;
         // What a unit has left goes first, whoever leads.
         let job = match reconcile::work(self.host, self.environment, state, &journal, event, demand)? {

@@ -7,7 +7,7 @@ use super::event::{Event, RelationChange};
 use super::image_relation;
 use super::state::{CharmState, image_relations, proxies};
 use crate::builder::{
-    self, BuildSecrets, CloudsYamlError, Image, Job, JobId, Journal, JournalError, Published, Reason,
+    self, BuildSecrets, Clouds, CloudsYamlError, Image, Job, JobId, Journal, JournalError, Published, Reason,
     Rebuild, Remedy, Request, StartError, Task, Timestamp,
 };
 use crate::host::{FileError, Host};
@@ -47,10 +47,35 @@ pub struct Demand {
 }
 
 /// Brings the host's files to what the state says: clouds.yaml and cron.
-pub fn host_files(host: &Host, environment: &Environment, state: &CharmState) -> Result<(), ReconcileError> {
-    builder::install_clouds_yaml(host, &state.clouds)?;
+pub fn host_files(
+    host: &Host,
+    environment: &Environment,
+    state: &CharmState,
+    journal: &Journal,
+) -> Result<(), ReconcileError> {
+    let mut clouds = clouds_to_leave(host, journal)?;
+    let build_cloud = state.clouds.get(&state.run.build_cloud);
+    for former in clouds.values_mut() {
+        if let Some(current) = build_cloud.filter(|current| builder::is_same_user(current, former)) {
+            former.password = current.password.clone();
+        }
+    }
+    clouds.extend(state.clouds.clone());
+    builder::install_clouds_yaml(host, &clouds)?;
     builder::configure_cron(host, environment.unit.as_str(), state.build_interval)?;
     Ok(())
+}
+
+/// The clouds in clouds.yaml in which a job has left something, or may do so yet: it can be removed only with the
+/// credentials that stand there.
+fn clouds_to_leave(host: &Host, journal: &Journal) -> Result<Clouds, ReconcileError> {
+    let mut clouds = builder::read_clouds_yaml(host).unwrap_or_default();
+    let open = Request::load(host)?.filter(|request| is_open(request, journal));
+    clouds.retain(|name, _| {
+        journal.needs_credentials_of(name)
+            || open.as_ref().is_some_and(|request| request.config.build_cloud == *name)
+    });
+    Ok(clouds)
 }
 
 /// Takes the credentials of departed relations out of clouds.yaml: all that can be done while the configuration is
@@ -64,10 +89,13 @@ pub fn forget_departed(
     if clouds.is_empty() {
         return Ok(());
     }
+    let journal = Journal::load(host)?;
     let build_cloud = Request::load(host)?.map(|request| request.config.build_cloud);
     let (_, relations) = image_relations(tools, broken)?;
     clouds.retain(|name, _| {
-        Some(name) == build_cloud.as_ref() || relations.values().any(|relation| relation.cloud == *name)
+        Some(name) == build_cloud.as_ref()
+            || journal.needs_credentials_of(name)
+            || relations.values().any(|relation| relation.cloud == *name)
     });
     builder::install_clouds_yaml(host, &clouds)?;
     Ok(())
@@ -255,7 +283,8 @@ fn abandoned(state: &CharmState, journal: &Journal, worker_lives: bool) -> Optio
     let is_time = journal.retry_at().is_none_or(|at| at <= Timestamp::now());
     // While builds are merely paused, a finished snapshot may wait.
     let left = if state.paused { journal.is_building() } else { journal.left_something() };
-    (left && is_time && !worker_lives)
+    let leaves = !journal.clouds_to_leave(&state.run).is_empty();
+    (((left && is_time) || leaves) && !worker_lives)
         .then(|| Due { task: Task::CleanUp, ..Due::whatever(Reason::Abandoned) })
 }
 
@@ -322,7 +351,12 @@ fn due(
         return Some(Due::again(last.reason, last));
     }
     let reason = if last.task == Task::Build { Reason::Retry } else { last.reason };
-    is_to_be_retried(journal, event).then(|| Due::again(reason, last))
+    if is_to_be_retried(journal, event) {
+        return Some(Due::again(reason, last));
+    }
+    // Every job begins with what is left in clouds that are not used any more; one that failed is tried again anyway.
+    let leaves = failures.is_empty() && !journal.clouds_to_leave(&state.run).is_empty();
+    leaves.then(|| Due::whatever(Reason::Leftovers))
 }
 
 /// Whether the last job failed, and it is time to try again.

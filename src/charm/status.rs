@@ -13,6 +13,9 @@ const LENGTH: usize = 400;
 /// What is said while builds are not to be started.
 const PAUSED: &str = "Paused: no builds are started. Set paused=false to go on.";
 
+/// What is said while nothing is built, but something removed.
+const REMOVING: &str = "Removing what a job has left.";
+
 /// What the unit shows while its configuration is refused.
 pub fn invalid(reason: &InvalidOption) -> Status {
     Status::Blocked(cut(reason.to_string()))
@@ -38,22 +41,27 @@ pub fn status(state: &CharmState, journal: &Journal) -> Status {
         let mut parts = ages(state, journal);
         parts.push("Standing by; the leader builds.".into());
         parts.extend(trouble.map(|(_, text)| text));
+        parts.extend(left_behind(state, journal));
         return Status::Active(cut(parts.join("; ")));
     }
     let progress = journal.running().map(progress);
     let mut published = ages(state, journal);
     if published.is_empty() {
+        let with_leftovers = |text: String| {
+            cut([text].into_iter().chain(left_behind(state, journal)).collect::<Vec<_>>().join(" "))
+        };
         return match (progress, trouble) {
             (Some(progress), _) => Status::Maintenance(cut(progress)),
             (None, _) if state.paused => Status::Blocked(PAUSED.into()),
-            (None, Some((Remedy::Operator, text))) => Status::Blocked(cut(text)),
-            (None, Some((_, text))) => Status::Maintenance(cut(text)),
-            (None, None) => Status::Maintenance("Waiting for first image.".into()),
+            (None, Some((Remedy::Operator, text))) => Status::Blocked(with_leftovers(text)),
+            (None, Some((_, text))) => Status::Maintenance(with_leftovers(text)),
+            (None, None) => Status::Maintenance(with_leftovers("Waiting for first image.".into())),
         };
     }
     published.extend(progress);
     published.extend(trouble.map(|(_, text)| text));
     published.extend(state.paused.then(|| PAUSED.to_owned()));
+    published.extend(left_behind(state, journal));
     Status::Active(cut(published.join("; ")))
 }
 
@@ -69,12 +77,17 @@ fn ages(state: &CharmState, journal: &Journal) -> Vec<String> {
 /// `Building noble-x64: installing packages, 3 of 9, 4 min`, for the target that is furthest behind.
 pub fn progress(job: &Job) -> String {
     if matches!(job.reason, Some(Reason::Cancel | Reason::Abandoned)) {
-        return "Removing what a job has left.".into();
+        return REMOVING.into();
     }
     let working = job.builds.iter().filter(|build| {
         !matches!(build.phase, Phase::Waiting | Phase::Done | Phase::UpToDate | Phase::Failed)
     });
-    let Some(build) = working.min_by_key(|build| build.since) else { return "Building image.".into() };
+    let Some(build) = working.min_by_key(|build| build.since) else {
+        return match job.reason {
+            Some(Reason::Leftovers) => REMOVING.into(),
+            _ => "Building image.".into(),
+        };
+    };
     let step = match &build.phase {
         Phase::Checking => "looking for changes".to_owned(),
         Phase::Preparing => "preparing base image".to_owned(),
@@ -130,6 +143,11 @@ fn trouble(state: &CharmState, journal: &Journal) -> Option<(Remedy, String)> {
     ))
 }
 
+/// What had to stay in a cloud that is not used any more.
+fn left_behind(state: &CharmState, journal: &Journal) -> impl Iterator<Item = String> {
+    journal.left_behind(&state.run).map(|leftovers| format!("Left in {leftovers}"))
+}
+
 fn age(age: Duration) -> String {
     match age.as_secs() {
         seconds @ 0..60 => format!("{seconds} s"),
@@ -154,11 +172,9 @@ mod tests {
 
     use super::*;
     use crate::builder::{
-        BaseImageSource, Build, BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig,
-        BuilderVm, CloudName, Clouds, Image, JobId, Owner, RunnerSource,
+        Build, BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, CloudName, Clouds, Image, JobId,
     };
     use crate::charm::image_relation::ImageRelation;
-    use crate::instance::DEFAULT_RECIPE;
     use crate::juju::RelationId;
     use crate::openstack_cloud::{CloudConfig, Interface};
     use crate::secret::Secret;
@@ -191,28 +207,9 @@ mod tests {
             relation_ids: vec![relation],
             clouds: Clouds::new(),
             run: BuilderRunConfig {
-                owner: Owner { model_uuid: text("m"), application: text("a"), unit: 0 },
-                targets: vec![NOBLE],
                 build_cloud: cloud.clone(),
                 clouds: vec![cloud],
-                build_mode: BuildMode::External,
-                base_image: BaseImageSource { url: text("https://u"), keyring: text("/k") },
-                vm: BuilderVm {
-                    flavor: None,
-                    network: None,
-                    ssh_ingress: text("0.0.0.0/0"),
-                    ssh_options: Vec::new(),
-                    boot_timeout_s: 1200,
-                    apt_mirror: None,
-                },
-                recipe: DEFAULT_RECIPE.parse().unwrap(),
-                runner: RunnerSource { version: None, source: text("https://g"), api_url: text("https://g") },
-                script_url: None,
-                script_secret: None,
-                verify_image: true,
-                adopt: false,
-                revision_history_limit: 5,
-                max_image_age_hours: 24,
+                ..crate::testing::run_config()
             },
             secrets: BuildSecrets::default(),
             script_secret: None,
@@ -313,8 +310,8 @@ mod tests {
         ];
         for (job, expected) in cases {
             let journal = with(job);
-            // The clock may have ticked between the two.
             let shown = status(&state, &journal);
+            // The clock may have ticked between the two.
             let shown = format!("{}: {}", shown.name(), shown.message()).replace("299 s", "5 min");
             assert_eq!(shown.replace("4 min", "5 min"), expected.replace("4 min", "5 min"));
         }
@@ -338,6 +335,25 @@ mod tests {
         let expected =
             "active: jammy-x64 3 days old; noble-x64 2 h old; Build failed: noble-x64 for ci-1: Operator.";
         assert_shown(&state, &journal(failed(&state, &[Remedy::Operator])), expected);
+    }
+
+    #[test]
+    fn what_is_left_in_a_cloud_that_is_not_used_any_more_is_told_with_whatever_else_there_is() {
+        let state = state();
+        let mut journal = Journal::default();
+        let (old, current) = (CloudName::new("old-1"), state.run.build_cloud.clone());
+        journal.works_in(&old, ["base image b".to_owned()]);
+        journal.works_in(&current, ["base image b".to_owned()]);
+        assert_shown(&state, &journal, "maintenance: Waiting for first image.");
+        journal.could_not_leave(&old, None, Some("the password is refused".into()));
+        let left = "Left in old-1: base image b (the password is refused)";
+        assert_shown(&state, &journal, &format!("maintenance: Waiting for first image. {left}"));
+        journal.publish(image(NOBLE, 125));
+        let well = status(&state, &journal);
+        assert!(well.name() == "active" && well.message().ends_with(&format!("old; {left}")), "{well:?}");
+        let standing_by = CharmState { leader: false, ..state };
+        let expected = format!("active: noble-x64 2 h old; Standing by; the leader builds.; {left}");
+        assert_shown(&standing_by, &journal, &expected);
     }
 
     #[test]

@@ -69,6 +69,14 @@ impl Cloud {
         self.session.project_name()
     }
 
+    /// Whether two connections lead to one project in one region, whatever the users and the addresses.
+    pub fn is_same_project(&self, other: &Self) -> bool {
+        // Without a region the cloud has only one.
+        let regions = (self.session.region_name(), other.session.region_name());
+        let is_same_region = !matches!(regions, (Some(one), Some(two)) if one != two);
+        self.project_id() == other.project_id() && is_same_region
+    }
+
     /// The user as whom we work.
     pub fn user_id(&self) -> UserId {
         self.session.user()

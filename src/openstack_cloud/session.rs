@@ -141,6 +141,10 @@ impl Session {
         &self.config.project_name
     }
 
+    pub(super) fn region_name(&self) -> Option<&str> {
+        self.config.region_name.as_deref()
+    }
+
     pub(super) fn user(&self) -> UserId {
         self.lock().user.clone()
     }

@@ -7,6 +7,7 @@
 #[allow(dead_code, reason = "it is shared with the real cloud's test")]
 mod chapters;
 mod delivery;
+mod departed;
 mod failures;
 mod images;
 mod neighbours;

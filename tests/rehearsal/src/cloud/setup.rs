@@ -117,8 +117,8 @@ impl Default for Latencies {
 
 impl Default for CloudSetup {
     /// One region, the projects `builder-project`, `upload-project` and `upload2-project` with a user each
-    /// (`builder-user`, password `builder-password`, and so on) and an `admin`; flavors `builder` and
-    /// `m1.tiny` and `no-disk`; the network `runner-net`.
+    /// (`builder-user`, password `builder-password`, and so on) and an `admin`; `builder2-project`, which is also
+    /// `builder-user`'s; flavors `builder` and `m1.tiny` and `no-disk`; the network `runner-net`.
     fn default() -> Self {
         let member = |name: &str| UserSetup {
             name: format!("{name}-user"),
@@ -133,14 +133,16 @@ impl Default for CloudSetup {
             disk,
             extra_specs: Vec::new(),
         };
+        let mut builder = member("builder");
+        builder.projects.push("builder2-project".into());
         Self {
             regions: vec!["RegionOne".into()],
             interfaces: vec!["public".into(), "internal".into(), "admin".into()],
-            projects: ["builder-project", "upload-project", "upload2-project", "admin"]
+            projects: ["builder-project", "builder2-project", "upload-project", "upload2-project", "admin"]
                 .map(Into::into)
                 .into(),
             users: vec![
-                member("builder"),
+                builder,
                 member("upload"),
                 member("upload2"),
                 UserSetup {
