@@ -15,8 +15,7 @@ pub const CRON_FILE: &str = "/etc/cron.d/build-runner-image";
 /// Cron itself fires hourly; the line counts hours since the epoch, which makes intervals that do not divide 24
 /// even.
 pub fn configure_cron(host: &Host, unit_name: &str, interval: u32) -> Result<bool, FileError> {
-    let digest = Sha256::digest(unit_name);
-    let minute = digest[0] % 60;
+    let minute = minute_of(unit_name);
     let lock = host.run_dir().join("cron.lock");
     let log = host.log_dir().join("cron.log");
     let line = format!(
@@ -31,6 +30,11 @@ pub fn configure_cron(host: &Host, unit_name: &str, interval: u32) -> Result<boo
     Ok(host.write(&host.path(CRON_FILE), line.as_bytes(), 0o644)? == Written::Changed)
 }
 
+/// The minute that is a unit's own.
+fn minute_of(unit_name: &str) -> u8 {
+    Sha256::digest(unit_name)[0] % 60
+}
+
 /// When cron looks for work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schedule {
@@ -40,6 +44,11 @@ pub struct Schedule {
 }
 
 impl Schedule {
+    /// That of a unit that looks every `interval` hours.
+    pub fn of(unit_name: &str, interval: u32) -> Self {
+        Self { interval: u64::from(interval.max(1)), minute: u64::from(minute_of(unit_name)) }
+    }
+
     /// What the cron file says; none when there is none, or somebody has rewritten it.
     pub fn load(host: &Host) -> Result<Option<Self>, FileError> {
         let file = host.read(&host.path(CRON_FILE))?.unwrap_or_default();

@@ -68,7 +68,7 @@ pub use config::{
     BaseImageSource, BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm,
     CloudName, JobId, Owner, ProxyConfig, RunnerSource,
 };
-pub use cron::configure_cron;
+pub use cron::{Schedule, configure_cron};
 pub use job::{Reason, Rebuild, Request, StartError, Task, start_worker, stop_worker, worker_lives};
 pub use jobs::Jobs;
 pub use journal::{Build, Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};

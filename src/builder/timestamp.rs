@@ -52,6 +52,12 @@ impl Timestamp {
         crate::http::of_rfc3339(text).and_then(|seconds| u64::try_from(seconds).ok()).map(Self)
     }
 
+    /// `14:15Z`, for a moment that is less than a day away.
+    pub fn time_of_day(self) -> String {
+        let minutes = self.0 / 60;
+        format!("{:02}:{:02}Z", minutes / 60 % 24, minutes % 60)
+    }
+
     /// The time since then; zero for a moment in the future.
     pub fn age(self) -> Duration {
         Duration::from_secs(Self::now().0.saturating_sub(self.0))
@@ -83,6 +89,7 @@ mod tests {
         ] {
             assert_eq!(Timestamp(seconds).to_string(), text);
             assert_eq!(Timestamp::of_rfc3339(text), Some(Timestamp(seconds)));
+            assert_eq!(Timestamp(seconds).time_of_day(), format!("{}Z", &text[11..16]));
         }
     }
 }

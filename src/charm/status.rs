@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::options::InvalidOption;
 use super::state::CharmState;
-use crate::builder::{Failure, Job, Journal, Phase, Reason, Remedy, Timestamp};
+use crate::builder::{Failure, Job, Journal, Phase, Reason, Remedy, Schedule, Timestamp};
 use crate::juju::Status;
 
 /// `juju status` shows about this much of a message.
@@ -58,11 +58,20 @@ pub fn status(state: &CharmState, journal: &Journal) -> Status {
             (None, None) => Status::Maintenance(with_leftovers("Waiting for first image.".into())),
         };
     }
+    let is_idle = progress.is_none() && trouble.is_none() && !state.paused;
+    published.extend(is_idle.then(|| next_look(state)));
     published.extend(progress);
     published.extend(trouble.map(|(_, text)| text));
     published.extend(state.paused.then(|| PAUSED.to_owned()));
     published.extend(left_behind(state, journal));
     Status::Active(cut(published.join("; ")))
+}
+
+/// `next look 14:15Z`: a time and no span, so that a status stays as it is until it comes.
+fn next_look(state: &CharmState) -> String {
+    let owner = &state.run.owner;
+    let schedule = Schedule::of(&format!("{}/{}", owner.application, owner.unit), state.build_interval);
+    format!("next look {}", schedule.next_after(Timestamp::now()).time_of_day())
 }
 
 /// The newest image of each wanted target that has one, and its age.
@@ -132,9 +141,7 @@ fn trouble(state: &CharmState, journal: &Journal) -> Option<(Remedy, String)> {
     };
     let next = match (first.remedy, journal.retry_at()) {
         (Remedy::Operator, _) | (_, None) => String::new(),
-        (_, Some(at)) => {
-            format!(" Next try in {}.", age(Duration::from_secs(at.0.saturating_sub(Timestamp::now().0))))
-        }
+        (_, Some(at)) => format!(" Next try {}.", at.time_of_day()),
     };
     let what = if state.leader { "Build" } else { "Last job" };
     Some((
@@ -300,7 +307,7 @@ mod tests {
             ),
             (
                 failed(&state, &[Remedy::Retry]),
-                "maintenance: Build failed: noble-x64 for ci-1: Retry. Next try in 5 min.",
+                "maintenance: Build failed: noble-x64 for ci-1: Retry. Next try AT.",
             ),
             (
                 failed(&state, &[Remedy::Retry, Remedy::Operator]),
@@ -310,10 +317,14 @@ mod tests {
         ];
         for (job, expected) in cases {
             let journal = with(job);
+            let at = journal.retry_at().map_or(String::new(), Timestamp::time_of_day);
             let shown = status(&state, &journal);
+            let shown = format!("{}: {}", shown.name(), shown.message());
             // The clock may have ticked between the two.
-            let shown = format!("{}: {}", shown.name(), shown.message()).replace("299 s", "5 min");
-            assert_eq!(shown.replace("4 min", "5 min"), expected.replace("4 min", "5 min"));
+            assert_eq!(
+                shown.replace("4 min", "5 min"),
+                expected.replace("4 min", "5 min").replace("AT", &at)
+            );
         }
     }
 
@@ -328,7 +339,10 @@ mod tests {
             failures_in_row: 99,
             ..Journal::default()
         };
-        assert_shown(&state, &journal(None), "active: jammy-x64 3 days old; noble-x64 2 h old");
+        let well = status(&state, &journal(None)).message().to_owned();
+        let (ages, next) = well.split_once("; next look ").expect(&well);
+        assert_eq!(ages, "jammy-x64 3 days old; noble-x64 2 h old");
+        assert!(next.len() == 6 && next.ends_with('Z'), "{well}");
         let running = job(&state, &[(JAMMY, Phase::Launching)]);
         let expected = "active: jammy-x64 3 days old; noble-x64 2 h old; Building jammy-x64: launching builder VM, 4 min";
         assert_shown(&state, &journal(Some(running)), expected);
@@ -350,7 +364,7 @@ mod tests {
         assert_shown(&state, &journal, &format!("maintenance: Waiting for first image. {left}"));
         journal.publish(image(NOBLE, 125));
         let well = status(&state, &journal);
-        assert!(well.name() == "active" && well.message().ends_with(&format!("old; {left}")), "{well:?}");
+        assert!(well.name() == "active" && well.message().ends_with(&format!("Z; {left}")), "{well:?}");
         let standing_by = CharmState { leader: false, ..state };
         let expected = format!("active: noble-x64 2 h old; Standing by; the leader builds.; {left}");
         assert_shown(&standing_by, &journal, &expected);

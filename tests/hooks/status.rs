@@ -84,7 +84,7 @@ fn a_retry_that_is_pending_is_told_and_takes_nothing_away() {
     site.finish_job(vec![failure.clone()], |journal| journal.publish(image(FIRST, NOBLE, &cloud)));
     site.next_hook();
     site.assert_status("active: noble-x64 ");
-    let rest = " old; Build failed: noble-x64: waiting for the builder VM: no route to host. Next try in ";
+    let rest = " old; Build failed: noble-x64: waiting for the builder VM: no route to host. Next try ";
     assert!(site.status().contains(rest), "{}", site.status());
     assert!(!site.worker_lives());
 
