@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::config::{CloudName, hex};
+use super::config::CloudName;
+use crate::digest::hex;
 use crate::host::{FileError, Host, Written};
 use crate::openstack_cloud::{CloudConfig, Interface};
 use crate::secret::Secret;

@@ -7,6 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::digest::hex;
 use crate::host::random_uuid;
 use crate::instance::Recipe;
 use crate::openstack_cloud::ImageId;
@@ -199,9 +200,4 @@ impl BuildSecrets {
     pub fn is_empty(&self) -> bool {
         self.script.is_empty() && self.proxies.http.is_none() && self.proxies.https.is_none()
     }
-}
-
-/// Bytes in lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

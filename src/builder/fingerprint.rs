@@ -3,7 +3,7 @@
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::config::hex;
+use crate::digest::hex;
 use crate::instance::{Recipe, RunnerBase, STEPS_VERSION};
 use crate::target::Target;
 

@@ -5,8 +5,8 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use super::config::hex;
 use crate::deadline::Deadline;
+use crate::digest::hex;
 use crate::instance::{Command, Executor, ExecutorError};
 
 /// What a machine, and nobody else, should have.

@@ -241,7 +241,7 @@ pub fn start_worker(host: &Host) -> Result<(), StartError> {
 pub(super) fn start(host: &Host, name: &str, word: &str) -> Result<(), StartError> {
     let ours = std::env::current_exe().map_err(StartError::Executable)?;
     let bytes = std::fs::read(&ours).map_err(StartError::Executable)?;
-    let digest = super::config::hex(&<sha2::Sha256 as sha2::Digest>::digest(&bytes));
+    let digest = crate::digest::hex(&<sha2::Sha256 as sha2::Digest>::digest(&bytes));
     let copy =
         worker_binary_dir(host).join(format!("dispatch-{}-{}", env!("CARGO_PKG_VERSION"), &digest[..12]));
     if !copy.exists() {

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::config::{BuilderRunConfig, hex};
+use super::config::BuilderRunConfig;
 use super::journal::{Image, Journal, JournalError, write_json};
+use crate::digest::hex;
 use crate::host::{FileError, Host};
 
 /// The images that the leader says others may publish, as text: so all units digest the same bytes.

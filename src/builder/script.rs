@@ -4,8 +4,8 @@ use std::io::Read;
 
 use sha2::{Digest, Sha256};
 
-use super::config::hex;
 use crate::deadline::Deadline;
+use crate::digest::hex;
 use crate::http::{HttpClient, HttpError, Url};
 use crate::instance::ExternalScript;
 

@@ -5,11 +5,11 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::sync::{Arc, OnceLock};
 
-use sha2::{Digest, Sha512};
+use sha2::Sha512;
 
-use super::config::hex;
 use super::local::LocalImage;
 use crate::deadline::Deadline;
+use crate::digest::Digesting;
 use crate::openstack_cloud::{Cloud, Image};
 
 /// Where the bytes of an image come from.
@@ -36,7 +36,7 @@ impl Source<'_> {
                 Err(error) => Err(error.to_string()),
             },
             Self::File(image) => match File::open(image.path()) {
-                Ok(file) => Ok(Box::new(Digesting { file, state: Sha512::new(), digest: digest.clone() })),
+                Ok(file) => Ok(Box::new(Telling { file: Digesting::new(file), digest: digest.clone() })),
                 Err(error) => Err(format!("opening {}: {error}", image.path().display())),
             },
         }
@@ -84,19 +84,17 @@ impl Source<'_> {
     }
 }
 
-/// A file that is digested as it is read.
-struct Digesting {
-    file: File,
-    state: Sha512,
+/// A file whose digest is told when its end is reached.
+struct Telling {
+    file: Digesting<File, Sha512>,
     digest: SourceDigest,
 }
 
-impl Read for Digesting {
+impl Read for Telling {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.file.read(buffer)?;
-        self.state.update(&buffer[..read]);
         if read == 0 && !buffer.is_empty() {
-            let _ = self.digest.0.set(hex(&self.state.clone().finalize()));
+            let _ = self.digest.0.set(self.file.hex());
         }
         Ok(read)
     }

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest, Sha256};
 
 use super::{BaseImageError, Offer, open};
-use crate::builder::config::hex;
 use crate::deadline::Deadline;
+use crate::digest::hex;
 use crate::disk_image::DiskImage;
 use crate::host::{FileError, Host, Namespaces};
 use crate::http::{HttpClient, jittered};

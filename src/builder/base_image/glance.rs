@@ -1,15 +1,15 @@
 //! A base image in the build cloud, to boot builder VMs from.
 
-use std::io::{self, Read};
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 
 use super::{BaseImageError, Offer, Opened, open};
-use crate::builder::config::{CloudName, JobId, Owner, hex};
+use crate::builder::config::{CloudName, JobId, Owner};
 use crate::builder::labels::{self, DIGEST, Stage};
 use crate::builder::resource::{Ledger, Resource, ResourceKind};
 use crate::deadline::Deadline;
+use crate::digest::Digesting;
 use crate::host::random_uuid;
 use crate::http::HttpClient;
 use crate::openstack_cloud::{Cloud, ImageChange, ImageId, ImageStatus, NewImage};
@@ -103,10 +103,10 @@ fn transfer(
 ) -> Result<(), BaseImageError> {
     let Opened { reader, size, .. } =
         open(http, &offer.url, 0, deadline).map_err(|error| error.at(&offer.url))?;
-    let mut reader = Digesting { reader, digest: Sha256::new() };
+    let mut reader = Digesting::<_, Sha256>::new(reader);
     let images = cloud.images();
     images.upload(id, size, &mut reader, deadline)?;
-    let found = hex(&reader.digest.finalize());
+    let found = reader.hex();
     if found != offer.sha256 {
         let (url, promised) = (offer.url.clone(), offer.sha256.clone());
         return Err(BaseImageError::Digest { url, found, promised });
@@ -115,18 +115,4 @@ fn transfer(
     let checked = [ImageChange::Add(DIGEST.into(), found.into())];
     images.update(id, &checked, deadline)?;
     Ok(())
-}
-
-/// A reader that digests what passes.
-struct Digesting<R> {
-    reader: R,
-    digest: Sha256,
-}
-
-impl<R: Read> Read for Digesting<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.reader.read(buffer)?;
-        self.digest.update(&buffer[..read]);
-        Ok(read)
-    }
 }

@@ -3,16 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha512};
+use sha2::Sha512;
 
 use super::instance_config::OS_VERSION;
 use super::proxies::{ProxyConfig, ProxyStringValues};
 use super::templates::{MachineFile, TemplateError, docker_files};
 use super::{BUILD_OPENSTACK_IMAGE_SCRIPT_FILENAME, IMAGE_NAME, IMAGE_PATH_TMPL};
 use crate::deadline::Deadline;
+use crate::digest::Digesting;
 use crate::github::{GithubClient, GithubError, GithubPath, RunnerApplication};
 use crate::host::random_uuid;
 use crate::http::HttpClient;
@@ -205,11 +206,11 @@ fn upload(
     let images = cloud.images();
     let send = || {
         images.create(&image, site.deadline)?;
-        let mut reader = Digesting { file, state: Sha512::new() };
+        let mut reader = Digesting::<_, Sha512>::new(file);
         images.upload(&id, Some(size), &mut reader, site.deadline)?;
         let there = images.wait_until_active(&id, site.deadline)?;
         let is_sha512 = there.hash_algorithm.as_deref() == Some("sha512");
-        let sent: String = reader.state.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let sent = reader.hex();
         match there.hash {
             Some(stored) if is_sha512 && stored != sent => {
                 Err(OpenstackImageBuildError::Different(id.clone()))
@@ -223,18 +224,4 @@ fn upload(
         let _ = delete(&images, &id, site.deadline);
     }
     sent
-}
-
-/// A file that is digested as it is read.
-struct Digesting {
-    file: File,
-    state: Sha512,
-}
-
-impl Read for Digesting {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(buffer)?;
-        self.state.update(&buffer[..read]);
-        Ok(read)
-    }
 }
