@@ -1,17 +1,16 @@
 //! A request for work, from a hook to the worker: `request.json`, written by hooks alone. The newest wins; a
 //! worker that ends one looks for a newer before it goes.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{BuildSecrets, BuilderRunConfig, JobId, ProxyConfig};
+use super::config::{BuildSecrets, BuilderRunConfig, JobId};
 use super::journal::{Image, JournalError, Timestamp, write_json};
+use super::transit::InTransit;
 use crate::deadline::Deadline;
 use crate::host::{Exclusive, FileError, Host, ProcessError, start_detached, stop_group};
-use crate::secret::Secret;
 use crate::target::BaseImage;
 
 /// Why a hook asks for a job.
@@ -108,14 +107,6 @@ const FILE: &str = "request.json";
 /// What the names of files with secrets in transit begin with.
 const SECRETS: &str = "secrets-";
 
-#[derive(Serialize, Deserialize)]
-struct SecretsInTransit {
-    script: BTreeMap<String, String>,
-    http_proxy: Option<String>,
-    https_proxy: Option<String>,
-    no_proxy: Option<String>,
-}
-
 impl Request {
     /// The newest request on disk.
     pub fn load(host: &Host) -> Result<Option<Self>, JournalError> {
@@ -129,18 +120,8 @@ impl Request {
     /// All other requests' secrets go, also those of a hook that died between the two: nobody would take them any more.
     pub fn save(&self, host: &Host, secrets: &BuildSecrets) -> Result<(), JournalError> {
         if self.has_secrets {
-            let shown =
-                |secret: &Option<Secret<String>>| secret.as_ref().map(|secret| secret.expose().clone());
-            let transit = SecretsInTransit {
-                script: secrets.script.iter().map(|(k, v)| (k.clone(), v.expose().clone())).collect(),
-                http_proxy: shown(&secrets.proxies.http),
-                https_proxy: shown(&secrets.proxies.https),
-                no_proxy: secrets.proxies.no_proxy.clone(),
-            };
-            let text = serde_json::to_vec(&transit)
-                .map_err(|error| JournalError::Format { file: FILE, problem: error.to_string() })?;
-            host.private_dir(&host.run_dir())?;
-            host.write(&self.secrets_file(host), &text, 0o600)?;
+            let BuildSecrets { script, proxies } = secrets.clone();
+            InTransit { secrets: script, proxies }.leave(host, &self.secrets_file(host))?;
         }
         write_json(host, FILE, self).inspect_err(|_| drop(host.remove_file(&self.secrets_file(host))))?;
         let own = self.secrets_file(host);
@@ -165,17 +146,8 @@ impl Request {
         if !self.has_secrets {
             return Ok(Some(BuildSecrets::default()));
         }
-        let path = self.secrets_file(host);
-        let Some(bytes) = host.read(&path)? else { return Ok(None) };
-        host.remove_file(&path)?;
-        Ok(serde_json::from_slice::<SecretsInTransit>(&bytes).ok().map(|transit| BuildSecrets {
-            script: transit.script.into_iter().map(|(key, value)| (key, Secret::new(value))).collect(),
-            proxies: ProxyConfig {
-                http: transit.http_proxy.map(Secret::new),
-                https: transit.https_proxy.map(Secret::new),
-                no_proxy: transit.no_proxy,
-            },
-        }))
+        let taken = InTransit::take(host, &self.secrets_file(host))?;
+        Ok(taken.map(|InTransit { secrets, proxies }| BuildSecrets { script: secrets, proxies }))
     }
 
     fn secrets_file(&self, host: &Host) -> PathBuf {

@@ -55,6 +55,7 @@ mod source;
 mod sweep;
 mod take_over;
 mod timestamp;
+mod transit;
 mod user_data;
 mod verify;
 mod vm;

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::builder::config::{CloudName, JobId, Owner, ProxyConfig};
 use crate::builder::journal::{JournalError, Timestamp};
+use crate::builder::transit::InTransit;
 use crate::github::GithubPath;
 use crate::host::{FileError, Host};
 use crate::openstack_cloud::ServerId;
@@ -198,37 +199,22 @@ impl fmt::Display for Launch {
     }
 }
 
+/// The name of the token on its way.
+const TOKEN: &str = "token";
+
 impl LaunchSecrets {
     /// Puts them where only root looks, until the launcher takes them.
-    pub(super) fn save(&self, host: &Host, path: &std::path::Path) -> Result<(), JournalError> {
-        let ProxyConfig { http, https, no_proxy } = &self.proxies;
-        let shown = |secret: &Option<Secret<String>>| secret.as_ref().map(|secret| secret.expose().clone());
-        let values = [
-            ("token", Some(self.token.expose().clone())),
-            ("http", shown(http)),
-            ("https", shown(https)),
-            ("no_proxy", no_proxy.clone()),
-        ];
-        let values: BTreeMap<_, _> =
-            values.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-        // A map of texts always serialises.
-        let text = serde_json::to_vec(&values).unwrap_or_default();
-        host.private_dir(&host.run_dir())?;
-        host.write(path, &text, 0o600)?;
-        Ok(())
+    pub(super) fn save(&self, host: &Host, path: &Path) -> Result<(), FileError> {
+        let secrets = BTreeMap::from([(TOKEN.to_owned(), self.token.clone())]);
+        InTransit { secrets, proxies: self.proxies.clone() }.leave(host, path)
     }
 
     /// Takes them out of the run folder; `None` when they are lost.
-    pub(super) fn take(host: &Host, path: &std::path::Path) -> Result<Option<Self>, FileError> {
-        let Some(bytes) = host.read(path)? else { return Ok(None) };
-        host.remove_file(path)?;
-        let Ok(mut values) = serde_json::from_slice::<BTreeMap<String, String>>(&bytes) else {
-            return Ok(None);
-        };
-        let mut secret = |name: &str| values.remove(name).map(Secret::new);
-        let (token, http, https) = (secret("token").unwrap_or_default(), secret("http"), secret("https"));
-        let no_proxy = values.remove("no_proxy");
-        Ok(Some(Self { token, proxies: ProxyConfig { http, https, no_proxy } }))
+    pub(super) fn take(host: &Host, path: &Path) -> Result<Option<Self>, FileError> {
+        Ok(InTransit::take(host, path)?.map(|InTransit { mut secrets, proxies }| Self {
+            token: secrets.remove(TOKEN).unwrap_or_default(),
+            proxies,
+        }))
     }
 }
 

@@ -6,7 +6,7 @@ use crate::secret::Secret;
 
 /// The model's proxy settings, as Juju gives them (seed `openstack_manager`: `ProxyConfig`). The addresses may hold
 /// credentials.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProxyConfig {
     /// The proxy for http URLs.
     pub http: Option<Secret<String>>,
