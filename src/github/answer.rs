@@ -46,11 +46,3 @@ fn resets_in(answer: &Answer, now: SystemTime) -> Option<Duration> {
     let reset = Duration::from_secs(number("x-ratelimit-reset")?);
     Some(reset.saturating_sub(now.duration_since(UNIX_EPOCH).unwrap_or_default()))
 }
-
-/// The address of the next page, as the `Link` header gives it.
-pub(super) fn next_page(answer: &Answer) -> Option<&str> {
-    answer.header("link")?.split(',').find_map(|link| {
-        let (address, relation) = link.trim().strip_prefix('<')?.split_once('>')?;
-        relation.split(';').any(|part| part.trim() == "rel=\"next\"").then_some(address)
-    })
-}

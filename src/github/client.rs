@@ -1,20 +1,17 @@
-//! One client for all calls: the address, the token, the headers, the pages.
+//! One client for all calls: the address, the token, the headers.
 
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
 use super::GithubError;
-use super::answer::{checked, next_page};
+use super::answer::checked;
 use crate::deadline::Deadline;
 use crate::http::{Answer, HttpClient, HttpError, Method, Request, Url};
 use crate::secret::{Secret, redact_from_now_on};
 
 /// How long GitHub may take to answer, all attempts of one call together.
 const LIMIT: Duration = Duration::from_secs(120);
-
-/// The most pages that are read of one list, each of a hundred.
-const PAGES: usize = 100;
 
 /// A client of one GitHub: github.com, or an enterprise's own (seed `openstack_manager`: `GithubClient`).
 #[derive(Clone, Debug)]
@@ -74,24 +71,6 @@ impl GithubClient {
     ) -> Result<T, GithubError> {
         let answer = self.call(operation, method, self.url(operation, path)?, deadline)?;
         checked(operation, answer)?.json().map_err(|source| broken(operation, source))
-    }
-
-    /// Reads all pages of a list. A page that lies elsewhere is not asked for: the token is for this GitHub alone.
-    pub(super) fn pages<T: DeserializeOwned>(
-        &self,
-        operation: &str,
-        first: Url,
-        deadline: Deadline,
-    ) -> Result<Vec<T>, GithubError> {
-        let home = first.origin();
-        let (mut pages, mut next) = (Vec::new(), Some(first));
-        while let Some(url) = next.filter(|url| url.origin() == home && pages.len() < PAGES) {
-            let answer = checked(operation, self.call(operation, Method::Get, url, deadline)?)?;
-            pages.push(answer.json().map_err(|source| broken(operation, source))?);
-            let address = next_page(&answer).map(str::parse).transpose();
-            next = address.map_err(|source| broken(operation, source))?;
-        }
-        Ok(pages)
     }
 }
 

@@ -1,8 +1,8 @@
-//! Runners of an organisation or a repository: the application that they run, the tokens by which they come and go.
+//! Runners of an organisation or a repository: the application that they run, the token by which they become one.
 
 use serde::Deserialize;
 
-use super::client::{GithubClient, broken};
+use super::client::GithubClient;
 use super::{GithubError, GithubPath};
 use crate::deadline::Deadline;
 use crate::http::Method;
@@ -28,17 +28,6 @@ pub struct RunnerApplication {
 #[derive(Deserialize)]
 struct Token {
     token: String,
-}
-
-#[derive(Deserialize)]
-struct Page {
-    runners: Vec<Runner>,
-}
-
-#[derive(Deserialize)]
-struct Runner {
-    id: u64,
-    name: String,
 }
 
 impl GithubClient {
@@ -69,58 +58,9 @@ impl GithubClient {
         path: &GithubPath,
         deadline: Deadline,
     ) -> Result<Secret<String>, GithubError> {
-        self.token(
-            &format!("asking GitHub for a registration token of {path}"),
-            path,
-            "registration",
-            deadline,
-        )
-    }
-
-    /// A token with which runners of `path` take their leave within the next hour ("Create a remove token for an
-    /// organization", "... for a repository").
-    pub fn removal_token(
-        &self,
-        path: &GithubPath,
-        deadline: Deadline,
-    ) -> Result<Secret<String>, GithubError> {
-        self.token(&format!("asking GitHub for a removal token of {path}"), path, "remove", deadline)
-    }
-
-    /// Makes GitHub forget the runner of this name, if it knows one ("List self-hosted runners for an organization",
-    /// "Delete a self-hosted runner from an organization", and the same of a repository).
-    pub fn forget_runner(
-        &self,
-        path: &GithubPath,
-        name: &str,
-        deadline: Deadline,
-    ) -> Result<(), GithubError> {
-        let operation = format!("removing runner {name} from {path}");
-        let place = format!("{}/actions/runners", path.resource());
-        let first = self.url(&operation, &place)?.with_query(&[("per_page", "100"), ("name", name)]);
-        let first = first.map_err(|source| broken(&operation, source))?;
-        let pages: Vec<Page> = self.pages(&operation, first, deadline)?;
-        // Servers from before the filter by name give all runners.
-        for runner in pages.iter().flat_map(|page| &page.runners).filter(|runner| runner.name == name) {
-            let url = self.url(&operation, &format!("{place}/{}", runner.id))?;
-            let answer = self.call(&operation, Method::Delete, url, deadline)?;
-            // An ephemeral runner goes by itself once it has done its job.
-            if answer.status() != 404 {
-                super::answer::checked(&operation, answer)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn token(
-        &self,
-        operation: &str,
-        path: &GithubPath,
-        kind: &str,
-        deadline: Deadline,
-    ) -> Result<Secret<String>, GithubError> {
-        let place = format!("{}/actions/runners/{kind}-token", path.resource());
-        let Token { token } = self.read(operation, Method::Post, &place, deadline)?;
+        let operation = format!("asking GitHub for a registration token of {path}");
+        let place = format!("{}/actions/runners/registration-token", path.resource());
+        let Token { token } = self.read(&operation, Method::Post, &place, deadline)?;
         let token = Secret::new(token);
         redact_from_now_on(&token);
         Ok(token)

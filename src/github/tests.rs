@@ -32,19 +32,17 @@ fn tokens_are_asked_for_where_organisations_and_repositories_have_them() {
             r#"{"token": "AABF3JGZDX3P5PMEXLND6TS6FCWO6", "expires_at": "2026-01-22T12:13:35Z"}"#,
         )
     };
-    let server = Server::start(vec![answer(), answer(), answer()]);
+    let server = Server::start(vec![answer(), answer()]);
     let client = client(&server);
     let token = client.registration_token(&path("canonical"), soon()).unwrap();
     assert_eq!(token.expose(), "AABF3JGZDX3P5PMEXLND6TS6FCWO6");
     client.registration_token(&path("canonical/operator"), soon()).unwrap();
-    client.removal_token(&path("canonical"), soon()).unwrap();
     let lines: Vec<String> = server.received().iter().map(|request| request.line.clone()).collect();
     assert_eq!(
         lines,
         [
             "POST /api/v3/orgs/canonical/actions/runners/registration-token HTTP/1.1",
             "POST /api/v3/repos/canonical/operator/actions/runners/registration-token HTTP/1.1",
-            "POST /api/v3/orgs/canonical/actions/runners/remove-token HTTP/1.1",
         ]
     );
     let request = &server.received()[0];
@@ -100,42 +98,6 @@ fn a_pause_that_github_asks_for_is_kept_and_the_call_made_again() {
     ]);
     let token = client(&server).registration_token(&path("canonical"), soon()).unwrap();
     assert_eq!((token.expose().as_str(), server.received().len()), ("A1B2", 2));
-}
-
-#[test]
-fn a_runner_is_found_on_any_page_and_forgotten_by_its_id() {
-    let page = |id: u64, name: &str| {
-        format!(r#"{{"total_count": 2, "runners": [{{"id": {id}, "name": "{name}"}}]}}"#)
-    };
-    let server = Server::scripted(|address| {
-        let next = format!(
-            "link: <{address}/api/v3/orgs/o/actions/runners?page=2>; rel=\"next\", <x>; rel=\"last\"\r\n"
-        );
-        vec![
-            Reply::with(200, &next, &page(7, "other")),
-            Reply::json(200, &page(8, "app-0-abc")),
-            Reply::with(204, "", ""),
-        ]
-    });
-    client(&server).forget_runner(&path("o"), "app-0-abc", soon()).unwrap();
-    let lines: Vec<String> = server.received().iter().map(|request| request.line.clone()).collect();
-    assert_eq!(
-        lines,
-        [
-            "GET /api/v3/orgs/o/actions/runners?per_page=100&name=app-0-abc HTTP/1.1",
-            "GET /api/v3/orgs/o/actions/runners?page=2 HTTP/1.1",
-            "DELETE /api/v3/orgs/o/actions/runners/8 HTTP/1.1",
-        ]
-    );
-}
-
-#[test]
-fn a_page_elsewhere_never_sees_the_token() {
-    let elsewhere = Server::start(vec![]);
-    let next = format!("link: <{}>; rel=\"next\"\r\n", elsewhere.url("/runners"));
-    let server = Server::start(vec![Reply::with(200, &next, r#"{"runners": []}"#)]);
-    client(&server).forget_runner(&path("o"), "x", soon()).unwrap();
-    assert!(elsewhere.received().is_empty());
 }
 
 #[test]
