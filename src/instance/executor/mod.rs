@@ -6,8 +6,8 @@ mod root_shell;
 mod ssh;
 
 use std::collections::BTreeMap;
-use std::io::Read;
-use std::path::Path;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use chroot::ChrootExecutor;
@@ -84,6 +84,14 @@ pub enum ExecutorError {
         instance: String,
         /// What was asked of it, as a verb with its object.
         what: &'static str,
+    },
+    /// What ssh-keygen has made cannot be read.
+    #[error("making an ssh key pair: reading {}: {source}", file.display())]
+    KeyPair {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
     },
     /// The host's own part failed.
     #[error(transparent)]

@@ -4,7 +4,6 @@
 //! A connection that has ended, because the instance was booted again or the network failed, is opened again by the next
 //! command. What ran when it broke is not run again: nobody knows how far it came.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -201,7 +200,6 @@ pub struct KeyPair {
 impl KeyPair {
     /// Makes an ed25519 pair with ssh-keygen, in `folder`, which must be private; nothing of it stays there.
     pub fn generate(host: &Host, folder: &Path, comment: &str) -> Result<Self, ExecutorError> {
-        let failed = |problem: String| ExecutorError::Unreachable { instance: comment.to_owned(), problem };
         let file = folder.join(format!("key-{}", random_uuid()));
         let public_file = file.with_extension("pub");
         let made = Program::new("ssh-keygen")
@@ -209,10 +207,8 @@ impl KeyPair {
             .args([&file])
             .run(Deadline::after(Duration::from_secs(30)));
         let read = |path: &Path| -> Result<String, ExecutorError> {
-            let mut text = String::new();
-            let mut file = std::fs::File::open(path).map_err(|error| failed(error.to_string()))?;
-            file.read_to_string(&mut text).map_err(|error| failed(error.to_string()))?;
-            Ok(text)
+            std::fs::read_to_string(path)
+                .map_err(|source| ExecutorError::KeyPair { file: path.to_owned(), source })
         };
         let pair = made.map_err(ExecutorError::from).and_then(|_| Ok((read(&file)?, read(&public_file)?)));
         let _ = (host.remove_file(&file), host.remove_file(&public_file));
