@@ -7,7 +7,7 @@ use super::clouds_yaml::{is_same_project, read_clouds_yaml};
 use super::config::{BuilderRunConfig, CloudName};
 use super::connect::{ConnectError, in_each};
 use super::leftovers::{Leftovers, Work};
-use super::run::RunContext;
+use super::run_context::RunContext;
 use super::sweep::{Keep, sweep_cloud, sweep_copies};
 use crate::deadline::Deadline;
 use crate::http::HttpClient;

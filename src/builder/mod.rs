@@ -47,6 +47,7 @@ mod removal;
 mod reporter;
 mod resource;
 mod run;
+mod run_context;
 mod script;
 mod setup;
 mod side_by_side;
@@ -88,7 +89,8 @@ pub use progress::Progress;
 pub use published::Published;
 pub use removal::{RemovalError, departs, note_departure, remove_cloud_resources, remove_host_files};
 pub use resource::{Resource, ResourceKind};
-pub use run::{BuilderRunError, RunContext, run};
+pub use run::{BuilderRunError, run};
+pub use run_context::RunContext;
 pub use setup::{
     BuilderInitConfig, BuilderSetupError, UpgradeApplicationError, initialize, install_dependencies,
     upgrade_app,

@@ -7,7 +7,7 @@ use super::journal::{Failure, Phase};
 use super::local::{LocalBuild, LocalImage, Workshop};
 use super::plan::Ingredients;
 use super::resource::Ledger;
-use super::run::RunContext;
+use super::run_context::RunContext;
 use super::site::Site;
 use super::source::Source;
 use super::verify::{Verification, VerificationError};

@@ -6,18 +6,16 @@ use std::time::Duration;
 
 use super::adoption::adopt;
 use super::base_image::base_image_name;
-use super::config::{BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig, CloudName, JobId};
+use super::config::{BuildConfig, BuildMode, BuildResult, BuilderRunConfig, CloudName, JobId};
 use super::connect::{connect, http_client};
 use super::delivery::{Delivery, Parcel};
-use super::job::Rebuild;
 use super::journal::{Failure, Image, Phase, Timestamp};
 use super::leave::leave_clouds;
-use super::leftovers::Leftovers;
 use super::outcome::Outcome;
 use super::place::{Built, Place};
 use super::plan::{Plan, Planner, Wanted, built};
-use super::progress::Progress;
 use super::resource::{Ledger, Resource, ResourceKind};
+use super::run_context::{RunContext, Sweep};
 use super::script;
 use super::side_by_side::side_by_side;
 use super::site::remove_security_group;
@@ -25,11 +23,10 @@ use super::source::Source;
 use super::sweep::{Keep, sweep_cloud, sweep_copies, sweep_servers};
 use super::verify::VerificationError;
 use crate::deadline::Deadline;
-use crate::host::Host;
 use crate::http::HttpClient;
 use crate::instance::ExternalScript;
 use crate::openstack_cloud::{Cloud, Deletion, Image as CloudImage};
-use crate::target::{BaseImage, Target};
+use crate::target::Target;
 
 /// How long one target may take, all in all.
 const BUILD_LIMIT: Duration = Duration::from_secs(3 * 3600);
@@ -48,37 +45,6 @@ pub struct BuilderRunError {
 
 /// How long it may take to look for runners that have expired, in one cloud.
 const RUNNERS_LIMIT: Duration = Duration::from_secs(60);
-
-/// Whether a run begins with a sweep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sweep {
-    /// Something is left, or it is time to look.
-    Due,
-    /// Nothing is left, as far as the journal knows.
-    NotDue,
-}
-
-/// What a run works with beside its configuration.
-pub struct RunContext<'a> {
-    /// The machine that we run on.
-    pub host: &'a Host,
-    /// The job's id.
-    pub job: &'a JobId,
-    /// The secrets of the run.
-    pub secrets: &'a BuildSecrets,
-    /// Whether to build what is up to date.
-    pub rebuild: Rebuild,
-    /// Jobs that this one goes on with: what they have built counts as built by it.
-    pub continues: &'a [JobId],
-    /// Whether the clouds are first to be searched for what earlier runs have left.
-    pub sweep: Sweep,
-    /// Clouds that are not used any more and may hold something of ours.
-    pub former: &'a [Leftovers],
-    /// Only these bases; all when empty.
-    pub bases: &'a [BaseImage],
-    /// Who hears of it.
-    pub progress: &'a dyn Progress,
-}
 
 /// Builds and delivers images now (seed `builder`: `run`): one result for each base, architecture and cloud. An image
 /// that is there already, made of the same and young enough, is a result without a build. Blocks for as long as it
