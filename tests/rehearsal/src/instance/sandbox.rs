@@ -22,7 +22,8 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// How machines are started here.
 #[derive(Clone, Debug)]
 pub(super) struct Sandbox {
-    shared: PathBuf,
+    /// What all machines share.
+    pub shared: PathBuf,
     user: Option<u32>,
 }
 
@@ -57,10 +58,11 @@ impl Sandbox {
 
     fn try_out(&self, tree: &Path) -> io::Result<()> {
         fs::create_dir(tree)?;
-        for directory in ["home", "var/tmp", "tmp"] {
-            fs::create_dir_all(tree.join(directory))?;
+        for directory in ["etc", "home"] {
+            fs::create_dir(tree.join(directory))?;
         }
-        super::commands::link_into(tree)?;
+        super::tree::prepare_boot(tree)?;
+        super::commands::link_into(tree, &self.shared)?;
         self.hand_over(tree)?;
         self.start(tree, "probe", |_| {})?.kill();
         Ok(())
@@ -114,13 +116,14 @@ impl Sandbox {
             return Err(io::Error::other(why));
         }
         let init = only_child(child.id())?;
+        let people = only_child(init)?;
         thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 told(&line);
             }
         });
         thread::spawn(move || io::copy(&mut stderr, &mut io::sink()));
-        Ok(Machine { sandbox: self.clone(), init, processes: Mutex::new(Some((child, stdin))) })
+        Ok(Machine { sandbox: self.clone(), init, people, processes: Mutex::new(Some((child, stdin))) })
     }
 }
 
@@ -138,17 +141,21 @@ fn only_child(parent: u32) -> io::Result<u32> {
 pub(super) struct Machine {
     sandbox: Sandbox,
     init: u32,
+    /// A process that sees the tree as all but root do.
+    people: u32,
     processes: Mutex<Option<(Child, Option<ChildStdin>)>>,
 }
 
 impl Machine {
-    /// A command as `user` with the home directory `home`; an empty one is a login shell.
-    pub fn command(&self, user: &str, home: &str, command: &str) -> Command {
+    /// A command as `user` in `folder`; an empty one is a login shell.
+    pub fn command(&self, user: &str, folder: &str, command: &str) -> Command {
         let mut process = self.sandbox.process("nsenter");
+        let known = if user == "root" { self.init } else { self.people };
         process
-            .args(["--target", &self.init.to_string()])
+            .args(["--target", &known.to_string(), &format!("--wdns={folder}")])
             .args(["--user", "--mount", "--pid", "--ipc", "--uts", "--preserve-credentials", "--"])
-            .args(["/bin/bash", "/.rehearsal/enter", user, home, command])
+            .arg("/bin/bash")
+            .args(if command.is_empty() { vec!["-l"] } else { vec!["-c", command] })
             .env("REHEARSAL_USER", user);
         process
     }
