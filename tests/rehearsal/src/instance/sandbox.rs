@@ -73,13 +73,11 @@ impl Sandbox {
         self.user.map_or(Ok(()), |user| super::tree::give_to(tree, user))
     }
 
-    /// A process of the user as whom machines run, in a process group of its own.
-    fn process(&self, program: &str) -> Command {
+    /// A process in a process group of its own, with nothing of our environment. It is still ours: were it to become
+    /// somebody else's here, all of our memory would have to be copied for it.
+    fn process(program: &str) -> Command {
         let mut command = Command::new(program);
         command.env_clear().env("PATH", PATH).current_dir("/").process_group(0);
-        if let Some(user) = self.user {
-            command.uid(user).gid(user);
-        }
         command
     }
 
@@ -90,8 +88,16 @@ impl Sandbox {
         hostname: &str,
         told: impl Fn(&str) + Send + 'static,
     ) -> io::Result<Machine> {
-        let mut child = self
-            .process("unshare")
+        let mut start = match self.user {
+            None => Self::process("unshare"),
+            Some(user) => {
+                let mut start = Self::process("setpriv");
+                start.args([format!("--reuid={user}"), format!("--regid={user}")]);
+                start.args(["--clear-groups", "unshare"]);
+                start
+            }
+        };
+        let mut child = start
             .args(["--user", "--map-root-user", "--mount", "--pid", "--ipc", "--uts", "--fork"])
             .args(["--kill-child", "/bin/bash"])
             .arg(self.shared.join("init"))
@@ -149,12 +155,14 @@ pub(super) struct Machine {
 impl Machine {
     /// A command as `user` in `folder`; an empty one is a login shell.
     pub fn command(&self, user: &str, folder: &str, command: &str) -> Command {
-        let mut process = self.sandbox.process("nsenter");
+        let mut process = Sandbox::process("nsenter");
         let known = if user == "root" { self.init } else { self.people };
         process
             .args(["--target", &known.to_string(), &format!("--wdns={folder}")])
-            .args(["--user", "--mount", "--pid", "--ipc", "--uts", "--preserve-credentials", "--"])
-            .arg("/bin/bash")
+            .args(["--user", "--mount", "--pid", "--ipc", "--uts"])
+            // Whoever may, becomes the machine's root there; others are it already.
+            .args(self.sandbox.user.is_none().then_some("--preserve-credentials"))
+            .args(["--", "/bin/bash"])
             .args(if command.is_empty() { vec!["-l"] } else { vec!["-c", command] })
             .env("REHEARSAL_USER", user);
         process
