@@ -20,7 +20,8 @@ pub fn install_packages(
     packages: &[&str],
     deadline: Deadline,
 ) -> Result<(), PackageError> {
-    let is_missing = |package: &&str| !is_installed(executor, package, deadline);
+    let installed = installed(executor, packages, deadline);
+    let is_missing = |package: &&str| !installed.iter().any(|known| known == package);
     let missing: Vec<&str> = packages.iter().copied().filter(is_missing).collect();
     if missing.is_empty() {
         return Ok(());
@@ -35,10 +36,13 @@ pub fn install_packages(
     apt(executor, "install", &missing, deadline).map_err(failed)
 }
 
-fn is_installed(executor: &dyn Executor, package: &str, deadline: Deadline) -> bool {
-    let query = Command::new(["dpkg-query", "--show", "--showformat=${db:Status-Status}", package]);
-    let output = executor.execute(query.limit(Duration::from_secs(30)), deadline);
-    output.is_ok_and(|output| output.code == 0 && output.stdout == b"installed")
+/// Those of `packages` that are installed. The query fails for those that dpkg has never heard of, and tells of the others.
+fn installed(executor: &dyn Executor, packages: &[&str], deadline: Deadline) -> Vec<String> {
+    let question = ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n"];
+    let query = Command::new([&question, packages].concat()).limit(Duration::from_secs(30));
+    let said = executor.execute(query, deadline).map(|output| output.stdout).unwrap_or_default();
+    let said = String::from_utf8_lossy(&said);
+    said.lines().filter_map(|line| line.strip_suffix(" installed")).map(str::to_owned).collect()
 }
 
 fn apt(

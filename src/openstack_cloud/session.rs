@@ -298,14 +298,14 @@ impl Read for Once<'_> {
     }
 }
 
-/// Asks `check` until it has an answer, at first every second, later every five. Trouble that may pass is waited
-/// out too.
+/// Asks `check` until it has an answer, at first a few times a second, soon every five: what takes a moment is not waited
+/// for longer, and what takes minutes is not asked for often. Trouble that may pass is waited out too.
 pub(super) fn poll<T>(
     operation: &str,
     deadline: Deadline,
     mut check: impl FnMut() -> Result<Option<T>, OpenStackError>,
 ) -> Result<T, OpenStackError> {
-    let mut pause = Duration::from_secs(1);
+    let mut pause = Duration::from_millis(250);
     loop {
         let trouble = match check() {
             Ok(Some(answer)) => return Ok(answer),
@@ -319,6 +319,6 @@ pub(super) fn poll<T>(
                 trouble.unwrap_or_else(|| OpenStackError::new(ErrorKind::Unavailable, operation, message))
             );
         }
-        pause = pause.mul_f64(1.3).min(Duration::from_secs(5));
+        pause = pause.mul_f64(1.5).min(Duration::from_secs(5));
     }
 }

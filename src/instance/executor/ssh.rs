@@ -182,7 +182,7 @@ fn attempt(target: &SshTarget, folder: &Path, deadline: Deadline) -> Result<Runn
         if folder.join("ssh").exists() {
             return Ok(master);
         }
-        if !deadline.sleep(Duration::from_millis(200)) {
+        if !deadline.sleep(Duration::from_millis(50)) {
             return Err(format!("{} did not answer on its ssh port", target.address));
         }
     }

@@ -6,6 +6,7 @@ use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::inside;
 
@@ -27,7 +28,10 @@ pub(super) const BASE_PACKAGES: &str = include_str!("standins/base-packages.txt"
 /// Commands that appear with a package only.
 const PACKAGED: [&str; 2] = ["npm", "docker"];
 
-/// Writes what all instances share into `directory`: stand-ins, lists, the first process's script.
+/// Where the links lie that trees have in common, below what instances share.
+const LINKS: &str = "links";
+
+/// Writes what all instances share into `directory`: stand-ins, lists, the first process's script, links, devices.
 pub(super) fn install(directory: &Path) -> io::Result<()> {
     let (bin, lib) = (directory.join("bin"), directory.join("lib"));
     fs::create_dir_all(&bin)?;
@@ -48,7 +52,26 @@ pub(super) fn install(directory: &Path) -> io::Result<()> {
     fs::write(directory.join("units"), include_str!("standins/units.txt"))?;
     fs::write(directory.join("host-commands"), HOST_COMMANDS)?;
     executable(&directory.join("init"), include_str!("standins/init.sh"))?;
-    executable(&directory.join("enter"), include_str!("standins/enter.sh"))
+    devices(&directory.join("dev"))?;
+    for (place, target) in links() {
+        let place = directory.join(LINKS).join(place);
+        fs::create_dir_all(place.parent().unwrap_or(directory))?;
+        symlink(target, place)?;
+    }
+    Ok(())
+}
+
+/// What /dev begins with: links, and the places of the devices.
+fn devices(directory: &Path) -> io::Result<()> {
+    fs::create_dir(directory)?;
+    for device in ["null", "zero", "full", "random", "urandom", "tty"] {
+        fs::write(directory.join(device), "")?;
+    }
+    for (name, target) in [("fd", "fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")] {
+        symlink(Path::new("/proc/self").join(target), directory.join(name))?;
+    }
+    fs::create_dir(directory.join("shm"))?;
+    fs::set_permissions(directory.join("shm"), Permissions::from_mode(0o1777))
 }
 
 /// The names of a library's commands: its functions `standin_NAME`.
@@ -62,7 +85,12 @@ fn executable(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// The links that make commands of host and stand-ins appear in a tree: path below the root to target.
-pub(super) fn links() -> BTreeMap<String, PathBuf> {
+fn links() -> &'static BTreeMap<String, PathBuf> {
+    static LINKS: OnceLock<BTreeMap<String, PathBuf>> = OnceLock::new();
+    LINKS.get_or_init(find_links)
+}
+
+fn find_links() -> BTreeMap<String, PathBuf> {
     let mut links = BTreeMap::new();
     let later: Vec<&str> = later_commands();
     for command in HOST_COMMANDS.lines().filter(|command| !later.contains(command)) {
@@ -122,13 +150,18 @@ fn on_host(command: &str) -> Option<PathBuf> {
     None
 }
 
-/// Makes the links in a tree, except where the tree has something of its own.
-pub(super) fn link_into(tree: &Path) -> io::Result<()> {
-    for (place, target) in links() {
-        let place = Path::new(&place);
-        let parent = inside::resolve(tree, place.parent().unwrap_or(Path::new("")))?;
-        fs::create_dir_all(&parent)?;
-        match symlink(&target, parent.join(place.file_name().unwrap_or_default())) {
+/// Puts the links of `shared` into a tree, except where the tree has something of its own. They are the same files in
+/// all trees: to make each anew would be most of what it takes to make a tree.
+pub(super) fn link_into(tree: &Path, shared: &Path) -> io::Result<()> {
+    let mut folder = (Path::new("/"), PathBuf::new());
+    for place in links().keys().map(Path::new) {
+        let parent = place.parent().unwrap_or(Path::new(""));
+        if folder.0 != parent {
+            folder = (parent, inside::resolve(tree, parent)?);
+            fs::create_dir_all(&folder.1)?;
+        }
+        let link = shared.join(LINKS).join(place);
+        match fs::hard_link(link, folder.1.join(place.file_name().unwrap_or_default())) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             other => other?,
         }

@@ -142,7 +142,7 @@ impl Hypervisor {
     pub fn boot(&self, boot: Boot) -> Result<Arc<Instance>, Error> {
         let sandbox = self.sandbox.clone().map_err(Error::Unavailable)?;
         let tree = self.directory.join(&boot.id);
-        tree::create(&tree, &boot.disk, &boot.image_name, &boot.image_properties)
+        tree::create(&tree, &sandbox.shared, &boot.disk, &boot.image_name, &boot.image_properties)
             .map_err(doing("unpacking the image"))?;
         let runtime = lock(&self.runtime);
         let runtime =
@@ -267,11 +267,12 @@ impl Instance {
             let Some(machine) = machine.upgrade() else { return };
             // As the real one does at every first boot; who does not wait for it keeps the image's own sources.
             let note = format!(
-                "sources=/etc/apt/sources.list.d/ubuntu.sources; grep -qs '{WRITTEN_BY_CLOUD_INIT}' $sources || \
-                 {{ text=$(cat $sources 2> /dev/null); printf '%s\\n' '{WRITTEN_BY_CLOUD_INIT}' \"$text\" > $sources; }}\n\
-                 mkdir -p /run/cloud-init /var/lib/cloud/instance /var/log\n\
-                 cat >> /var/log/cloud-init-output.log << 'END-OF-CLOUD-INIT'\n{log}END-OF-CLOUD-INIT\n\
-                 echo 'cloud-init: {word}' >> /var/log/cloud-init.log\ntouch /var/lib/cloud/instance/boot-finished\n\
+                "sources=/etc/apt/sources.list.d/ubuntu.sources text=\n\
+                 [ ! -r $sources ] || IFS= read -r -d '' text < $sources\n\
+                 [[ $text == *'{WRITTEN_BY_CLOUD_INIT}'* ]] || printf '%s\\n' '{WRITTEN_BY_CLOUD_INIT}' \"$text\" > $sources\n\
+                 IFS= read -r -d '' text << 'END-OF-CLOUD-INIT'\n{log}END-OF-CLOUD-INIT\n\
+                 printf %s \"$text\" >> /var/log/cloud-init-output.log\n\
+                 echo 'cloud-init: {word}' >> /var/log/cloud-init.log\n: > /var/lib/cloud/instance/boot-finished\n\
                  echo '{word} {code}' > /run/cloud-init/status\necho '{{}}' > /run/cloud-init/result.json\n"
             );
             drop(machine.run(&note));

@@ -22,7 +22,8 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// How machines are started here.
 #[derive(Clone, Debug)]
 pub(super) struct Sandbox {
-    shared: PathBuf,
+    /// What all machines share.
+    pub shared: PathBuf,
     user: Option<u32>,
 }
 
@@ -57,10 +58,11 @@ impl Sandbox {
 
     fn try_out(&self, tree: &Path) -> io::Result<()> {
         fs::create_dir(tree)?;
-        for directory in ["home", "var/tmp", "tmp"] {
-            fs::create_dir_all(tree.join(directory))?;
+        for directory in ["etc", "home"] {
+            fs::create_dir(tree.join(directory))?;
         }
-        super::commands::link_into(tree)?;
+        super::tree::prepare_boot(tree)?;
+        super::commands::link_into(tree, &self.shared)?;
         self.hand_over(tree)?;
         self.start(tree, "probe", |_| {})?.kill();
         Ok(())
@@ -71,13 +73,11 @@ impl Sandbox {
         self.user.map_or(Ok(()), |user| super::tree::give_to(tree, user))
     }
 
-    /// A process of the user as whom machines run, in a process group of its own.
-    fn process(&self, program: &str) -> Command {
+    /// A process in a process group of its own, with nothing of our environment. It is still ours: were it to become
+    /// somebody else's here, all of our memory would have to be copied for it.
+    fn process(program: &str) -> Command {
         let mut command = Command::new(program);
         command.env_clear().env("PATH", PATH).current_dir("/").process_group(0);
-        if let Some(user) = self.user {
-            command.uid(user).gid(user);
-        }
         command
     }
 
@@ -88,8 +88,16 @@ impl Sandbox {
         hostname: &str,
         told: impl Fn(&str) + Send + 'static,
     ) -> io::Result<Machine> {
-        let mut child = self
-            .process("unshare")
+        let mut start = match self.user {
+            None => Self::process("unshare"),
+            Some(user) => {
+                let mut start = Self::process("setpriv");
+                start.args([format!("--reuid={user}"), format!("--regid={user}")]);
+                start.args(["--clear-groups", "unshare"]);
+                start
+            }
+        };
+        let mut child = start
             .args(["--user", "--map-root-user", "--mount", "--pid", "--ipc", "--uts", "--fork"])
             .args(["--kill-child", "/bin/bash"])
             .arg(self.shared.join("init"))
@@ -114,13 +122,14 @@ impl Sandbox {
             return Err(io::Error::other(why));
         }
         let init = only_child(child.id())?;
+        let people = only_child(init)?;
         thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 told(&line);
             }
         });
         thread::spawn(move || io::copy(&mut stderr, &mut io::sink()));
-        Ok(Machine { sandbox: self.clone(), init, processes: Mutex::new(Some((child, stdin))) })
+        Ok(Machine { sandbox: self.clone(), init, people, processes: Mutex::new(Some((child, stdin))) })
     }
 }
 
@@ -138,17 +147,23 @@ fn only_child(parent: u32) -> io::Result<u32> {
 pub(super) struct Machine {
     sandbox: Sandbox,
     init: u32,
+    /// A process that sees the tree as all but root do.
+    people: u32,
     processes: Mutex<Option<(Child, Option<ChildStdin>)>>,
 }
 
 impl Machine {
-    /// A command as `user` with the home directory `home`; an empty one is a login shell.
-    pub fn command(&self, user: &str, home: &str, command: &str) -> Command {
-        let mut process = self.sandbox.process("nsenter");
+    /// A command as `user` in `folder`; an empty one is a login shell.
+    pub fn command(&self, user: &str, folder: &str, command: &str) -> Command {
+        let mut process = Sandbox::process("nsenter");
+        let known = if user == "root" { self.init } else { self.people };
         process
-            .args(["--target", &self.init.to_string()])
-            .args(["--user", "--mount", "--pid", "--ipc", "--uts", "--preserve-credentials", "--"])
-            .args(["/bin/bash", "/.rehearsal/enter", user, home, command])
+            .args(["--target", &known.to_string(), &format!("--wdns={folder}")])
+            .args(["--user", "--mount", "--pid", "--ipc", "--uts"])
+            // Whoever may, becomes the machine's root there; others are it already.
+            .args(self.sandbox.user.is_none().then_some("--preserve-credentials"))
+            .args(["--", "/bin/bash"])
+            .args(if command.is_empty() { vec!["-l"] } else { vec!["-c", command] })
             .env("REHEARSAL_USER", user);
         process
     }

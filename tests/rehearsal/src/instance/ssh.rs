@@ -149,7 +149,9 @@ impl Visitor {
         let (Some(channel), Some(home)) = (slot.channel.take(), home) else {
             return session.channel_failure(id);
         };
-        let mut process = self.door.machine.command(&self.user, &home, command);
+        let there = inside::resolve(&self.door.tree, &home).is_ok_and(|home| home.is_dir());
+        let folder = if there { home.as_str() } else { "/" };
+        let mut process = self.door.machine.command(&self.user, folder, command);
         for (name, value) in session::environment(&self.door.tree, &self.user, &home) {
             process.env(name, value);
         }

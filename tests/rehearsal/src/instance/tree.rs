@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{PermissionsExt, lchown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::path::Path;
 
 use super::archive;
 use super::commands;
 use super::inside;
 
-/// Makes the tree of a new instance from the bytes of its image.
+/// Makes the tree of a new instance from the bytes of its image and what it shares with others.
 pub(super) fn create(
     tree: &Path,
+    shared: &Path,
     disk: &Path,
     name: &str,
     properties: &BTreeMap<String, String>,
@@ -23,7 +24,7 @@ pub(super) fn create(
     } else {
         fresh(tree, name, properties)?;
     }
-    commands::link_into(tree)
+    commands::link_into(tree, shared)
 }
 
 /// Ubuntu's code names and versions.
@@ -177,7 +178,15 @@ pub(super) fn prepare_boot(tree: &Path) -> io::Result<()> {
         fs::create_dir_all(&place)?;
         fs::set_permissions(&place, Permissions::from_mode(mode))?;
     }
-    for (place, mode) in [("var/tmp", 0o1777), ("run/lock", 0o1777), ("run/systemd/rehearsal", 0o755)] {
+    for place in [".host/usr", ".rehearsal", ".old"] {
+        fs::create_dir_all(tree.join(place))?;
+    }
+    for (place, mode) in [
+        ("var/tmp", 0o1777),
+        ("run/lock", 0o1777),
+        ("run/systemd/rehearsal", 0o755),
+        ("run/cloud-init", 0o755),
+    ] {
         let place = inside::resolve(tree, place)?;
         fs::create_dir_all(&place)?;
         fs::set_permissions(place, Permissions::from_mode(mode))?;
@@ -193,8 +202,11 @@ pub(super) fn prepare_boot(tree: &Path) -> io::Result<()> {
 
 /// Gives the whole tree to the user as whom instances run.
 pub(super) fn give_to(tree: &Path, uid: u32) -> io::Result<()> {
-    lchown(tree, Some(uid), Some(uid))?;
-    if fs::symlink_metadata(tree)?.is_dir() {
+    let found = fs::symlink_metadata(tree)?;
+    if found.uid() != uid {
+        lchown(tree, Some(uid), Some(uid))?;
+    }
+    if found.is_dir() {
         for entry in fs::read_dir(tree)? {
             give_to(&entry?.path(), uid)?;
         }

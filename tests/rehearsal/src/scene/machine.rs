@@ -7,13 +7,22 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// `dpkg-query --show --showformat='${db:Status-Status}' PACKAGE`, as the charm asks; anything else is unknown.
+/// `dpkg-query --show --showformat='${Package} ${db:Status-Status}\n' PACKAGE...`, as the charm asks; anything else is
+/// unknown.
 const DPKG_QUERY: &str = r#"#!/bin/sh
-[ "$#" -eq 3 ] && [ "$1" = --show ] && [ "$2" = '--showformat=${db:Status-Status}' ] ||
+[ "$1" = --show ] && [ "$2" = '--showformat=${Package} ${db:Status-Status}\n' ] ||
     { echo "dpkg-query: the rehearsal does not know this: $*" >&2; exit 127; }
-[ -e "${0%/*}/installed/$3" ] ||
-    { echo "dpkg-query: no packages found matching $3" >&2; exit 1; }
-printf installed
+shift 2
+code=0
+for package; do
+    if [ -e "${0%/*}/installed/$package" ]; then
+        echo "$package installed"
+    else
+        echo "dpkg-query: no packages found matching $package" >&2
+        code=1
+    fi
+done
+exit $code
 "#;
 
 /// `apt-get [options] install PACKAGE...` and `update`.
@@ -27,7 +36,6 @@ while [ "$#" -gt 0 ]; do
         install | update) verb=$1 ;;
         *)
             [ "$verb" = install ] || { echo "E: Invalid operation $1" >&2; exit 100; }
-            mkdir -p "${0%/*}/installed"
             : >"${0%/*}/installed/$1"
             echo "Setting up $1 ..." ;;
     esac
@@ -43,7 +51,7 @@ pub(super) fn tools(directory: &Path) -> PathBuf {
 /// Writes them.
 pub(super) fn install_tools(directory: &Path) -> io::Result<()> {
     let folder = tools(directory);
-    fs::create_dir(&folder)?;
+    fs::create_dir_all(folder.join("installed"))?;
     for (name, script) in [("dpkg-query", DPKG_QUERY), ("apt-get", APT_GET)] {
         let path = folder.join(name);
         fs::write(&path, script)?;

@@ -1,19 +1,12 @@
 # Users, groups and ownership, upon the instance's own /etc/passwd and /etc/group. All processes of an instance
 # have one uid, so ownership is noted (see own in common.sh) and shown in the snapshot.
 
-# next_id FILE FIRST: the lowest free id from FIRST on.
-next_id() {
-    local id=$2
-    while cut -d: -f3 "$1" | grep -qx "$id"; do id=$((id + 1)); done
-    printf '%s\n' "$id"
-}
-
 add_to_group() {
-    local user=$1 group=$2 line members
-    line=$(entry /etc/group "$group")
-    members=${line##*:}
+    local user=$1 group=$2 members
+    has_group "$group"
+    members=${fields[3]-}
     case ",$members," in *",$user,"*) return ;; esac
-    sed -i "s/^$group:.*/${line%:*}:${members:+$members,}$user/" /etc/group
+    sed -i "s/^\($group:[^:]*:[^:]*\):.*/\1:${members:+$members,}$user/" /etc/group
 }
 
 standin_groupadd() {
@@ -70,7 +63,7 @@ standin_useradd() {
     uid=${uid:-$(next_id /etc/passwd $first)}
     if [ -n "$gid" ]; then
         case $gid in
-            *[!0-9]*) has_group "$gid" || die 6 "useradd: group '$gid' does not exist"; gid=$(gid_of "$gid") ;;
+            *[!0-9]*) has_group "$gid" || die 6 "useradd: group '$gid' does not exist"; gid=${fields[2]} ;;
         esac
     else
         has_group "$name" && die 9 "useradd: group $name exists - if you want to add this user to that group, use -g."
@@ -134,7 +127,7 @@ standin_userdel() {
         shift
     done
     has_user "$name" || die 6 "userdel: user '$name' does not exist"
-    [ -n "$remove" ] && rm -rf "$(home_of "$name")"
+    [ -n "$remove" ] && rm -rf "${fields[5]}"
     sed -i "/^$name:/d" /etc/passwd /etc/shadow
     sed -i -E "/^$name:/d; s/([:,])$name(,|\$)/\1/; s/,\$//" /etc/group
 }
@@ -216,7 +209,8 @@ standin_getent() {
 }
 
 groups_of() {
-    awk -F: -v user="$1" -v gid="$(entry /etc/passwd "$1" | column 4)" '
+    has_user "$1"
+    awk -F: -v user="$1" -v gid="${fields[3]-}" '
         $3 == gid {first = $1 ":" $3}
         $3 != gid {n = split($4, members, ","); for (i = 1; i <= n; i++) if (members[i] == user) rest = rest " " $1 ":" $3}
         END {print first rest}' /etc/group
@@ -238,10 +232,10 @@ standin_id() {
         esac
         shift
     done
-    user=${user:-$(me)}
+    user=${user:-$me}
     case $user in *[!0-9]*) ;; *) user=$(awk -F: -v id="$user" '$3 == id {print $1}' /etc/passwd) ;; esac
     has_user "$user" || die 1 "id: '$user': no such user"
-    uid=$(uid_of "$user")
+    uid=${fields[2]}
     pairs=$(groups_of "$user")
     case $what in
         u) [ -n "$name" ] && printf '%s\n' "$user" || printf '%s\n' "$uid" ;;
@@ -259,10 +253,10 @@ standin_id() {
     esac
 }
 
-standin_whoami() { me; }
-standin_logname() { me; }
+standin_whoami() { printf '%s\n' "$me"; }
+standin_logname() { printf '%s\n' "$me"; }
 
-standin_groups() { groups_of "${1:-$(me)}" | sed -E 's/:[0-9]+//g'; }
+standin_groups() { groups_of "${1:-$me}" | sed -E 's/:[0-9]+//g'; }
 
 # Splits OWNER[:GROUP] into ids, - for what is left alone.
 owner_ids() {
@@ -270,11 +264,11 @@ owner_ids() {
     case $1 in *:*) group=${1#*:} ;; esac
     if [ -z "$user" ]; then user=-
     elif has_user "$user"; then
-        case $1 in *:) group=$(entry /etc/passwd "$user" | column 4) ;; esac
-        user=$(uid_of "$user")
+        case $1 in *:) group=${fields[3]} ;; esac
+        user=${fields[2]}
     else case $user in *[!0-9]*) die 1 "$self: invalid user: '$1'" ;; esac; fi
     if [ -z "$group" ]; then group=-
-    elif has_group "$group"; then group=$(gid_of "$group")
+    elif has_group "$group"; then group=${fields[2]}
     else case $group in *[!0-9]*) die 1 "$self: invalid group: '$1'" ;; esac; fi
     printf '%s %s\n' "$user" "$group"
 }
@@ -297,7 +291,8 @@ standin_chown() {
     for path in "${paths[@]}"; do
         [ -e "$path" ] || [ -L "$path" ] || die 1 "$self: cannot access '$path': No such file or directory"
     done
-    [ "$(me)" = root ] || [ "$ids" = "$(uid_of "$(me)") -" ] || [ -O "${paths[0]}" -a "$self" = chgrp ] \
+    has_user "$me"
+    [ "$me" = root ] || [ "$ids" = "${fields[2]-} -" ] || [ -O "${paths[0]}" -a "$self" = chgrp ] \
         || die 1 "$self: changing ownership of '${paths[0]}': Operation not permitted"
     # shellcheck disable=SC2086
     own $how $ids "${paths[@]}"

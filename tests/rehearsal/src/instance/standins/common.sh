@@ -17,33 +17,38 @@ unknown() {
 }
 
 # The name under which the calling process goes (all have the same uid here).
-me() {
-    printf '%s\n' "${REHEARSAL_USER:-root}"
-}
+me=${REHEARSAL_USER:-root}
 
 need_root() {
-    [ "$(me)" = root ] || die "${2:-1}" "${1:-$self: only root can do that}"
+    [ "$me" = root ] || die "${2:-1}" "${1:-$self: only root can do that}"
 }
 
-# entry FILE NAME: the first line of NAME. In bash alone: each command of a session asks for several.
+# What every command asks is answered without starting a process: a build asks it thousands of times.
+
+# entry FILE NAME: puts the fields of the first line of NAME into `fields`.
 entry() {
-    local line
-    while IFS= read -r line || [ -n "$line" ]; do
-        [[ $line == "$2:"* ]] && printf '%s\n' "$line" && return
+    while IFS=: read -r -a fields || [ -n "${fields[0]-}" ]; do
+        [ "${fields[0]-}" != "$2" ] || return 0
     done < "$1"
     return 1
 }
-has_user() { entry /etc/passwd "$1" > /dev/null; }
-has_group() { entry /etc/group "$1" > /dev/null; }
-# column NUMBER: that field of the line on stdin; nothing of none.
-column() {
-    local fields
-    IFS=: read -r -a fields || [ -n "${fields[*]-}" ] || return 0
-    printf '%s\n' "${fields[$1 - 1]-}"
+has_user() { entry /etc/passwd "$1"; }
+has_group() { entry /etc/group "$1"; }
+
+# has_line FILE LINE: whether a file that can be read has that line.
+has_line() {
+    local text=
+    [ ! -r "$1" ] || IFS= read -r -d '' text < "$1"
+    [[ $'\n'$text$'\n' == *$'\n'"$2"$'\n'* ]]
 }
-uid_of() { entry /etc/passwd "$1" | column 3; }
-gid_of() { entry /etc/group "$1" | column 3; }
-home_of() { entry /etc/passwd "$1" | column 6; }
+
+# next_id FILE FIRST: the lowest free id from FIRST on.
+next_id() {
+    local id=$2 taken=' ' number
+    while IFS=: read -r _ _ number _; do taken+="$number "; done < "$1"
+    while [[ $taken == *" $id "* ]]; do id=$((id + 1)); done
+    printf '%s\n' "$id"
+}
 
 # own RECURSIVE UID GID PATH...: notes an ownership (- leaves a part as it is).
 own() {

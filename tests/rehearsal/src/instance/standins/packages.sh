@@ -2,12 +2,20 @@
 
 status=/var/lib/dpkg/status
 known=/.rehearsal/packages
-series() { . /etc/os-release; printf '%s\n' "${VERSION_CODENAME:-noble}"; }
-architecture() { cat /var/lib/dpkg/arch 2> /dev/null || printf 'amd64\n'; }
-installed() { grep -qx "Package: $1" "$status"; }
+candidate=1.1-$(. /etc/os-release; printf '%s\n' "${VERSION_CODENAME:-noble}")
+architecture=amd64
+[ ! -r /var/lib/dpkg/arch ] || read -r architecture < /var/lib/dpkg/arch
+
+installed() { has_line "$status" "Package: $1"; }
 version_of() { awk -v name="$1" '$1 == "Package:" {here = $2 == name} here && $1 == "Version:" {print $2; exit}' "$status"; }
-exists() { awk -v name="$1" '$1 == name {found = 1} END {exit !found}' "$known"; }
-candidate() { printf '1.1-%s\n' "$(series)"; }
+# exists NAME: whether there is such a package; `commands` is what it brings.
+exists() {
+    local name
+    while read -r name commands; do
+        [ "$name" != "$1" ] || return 0
+    done < "$known"
+    return 1
+}
 
 # The package sources: a line with address and suite for each.
 sources() {
@@ -46,70 +54,61 @@ apt_parse() {
     done
 }
 
+# Makes the commands that a package brings; `made` is their files, which are no programs yet.
 provide_commands() {
     local name=$1 command
-    for command in $(awk -v name="$name" '$1 == name {for (i = 2; i <= NF; i++) print $i}' "$known"); do
+    exists "$name" || return 0
+    for command in $commands; do
         [ -e "/usr/bin/$command" ] || [ -L "/usr/bin/$command" ] && continue
+        made+=("/usr/bin/$command")
         # A script, not a link: it is part of the image.
         if [ -e "/.rehearsal/bin/$command" ]; then
             printf '#!/bin/sh\nexec /.rehearsal/bin/%s "$@"\n' "$command" > "/usr/bin/$command"
-        elif grep -qx "$command" /.rehearsal/host-commands && [ -x "/.host/usr/bin/$command" ]; then
+        elif has_line /.rehearsal/host-commands "$command" && [ -x "/.host/usr/bin/$command" ]; then
             printf '#!/bin/sh\nexec /.host/usr/bin/%s "$@"\n' "$command" > "/usr/bin/$command"
         else
-            cat > "/usr/bin/$command" << END
-#!/bin/sh
-# What the package $name brings in the rehearsal.
-case "\${1:-}" in
-    --version | -v | -V | version) echo "$command 1.0 (rehearsal)" ;;
-    *) echo "$command: the rehearsal only knows --version" >&2; exit 127 ;;
-esac
-END
+            printf '%s\n' '#!/bin/sh' "# What the package $name brings in the rehearsal." 'case "${1:-}" in' \
+                "    --version | -v | -V | version) echo \"$command 1.0 (rehearsal)\" ;;" \
+                "    *) echo \"$command: the rehearsal only knows --version\" >&2; exit 127 ;;" 'esac' > "/usr/bin/$command"
         fi
-        chmod 0755 "/usr/bin/$command"
     done
 }
 
 put() {
-    local name=$1
-    installed "$name" && return
-    printf 'Package: %s\nStatus: install ok installed\nArchitecture: %s\nVersion: %s\n\n' \
-        "$name" "$(architecture)" "$(candidate)" >> "$status"
-    mkdir -p "/usr/share/doc/$name"
-    printf 'installed by the rehearsal\n' > "/usr/share/doc/$name/copyright"
-    provide_commands "$name"
-    case $name in
-        docker.io) has_group docker || printf 'docker:x:%s:\n' "$(next_gid)" >> /etc/group ;;
-        lxd | incus) has_group "$name" || printf '%s:x:%s:\n' "$name" "$(next_gid)" >> /etc/group ;;
-        libvirt-daemon-system | libvirt-daemon | qemu-kvm)
-            has_group kvm || printf 'kvm:x:%s:\n' "$(next_gid)" >> /etc/group
-            has_group libvirt || printf 'libvirt:x:%s:\n' "$(next_gid)" >> /etc/group ;;
-    esac
-    printf 'Setting up %s (%s) ...\n' "$name" "$(candidate)"
+    local name made=()
+    [ $# -gt 0 ] || return 0
+    mkdir -p "${@/#//usr/share/doc/}"
+    for name in "$@"; do
+        printf 'Package: %s\nStatus: install ok installed\nArchitecture: %s\nVersion: %s\n\n' \
+            "$name" "$architecture" "$candidate" >> "$status"
+        printf 'installed by the rehearsal\n' > "/usr/share/doc/$name/copyright"
+        provide_commands "$name"
+        case $name in
+            docker.io) provide_group docker ;;
+            lxd | incus) provide_group "$name" ;;
+            libvirt-daemon-system | libvirt-daemon | qemu-kvm) provide_group kvm; provide_group libvirt ;;
+        esac
+        printf 'Setting up %s (%s) ...\n' "$name" "$candidate"
+    done
+    [ ${#made[@]} -eq 0 ] || chmod 0755 "${made[@]}"
 }
 
-next_gid() {
-    local gid=110
-    while cut -d: -f3 /etc/group | grep -qx "$gid"; do gid=$((gid + 1)); done
-    printf '%s\n' "$gid"
-}
+provide_group() { has_group "$1" || printf '%s:x:%s:\n' "$1" "$(next_id /etc/group 110)" >> /etc/group; }
 
 drop() {
     awk -v name="$1" 'BEGIN {RS = ""; ORS = "\n\n"} $0 !~ "^Package: " name "\n"' "$status" > "$status.new"
     mv "$status.new" "$status"
     rm -rf "/usr/share/doc/$1"
-    local command
-    for command in $(awk -v name="$1" '$1 == name {for (i = 2; i <= NF; i++) print $i}' "$known"); do
-        rm -f "/usr/bin/$command"
-    done
+    exists "$1" && [ -n "$commands" ] && (cd /usr/bin && rm -f $commands)
     printf 'Removing %s ...\n' "$1"
 }
 
 standin_apt-get() {
     apt_parse "$@"
-    local verb=${apt_words[0]:-} name
+    local verb=${apt_words[0]:-} name lists new=()
     set -- "${apt_words[@]:1}"
     [ -n "$verb" ] || die 1 "apt-get: no command"
-    if [ "$(me)" != root ]; then
+    if [ "$me" != root ]; then
         die 100 "E: Could not open lock file /var/lib/dpkg/lock-frontend - open (13: Permission denied)"
     fi
     case $verb in
@@ -123,24 +122,21 @@ standin_apt-get() {
             done || exit
             printf 'Reading package lists...\n' ;;
         install)
+            lists=(/var/lib/apt/lists/*_Packages)
             for name in "$@"; do
                 case $name in
                     */*.deb | ./*.deb)
                         [ -f "$name" ] || die 100 "E: Unsupported file $name given on commandline"
+                        name=${name##*/}; name=${name%%_*}; name=${name%.deb}
+                        installed "$name" || new+=("$name")
                         continue ;;
                 esac
                 name=${name%%=*}; name=${name%%/*}; name=${name%:*}; name=${name%+}
                 installed "$name" && continue
-                ls /var/lib/apt/lists/*_Packages > /dev/null 2>&1 && exists "$name" \
-                    || die 100 "E: Unable to locate package $name"
+                [ -e "${lists[0]}" ] && exists "$name" || die 100 "E: Unable to locate package $name"
+                [[ " ${new[*]} " = *" $name "* ]] || new+=("$name")
             done
-            for name in "$@"; do
-                case $name in
-                    *.deb) name=${name##*/}; name=${name%%_*}; name=${name%.deb} ;;
-                    *) name=${name%%=*}; name=${name%%/*}; name=${name%:*}; name=${name%+} ;;
-                esac
-                put "$name"
-            done ;;
+            put "${new[@]}" ;;
         remove | purge)
             for name in "$@"; do
                 if installed "$name"; then drop "$name"
@@ -149,7 +145,7 @@ standin_apt-get() {
             done ;;
         upgrade | dist-upgrade | full-upgrade)
             [ $# -eq 0 ] || unknown "$@"
-            sed -i "s/^Version: .*/Version: $(candidate)/" "$status"
+            sed -i "s/^Version: .*/Version: $candidate/" "$status"
             printf '0 newly installed, 0 to remove and 0 not upgraded.\n' ;;
         autoremove | autopurge | check) printf '0 upgraded, 0 newly installed, 0 to remove and 0 not upgraded.\n' ;;
         clean | autoclean) rm -rf /var/cache/apt/archives/*.deb /var/cache/apt/*.bin ;;
@@ -166,12 +162,12 @@ standin_apt-cache() {
         policy)
             for name in "$@"; do
                 exists "$name" || installed "$name" || continue
-                printf '%s:\n  Installed: %s\n  Candidate: %s\n' "$name" "$(version_of "$name" | grep . || echo '(none)')" "$(candidate)"
+                printf '%s:\n  Installed: %s\n  Candidate: %s\n' "$name" "$(version_of "$name" | grep . || echo '(none)')" "$candidate"
             done ;;
         show | madison)
             for name in "$@"; do
                 exists "$name" || die 100 "E: No packages found"
-                printf 'Package: %s\nVersion: %s\n\n' "$name" "$(candidate)"
+                printf 'Package: %s\nVersion: %s\n\n' "$name" "$candidate"
             done ;;
         *) unknown "$verb" ;;
     esac
@@ -203,7 +199,7 @@ standin_add-apt-repository() {
 standin_dpkg() {
     local name
     case ${1:-} in
-        --print-architecture) architecture ;;
+        --print-architecture) printf '%s\n' "$architecture" ;;
         --print-foreign-architectures) cat "$state/foreign-architectures" 2> /dev/null || true ;;
         --add-architecture)
             need_root "dpkg: error: requested operation requires superuser privilege" 2
@@ -254,7 +250,7 @@ standin_dpkg-query() {
         line=${line//'${Package}'/$name}
         line=${line//'${binary:Package}'/$name}
         line=${line//'${Version}'/$(version_of "$name")}
-        line=${line//'${Architecture}'/$(architecture)}
+        line=${line//'${Architecture}'/$architecture}
         line=${line//'${Status}'/install ok installed}
         line=${line//'${db:Status-Status}'/installed}
         line=${line//'${db:Status-Abbrev}'/ii }
@@ -291,7 +287,7 @@ standin_snap() {
         install)
             need_root "error: access denied (try with sudo)"
             for name in "${names[@]}"; do
-                grep -qx "$name" /.rehearsal/snaps || die 1 "error: snap \"$name\" not found"
+                has_line /.rehearsal/snaps "$name" || die 1 "error: snap \"$name\" not found"
                 mkdir -p "/snap/$name/current/meta" /snap/bin /var/lib/snapd/snaps
                 printf 'name: %s\nversion: "1.0"\n' "$name" > "/snap/$name/current/meta/snap.yaml"
                 printf '%s\n' "$channel" > "/var/lib/snapd/snaps/${name}_1.snap"

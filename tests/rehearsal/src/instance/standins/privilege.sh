@@ -1,35 +1,39 @@
 # Becoming somebody else. All processes have one uid; what differs is the name they go under and what they may
 # write: people see everything but /home and the temporary directories read-only, root writes everywhere.
 
-# The variables of /etc/environment, as PAM sets them.
-pam_environment() {
-    [ -r /etc/environment ] && sed -nE "s/^(export +)?([A-Za-z_][A-Za-z_0-9]*)=[\"']?([^\"']*)[\"']?\$/\2=\3/p" /etc/environment
-    return 0
-}
-
 # become USER COMMAND...: runs a command as somebody, with the environment as it is.
 become() {
-    local user=$1 namespace
+    local user=$1 namespace=1 here=$PWD
     shift
     export REHEARSAL_USER=$user
-    if [ "$user" = root ]; then namespace=1; else read -r namespace < /dev/.people; fi
-    exec /.host/usr/bin/nsenter --target "$namespace" --mount -- \
-        /bin/bash -c 'cd "$1" 2>/dev/null || cd /; shift; exec "$@"' become "$PWD" "$@"
+    [ "$user" = root ] || read -r namespace < /dev/.people
+    [ -d "$here" ] || here=/
+    exec /.host/usr/bin/nsenter --target "$namespace" --mount --wdns="$here" -- "$@"
+}
+
+# Takes the variables of /etc/environment over, as PAM does.
+pam_environment() {
+    local line
+    [ -r /etc/environment ] || return 0
+    while read -r line || [ -n "$line" ]; do
+        line=${line#export }
+        [[ ! $line =~ ^([A-Za-z_][A-Za-z_0-9]*)=[\"\']?([^\"\']*)[\"\']?$ ]] || export "${BASH_REMATCH[1]}=${BASH_REMATCH[2]}"
+    done < /etc/environment
 }
 
 may_sudo() {
-    [ "$(me)" = root ] && return 0
-    local group patterns="^$(me)[[:space:]].*NOPASSWD"
-    for group in $(my_groups); do patterns="$patterns|^%$group[[:space:]].*NOPASSWD"; done
-    grep -qrhE "$patterns" /etc/sudoers /etc/sudoers.d 2>/dev/null
-}
-
-my_groups() {
-    local name members me
-    me=$(me)
+    [ "$me" = root ] && return
+    local name members rights file names=" $me "
     while IFS=: read -r name _ _ members; do
-        [[ ",$members," != *",$me,"* ]] || printf '%s\n' "$name"
+        [[ ",$members," != *",$me,"* ]] || names+="%$name "
     done < /etc/group
+    for file in /etc/sudoers /etc/sudoers.d/*; do
+        [ -r "$file" ] || continue
+        while read -r name rights; do
+            [[ $names != *" $name "* || $rights != *NOPASSWD* ]] || return 0
+        done < "$file"
+    done
+    return 1
 }
 
 standin_sudo() {
@@ -65,8 +69,7 @@ standin_sudo() {
     done
     may_sudo || die 1 "sudo: a password is required"
     has_user "$user" || die 1 "sudo: unknown user $user"
-    local home
-    home=$(home_of "$user")
+    local home=${fields[5]}
     [ -n "$login" ] && { cd "$home" 2>/dev/null || cd /; }
     if [ -n "$login$shell" ]; then
         if [ $# -gt 0 ]; then set -- /bin/bash -c "$*"; else set -- /bin/bash; fi
@@ -80,9 +83,9 @@ standin_sudo() {
     fi
     local secure=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin
     export PATH=$secure
-    while IFS= read -r line; do export "${line?}"; done < <(pam_environment)
+    pam_environment
     export PATH=$secure
-    export SUDO_USER=$(me) SUDO_UID=1000 SUDO_GID=1000 SUDO_COMMAND="$*"
+    export SUDO_USER=$me SUDO_UID=1000 SUDO_GID=1000 SUDO_COMMAND="$*"
     export HOME=$home LOGNAME=$user USER=$user SHELL=/bin/bash
     for line in "${assignments[@]+"${assignments[@]}"}"; do export "${line?}"; done
     command -v -- "$1" > /dev/null || die 1 "sudo: $1: command not found"
@@ -102,10 +105,9 @@ standin_su() {
         esac
         shift
     done
-    [ "$(me)" = root ] || die 1 "su: Authentication failure"
+    [ "$me" = root ] || die 1 "su: Authentication failure"
     has_user "$user" || die 1 "su: user $user does not exist or the user entry does not contain all the required fields"
-    export HOME USER=$user LOGNAME=$user
-    HOME=$(home_of "$user")
+    export HOME=${fields[5]} USER=$user LOGNAME=$user
     [ -n "$login" ] && cd "$HOME"
     become "$user" "${shell:-/bin/bash}" -c "${command:-true}"
 }

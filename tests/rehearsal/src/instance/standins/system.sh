@@ -12,14 +12,14 @@ unit_name() {
 unit_exists() {
     local template=${1/@*./@.}
     [ -e "/etc/systemd/system/$1" ] || [ -L "/etc/systemd/system/$1" ] || [ -e "/etc/systemd/system/$template" ] \
-        || grep -qxE "$1|$template" /.rehearsal/units || package_unit "$1"
+        || has_line /.rehearsal/units "$1" || has_line /.rehearsal/units "$template" || package_unit "$1"
 }
 
 package_unit() {
     case $1 in
-        docker.service | docker.socket) grep -qx 'Package: docker.io' /var/lib/dpkg/status ;;
-        containerd.service) grep -qxE 'Package: (docker.io|containerd)' /var/lib/dpkg/status ;;
-        libvirtd.service) grep -qx 'Package: libvirt-daemon-system' /var/lib/dpkg/status ;;
+        docker.service | docker.socket) has_line /var/lib/dpkg/status 'Package: docker.io' ;;
+        containerd.service) has_line /var/lib/dpkg/status 'Package: docker.io' || has_line /var/lib/dpkg/status 'Package: containerd' ;;
+        libvirtd.service) has_line /var/lib/dpkg/status 'Package: libvirt-daemon-system' ;;
         snap.*) [ -d "/snap/$(printf '%s' "$1" | cut -d. -f2)" ] ;;
         *) return 1 ;;
     esac
@@ -36,7 +36,7 @@ failed_units() {
     done
 }
 
-masked() { [ "$(readlink "/etc/systemd/system/$1")" = /dev/null ]; }
+masked() { [ "/etc/systemd/system/$1" -ef /dev/null ]; }
 
 standin_systemctl() {
     local verb= units=() now= unit code=0 quiet= user= only_failed=
@@ -69,7 +69,6 @@ standin_systemctl() {
         is-active | is-enabled | is-failed | status | show | cat) ;;
         *) unknown "$verb" ;;
     esac
-    mkdir -p /run/systemd/rehearsal 2> /dev/null
     for unit in "${units[@]}"; do
         if ! unit_exists "$unit" && [ "$verb" != mask ]; then
             case $verb in
@@ -86,9 +85,9 @@ standin_systemctl() {
                 mkdir -p /etc/systemd/system/multi-user.target.wants "$state/disabled"
                 rm -f "$state/disabled/$unit"
                 ln -sfn "/usr/lib/systemd/system/$unit" "$(want multi-user.target "$unit")"
-                [ -n "$now" ] && touch "/run/systemd/rehearsal/$unit.active" ;;
+                [ -n "$now" ] && : > "/run/systemd/rehearsal/$unit.active" ;;
             disable)
-                mkdir -p "$state/disabled"; touch "$state/disabled/$unit"
+                mkdir -p "$state/disabled"; : > "$state/disabled/$unit"
                 rm -f /etc/systemd/system/*.wants/"$unit"
                 [ -n "$now" ] && rm -f "/run/systemd/rehearsal/$unit.active" ;;
             mask)
@@ -98,10 +97,10 @@ standin_systemctl() {
             unmask) masked "$unit" && rm -f "/etc/systemd/system/$unit" ;;
             start | restart | reload | try-restart | reload-or-restart)
                 masked "$unit" && die 1 "Failed to $verb $unit: Unit $unit is masked."
-                touch "/run/systemd/rehearsal/$unit.active" ;;
-            stop | kill) rm -f "/run/systemd/rehearsal/$unit.active"; touch "/run/systemd/rehearsal/$unit.stopped" ;;
+                : > "/run/systemd/rehearsal/$unit.active" ;;
+            stop | kill) rm -f "/run/systemd/rehearsal/$unit.active"; : > "/run/systemd/rehearsal/$unit.stopped" ;;
             is-active)
-                if [ -e "/run/systemd/rehearsal/$unit.active" ] || { grep -qx "$unit" /.rehearsal/units && [ ! -e "/run/systemd/rehearsal/$unit.stopped" ]; }; then
+                if [ -e "/run/systemd/rehearsal/$unit.active" ] || { has_line /.rehearsal/units "$unit" && [ ! -e "/run/systemd/rehearsal/$unit.stopped" ]; }; then
                     [ -n "$quiet" ] || printf 'active\n'
                 else
                     [ -n "$quiet" ] || printf 'inactive\n'
@@ -142,8 +141,8 @@ standin_shutdown() {
 standin_loginctl() {
     local file=/var/lib/systemd/linger
     case ${1:-} in
-        enable-linger) need_root; mkdir -p $file; has_user "${2:-$(me)}" || die 1 "Failed to look up user $2"; touch "$file/${2:-$(me)}" ;;
-        disable-linger) need_root; rm -f "$file/${2:-$(me)}" ;;
+        enable-linger) need_root; mkdir -p $file; has_user "${2:-$me}" || die 1 "Failed to look up user $2"; touch "$file/${2:-$me}" ;;
+        disable-linger) need_root; rm -f "$file/${2:-$me}" ;;
         list-sessions | list-users | show-user | terminate-user | kill-user) ;;
         *) unknown "$@" ;;
     esac
@@ -314,7 +313,8 @@ standin_docker() {
     local socket=/var/run/docker.sock
     masked docker.service \
         && die 1 "Cannot connect to the Docker daemon at unix://$socket. Is the docker daemon running?"
-    [ "$(me)" = root ] || entry /etc/group docker | column 4 | tr , '\n' | grep -qx "$(me)" \
+    has_group docker
+    [ "$me" = root ] || [[ ",${fields[3]-}," == *",$me,"* ]] \
         || die 1 "permission denied while trying to connect to the Docker daemon socket at unix://$socket"
     printf 'Server: 27.5.1\n'
 }
