@@ -12,7 +12,7 @@ const SHOWN: usize = 300;
 /// A call that did not do what it should. Says what was being done, and why it failed, in the service's own
 /// words where it has some. Holds no secret.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{operation}: {message}{}", Status(.status))]
+#[error("{operation}: {}{}{}", self.clause(), Status(.status), self.remedy())]
 pub struct OpenStackError {
     kind: ErrorKind,
     operation: String,
@@ -100,6 +100,23 @@ impl OpenStackError {
     /// Why it failed.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// The message, not yet at the end of the sentence when a remedy follows.
+    fn clause(&self) -> &str {
+        if self.remedy().is_empty() { &self.message } else { self.message.trim_end_matches('.') }
+    }
+
+    /// What can be done about it, where the service's own words do not say.
+    fn remedy(&self) -> &'static str {
+        match self.kind {
+            ErrorKind::Quota => "; raise the quota of the project, or remove from it what is not needed",
+            // Nova's words for it, in the fault of a server that its scheduler has given up.
+            ErrorKind::Failed if self.message.contains("No valid host") => {
+                "; choose a smaller flavor, or make room on the cloud's hosts"
+            }
+            _ => "",
+        }
     }
 
     /// Whether somebody has to change the configuration, the credentials or the cloud before the same call can
@@ -250,6 +267,22 @@ mod tests {
         for (body, message) in cases {
             assert_eq!(tidy(&explanation(body).0), message, "{body}");
         }
+    }
+
+    #[test]
+    fn a_lack_of_room_or_of_quota_comes_with_its_remedy() {
+        let text = |kind, message| OpenStackError::new(kind, "making a", message).to_string();
+        let host = "No valid host was found. There are not enough hosts available.";
+        assert_eq!(
+            text(ErrorKind::Failed, host),
+            "making a: No valid host was found. There are not enough hosts available; choose a smaller flavor, or make \
+             room on the cloud's hosts"
+        );
+        assert!(
+            text(ErrorKind::Quota, "Quota exceeded.")
+                .starts_with("making a: Quota exceeded; raise the quota")
+        );
+        assert_eq!(text(ErrorKind::Failed, "Out of luck."), "making a: Out of luck.");
     }
 
     #[test]

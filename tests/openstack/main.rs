@@ -42,6 +42,9 @@ fn a_hook_in_an_image_out_and_nothing_left_behind() {
     chapter("does not build what is up to date", || story.does_nothing_twice());
     chapter("keeps the last image when the script fails", || story.keeps_the_last_image());
     chapter("has given the consumer a machine that is complete and its own", || machine.is_complete());
+    chapter("leaves nothing of a runner that the cloud has no room for", || {
+        story.launches_no_runner_without_room();
+    });
     chapter("launches a runner that knows what it is for, and removes it in time", || {
         story.launches_a_runner();
     });

@@ -39,6 +39,10 @@ impl Story<Charm> {
         Machine { look: look.expect("boot-image.sh") }
     }
 
+    pub fn launches_no_runner_without_room(&self) {
+        crate::runner::comes_to_nothing(&self.stage, self.stage.project(&project_of(CONSUMERS[1])));
+    }
+
     pub fn launches_a_runner(&self) {
         crate::runner::lives_and_ends(&self.stage, self.stage.project(&project_of(CONSUMERS[1])));
     }

@@ -178,8 +178,7 @@ pub fn remove(cloud: &Cloud, name: &str, labels: &BTreeMap<String, String>) -> R
     let mut named = compute.servers(Some(name), deadline)?;
     named.retain(|server| labels.iter().all(|(label, value)| server.metadata.get(label) == Some(value)));
     for server in named {
-        compute.delete_server(&server.id, deadline)?;
-        compute.wait_until_gone(&server.id, deadline)?;
+        compute.remove_server(&server.id, deadline)?;
     }
     Ok(())
 }
