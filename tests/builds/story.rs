@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::time::Duration;
 
 use rehearsal::agent::Relation;
 
-use crate::chapters::{BUILD_PROJECT, Image, Stage, Story, chapter, scripts};
+use crate::chapters::{BUILD_PROJECT, Dice, Image, Stage, Story, chapter, scripts};
 use crate::scene::Scene;
 
 impl Stage for Scene {
@@ -82,9 +83,29 @@ fn a_hook_in_an_image_out_and_nothing_left_behind() {
     chapter("is content with the last image when the script is good again", || {
         story.is_content_with_the_good_script(&[]);
     });
-    chapter("survives the death of its worker at two steps", || story.survives_two_kills([4, 2]));
+    chapter("survives the death of its worker at two steps", || {
+        story.survives_two_kills([4, 2], &mut Dice::new())
+    });
     chapter("prunes the oldest image after the third build and no other", || story.prunes_the_oldest());
     chapter("leaves published images and nothing else when it is removed", || story.is_removed());
     let left = story.stage.leftovers();
     assert_eq!(left, [] as [String; 0], "in {BUILD_PROJECT}");
+}
+
+#[test]
+fn whatever_is_killed_the_next_event_goes_on() {
+    let mut dice = Dice::new();
+    let mut story = Story::begin(Scene::deployed(1));
+    chapter("asks for a relation when it is configured", || story.asks_for_a_relation());
+    chapter("serves config-changed while it builds", || story.serves_config_while_building());
+    let installing: Vec<usize> = (1..=14).collect();
+    chapter("survives the death of its worker at each step", || {
+        story.survives_a_kill_at_each_step(&installing, &mut dice);
+    });
+    // About as long as a build takes.
+    let longest = Duration::from_secs(8);
+    chapter("survives the death of its worker at ten random moments", || {
+        story.survives_kills_at_random_moments(10, longest, &mut dice);
+    });
+    chapter("leaves published images and nothing else when it is removed", || story.is_removed());
 }

@@ -86,6 +86,7 @@ pub trait Deployed {
     }
 
     /// What `dispatch jobs` prints on the unit.
+    #[allow(dead_code, reason = "only some tests ask")]
     fn jobs(&self) -> String {
         let output = self.unit().exec("./dispatch jobs").expect("exec");
         assert_eq!(output.code, 0, "{output:?}");

@@ -70,6 +70,7 @@ pub struct Image {
 }
 
 /// The folder of an operator's scripts.
+#[allow(dead_code, reason = "not every cloud serves them")]
 pub fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/chapters/scripts")
 }

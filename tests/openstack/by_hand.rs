@@ -60,7 +60,10 @@ fn an_image_by_hand_takes_the_place_of_its_own_last_and_of_no_other() {
         "id",
     ]);
     let named = || {
-        let mut ids = project.images_named(IMAGE_NAME);
+        let listed = project.json(&["image", "list", "--name", IMAGE_NAME]);
+        let listed = listed.as_array().expect("a list").iter();
+        let mut ids: Vec<String> =
+            listed.map(|image| image["ID"].as_str().unwrap_or_default().to_owned()).collect();
         ids.sort();
         ids
     };
@@ -69,7 +72,7 @@ fn an_image_by_hand_takes_the_place_of_its_own_last_and_of_no_other() {
         ids
     };
     let first = build(root.path());
-    let image = project.image(&first).expect("the image");
+    let image = project.json(&["image", "show", &first]);
     assert_eq!((&image["status"], &image["disk_format"]), (&json!("active"), &json!("qcow2")), "{image}");
     assert_eq!(named(), sorted(vec![first.clone(), foreign.clone()]));
     let second = build(root.path());

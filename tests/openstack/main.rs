@@ -25,8 +25,6 @@ use charm::Charm;
 
 #[test]
 fn a_hook_in_an_image_out_and_nothing_left_behind() {
-    // Hours: each step's kill, and a machine that one waits for in vain.
-    let full = std::env::var_os("STORY_FULL").is_some();
     let mut dice = Dice::new();
     let mut story = Story::begin(Charm::deploy());
     chapter("says what is missing before it is configured", || story.says_what_is_missing());
@@ -50,19 +48,34 @@ fn a_hook_in_an_image_out_and_nothing_left_behind() {
     });
     chapter("leaves no builder VM and no security group", || story.no_leftovers());
     chapter("publishes no image that does not work", || story.refuses_an_image_without_its_runner());
-    if full {
-        chapter("publishes no image that does not boot", || story.refuses_an_image_that_does_not_boot());
-    }
     chapter("keeps one image that failed and nothing else of it", || story.no_leftovers());
     chapter("is content with the last image when the script is good again", || {
         story.is_content_with_the_good_script(&[("boot-timeout", "1200")]);
     });
-    if full {
-        chapter("survives the death of its worker at every step", || story.survives_every_kill(&mut dice));
-    } else {
-        let steps = dice.two_steps();
-        chapter("survives the death of its worker at two steps", || story.survives_two_kills(steps));
-    }
+    let steps = dice.two_steps();
+    chapter("survives the death of its worker at two steps", || story.survives_two_kills(steps, &mut dice));
     chapter("prunes the oldest image after the third build and no other", || story.prunes_the_oldest());
+    chapter("leaves published images and nothing else when it is removed", || story.is_removed());
+}
+
+#[test]
+#[ignore = "more than an hour: run.sh --ignored whatever_is_killed"]
+fn whatever_is_killed_the_next_event_goes_on() {
+    let mut dice = Dice::new();
+    let mut story = Story::begin(Charm::deploy());
+    chapter("asks for a relation when it is configured", || story.asks_for_a_relation());
+    chapter("serves config-changed while it builds", || story.serves_config_while_building());
+    // Each death in the installation costs a boot, which takes minutes.
+    let installing = dice.three_of_the_installation();
+    chapter("survives the death of its worker at each step", || {
+        story.survives_a_kill_at_each_step(&installing, &mut dice);
+    });
+    // About as long as a build takes.
+    let longest = Duration::from_secs(300);
+    chapter("survives the death of its worker at ten random moments", || {
+        story.survives_kills_at_random_moments(10, longest, &mut dice);
+    });
+    chapter("publishes no image that does not boot", || story.refuses_an_image_that_does_not_boot());
+    chapter("keeps one image that failed and nothing else of it", || story.no_leftovers());
     chapter("leaves published images and nothing else when it is removed", || story.is_removed());
 }
