@@ -88,11 +88,7 @@ impl fmt::Display for Leftovers {
 impl Journal {
     /// A job is about to make things in `cloud`: `what` may be left there.
     pub fn works_in(&mut self, cloud: &CloudName, what: impl IntoIterator<Item = String>) {
-        let leftovers = self.leftovers_in(cloud, Work::Builds);
-        // Whatever came of it before: it is used again.
-        let known = std::mem::take(&mut leftovers.what);
-        *leftovers = Leftovers::of(cloud.clone(), Work::Builds);
-        leftovers.what = known.into_iter().chain(what).collect();
+        self.noted_anew(cloud, Work::Builds).what.extend(what);
     }
 
     /// A job of `config` begins: what an earlier one has noted in a cloud that `config` does not use is left there.
@@ -104,20 +100,22 @@ impl Journal {
         }
         for resource in left {
             let work = if resource.kind == ResourceKind::Copy { Work::Deliveries } else { Work::Builds };
-            self.leftovers_in(&resource.cloud, work).what.insert(resource.named());
+            self.noted_anew(&resource.cloud, work).what.insert(resource.named());
         }
         self.leftovers.retain(|known| known.given_up.is_none_or(|at| !at.is_past(SHOWN)));
     }
 
-    fn leftovers_in(&mut self, cloud: &CloudName, work: Work) -> &mut Leftovers {
+    /// The note of a cloud that is, or was until now, used for `work`: earlier tries to leave it count no more.
+    fn noted_anew(&mut self, cloud: &CloudName, mut work: Work) -> &mut Leftovers {
         let index = self.leftovers.iter().position(|known| known.cloud == *cloud).unwrap_or_else(|| {
             self.leftovers.push(Leftovers::of(cloud.clone(), work));
             self.leftovers.len() - 1
         });
         let known = &mut self.leftovers[index];
-        if work == Work::Builds {
-            known.work = work;
+        if known.work == Work::Builds {
+            work = Work::Builds;
         }
+        *known = Leftovers { what: std::mem::take(&mut known.what), ..Leftovers::of(cloud.clone(), work) };
         known
     }
 

@@ -129,6 +129,25 @@ fn what_cannot_be_removed_is_told_by_name_holds_up_no_build_and_is_given_up_afte
 }
 
 #[test]
+fn a_project_that_lets_nobody_in_is_told_with_what_is_there_and_left_once_it_does() {
+    let scene = Scene::set(&[]);
+    scene.integrate("upload");
+    scene.job_ended();
+    // The new project and the consumer's come first.
+    let refusal = What::Status(401, vec![], "no longer".into());
+    scene.cloud.inject(Fault::new("POST", "/v3/auth/tokens$", refusal).unwrap().from_nth(3));
+    move_away(&scene);
+    assert_eq!(scene.job_ended().failures, [], "the build is none the worse for it");
+    let status = scene.status();
+    let what = ": base image image-builder-image-builder-base-noble-x64 (";
+    assert!(status.contains("Left in builder-project-") && status.contains(what), "{status}");
+    scene.cloud.heal();
+    scene.edit_journal(|journal| journal.leftovers.iter_mut().for_each(|left| left.last = None));
+    scene.next_hook();
+    assert_left(&scene);
+}
+
+#[test]
 fn a_project_that_does_not_exist_is_no_reason_to_leave_the_last_one() {
     let scene = Scene::set(&[]);
     scene.integrate("upload");
