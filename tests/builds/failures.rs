@@ -146,7 +146,7 @@ fn a_killed_worker_is_replaced_and_what_it_left_is_removed() {
     let url = scene.site.serve_script("slow.sh", "#!/bin/bash\nsleep 300\n");
     scene.app.set_config(&[("script-url", &url)]).unwrap();
     let relation = scene.integrate("upload");
-    wait_for("the script", || scene.status().contains("running the external script").then_some(()));
+    scene.await_status("running the external script");
     scene.kill_worker();
     assert_eq!(scene.cloud.project("builder-project").servers().len(), 1, "it could not clean up");
     let url = scene.site.serve_script("quick.sh", "#!/bin/bash\ntrue\n");

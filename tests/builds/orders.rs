@@ -3,7 +3,7 @@
 use rehearsal::agent::ActionStatus;
 use serde_json::json;
 
-use crate::scene::{Deployed, Scene, wait_for};
+use crate::scene::{Deployed, Scene};
 
 #[test]
 fn a_cancelled_job_leaves_nothing_and_does_not_come_back_by_itself() {
@@ -11,7 +11,7 @@ fn a_cancelled_job_leaves_nothing_and_does_not_come_back_by_itself() {
     let url = scene.site.serve_script("slow.sh", "#!/bin/bash\nsleep 300\n");
     scene.app.set_config(&[("script-url", &url)]).unwrap();
     let relation = scene.integrate("upload");
-    wait_for("the script", || scene.status().contains("running the external script").then_some(()));
+    scene.await_status("running the external script");
     let running = scene.journal().job.unwrap().id;
     let action = scene.unit().run_action("cancel", json!({})).unwrap();
     assert_eq!(action.status, ActionStatus::Completed, "{action:?}");

@@ -65,7 +65,7 @@ fn killed_before_verification(scene: &Scene, script: &str) -> (Relation, String)
         let of_it = |kind: &str| scene.journal().resources().any(|resource| resource.kind.as_str() == kind);
         of_it("verification VM").then_some(())
     });
-    wait_for("the status", || scene.status().contains("verifying image").then_some(()));
+    scene.await_status("verifying image");
     let snapshot = scene.images_of_stage("builder-project", "snapshot").remove(0);
     (relation, snapshot)
 }

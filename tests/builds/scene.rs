@@ -165,6 +165,14 @@ impl Scene {
         self.job_ended()
     }
 
+    /// Waits until the status says `words`. Hooks ask for it: of mere progress the worker itself tells once a minute.
+    pub fn await_status(&self, words: &str) {
+        wait_for(words, || {
+            self.next_hook();
+            self.status().contains(words).then_some(())
+        });
+    }
+
     /// How many requests of this kind the cloud has got.
     pub fn requests(&self, method: &str, url_end: &str) -> usize {
         let log = self.cloud.log();

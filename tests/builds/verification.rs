@@ -130,7 +130,7 @@ fn a_cloud_that_has_no_room_for_it_is_not_the_images_fault() {
     let url = scene.site.serve_script("slow.sh", "#!/bin/bash\nwhile [ ! -e /opt/go ]; do sleep 0.1; done\n");
     scene.app.set_config(&[("script-url", &url)]).unwrap();
     let relation = scene.integrate("upload");
-    wait_for("the script", || scene.status().contains("running the external script").then_some(()));
+    scene.await_status("running the external script");
     // The builder runs: the next to be built is the one that verifies.
     scene.cloud.fail_next_build("No valid host was found.");
     let server = scene.cloud.project("builder-project").servers().remove(0);

@@ -71,9 +71,28 @@ impl Fault {
     const DISK: [Self; 2] = [NoSpace, ReadOnly];
     const BUSY_DISK: [Self; 1] = [NoSpace];
 
+    /// Those of a call that changes nothing at the server. Whether the server had done its work before the answer was
+    /// lost, or the worker killed, makes no difference then: that would be the same run twice.
+    const READING: [Self; 13] = [
+        Refused,
+        Dropped,
+        Hangs,
+        Status500,
+        Status503,
+        Status429,
+        Status401,
+        Quota403,
+        Status404,
+        Status409,
+        Truncated,
+        Garbage,
+        KilledBefore,
+    ];
+
     /// The faults that a place can have.
     pub fn of(site: &Site) -> &'static [Self] {
         match site {
+            Site::Http { method, .. } if method == "GET" => &Self::READING,
             Site::Http { .. } => &Self::HTTP,
             Site::SshConnection { .. } => &Self::CONNECTION,
             Site::SshCommand { .. } => &Self::COMMAND,
@@ -199,10 +218,15 @@ impl fmt::Display for Case {
 }
 
 impl Case {
-    /// Whether the charm is patient with this for more than a few minutes: a store may take ten to put away what it got.
+    /// Whether the charm is patient with this for more than a few minutes: a store may take ten to put away what it got,
+    /// a server that is said to be gone and is still there, as many to go.
     pub fn takes_minutes(&self) -> bool {
-        let is_upload = matches!(&self.site, Site::Http { method, .. } if method == "PUT");
-        is_upload && self.fault == Hangs
+        let Site::Http { answerer, method, .. } = &self.site else { return false };
+        match self.fault {
+            Hangs => method == "PUT",
+            Status404 => *answerer == Answerer::Nova && method == "DELETE",
+            _ => false,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! A unit's disk that can be full or read-only: a tmpfs, in a mount namespace of our own. In a process namespace of our
-//! own, too: whatever a sweep has started ends with it, also when somebody interrupts it.
+//! own, too: whatever a sweep has started ends with it, also when somebody interrupts it. All that it writes is in memory,
+//! and goes with the namespace.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -12,9 +13,13 @@ use rehearsal::scene::copy_folder;
 /// Says that this process has namespaces of its own.
 const UNSHARED: &str = "FAULTS_ARE_PRIVATE";
 
+/// Where everything is written: a name as short as /tmp, since ssh wants sockets below it, whose paths are limited.
+const SCRATCH: &str = "/mnt";
+
 /// Starts this program again in namespaces of its own. Needs root; returns what is wrong.
 pub fn unshare() -> Option<String> {
     if std::env::var_os(UNSHARED).is_some() {
+        run("mount", &["-t", "tmpfs", "-o", "mode=1777", "sweep"], Some(Path::new(SCRATCH)));
         return None;
     }
     let own = std::env::current_exe().ok()?;
@@ -31,7 +36,7 @@ pub fn unshare() -> Option<String> {
     ]);
     // The first process of the namespace has to bury those whose parents have gone: a shell does.
     again.args(["bash", "-c", "\"$@\"; exit $?", "bash"]).arg(own).args(std::env::args_os().skip(1));
-    Some(format!("unshare: {}", again.env(UNSHARED, "1").exec()))
+    Some(format!("unshare: {}", again.env(UNSHARED, "1").env("TMPDIR", SCRATCH).exec()))
 }
 
 /// A folder on a disk of its own, until it is dropped.

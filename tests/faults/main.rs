@@ -28,8 +28,8 @@ use stage::Recorded;
 
 /// Cases at a time, which share the processors.
 const SIDE_BY_SIDE: usize = 6;
-/// And so many more of those that mostly wait.
-const WAITING: usize = 6;
+/// And beside each of them so many of those that mostly wait.
+const WAITING: usize = 3;
 
 /// What the command line asks for.
 #[derive(Default)]
@@ -90,6 +90,8 @@ impl Wanted {
             let index = usize::try_from(state % cases.len() as u64).unwrap_or_default();
             chosen.push(cases.swap_remove(index));
         }
+        // First what takes longest: nothing shall be waited for alone at the end.
+        chosen.sort_by_key(|case| !case.takes_minutes());
         chosen
     }
 }
@@ -123,12 +125,12 @@ fn main() -> ExitCode {
     let cases = wanted.choose(case::all(&sites));
     println!("{} calls, {} cases, seed {}", sites.len(), cases.len(), wanted.seed);
     let (waiting, busy): (VecDeque<Case>, VecDeque<Case>) =
-        cases.into_iter().partition(|case| case.fault.mostly_waits());
+        cases.into_iter().partition(|case| case.fault.mostly_waits() || case.takes_minutes());
     let (waiting, busy) = (Mutex::new(waiting), Mutex::new(busy));
     let results = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         let busy = std::iter::repeat_n(&busy, wanted.side_by_side);
-        for queue in busy.chain(std::iter::repeat_n(&waiting, WAITING.min(wanted.side_by_side))) {
+        for queue in busy.chain(std::iter::repeat_n(&waiting, WAITING * wanted.side_by_side)) {
             let (recorded, results) = (&recorded, &results);
             scope.spawn(move || {
                 while let Some(case) = { queue.lock().unwrap().pop_front() } {

@@ -100,18 +100,13 @@ impl Undisturbed {
 
 /// Runs one case; the error says what is wrong with its outcome.
 pub fn run(case: &Case, recorded: &Recorded) -> Result<(), String> {
-    let undisturbed = recorded.of(case.site.recipe());
     let stage = Stage::set(case.site.recipe());
-    stage.disturb(case);
-    stage.integrate();
-    stage.strike(case)?;
-    stage.await_worker()?;
-    if !stage.was_struck(case) {
-        return Err("the fault never came to pass".into());
-    }
-    stage.heal();
-    stage.settle(|outcome| undisturbed.outcome.compare(outcome))?;
-    outcome::tells_no_secret(&stage.scene.model, &stage.scene.unit(), &stage.root())
+    stage.play(case, recorded.of(case.site.recipe())).map_err(|problem| {
+        let log =
+            fs::read_to_string(Host::below(stage.root()).log_dir().join("worker.log")).unwrap_or_default();
+        let last: Vec<&str> = log.lines().rev().take(5).collect();
+        format!("{problem}; the worker's last lines, the very last first: {last:#?}")
+    })
 }
 
 struct Stage {
@@ -149,6 +144,19 @@ impl Stage {
             relations: RefCell::default(),
             rule: Cell::default(),
         }
+    }
+
+    fn play(&self, case: &Case, undisturbed: &Undisturbed) -> Result<(), String> {
+        self.disturb(case);
+        self.integrate();
+        self.strike(case)?;
+        self.await_worker()?;
+        if !self.was_struck(case) {
+            return Err("the fault never came to pass".into());
+        }
+        self.heal();
+        self.settle(|outcome| undisturbed.outcome.compare(outcome))?;
+        outcome::tells_no_secret(&self.scene.model, &self.scene.unit(), &self.root())
     }
 
     fn root(&self) -> PathBuf {

@@ -56,12 +56,14 @@ exec "$(type -ap juju-exec | sed -n 2p)" "$@"
 "#;
 
 /// The charm's executable under the eyes of strace(1), which fails its system calls as the file `trace` says, until one
-/// was failed. `-D`: the tracer is not in the way of whoever waits for the executable, and follows the worker.
+/// was failed. `-D`: the tracer is not in the way of whoever waits for the executable, and follows the worker. It must not
+/// hold the pipes of the hook that starts the worker: the executable gets them from its parent, which waits for it.
 const DISPATCH: &str = r#"#!/bin/bash
 control=CONTROL
 if [ -e "$control/trace" ] && ! grep -qs -e INJECTED -e 'killed by SIGKILL' "$control"/traced.*; then
     mapfile -t options <"$control/trace"
-    exec strace -D -f -q -e signal=SIGKILL -o "$control/traced.$$" "${options[@]}" -- "$0.real" "$@"
+    exec strace -D -f --seccomp-bpf -q -e signal=SIGKILL -o "$control/traced.$$" "${options[@]}" -- \
+        bash -c 'exec "$@" >/proc/'$PPID'/fd/1 2>/proc/'$PPID'/fd/2' bash "$0.real" "$@" </dev/null &>/dev/null
 fi
 exec "$0.real" "$@"
 "#;

@@ -137,7 +137,7 @@ fn a_detached_child_that_holds_the_output_gets_a_broken_pipe_after_the_hook() {
     assert_eq!(run.stdout, "early\n");
     assert!(!unit.processes().unwrap().is_empty(), "the child runs on");
     it.model
-        .wait_until("the child to end", Duration::from_secs(5), || unit.processes().unwrap().is_empty())
+        .wait_until("the child to end", Duration::from_secs(60), || unit.processes().unwrap().is_empty())
         .unwrap();
     assert!(!it.model.debug_log().iter().any(|line| line.message == "late"));
 }
@@ -151,7 +151,7 @@ fn a_hook_that_takes_too_long_is_killed_with_its_children_and_has_failed() {
     assert_eq!(it.app.unit(0).status().unwrap().state, "error");
     let unit = it.app.unit(0);
     it.model
-        .wait_until("the children's end", Duration::from_secs(5), || unit.processes().unwrap().is_empty())
+        .wait_until("the children's end", Duration::from_secs(60), || unit.processes().unwrap().is_empty())
         .unwrap();
 }
 
@@ -178,7 +178,7 @@ fn a_power_cut_ends_hook_and_worker_and_the_hook_runs_again() {
     let both = || {
         unit.processes().unwrap().iter().filter(|process| process.command.starts_with("sleep 6")).count() == 2
     };
-    it.model.wait_until("hook and worker", Duration::from_secs(5), both).unwrap();
+    it.model.wait_until("hook and worker", Duration::from_secs(60), both).unwrap();
     unit.power_cut().unwrap();
     assert_eq!(hook.join().unwrap().ending, Ending::Signal(9));
     assert_eq!(unit.processes().unwrap(), []);

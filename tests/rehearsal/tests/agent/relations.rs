@@ -116,7 +116,7 @@ fn peers_meet_and_hear_of_each_others_writes() {
     assert!(first.hooks().contains(&"replicas-relation-joined".to_owned()));
     let before = second.runs().len();
     first.fire("update-status").unwrap();
-    second.wait_idle(std::time::Duration::from_secs(5)).unwrap();
+    second.wait_idle(std::time::Duration::from_secs(60)).unwrap();
     let news = &second.runs()[before..];
     assert_eq!(news.len(), 1);
     assert_eq!(news[0].name, "replicas-relation-changed");
