@@ -39,7 +39,7 @@ fn a_hook_in_an_image_out_and_nothing_left_behind() {
     chapter("leaves no secret, key or setting in the image", || story.the_image_keeps_no_secret());
     chapter("does not build what is up to date", || story.does_nothing_twice());
     chapter("keeps the last image when the script fails", || story.keeps_the_last_image());
-    chapter("has given the consumer a machine that is complete and its own", || machine.is_complete());
+    chapter("has given the consumer a machine that is complete and its own", || machine.was_complete());
     chapter("leaves nothing of a runner that the cloud has no room for", || {
         story.launches_no_runner_without_room();
     });

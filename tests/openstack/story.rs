@@ -27,7 +27,7 @@ impl Story<Charm> {
         assert!(of_juju.is_none(), "a worker inside a hook's context: {of_juju:?}");
     }
 
-    /// A boot takes minutes: it goes on while the next chapters are told, until [`Machine::is_complete`].
+    /// A boot takes minutes: it goes on while the next chapters are told, until [`Machine::was_complete`].
     pub fn a_consumer_launches_a_machine(&self) -> Machine {
         let look = Command::new(script("boot-image.sh"))
             .args([CONSUMERS[0], self.revisions.last().expect("a revision")])
@@ -61,7 +61,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    pub fn is_complete(self) {
+    pub fn was_complete(self) {
         let output = self.look.wait_with_output().expect("boot-image.sh");
         let told = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
