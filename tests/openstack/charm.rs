@@ -22,7 +22,7 @@ pub const SITE: &str = "http://10.77.0.1:8080";
 /// The proxy, as builder VMs reach it.
 pub const PROXY: &str = "http://10.77.0.1:3128";
 /// How long one build may take on an emulated processor.
-const BUILD: Duration = Duration::from_secs(1200);
+pub const BUILD: Duration = Duration::from_secs(1200);
 
 /// A deployed charm.
 pub struct Charm {
@@ -120,27 +120,7 @@ impl Deployed for Charm {
 
 impl Stage for Charm {
     fn options(&self) -> Vec<(&'static str, String)> {
-        let keyring = state_dir().join("site-keys/cloudimage-keyring.gpg");
-        let auth = |field: &str| self.build.auth(field).to_owned();
-        vec![
-            ("architecture", "amd64".into()),
-            ("base-image", "24.04".into()),
-            ("base-image-source", format!("{SITE}/cloud-images")),
-            ("base-image-keyring", keyring.to_string_lossy().into_owned()),
-            ("build-apt-mirror", format!("{SITE}/ubuntu")),
-            ("build-network", "runner-net".into()),
-            ("build-ssh-ingress", "10.77.0.0/24".into()),
-            // The machine itself: what it says is believed without https.
-            ("github-api-url", "http://127.0.0.1:8080/api".into()),
-            ("runner-source", SITE.into()),
-            ("openstack-auth-url", auth("auth_url")),
-            ("openstack-password-secret", self.password.uri()),
-            ("openstack-project-domain-name", auth("project_domain_name")),
-            ("openstack-project-name", auth("project_name")),
-            ("openstack-user-domain-name", auth("user_domain_name")),
-            ("openstack-user-name", auth("username")),
-            ("recipe", recipe()),
-        ]
+        options(&self.build, &self.password)
     }
 
     fn script_secret(&self) -> String {
@@ -212,6 +192,35 @@ impl Stage for Charm {
 /// A script beside this file.
 pub fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/openstack").join(name)
+}
+
+/// Where the key lies that the site's base images are signed with.
+pub fn keyring() -> PathBuf {
+    state_dir().join("site-keys/cloudimage-keyring.gpg")
+}
+
+/// What a charm has to be told to build in this project.
+pub fn options(build: &Project, password: &Secret) -> Vec<(&'static str, String)> {
+    let auth = |field: &str| build.auth(field).to_owned();
+    vec![
+        ("architecture", "amd64".into()),
+        ("base-image", "24.04".into()),
+        ("base-image-source", format!("{SITE}/cloud-images")),
+        ("base-image-keyring", keyring().to_string_lossy().into_owned()),
+        ("build-apt-mirror", format!("{SITE}/ubuntu")),
+        ("build-network", "runner-net".into()),
+        ("build-ssh-ingress", "10.77.0.0/24".into()),
+        // The machine itself: what it says is believed without https.
+        ("github-api-url", "http://127.0.0.1:8080/api".into()),
+        ("runner-source", SITE.into()),
+        ("openstack-auth-url", auth("auth_url")),
+        ("openstack-password-secret", password.uri()),
+        ("openstack-project-domain-name", auth("project_domain_name")),
+        ("openstack-project-name", auth("project_name")),
+        ("openstack-user-domain-name", auth("user_domain_name")),
+        ("openstack-user-name", auth("username")),
+        ("recipe", recipe()),
+    ]
 }
 
 /// The unpacked charm.

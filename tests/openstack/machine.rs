@@ -88,7 +88,7 @@ impl Machine {
     }
 
     /// Waits until it has booted to the end.
-    fn booted(&self) {
+    pub fn booted(&self) {
         wait_for("the end of its boot", BOOT, || {
             let status = self.try_inside("cloud-init status --wait");
             // 2 means done, with something to complain about.
@@ -97,19 +97,25 @@ impl Machine {
     }
 
     fn try_inside(&self, script: &str) -> Output {
+        self.ssh().args(["sudo", "bash", "-euc", &format!("'{script}'")]).output().expect("ssh")
+    }
+
+    /// ssh to it, as `ubuntu`, to which options and a command can be added.
+    pub fn ssh(&self) -> Command {
         let known = self.folder.path().join("known_hosts");
         if !known.exists() {
             let key = fs::read_to_string(self.folder.path().join("host-key.pub")).expect("the host key");
             fs::write(&known, format!("{} {key}", self.address)).expect("known_hosts");
         }
         let option = |name: &str, path: PathBuf| format!("{name}={}", path.display());
-        Command::new("ssh")
-            .args(["-F", "none", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "LogLevel=ERROR"])
+        let mut ssh = Command::new("ssh");
+        ssh.args(["-F", "none", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "LogLevel=ERROR"])
+            // A machine whose power is cut says no goodbye.
+            .args(["-o", "ServerAliveInterval=20"])
             .args(["-o", &option("UserKnownHostsFile", known)])
             .args(["-o", &option("IdentityFile", self.folder.path().join("key"))])
-            .args([&format!("ubuntu@{}", self.address), "sudo", "bash", "-euc", &format!("'{script}'")])
-            .output()
-            .expect("ssh")
+            .args(["-l", "ubuntu", &self.address]);
+        ssh
     }
 
     /// What a script without single quotes prints in it, run by root.

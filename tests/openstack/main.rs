@@ -13,6 +13,7 @@ mod charm;
 mod cloud;
 #[path = "../chapters/deployed.rs"]
 mod deployed;
+mod guest;
 mod machine;
 mod runner;
 mod story;
