@@ -66,7 +66,7 @@ test: deps charm ## Run all tests that need no cloud, against the charm's releas
 PACKAGES := runner-image-builder rehearsal
 .PHONY: $(PACKAGES:%=test-of-%)
 $(PACKAGES:%=test-of-%): test-of-%:
-	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-5} RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) \
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-8} RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) \
 		cargo test --locked --package $*
 
 .PHONY: test-local-build

@@ -132,7 +132,10 @@ pub fn root(dir: &Path, number: u32) -> PathBuf {
 fn package_tools(dir: &Path) -> PathBuf {
     let folder = dir.join("tools");
     fs::create_dir_all(&folder).unwrap();
-    for (tool, script) in [("dpkg-query", "printf installed"), ("apt-get", "echo offline >&2; exit 100")] {
+    for (tool, script) in [
+        ("dpkg-query", "shift 2; printf '%s installed\\n' \"$@\""),
+        ("apt-get", "echo offline >&2; exit 100"),
+    ] {
         script_file(&folder.join(tool), script);
     }
     folder
