@@ -88,8 +88,8 @@ fn values_of_the_script_may_hold_anything_and_reach_the_worker_with_shell_names(
     secret.grant(&site.app).unwrap();
     site.app.set_config(&[("script-secret-id", &secret.uri()), ("base-image", "jammy")]).unwrap();
     let waiting = in_transit(&site);
-    assert_eq!(waiting["script"]["registry_token"], awkward);
-    assert_eq!(waiting["script"]["plain"], "x");
+    assert_eq!(waiting["secrets"]["registry_token"], awkward);
+    assert_eq!(waiting["secrets"]["plain"], "x");
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn what_a_newer_request_replaces_leaves_no_secret_behind() {
     site.app.set_config(&[("script-secret-id", &secret.uri()), ("base-image", "jammy")]).unwrap();
     site.app.set_config(&[("base-image", "focal")]).unwrap();
     all_succeeded(secret.update(&[("token", "second")]).unwrap());
-    assert_eq!(in_transit(&site)["script"]["token"], "second");
+    assert_eq!(in_transit(&site)["secrets"]["token"], "second");
 }
 
 #[test]
