@@ -108,7 +108,7 @@ fn credentials_that_the_build_cloud_refuses_block_with_the_remedy() {
 #[test]
 fn a_builder_that_never_starts_is_deleted() {
     let (_scene, status) = failed(&[], |scene| scene.cloud.fail_next_build("No valid host was found."));
-    assert!(status.contains("No valid host was found."), "{status}");
+    assert!(status.contains("No valid host was found; choose a smaller flavor"), "{status}");
 }
 
 #[test]

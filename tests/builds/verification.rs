@@ -137,7 +137,11 @@ fn a_cloud_that_has_no_room_for_it_is_not_the_images_fault() {
     let tree = scene.cloud.project("builder-project").server_tree(&server.id).expect("a machine");
     std::fs::write(tree.join("opt/go"), "").unwrap();
     let job = scene.job_ended();
-    assert!(job.failures[0].message.contains("No valid host was found."), "{:?}", job.failures);
+    assert!(
+        job.failures[0].message.contains("No valid host was found; choose a smaller flavor"),
+        "{:?}",
+        job.failures
+    );
     let snapshots = scene.images_of_stage("builder-project", "snapshot");
     assert_eq!((snapshots.len(), kept(&scene).len()), (1, 0), "nothing is known of the image");
     scene.look_for_work();

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rehearsal::agent::{Application, HookRun, Model, Relation, Unit};
-use runner_image_builder::builder::{Job, Journal, worker_lives};
+use runner_image_builder::builder::{Job, Journal, Request, worker_lives};
 use runner_image_builder::host::Host;
 
 /// The name of the application, and the beginning of all names that it gives.
@@ -119,11 +119,13 @@ pub fn worker(machine: &Path) -> Option<i32> {
     command.ends_with("\0work\0").then_some(process)
 }
 
-/// Waits until no worker lives on a machine and returns its last job.
+/// Waits until no worker lives on a machine and returns its last job: the one that was asked for last.
 pub fn job_ended(machine: &Path, patience: Duration) -> Job {
     let host = Host::below(machine);
     wait_for("the end of the worker", patience, || {
-        let ended = Journal::load(&host).expect("journal").job.filter(|job| job.finished.is_some());
+        let asked = Request::load(&host).expect("request").map(|request| request.id);
+        let is_it = |job: &Job| job.finished.is_some() && asked.as_ref().is_none_or(|id| *id == job.id);
+        let ended = Journal::load(&host).expect("journal").job.filter(is_it);
         (!worker_lives(&host).expect("worker.lock")).then_some(ended).flatten()
     })
 }

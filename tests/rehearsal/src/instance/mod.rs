@@ -253,7 +253,13 @@ impl Instance {
             let mut errors = plan.errors;
             for command in &plan.commands {
                 let Some(machine) = machine.upgrade() else { return };
-                let Ok(output) = machine.run(command) else { return };
+                let output = match machine.run(command) {
+                    Ok(output) => output,
+                    Err(error) => {
+                        errors.push(format!("a command of the user-data could not be run: {error}"));
+                        continue;
+                    }
+                };
                 log.push_str(&String::from_utf8_lossy(&output.stdout));
                 log.push_str(&String::from_utf8_lossy(&output.stderr));
                 if !output.status.success() {
@@ -275,7 +281,13 @@ impl Instance {
                  echo 'cloud-init: {word}' >> /var/log/cloud-init.log\n: > /var/lib/cloud/instance/boot-finished\n\
                  echo '{word} {code}' > /run/cloud-init/status\necho '{{}}' > /run/cloud-init/result.json\n"
             );
-            drop(machine.run(&note));
+            // Nobody may wait for its end for ever because this machine had no process to spare.
+            for _ in 0..3 {
+                if machine.run(&note).is_ok_and(|output| output.status.success()) {
+                    break;
+                }
+                thread::sleep(Duration::from_secs(1));
+            }
             if let Some(instance) = own.upgrade() {
                 instance.say(log.trim_end());
             }

@@ -86,7 +86,17 @@ pub(super) async fn serve(door: Door, port: u16, key: PrivateKey, mut stop: watc
         window_size: 8 << 20,
         ..Config::default()
     });
-    let Ok(listener) = TcpListener::bind(SocketAddr::from((door.address, port))).await else { return };
+    let address = SocketAddr::from((door.address, port));
+    // Somebody else on this machine may have the port for a moment, on all addresses.
+    let listener = loop {
+        match TcpListener::bind(address).await {
+            Ok(listener) => break listener,
+            Err(_) => tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(100)) => {}
+                _ = stop.changed() => return,
+            },
+        }
+    };
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
