@@ -76,6 +76,16 @@ fn whatever_is_killed_the_next_event_goes_on() {
     chapter("survives the death of its worker at ten random moments", || {
         story.survives_kills_at_random_moments(10, longest, &mut dice);
     });
+    chapter("leaves published images and nothing else when it is removed", || story.is_removed());
+}
+
+#[test]
+#[ignore = "half an hour: run.sh --ignored does_not_boot"]
+fn an_image_that_does_not_boot_is_never_published() {
+    let mut story = Story::begin(Charm::deploy());
+    chapter("asks for a relation when it is configured", || story.asks_for_a_relation());
+    chapter("serves config-changed while it builds", || story.serves_config_while_building());
+    chapter("delivers an active image to every related project", || story.delivers_to_every_project());
     chapter("publishes no image that does not boot", || story.refuses_an_image_that_does_not_boot());
     chapter("keeps one image that failed and nothing else of it", || story.no_leftovers());
     chapter("leaves published images and nothing else when it is removed", || story.is_removed());
