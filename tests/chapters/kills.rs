@@ -102,9 +102,14 @@ impl<S: Stage> Story<S> {
         let longest = u64::try_from(longest.as_millis()).expect("hours at most");
         let mut moments: Vec<_> = (0..moments).map(|_| Duration::from_millis(dice.below(longest))).collect();
         while !moments.is_empty() {
+            let left = moments.len();
             self.build_and_kill(dice, &mut |_, runs| {
                 moments.last().is_some_and(|moment| runs >= *moment) && moments.pop().is_some()
             });
+            // A build that was over before is all that this moment gets.
+            if moments.len() == left {
+                moments.pop();
+            }
         }
     }
 
