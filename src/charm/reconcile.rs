@@ -53,7 +53,7 @@ pub fn host_files(
     state: &CharmState,
     journal: &Journal,
 ) -> Result<(), ReconcileError> {
-    let mut clouds = clouds_to_leave(host, journal)?;
+    let mut clouds = clouds_to_leave(host, state, journal)?;
     let build_cloud = state.clouds.get(&state.run.build_cloud);
     for former in clouds.values_mut() {
         if let Some(current) = build_cloud.filter(|current| builder::is_same_user(current, former)) {
@@ -66,10 +66,14 @@ pub fn host_files(
     Ok(())
 }
 
-/// The clouds in clouds.yaml in which a job has left something, or may do so yet: it can be removed only with the
-/// credentials that stand there.
-fn clouds_to_leave(host: &Host, journal: &Journal) -> Result<Clouds, ReconcileError> {
+/// The clouds in clouds.yaml that `state` does not name and in which a job has left something, or may do so yet: it can
+/// be removed only with the credentials that stand there.
+fn clouds_to_leave(host: &Host, state: &CharmState, journal: &Journal) -> Result<Clouds, ReconcileError> {
     let mut clouds = builder::read_clouds_yaml(host).unwrap_or_default();
+    clouds.retain(|name, _| !state.clouds.contains_key(name));
+    if clouds.is_empty() {
+        return Ok(clouds);
+    }
     let open = Request::load(host)?.filter(|request| is_open(request, journal));
     clouds.retain(|name, _| {
         journal.needs_credentials_of(name)

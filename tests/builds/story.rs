@@ -93,7 +93,7 @@ fn a_hook_in_an_image_out_and_nothing_left_behind() {
 }
 
 #[test]
-#[ignore = "from three minutes to more than ten: cargo test --test builds -- --ignored whatever_is_killed"]
+#[ignore = "two minutes: cargo test --test builds -- --ignored whatever_is_killed"]
 fn whatever_is_killed_the_next_event_goes_on() {
     let mut dice = Dice::new();
     let mut story = Story::begin(Scene::deployed(1));

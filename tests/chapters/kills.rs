@@ -100,15 +100,16 @@ impl<S: Stage> Story<S> {
     /// lasts.
     pub fn survives_kills_at_random_moments(&mut self, moments: usize, longest: Duration, dice: &mut Dice) {
         let longest = u64::try_from(longest.as_millis()).expect("hours at most");
-        let mut moments: Vec<_> = (0..moments).map(|_| Duration::from_millis(dice.below(longest))).collect();
+        let moment = |dice: &mut Dice| Duration::from_millis(dice.below(longest));
+        let mut moments: Vec<_> = (0..moments).map(|_| moment(dice)).collect();
         while !moments.is_empty() {
             let left = moments.len();
             self.build_and_kill(dice, &mut |_, runs| {
                 moments.last().is_some_and(|moment| runs >= *moment) && moments.pop().is_some()
             });
-            // A build that was over before is all that this moment gets.
+            // The build was over before it came.
             if moments.len() == left {
-                moments.pop();
+                moments[left - 1] = moment(dice);
             }
         }
     }

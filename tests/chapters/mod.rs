@@ -178,7 +178,7 @@ impl<S: Stage> Story<S> {
 }
 
 /// The lines of `after` that are not in `before`; nothing may be missing.
-fn added(before: &BTreeSet<String>, after: &BTreeSet<String>) -> Vec<String> {
+pub fn added(before: &BTreeSet<String>, after: &BTreeSet<String>) -> Vec<String> {
     assert!(before.is_subset(after), "missing: {:?}", before.difference(after).collect::<Vec<_>>());
     after.difference(before).cloned().collect()
 }

@@ -49,14 +49,7 @@ impl Charm {
         let model = Model::new(JujuVersion::V3_6).expect("a model");
         // An action may wait for a build, which takes minutes on an emulated processor.
         model.set_hook_deadline(Duration::from_secs(1800));
-        model
-            .set_proxies(Proxies {
-                http: PROXY.into(),
-                https: PROXY.into(),
-                no_proxy: "127.0.0.1,localhost".into(),
-                ..Proxies::default()
-            })
-            .expect("proxies");
+        model.set_proxies(proxies()).expect("proxies");
         let app = model
             .deployment(charm, APPLICATION)
             .env("RUNNER_IMAGE_BUILDER_ROOT", &root)
@@ -138,7 +131,7 @@ impl Stage for Charm {
     }
 
     fn inventory(&self, project: &str) -> BTreeSet<String> {
-        self.project(project).inventory().lines().map(str::to_owned).collect()
+        self.project(project).inventory()
     }
 
     fn image(&self, project: &str, id: &str) -> Option<Image> {
@@ -187,6 +180,12 @@ impl Stage for Charm {
     fn surroundings(&self) -> Vec<String> {
         vec![PROXY.to_owned()]
     }
+}
+
+/// The model's.
+pub fn proxies() -> Proxies {
+    let no_proxy = "127.0.0.1,localhost".into();
+    Proxies { http: PROXY.into(), https: PROXY.into(), no_proxy, ..Proxies::default() }
 }
 
 /// A script beside this file.

@@ -1,6 +1,6 @@
 //! What the operator sees of the cloud: OpenStack's own client, as one of the projects of clouds.yaml.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -70,11 +70,11 @@ impl Project {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in {text}"))
     }
 
-    /// Everything in the project, as text that can be compared.
-    pub fn inventory(&self) -> String {
+    /// Everything in the project, a line each.
+    pub fn inventory(&self) -> BTreeSet<String> {
         let output =
             Command::new(crate::charm::script("inventory.sh")).arg(self.name).output().expect("inventory.sh");
         assert!(output.status.success(), "inventory.sh: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
     }
 }

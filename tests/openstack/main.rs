@@ -64,7 +64,7 @@ fn a_hook_in_an_image_out_and_nothing_left_behind() {
 }
 
 #[test]
-#[ignore = "more than an hour: run.sh --ignored whatever_is_killed"]
+#[ignore = "a boot of minutes for each death: run.sh --ignored whatever_is_killed"]
 fn whatever_is_killed_the_next_event_goes_on() {
     let mut dice = Dice::new();
     let mut story = Story::begin(Charm::deploy());
@@ -84,7 +84,7 @@ fn whatever_is_killed_the_next_event_goes_on() {
 }
 
 #[test]
-#[ignore = "half an hour: run.sh --ignored does_not_boot"]
+#[ignore = "a boot that is waited for in vain: run.sh --ignored does_not_boot"]
 fn an_image_that_does_not_boot_is_never_published() {
     let mut story = Story::begin(Charm::deploy());
     chapter("asks for a relation when it is configured", || story.asks_for_a_relation());

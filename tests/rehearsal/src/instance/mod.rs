@@ -281,15 +281,13 @@ impl Instance {
                  echo 'cloud-init: {word}' >> /var/log/cloud-init.log\n: > /var/lib/cloud/instance/boot-finished\n\
                  echo '{word} {code}' > /run/cloud-init/status\necho '{{}}' > /run/cloud-init/result.json\n"
             );
-            // Nobody may wait for its end for ever because this machine had no process to spare.
-            for _ in 0..3 {
-                if machine.run(&note).is_ok_and(|output| output.status.success()) {
-                    break;
-                }
-                thread::sleep(Duration::from_secs(1));
-            }
+            let noted = machine.run(&note);
             if let Some(instance) = own.upgrade() {
                 instance.say(log.trim_end());
+                if !noted.as_ref().is_ok_and(|output| output.status.success()) {
+                    // Who waits for the end of cloud-init waits for ever.
+                    instance.say(&format!("cloud-init could not note its end: {noted:?}"));
+                }
             }
         });
     }

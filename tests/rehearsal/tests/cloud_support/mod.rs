@@ -176,7 +176,7 @@ impl Login<'_> {
     }
 }
 
-/// Polls for at most ten seconds.
+/// Polls for at most a minute.
 pub fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + Duration::from_secs(60);
     loop {
