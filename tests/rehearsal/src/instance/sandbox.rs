@@ -73,10 +73,12 @@ impl Sandbox {
         self.user.map_or(Ok(()), |user| super::tree::give_to(tree, user))
     }
 
-    /// A process in a process group of its own, with nothing of our environment. It is still ours: were it to become
-    /// somebody else's here, all of our memory would have to be copied for it.
+    /// A process in a process group of its own, with nothing of our environment. It is still ours, and its program is a
+    /// full path: were it to become somebody else's here, or to be looked for in a PATH that is not ours, all of our
+    /// memory would have to be copied for it.
     fn process(program: &str) -> Command {
-        let mut command = Command::new(program);
+        let found = PATH.split(':').map(|folder| Path::new(folder).join(program)).find(|path| path.is_file());
+        let mut command = Command::new(found.unwrap_or_else(|| program.into()));
         command.env_clear().env("PATH", PATH).current_dir("/").process_group(0);
         command
     }
