@@ -4,8 +4,8 @@ use super::config::{BuilderVm, Owner};
 use super::labels;
 use crate::deadline::Deadline;
 use crate::openstack_cloud::{
-    Cloud, Deletion, EtherType, FlavorId, Need, NetworkId, NewRule, PlacementError, Protocol, SecurityGroup,
-    SecurityGroupId, Wish, choose_flavor, choose_network,
+    Cloud, Deletion, EtherType, FlavorId, Need, NetworkId, NewRule, OpenStackError, PlacementError, Protocol,
+    SecurityGroup, SecurityGroupId, Wish, choose_flavor, choose_network,
 };
 
 /// What the builder needs at least, as the Python charm has it.
@@ -97,14 +97,26 @@ pub fn remove_security_groups(cloud: &Cloud, owner: &Owner, deadline: Deadline) 
 
 fn remove_groups(cloud: &Cloud, owner: &Owner, name: Option<&str>, deadline: Deadline) -> Vec<String> {
     let network = cloud.network();
-    let mut groups = match network.security_groups(name, deadline) {
+    let present = || {
+        let mut groups = network.security_groups(name, deadline)?;
+        groups.retain(|group| group.description == labels::owner_label(owner));
+        Ok::<_, OpenStackError>(groups)
+    };
+    let groups = match present() {
         Ok(groups) => groups,
         Err(error) => return vec![format!("security groups: {error}")],
     };
-    groups.retain(|group| group.description == labels::owner_label(owner));
+    let is_there =
+        |gone: &SecurityGroup| present().map(|groups| groups.iter().any(|group| group.id == gone.id));
     let stays = groups.iter().filter_map(|group| {
         let why = match network.delete_security_group(&group.id, deadline) {
-            Ok(Deletion::Deleted | Deletion::Absent) => return None,
+            Ok(Deletion::Deleted) => return None,
+            // It was listed a moment ago. An answer that was lost explains it, or a server that is wrong.
+            Ok(Deletion::Absent) => match is_there(group) {
+                Ok(false) => return None,
+                Ok(true) => "it is said to be gone and is still there".to_owned(),
+                Err(error) => error.to_string(),
+            },
             Ok(Deletion::InUse(why)) => format!("it is in use: {why}"),
             Err(error) => error.to_string(),
         };
