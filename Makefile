@@ -76,7 +76,7 @@ test-local-build: deps ## Build images on this machine, and kill builds at any m
 # ONLY='Nova POST' runs the cases whose name contains that, SAMPLE=40 so many, chosen by SEED.
 FAULTS = $(if $(ONLY),--only '$(ONLY)') $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED))
 .PHONY: test-faults
-test-faults: deps unpacked ## Let each call of a build go wrong in every way (root; takes long: SAMPLE=40 SEED=1, ONLY=...)
+test-faults: deps unpacked ## Let each call of a build go wrong in every way (root; 21 minutes: SAMPLE=40 SEED=1, ONLY=...)
 	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) cargo test --locked --test faults -- $(FAULTS) $(ARGS)
 
 .PHONY: test-openstack

@@ -159,14 +159,26 @@ fn a_killed_worker_is_replaced_and_what_it_left_is_removed() {
 #[test]
 fn a_security_group_that_could_not_be_removed_goes_with_the_next_job() {
     let scene = Scene::set(&[]);
-    let conflict = What::Status(409, Vec::new(), r#"{"NeutronError": {"message": "in use"}}"#.into());
-    scene.cloud.inject(Fault::new("DELETE", "/v2.0/security-groups/", conflict).unwrap());
+    let refuse = |status, why: &str| {
+        let body = format!(r#"{{"NeutronError": {{"message": "{why}"}}}}"#);
+        let what = What::Status(status, Vec::new(), body);
+        scene.cloud.inject(Fault::new("DELETE", "/v2.0/security-groups/", what).unwrap());
+    };
+    let run = || {
+        let action = scene.unit().run_action("run", serde_json::json!({"wait": true})).unwrap();
+        assert!(action.results.contains_key("job"), "{action:?}");
+        scene.job_ended();
+    };
+    refuse(409, "in use");
     scene.integrate("upload");
     assert_eq!(scene.job_ended().failures, []);
     assert_eq!(scene.leftovers().len(), 1, "{:?}", scene.leftovers());
     scene.cloud.heal();
-    let action = scene.unit().run_action("run", serde_json::json!({"wait": true})).unwrap();
-    assert!(action.results.contains_key("job"), "{action:?}");
-    scene.job_ended();
+    // Which is not true.
+    refuse(404, "not found");
+    run();
+    assert_eq!(scene.leftovers().len(), 1, "{:?}", scene.leftovers());
+    scene.cloud.heal();
+    run();
     assert_eq!(scene.leftovers(), [] as [String; 0]);
 }
