@@ -30,6 +30,7 @@ mod labels;
 mod latest;
 mod launch;
 mod leave;
+mod ledger;
 mod leftovers;
 mod local;
 mod metrics;
