@@ -33,6 +33,8 @@ use crate::target::Target;
 const BUILD_LIMIT: Duration = Duration::from_secs(3 * 3600);
 /// How long looking, connecting and sweeping may take.
 const LOOK_LIMIT: Duration = Duration::from_secs(900);
+/// How long it may take to look for runners that have expired, in one cloud.
+const RUNNERS_LIMIT: Duration = Duration::from_secs(60);
 
 /// Not everything that was asked for was built (seed `builder`: `BuilderRunError`). What was built stands in it.
 #[derive(Debug, thiserror::Error)]
@@ -43,9 +45,6 @@ pub struct BuilderRunError {
     /// What went wrong, at least one.
     pub failures: Vec<Failure>,
 }
-
-/// How long it may take to look for runners that have expired, in one cloud.
-const RUNNERS_LIMIT: Duration = Duration::from_secs(60);
 
 /// Builds and delivers images now (seed `builder`: `run`): one result for each base, architecture and cloud. An image
 /// that is there already, made of the same and young enough, is a result without a build. Blocks for as long as it
