@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rehearsal::agent::{Model, Unit};
 use rehearsal::cloud::{Image, RehearsalCloud};
+use runner_image_builder::host::Host;
 
 use crate::stage::{PROJECTS, SECRETS};
 
@@ -108,9 +109,10 @@ pub fn tells_no_secret(model: &Model, unit: &Unit, root: &Path) -> Result<(), St
         outputs
             .extend(run.calls.iter().map(|call| (format!("a call of {}", call.tool), call.argv.join(" "))));
     }
+    let programs = Host::below(root).state_dir().join("bin");
     for path in walk(root) {
         // The credentials' own place; it is root's. And the worker's program: older than any secret, and long to read.
-        if path.ends_with("clouds.yaml") || path.components().any(|part| part.as_os_str() == "bin") {
+        if path.ends_with("clouds.yaml") || path.parent() == Some(&programs) {
             continue;
         }
         let text = String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()).into_owned();
