@@ -1,7 +1,7 @@
 #!/bin/bash
-# run.sh [TEST-ARGUMENT...]: starts the cloud, its base image and the servers around it, runs the charm's story in it, and
-# stops what it has started. KEEP=1 leaves it all running. RUNNER_IMAGE_BUILDER_CHARM names the unpacked charm
-# (`make charm`).
+# run.sh [TEST-ARGUMENT...]: starts an empty cloud, its base image and the servers around it, runs the charm's story in it,
+# and stops what it has started. KEEP=1 takes the cloud as the last run left it, with all that is in it, and leaves it
+# running. RUNNER_IMAGE_BUILDER_CHARM names the unpacked charm (`make charm`).
 set -euo pipefail
 HERE=$(dirname "$(readlink -f "$0")")
 ORIGINAL_PATH=$PATH          # lib.sh takes Debian's own programs only, and cargo is none of them
@@ -40,6 +40,8 @@ stop() {
 trap stop EXIT
 trap 'exit 130' INT TERM
 
+# What a run that was cut short has left in the cloud is not this run's: the charm would rightly remove it from under it.
+[ -n "${KEEP:-}" ] || "$HERE/down.sh" --purge
 # The service's start may be tried once more; an assertion never is.
 "$HERE/up.sh" || { "$HERE/down.sh"; "$HERE/up.sh"; }
 "$HERE/site.sh" up
