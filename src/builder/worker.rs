@@ -43,7 +43,7 @@ pub enum WorkerError {
 /// Does every request there is, then ends. Ends at once when another worker lives.
 pub fn work(host: &Host) -> Result<(), WorkerError> {
     loop {
-        let Some(mut lock) = Exclusive::try_acquire(&worker_lock(host))? else { return Ok(()) };
+        let Some(mut lock) = Exclusive::acquire(&worker_lock(host))? else { return Ok(()) };
         // For whoever must stop us.
         let _ = lock.note(&std::process::id().to_string());
         let reporter = Reporter::default();

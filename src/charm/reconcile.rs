@@ -148,6 +148,9 @@ pub fn work(
     };
     let Some(Due { reason, task, demand: Demand { rebuild, bases }, mut continues }) = due else {
         let pending = last.filter(|last| is_open(last, journal));
+        if pending.is_some() && !lives {
+            builder::start_worker(host)?;
+        }
         return Ok(pending.map(|request| request.id));
     };
     // A forced request that no worker has taken up yet is not lost with its place.
@@ -339,8 +342,9 @@ fn due(
         return Some(Due { demand, ..Due::whatever(Reason::Secret) });
     }
     if is_open(last, journal) {
-        // A worker that died, or lost its secrets, left this behind.
-        return (!worker_lives).then(|| Due::again(last.reason, last));
+        // A worker that died left this behind. What none has taken up wants a worker, not another request: one that has
+        // just been started may hold no lock yet.
+        return (is_taken_up(last, journal) && !worker_lives).then(|| Due::again(last.reason, last));
     }
     let failures: Vec<_> = journal.job.iter().flat_map(|job| &job.failures).collect();
     if *event == Event::Scheduled {

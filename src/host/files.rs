@@ -5,8 +5,10 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::Host;
+use crate::deadline::Deadline;
 
 /// A host file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -169,6 +171,9 @@ impl Host {
     }
 }
 
+/// Longer than anybody takes to see whether a lock is taken.
+const INSTANT: Duration = Duration::from_secs(1);
+
 /// An advisory lock on a file, held until dropped or until the process ends, however it ends.
 #[derive(Debug)]
 pub struct Exclusive(File);
@@ -188,6 +193,17 @@ impl Exclusive {
             Ok(()) => Ok(Some(Self(file))),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(FileError::at("locking", path)(error)),
+        }
+    }
+
+    /// The same for who means to keep it: somebody who only looks whether it is taken has it for an instant.
+    pub fn acquire(path: &Path) -> Result<Option<Self>, FileError> {
+        let deadline = Deadline::after(INSTANT);
+        loop {
+            match Self::try_acquire(path)? {
+                None if deadline.sleep(INSTANT / 20) => (),
+                outcome => return Ok(outcome),
+            }
         }
     }
 
@@ -254,6 +270,21 @@ mod tests {
         assert!(Exclusive::try_acquire(&path).unwrap().is_none());
         drop(held);
         assert!(Exclusive::try_acquire(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn who_means_to_keep_a_lock_gets_it_while_another_only_looks() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let looking = Exclusive::try_acquire(&path).unwrap();
+        std::thread::scope(|scope| {
+            let keeper = scope.spawn(|| Exclusive::acquire(&path).unwrap());
+            std::thread::sleep(INSTANT / 20);
+            drop(looking);
+            let kept = keeper.join().unwrap();
+            assert!(kept.is_some());
+            assert!(Exclusive::acquire(&path).unwrap().is_none(), "it is kept");
+        });
     }
 
     #[test]

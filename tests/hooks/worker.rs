@@ -77,6 +77,17 @@ fn one_that_was_killed_is_replaced_by_the_next_hook_with_secrets_and_all() {
 }
 
 #[test]
+fn what_none_has_taken_up_is_not_asked_for_again() {
+    let (site, _relation) = Plan::new().related();
+    site.kill_worker();
+    let _ = fs::remove_file(site.state_file("journal.json"));
+    let asked = site.request().unwrap().id;
+    site.next_hook();
+    site.worker();
+    assert_eq!(site.request().unwrap().id, asked);
+}
+
+#[test]
 fn one_that_finds_its_secrets_lost_calls_a_hook_that_brings_them() {
     let (site, _relation) = Plan::new().related();
     let secret = site.model.add_secret(&[("token", "sesame")]).unwrap();

@@ -36,7 +36,7 @@ pub fn tend(host: &Host, proxies: &ProxyConfig) -> Result<(), LauncherError> {
 /// Does all that is due, then ends. Ends at once when another launcher lives.
 pub fn launch(host: &Host) -> Result<(), LauncherError> {
     while Launch::all(host)?.iter().any(Launch::is_due) {
-        let Some(mut lock) = Exclusive::try_acquire(&launcher_lock(host))? else { return Ok(()) };
+        let Some(mut lock) = Exclusive::acquire(&launcher_lock(host))? else { return Ok(()) };
         // For whoever must stop us.
         let _ = lock.note(&std::process::id().to_string());
         let proxies = LaunchSecrets::take(host, &proxies_file(host))?.unwrap_or_default().proxies;
