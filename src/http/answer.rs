@@ -18,8 +18,12 @@ const ANSWER_LIMIT: u64 = 16 * 1024 * 1024;
 /// How much of an error's body is read, in bytes; the rest is left.
 const ERROR_LIMIT: u64 = 64 * 1024;
 
-/// How much of an error's body is shown, in characters.
+/// How much of what somebody else has said is shown, in characters.
 const SHOWN: usize = 300;
+
+fn beginning(text: &str) -> String {
+    text.chars().take(SHOWN).collect()
+}
 
 /// Where a request went, for errors on the way back.
 #[derive(Clone)]
@@ -89,11 +93,9 @@ impl Answer {
 
     /// The body, read as JSON.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, HttpError> {
-        let not_understood =
-            |reason: String| HttpError::NotUnderstood { operation: self.operation.clone(), reason };
         let text =
-            std::str::from_utf8(&self.body).map_err(|_| not_understood("it is not UTF-8".to_owned()))?;
-        serde_json::from_str(text).map_err(|error| not_understood(error.to_string()))
+            std::str::from_utf8(&self.body).map_err(|_| self.not_understood("it is not UTF-8".to_owned()))?;
+        serde_json::from_str(text).map_err(|error| self.not_understood(error.to_string()))
     }
 
     /// This answer when its status is one of success, else an error with the beginning of the body.
@@ -101,13 +103,13 @@ impl Answer {
         if self.is_success() {
             return Ok(self);
         }
-        let message = self.text().split_whitespace().collect::<Vec<_>>().join(" ");
-        let message = message.chars().take(SHOWN).collect();
+        let message = beginning(&self.text().split_whitespace().collect::<Vec<_>>().join(" "));
         Err(HttpError::Status { operation: self.operation, status: self.status, message })
     }
 
     pub(super) fn not_understood(&self, reason: String) -> HttpError {
-        HttpError::NotUnderstood { operation: self.operation.clone(), reason }
+        // A reader of JSON quotes what it did not expect, however long that is.
+        HttpError::NotUnderstood { operation: self.operation.clone(), reason: beginning(&reason) }
     }
 
     pub(super) fn refused_by_proxy(&self, proxy: &str) -> Option<HttpError> {

@@ -146,6 +146,13 @@ fn an_answer_that_is_not_json_is_not_understood() {
 }
 
 #[test]
+fn what_was_not_expected_is_quoted_only_in_part() {
+    let server = Server::start(vec![Reply::json(200, &format!("\"{}\"", "x".repeat(10_000)))]);
+    let answer = client().call(&get(&server, "/"), soon()).unwrap();
+    assert!(answer.json::<u32>().unwrap_err().to_string().len() < 400);
+}
+
+#[test]
 fn a_token_never_follows_a_redirect() {
     let elsewhere = Server::start(vec![]);
     for status in [301, 302, 303, 307, 308] {
