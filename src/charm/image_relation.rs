@@ -12,6 +12,9 @@ use crate::target::Target;
 /// The keys that we write.
 const KEYS: [&str; 3] = ["id", "tags", "images"];
 
+/// A longer value is none that a cloud has; the longest is a chain of certificates.
+const LONGEST: usize = 64 << 10;
+
 /// A relation whose remote side has told us its cloud.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageRelation {
@@ -38,10 +41,10 @@ impl ImageRelation {
                 }
                 Err(error) => return Err(error),
             };
-            let Some(config) = parse(&databag) else { continue };
+            let Some(said) = Self::of(&databag) else { continue };
             match &chosen {
-                None => chosen = Some(Self { cloud: cloud_name(&config), config }),
-                Some(known) if known.config != config => {
+                None => chosen = Some(said),
+                Some(known) if known.config != said.config => {
                     log::warn!(
                         "relation {relation}: {unit} gives another cloud than the unit before it; not used"
                     );
@@ -51,28 +54,28 @@ impl ImageRelation {
         }
         Ok(chosen)
     }
-}
 
-/// A longer value is none that a cloud has; the longest is a chain of certificates.
-const LONGEST: usize = 64 << 10;
-
-fn parse(databag: &Databag) -> Option<CloudConfig> {
-    let sound = |value: &&String| !value.is_empty() && value.len() <= LONGEST && !value.contains('\0');
-    let field = |name: &str| {
-        databag.get(name).filter(sound).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
-    };
-    Some(CloudConfig {
-        auth_url: field("auth_url")
-            .filter(|url| url.starts_with("http://") || url.starts_with("https://"))?,
-        region_name: field("region_name"),
-        interface: Interface::Public,
-        ca_certificate: field("ca_certificate"),
-        project_name: field("project_name")?,
-        project_domain_name: field("project_domain_name")?,
-        user_domain_name: field("user_domain_name")?,
-        username: field("username")?,
-        password: Secret::new(databag.get("password").filter(sound)?.clone()),
-    })
+    /// The cloud that a remote unit's databag tells of; `None` when a field is missing or cannot be one.
+    pub fn of(databag: &Databag) -> Option<Self> {
+        let sound = |value: &&String| !value.is_empty() && value.len() <= LONGEST && !value.contains('\0');
+        let field = |name: &str| {
+            let value = databag.get(name).filter(sound)?.trim();
+            Some(value.to_owned()).filter(|value| !value.is_empty())
+        };
+        let config = CloudConfig {
+            auth_url: field("auth_url")
+                .filter(|url| url.starts_with("http://") || url.starts_with("https://"))?,
+            region_name: field("region_name"),
+            interface: Interface::Public,
+            ca_certificate: field("ca_certificate"),
+            project_name: field("project_name")?,
+            project_domain_name: field("project_domain_name")?,
+            user_domain_name: field("user_domain_name")?,
+            username: field("username")?,
+            password: Secret::new(databag.get("password").filter(sound)?.clone()),
+        };
+        Some(Self { cloud: cloud_name(&config), config })
+    }
 }
 
 /// An image as consumers read it from the key `images`.
@@ -230,9 +233,8 @@ mod tests {
             ];
             let mut databag = Databag::from(names.map(|name| (name.to_owned(), text())));
             databag.insert("auth_url".into(), format!("https://k/{}", text()));
-            let Some(config) = parse(&databag) else { continue };
+            let Some(ImageRelation { cloud: name, config }) = ImageRelation::of(&databag) else { continue };
             used += 1;
-            let name = cloud_name(&config);
             let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
             assert!(name.as_str().chars().all(plain) && name.as_str().len() <= 80, "{name}");
             let dir = tempfile::tempdir().unwrap();
@@ -250,14 +252,14 @@ mod tests {
             ["auth_url", "password", "project_domain_name", "project_name", "user_domain_name", "username"];
         let mut complete = Databag::from(names.map(|name| (name.to_owned(), " x ".to_owned())));
         complete.insert("auth_url".into(), "https://k/v3".into());
-        let config = parse(&complete).unwrap();
+        let config = ImageRelation::of(&complete).unwrap().config;
         assert_eq!((config.username.as_str(), config.password.expose().as_str()), ("x", " x "));
         for name in names {
             let mut databag = complete.clone();
             databag.insert(name.into(), String::new());
-            assert!(parse(&databag).is_none(), "{name} empty");
+            assert!(ImageRelation::of(&databag).is_none(), "{name} empty");
             databag.remove(name);
-            assert!(parse(&databag).is_none(), "{name} absent");
+            assert!(ImageRelation::of(&databag).is_none(), "{name} absent");
         }
     }
 }

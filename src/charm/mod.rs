@@ -15,4 +15,5 @@ mod status;
 
 pub use dispatch::{DispatchError, Unit};
 pub use event::{Action, Event, RelationChange};
+pub use image_relation::ImageRelation;
 pub use options::{InvalidOption, Options};

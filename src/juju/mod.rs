@@ -2,6 +2,7 @@
 //!
 //! Only `charm` knows this folder; everything below `charm` runs without Juju.
 
+pub mod answers;
 mod environment;
 mod hook_tools;
 mod log;
