@@ -83,6 +83,11 @@ FAULTS = $(if $(ONLY),--only '$(ONLY)') $(if $(SAMPLE),--sample $(SAMPLE)) $(if 
 test-faults: deps unpacked ## Let each call of a build go wrong in every way (root; 21 minutes: SAMPLE=40 SEED=1, ONLY=...)
 	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) cargo test --locked --test faults -- $(FAULTS) $(ARGS)
 
+# TARGET=journal tries that one alone.
+.PHONY: fuzz
+fuzz: deps ## Try whatever comes in at the charm's doors, TIME=60 seconds at each (libFuzzer)
+	TIME=$(or $(TIME),60) tests/fuzz/run.sh $(TARGET)
+
 .PHONY: test-openstack
 test-openstack: deps charm ## Start an OpenStack on this machine and run the charm on it (root)
 	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) tests/openstack/run.sh

@@ -5,8 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(
-    # building: ring compiles C
-    gcc libc6-dev ca-certificates bsdextrautils
+    # building: ring compiles C, and libFuzzer is C++
+    gcc g++ libc6-dev ca-certificates bsdextrautils
     # the charm's archive and its test
     zip unzip binutils python3 python3-apt python3-venv python3-yaml
     # what the charm calls on a unit
