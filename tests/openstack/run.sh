@@ -9,7 +9,8 @@ ORIGINAL_PATH=$PATH          # lib.sh takes Debian's own programs only, and carg
 need_root
 cargo=$(PATH=$ORIGINAL_PATH command -v cargo) || die "cargo is not on PATH"
 TOP=$(readlink -f "$HERE/../..")
-export RUNNER_IMAGE_BUILDER_CHARM=${RUNNER_IMAGE_BUILDER_CHARM:-$TOP/target/charm}
+RUNNER_IMAGE_BUILDER_CHARM=$(readlink -m "${RUNNER_IMAGE_BUILDER_CHARM:-$TOP/target/charm}")
+export RUNNER_IMAGE_BUILDER_CHARM
 [ -x "$RUNNER_IMAGE_BUILDER_CHARM/dispatch" ] || die "no charm in $RUNNER_IMAGE_BUILDER_CHARM: run make charm"
 
 # Whatever of the test still lives in the namespace when the test does not: a consumer's script, the charm's worker.
@@ -40,17 +41,25 @@ stop() {
 trap stop EXIT
 trap 'exit 130' INT TERM
 
-# What a run that was cut short has left in the cloud is not this run's: the charm would rightly remove it from under it.
-[ -n "${KEEP:-}" ] || "$HERE/down.sh" --purge
+# What a run that was cut short has left is not this run's: the charm would rightly remove its VMs from under it.
+[ -n "${KEEP:-}" ] || { end_the_test; "$HERE/down.sh" --purge; }
 # The service's start may be tried once more; an assertion never is.
 "$HERE/up.sh" || { "$HERE/down.sh"; "$HERE/up.sh"; }
 "$HERE/site.sh" up
 "$HERE/squid.sh" up
 # Only a test that is ignored otherwise has a machine that needs them.
 [[ " $* " != *ignored* ]] || "$HERE/machine-packages.sh" >/dev/null
-# The test is built outside of the namespace, which has no way to a package registry.
-PATH=$ORIGINAL_PATH "$cargo" test --manifest-path "$TOP/Cargo.toml" --test openstack --no-run
+# Tests are built outside of the namespace, which has no way to a package registry.
+cd "$TOP"
+PATH=$ORIGINAL_PATH "$cargo" test --test openstack --no-run
+PATH=$ORIGINAL_PATH "$cargo" build --package rehearsal --example contract
 # In the background, so that a signal is heeded at once.
-PATH=$ORIGINAL_PATH ip netns exec "$NS" "$cargo" test --offline --manifest-path "$TOP/Cargo.toml" --test openstack -- \
-  --nocapture --test-threads=1 "$@" &
-wait $!
+in_namespace() {
+  PATH=$ORIGINAL_PATH ip netns exec "$NS" "$cargo" "$@" &
+  wait $!
+}
+in_namespace test --offline --test openstack -- --nocapture --test-threads=1 "$@"
+# Is the embedded cloud, on which all other tests stand, like this one?
+if [ $# = 0 ]; then
+  OS_CLIENT_CONFIG_FILE=$STATE/clouds.yaml in_namespace run --offline --package rehearsal --example contract
+fi
