@@ -282,7 +282,9 @@ fn steps() -> Vec<Step> {
         step("nobody", "GET", "nova", "/v2.1/servers").by("nobody"),
         step("too new", "GET", "nova", "/v2.1/servers").at("2.999"),
         step("flavors", "GET", "nova", "/v2.1/flavors/detail?limit=1"),
-        step("old flavors", "GET", "nova", "/v2.1/flavors/detail").at("2.1").save("flavor", "/flavors/0/id"),
+        step("old flavors", "GET", "nova", "/v2.1/flavors/detail?minDisk=10")
+            .at("2.1")
+            .save("flavor", "/flavors/0/id"),
         step("unknown flavor", "GET", "nova", "/v2.1/flavors/<nothing>"),
         step("limits", "GET", "nova", "/v2.1/limits"),
         step("quota set", "GET", "nova", "/v2.1/os-quota-sets/<builder-project>"),
