@@ -39,9 +39,10 @@ impl ProcessTools {
         self.call("relation-set", args, Stdin::Bytes(values)).map(drop)
     }
 
-    /// For words to people: they may quote what somebody has configured, and an argument can hold anything but a NUL.
+    /// For words to people: they may quote what somebody has configured, and an argument can hold anything but a NUL. They
+    /// stay as long as they are.
     fn tell(&self, tool: &'static str, args: &[&str]) -> Result<(), HookToolError> {
-        let args: Vec<String> = args.iter().map(|arg| arg.replace('\0', "\u{fffd}")).collect();
+        let args: Vec<String> = args.iter().map(|arg| arg.replace('\0', "?")).collect();
         self.call(tool, &args.iter().map(String::as_str).collect::<Vec<_>>(), Stdin::Empty).map(drop)
     }
 }
