@@ -23,14 +23,14 @@ const STATUSES: [u16; 8] = [200, 200, 200, 200, 400, 403, 404, 409];
 const LONGEST: usize = 1500;
 
 /// How the cloud answers.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Answer {
     status: u16,
     body: Vec<u8>,
     from_keystone: bool,
 }
 
-static ANSWER: Mutex<Option<Answer>> = Mutex::new(None);
+static ANSWER: Mutex<Answer> = Mutex::new(Answer { status: 404, body: Vec::new(), from_keystone: false });
 static AUTH_URL: LazyLock<String> = LazyLock::new(serve);
 static HTTP: LazyLock<HttpClient> = LazyLock::new(|| HttpClient::new(Proxies::default()));
 
@@ -42,7 +42,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Some((first, body)) = bytes.split_first() else { return };
     let status = STATUSES[usize::from(*first) % STATUSES.len()];
     let from_keystone = first / 8 % 4 == 0;
-    *ANSWER.lock().unwrap() = Some(Answer { status, body: body.to_vec(), from_keystone });
+    *ANSWER.lock().unwrap() = Answer { status, body: body.to_vec(), from_keystone };
     let Some(cloud) = read(Cloud::connect(&config(), &HTTP, soon())) else { return };
     // Where a catalog that nobody can foresee leads is not asked.
     if from_keystone {
@@ -117,7 +117,7 @@ fn converse(connection: &TcpStream, origin: &str) -> io::Result<()> {
             line.clear();
         }
         io::copy(&mut from.by_ref().take(length), &mut io::sink())?;
-        let answer = ANSWER.lock().unwrap().clone().unwrap_or_default();
+        let answer = ANSWER.lock().unwrap().clone();
         let is_login = request.contains("/auth/tokens");
         let (status, body) = match is_login && !answer.from_keystone {
             true => (201, token(origin).into_bytes()),
