@@ -194,6 +194,8 @@ linuxbridge = true
 [agent]
 root_helper =
 report_interval = 30
+[privsep]
+helper_command = env "PATH=$HERE/bin:$PATH" privsep-helper --config-file "$ETC/neutron/neutron.conf"
 [database]
 $(database neutron)
 $(token_check neutron)

@@ -27,10 +27,18 @@ end_the_test() {
     done
   done
 }
+# What the services have complained of, the latest of each.
+show_errors() {
+  local log
+  for log in "$LOG"/*.log; do
+    grep -E ' (ERROR|CRITICAL) ' "$log" | tail -n 8 | cut -c 1-400 | sed "s/^/$(basename "$log"): /"
+  done || true
+}
 stop() {
   status=$?
   trap '' INT TERM
   end_the_test
+  ((status == 0)) || show_errors
   if [ -z "${KEEP:-}" ]; then
     "$HERE/squid.sh" down || true
     "$HERE/site.sh" down || true

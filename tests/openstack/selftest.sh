@@ -65,6 +65,10 @@ check "ssh" within 600 vm true
 say "    ($((SECONDS - start)) s after create)"
 check "cloud-init is done" vm cloud-init status --wait
 say "    ($((SECONDS - start)) s after create)"
+port=$(os port list --server $NAME -f value -c ID)
+os port set --security-group default "$port"
+sleep 10     # for the agent to notice: it looks every 2 s, and the port is ACTIVE until then
+check "a change of its port is carried out while it runs (bin/ebtables)" within 60 status_is port "$port" ACTIVE
 check "an address is closed that no rule opens" bash -c "! ip netns exec $NS timeout 5 ping -c 1 -W 3 $address"
 
 start=$SECONDS
