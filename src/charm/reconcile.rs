@@ -178,7 +178,7 @@ pub fn work(
 }
 
 /// Asks the worker to check the images that the leader announces and this unit does not have, `news`. Returns the job
-/// that is asked for.
+/// that is asked for, or runs.
 pub fn take_over(
     host: &Host,
     environment: &Environment,
@@ -193,11 +193,21 @@ pub fn take_over(
     let lives = builder::worker_lives(host)?;
     let last = Request::load(host)?;
     let reason = match last.as_ref().filter(|last| is_about(last, &news)) {
-        None => Some(Reason::Announcement),
-        Some(last) if is_open(last, journal) => (!lives).then_some(Reason::Announcement),
-        Some(_) => is_to_be_retried(journal, event).then_some(Reason::Retry),
+        None => Reason::Announcement,
+        Some(last) if !is_open(last, journal) => match is_to_be_retried(journal, event) {
+            true => Reason::Retry,
+            false => return Ok(None),
+        },
+        // A worker that died left this behind.
+        Some(last) if is_taken_up(last, journal) && !lives => Reason::Announcement,
+        // It wants a worker, at most.
+        Some(last) => {
+            if !lives {
+                builder::start_worker(host)?;
+            }
+            return Ok(Some(last.id.clone()));
+        }
     };
-    let Some(reason) = reason else { return Ok(None) };
     let request = Request {
         id: JobId::random(),
         at: Timestamp::now(),

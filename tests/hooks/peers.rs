@@ -79,6 +79,19 @@ fn a_unit_names_no_image_before_its_own_worker_has_checked_it() {
 }
 
 #[test]
+fn what_no_worker_of_a_following_unit_has_taken_up_is_not_asked_for_again() {
+    let (site, _relation) = announced(&Plan::new().units(2));
+    let (unit, host) = second(&site);
+    unit.power_cut().unwrap();
+    let _ = fs::remove_file(host.state_dir().join("journal.json"));
+    let asked = Request::load(&host).unwrap().unwrap().id;
+    succeeded(unit.update_status().unwrap());
+    let taken_up = || Journal::load(&host).unwrap().job.is_some_and(|job| job.id == asked);
+    site.model.wait_until("a worker to take it up", PATIENCE, taken_up).unwrap();
+    assert_eq!(Request::load(&host).unwrap().unwrap().id, asked);
+}
+
+#[test]
 fn a_unit_that_still_names_an_older_image_holds_up_pruning() {
     let plan = Plan::new().units(2);
     let (site, relation) = announced(&plan);
