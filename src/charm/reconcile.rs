@@ -147,11 +147,7 @@ pub fn work(
         (None, last) => due(state, journal, event, last.as_ref(), lives),
     };
     let Some(Due { reason, task, demand: Demand { rebuild, bases }, mut continues }) = due else {
-        let pending = last.filter(|last| is_open(last, journal));
-        if pending.is_some() && !lives {
-            builder::start_worker(host)?;
-        }
-        return Ok(pending.map(|request| request.id));
+        return attend(host, last, journal, lives);
     };
     // A forced request that no worker has taken up yet is not lost with its place.
     let pending = last.as_ref().filter(|last| is_open(last, journal) && !is_taken_up(last, journal));
@@ -193,21 +189,13 @@ pub fn take_over(
     let lives = builder::worker_lives(host)?;
     let last = Request::load(host)?;
     let reason = match last.as_ref().filter(|last| is_about(last, &news)) {
-        None => Reason::Announcement,
-        Some(last) if !is_open(last, journal) => match is_to_be_retried(journal, event) {
-            true => Reason::Retry,
-            false => return Ok(None),
-        },
-        // A worker that died left this behind.
-        Some(last) if is_taken_up(last, journal) && !lives => Reason::Announcement,
-        // It wants a worker, at most.
-        Some(last) => {
-            if !lives {
-                builder::start_worker(host)?;
-            }
-            return Ok(Some(last.id.clone()));
+        None => Some(Reason::Announcement),
+        Some(last) if is_open(last, journal) => {
+            is_orphaned(last, journal, lives).then_some(Reason::Announcement)
         }
+        Some(_) => is_to_be_retried(journal, event).then_some(Reason::Retry),
     };
+    let Some(reason) = reason else { return attend(host, last, journal, lives) };
     let request = Request {
         id: JobId::random(),
         at: Timestamp::now(),
@@ -278,6 +266,26 @@ pub fn is_open(request: &Request, journal: &Journal) -> bool {
 
 fn is_taken_up(request: &Request, journal: &Journal) -> bool {
     journal.job.as_ref().is_some_and(|job| job.id == request.id)
+}
+
+/// Whether a worker that died left `request` behind. What none has taken up wants a worker, not another request: one that
+/// has just been started may hold no lock yet.
+fn is_orphaned(request: &Request, journal: &Journal, worker_lives: bool) -> bool {
+    is_taken_up(request, journal) && !worker_lives
+}
+
+/// Sees to it that a worker lives while `last` is open. Returns the job that is open.
+fn attend(
+    host: &Host,
+    last: Option<Request>,
+    journal: &Journal,
+    worker_lives: bool,
+) -> Result<Option<JobId>, ReconcileError> {
+    let open = last.filter(|last| is_open(last, journal));
+    if open.is_some() && !worker_lives {
+        builder::start_worker(host)?;
+    }
+    Ok(open.map(|request| request.id))
 }
 
 /// Takes back a request to build that no worker has taken up: nobody wants it any more. Returns what there is then.
@@ -352,9 +360,7 @@ fn due(
         return Some(Due { demand, ..Due::whatever(Reason::Secret) });
     }
     if is_open(last, journal) {
-        // A worker that died left this behind. What none has taken up wants a worker, not another request: one that has
-        // just been started may hold no lock yet.
-        return (is_taken_up(last, journal) && !worker_lives).then(|| Due::again(last.reason, last));
+        return is_orphaned(last, journal, worker_lives).then(|| Due::again(last.reason, last));
     }
     let failures: Vec<_> = journal.job.iter().flat_map(|job| &job.failures).collect();
     if *event == Event::Scheduled {
