@@ -1,16 +1,14 @@
 //! A request for work, from a hook to the worker: `request.json`, written by hooks alone. The newest wins; a
 //! worker that ends one looks for a newer before it goes.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::config::{BuildSecrets, BuilderRunConfig, JobId};
 use super::journal::{Image, JournalError, Timestamp, write_json};
 use super::transit::InTransit;
-use crate::deadline::Deadline;
-use crate::host::{Exclusive, FileError, Host, ProcessError, start_detached, stop_group};
+use crate::host::{Exclusive, FileError, Host};
 use crate::target::BaseImage;
 
 /// Why a hook asks for a job.
@@ -160,70 +158,7 @@ pub fn worker_lock(host: &Host) -> PathBuf {
     host.state_dir().join("worker.lock")
 }
 
-/// Stops the worker if one lives: at once, since whatever it was doing can be found and ended by another.
-pub fn stop_worker(host: &Host) {
-    stop_holder(host, &worker_lock(host));
-}
-
 /// Whether a worker lives.
 pub fn worker_lives(host: &Host) -> Result<bool, FileError> {
-    is_held(&worker_lock(host))
-}
-
-/// Stops the process that holds `lock` and has noted itself there.
-pub(super) fn stop_holder(host: &Host, lock: &Path) {
-    if let Ok(true) = is_held(lock)
-        && let Ok(Some(pid)) = host.read(lock)
-        && let Ok(pid) = String::from_utf8_lossy(&pid).trim().parse()
-    {
-        log::info!("stopping the holder of {}, process {pid}", lock.display());
-        stop_group(pid);
-        // Its lock goes with it.
-        let deadline = Deadline::after(Duration::from_secs(5));
-        while is_held(lock).unwrap_or(false) && deadline.sleep(Duration::from_millis(50)) {}
-    }
-}
-
-/// Whether a process holds `lock`.
-pub(super) fn is_held(lock: &Path) -> Result<bool, FileError> {
-    Ok(Exclusive::try_acquire(lock)?.is_none())
-}
-
-/// The worker, or the launcher, could not be started.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// Its binary could not be put into place.
-    #[error("starting a process beside the hooks: {0}")]
-    File(#[from] FileError),
-    /// It could not be run.
-    #[error("starting a process beside the hooks: {0}")]
-    Process(#[from] ProcessError),
-    /// We do not know our own executable.
-    #[error("starting a process beside the hooks: finding our own executable: {0}")]
-    Executable(std::io::Error),
-}
-
-/// Starts a worker from a copy of our own binary, which a refresh of the charm does not touch. A second worker
-/// finds the lock taken and goes; so a start too many does no harm.
-pub fn start_worker(host: &Host) -> Result<(), StartError> {
-    start(host, "worker", "work")
-}
-
-/// Starts our own binary with `word` as its argument, as a process that outlives hooks.
-pub(super) fn start(host: &Host, name: &str, word: &str) -> Result<(), StartError> {
-    let ours = std::env::current_exe().map_err(StartError::Executable)?;
-    let bytes = std::fs::read(&ours).map_err(StartError::Executable)?;
-    let digest = crate::digest::hex(&<sha2::Sha256 as sha2::Digest>::digest(&bytes));
-    let copy =
-        worker_binary_dir(host).join(format!("dispatch-{}-{}", env!("CARGO_PKG_VERSION"), &digest[..12]));
-    if !copy.exists() {
-        host.install_executable(&ours, &copy)?;
-    }
-    let unit = format!("runner-image-builder-{name}-{}", JobId::random());
-    Ok(start_detached(host, &unit, &copy, &[word])?)
-}
-
-/// Where the worker's binaries lie, one a version.
-pub fn worker_binary_dir(host: &Host) -> PathBuf {
-    host.state_dir().join("bin")
+    Exclusive::is_held(&worker_lock(host))
 }

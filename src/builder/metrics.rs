@@ -10,9 +10,6 @@ use super::journal::{Journal, JournalError, Timestamp};
 use super::peers::Peers;
 use crate::host::{FileError, Host};
 
-/// The port on the loopback interface where the metrics are found while `cos-agent` is related.
-pub const METRICS_PORT: u16 = 9473;
-
 /// A longer request is none that a collector makes.
 const LONGEST_REQUEST: u64 = 8 << 10;
 

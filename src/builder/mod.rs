@@ -40,6 +40,7 @@ mod packages;
 mod peers;
 mod place;
 mod plan;
+mod process;
 mod progress;
 mod prune;
 mod published;
@@ -72,7 +73,7 @@ pub use config::{
     CloudName, JobId, Owner, ProxyConfig, RunnerSource,
 };
 pub use cron::{Schedule, configure_cron};
-pub use job::{Reason, Rebuild, Request, StartError, Task, start_worker, stop_worker, worker_lives};
+pub use job::{Reason, Rebuild, Request, Task, worker_lives};
 pub use jobs::Jobs;
 pub use journal::{Build, Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
 pub use latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult, get_latest_image};
@@ -82,10 +83,11 @@ pub use launch::{
 };
 pub use leftovers::{Leftovers, Work};
 pub use local::ByHand;
-pub use metrics::{METRICS_PORT, MetricsError, answer_collector, metrics};
-pub use metrics_socket::{MetricsSocketError, close_metrics_socket, open_metrics_socket};
+pub use metrics::{MetricsError, answer_collector, metrics};
+pub use metrics_socket::{METRICS_PORT, MetricsSocketError, close_metrics_socket, open_metrics_socket};
 pub use packages::PackageError;
 pub use peers::{Announcement, Own, Peer, Peers};
+pub use process::{StartError, start_worker, stop_worker};
 pub use progress::Progress;
 pub use published::Published;
 pub use removal::{RemovalError, departs, note_departure, remove_cloud_resources, remove_host_files};

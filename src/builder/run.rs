@@ -67,7 +67,7 @@ pub fn clean_up(context: &RunContext<'_>, config: &BuilderRunConfig) -> Vec<Fail
         Err(failure) => outcome.fail(failure),
         Ok(run) => {
             let left = run.sweep(Keep::BaseImages(config), Deadline::after(LOOK_LIMIT));
-            leave_clouds(context, config, &run.http, &run.build_cloud);
+            leave_clouds(context.host, context.former, context.progress, config, &run.http, &run.build_cloud);
             if left.is_empty() {
                 context.progress.swept();
             } else {
@@ -116,7 +116,7 @@ impl<'a> Run<'a> {
         if context.sweep == Sweep::Due && run.sweep(Keep::Usable(config), deadline).is_empty() {
             context.progress.swept();
         }
-        leave_clouds(context, config, &run.http, &run.build_cloud);
+        leave_clouds(context.host, context.former, context.progress, config, &run.http, &run.build_cloud);
         if config.build_mode == BuildMode::External {
             let noted = context.progress.works_in(&config.build_cloud, run.base_images());
             noted.map_err(|error| Failure::of(&error, false))?;

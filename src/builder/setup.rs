@@ -1,9 +1,10 @@
 //! The host made ready for building, and what an older version left brought to this one.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::config::BuildMode;
-use super::job::{worker_binary_dir, worker_lives};
+use super::job::worker_lives;
 use super::journal::{Journal, JournalError};
 use super::packages::{PackageError, install_packages};
 use super::{APT_DEPENDENCIES, LOCAL_BUILD_DEPENDENCIES};
@@ -119,6 +120,11 @@ pub(super) fn remove_old_binaries(
         }
     }
     Ok(())
+}
+
+/// Where the worker's binaries lie, one a version.
+pub fn worker_binary_dir(host: &Host) -> PathBuf {
+    host.state_dir().join("bin")
 }
 
 #[cfg(test)]

@@ -196,6 +196,11 @@ impl Exclusive {
         }
     }
 
+    /// Whether another process holds the lock.
+    pub fn is_held(path: &Path) -> Result<bool, FileError> {
+        Ok(Self::try_acquire(path)?.is_none())
+    }
+
     /// The same for who means to keep it: somebody who only looks whether it is taken has it for an instant.
     pub fn acquire(path: &Path) -> Result<Option<Self>, FileError> {
         let deadline = Deadline::after(INSTANT);

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use super::note::{Launch, LaunchSecrets, LaunchState};
 use super::perform::{clear_up, perform};
 use crate::builder::config::ProxyConfig;
-use crate::builder::job::{StartError, is_held, start, stop_holder};
 use crate::builder::journal::{JournalError, Timestamp};
+use crate::builder::process::{StartError, start, stop_holder};
 use crate::host::{Exclusive, FileError, Host};
 
 /// The launcher cannot work.
@@ -89,7 +89,7 @@ fn proxies_file(host: &Host) -> PathBuf {
 
 /// Whether a launcher lives.
 pub fn launcher_lives(host: &Host) -> Result<bool, FileError> {
-    is_held(&launcher_lock(host))
+    Exclusive::is_held(&launcher_lock(host))
 }
 
 /// Stops the launcher if one lives: what it was doing is found and ended by its labels.
