@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::config::{CloudName, JobId, Owner};
 use super::job::Reason;
 use super::resource::Resource;
-use super::timestamp::Timestamp;
 use crate::secret::redacted;
 use crate::target::Target;
+use crate::timestamp::Timestamp;
 
 /// One run of the worker over all targets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

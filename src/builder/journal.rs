@@ -10,10 +10,10 @@ pub use super::build_state::{Build, Failure, Job, Phase, Remedy};
 use super::config::{BuildResult, CloudName};
 use super::leftovers::Leftovers;
 use super::resource::Resource;
-pub use super::timestamp::Timestamp;
 use crate::host::{FileError, Host};
 use crate::openstack_cloud::ImageId;
 use crate::target::Target;
+pub use crate::timestamp::Timestamp;
 
 /// The format that this version writes.
 pub const FORMAT: u32 = 2;

@@ -23,6 +23,7 @@ mod fingerprint;
 #[cfg(test)]
 mod hostile;
 mod identity;
+mod image_name;
 mod job;
 mod jobs;
 mod journal;
@@ -57,7 +58,6 @@ mod site;
 mod source;
 mod sweep;
 mod take_over;
-mod timestamp;
 mod transit;
 mod user_data;
 mod verify;
@@ -73,6 +73,7 @@ pub use config::{
     CloudName, JobId, Owner, ProxyConfig, RunnerSource,
 };
 pub use cron::{Schedule, configure_cron};
+pub use image_name::{IMAGE_NAME_TMPL, image_name};
 pub use job::{Reason, Rebuild, Request, Task, worker_lives};
 pub use jobs::Jobs;
 pub use journal::{Build, Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
@@ -110,14 +111,3 @@ pub const APT_DEPENDENCIES: [&str; 5] = ["cron", "gpgv", "logrotate", "openssh-c
 
 /// What building on the host itself stands on besides.
 pub const LOCAL_BUILD_DEPENDENCIES: [&str; 3] = ["e2fsprogs", "fdisk", "qemu-utils"];
-
-/// The names of images (seed `builder`: `IMAGE_NAME_TMPL`); see [`image_name`].
-pub const IMAGE_NAME_TMPL: &str = "{application}-{base}-{arch}";
-
-/// The name of an application's image of a target.
-pub fn image_name(application: &str, target: crate::target::Target) -> String {
-    IMAGE_NAME_TMPL
-        .replace("{application}", application)
-        .replace("{base}", target.base.as_str())
-        .replace("{arch}", target.arch.as_str())
-}

@@ -14,7 +14,6 @@
 //! | fetch the rest of one | [`HttpClient::download_from`] |
 
 mod answer;
-mod date;
 mod error;
 mod interim;
 mod outgoing;
@@ -38,7 +37,6 @@ use ureq::unversioned::transport::{Connector, TcpConnector};
 use ureq::{Agent, Body, SendBody};
 
 pub use answer::{Answer, Incoming, Opened};
-pub use date::of_rfc3339;
 pub use error::{DeadlinePassed, HttpError};
 pub use outgoing::Outgoing;
 pub use proxy::Proxies;

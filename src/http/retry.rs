@@ -4,10 +4,11 @@
 //! attempt is; this room only decides whether there is another one.
 
 use std::hash::{BuildHasher, RandomState};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use super::{HttpError, date};
+use super::HttpError;
 use crate::deadline::Deadline;
+use crate::timestamp::Timestamp;
 
 /// How often, and how patiently.
 #[derive(Clone, Copy, Debug)]
@@ -88,9 +89,8 @@ pub(super) fn retry_after(value: &str) -> Option<Duration> {
     if let Ok(seconds) = value.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let then = date::of_http(value.trim())?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-    Some(Duration::from_secs(u64::try_from(then).ok()?).saturating_sub(now))
+    let then = Timestamp::of_http_date(value.trim())?;
+    Some(Duration::from_secs(then.0.saturating_sub(Timestamp::now().0)))
 }
 
 /// `pause`, shortened by up to a half at random, so that many who wait do not come back all at once.
