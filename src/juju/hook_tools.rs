@@ -169,6 +169,14 @@ pub enum HookToolError {
     /// `secret-get`: the secret exists, and was not granted to this application.
     #[error("no permission to read secret \"{0}\"")]
     SecretNotGranted(String),
+    /// `secret-get`: Juju refuses the secret for another reason.
+    #[error("secret \"{secret}\" cannot be read: {reason}")]
+    SecretRefused {
+        /// The secret.
+        secret: String,
+        /// What Juju says, in one line.
+        reason: String,
+    },
 }
 
 /// What a unit can ask of Juju and tell it. Each method is one call of the hook tool of its name.
