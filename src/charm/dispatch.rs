@@ -6,13 +6,12 @@ use std::io::{self, ErrorKind};
 use super::actions::{self, FollowError, Followed, RunParameters};
 use super::cos_agent;
 use super::event::{Action, Event, RelationChange};
-use super::options::Options;
 use super::peers::{self, Exchange};
 use super::reconcile::{self, ReconcileError};
 use super::state::{CharmState, StateError, proxies};
 use super::status;
 use crate::builder::{
-    self, BuildMode, BuilderInitConfig, BuilderSetupError, Extent, Image, JobId, Journal, JournalError,
+    self, BuildMode, BuilderInitConfig, BuilderSetupError, Image, JobId, Journal, JournalError,
     LauncherError, MetricsSocketError, RemovalError,
 };
 use crate::deadline::Deadline;
@@ -127,6 +126,7 @@ impl Unit<'_> {
             | Event::SecretChanged { .. }
             | Event::ImageRelation(_)
             | Event::Peers
+            | Event::PeersEnd
             | Event::Scheduled
             | Event::WorkerReport => self.reconcile(event),
             Event::Other(_) => {
@@ -170,7 +170,7 @@ impl Unit<'_> {
     }
 
     fn reconcile(&self, event: &Event) -> Result<(), DispatchError> {
-        if self.departs()? {
+        if self.departs(event)? {
             return Ok(self.tools.status_set(&Status::Maintenance("Being removed.".into()))?);
         }
         let state = match self.state(event) {
@@ -185,15 +185,6 @@ impl Unit<'_> {
         };
         self.converge(&state, event, None)?;
         Ok(())
-    }
-
-    /// Whether this unit, or the whole application, is being removed. Its relations go first: what it knows of their
-    /// clouds is kept for `stop`, and nothing is begun any more.
-    fn departs(&self) -> Result<bool, DispatchError> {
-        if self.environment.departing_unit.as_ref() == Some(&self.environment.unit) {
-            builder::note_departure(self.host)?;
-        }
-        Ok(builder::departs(self.host))
     }
 
     fn state(&self, event: &Event) -> Result<CharmState, StateError> {
@@ -328,46 +319,6 @@ impl Unit<'_> {
             None => Ok(self.tools.action_set(&[("removed", made.join("; "))])?),
             Some(failures) => Ok(self.tools.action_fail(&format!("{failures}. The charm tries again."))?),
         }
-    }
-
-    /// What goes with this unit. In doubt, what others may need stays, and that is told.
-    fn extent(&self) -> (Extent, Option<String>) {
-        let ours = self.environment.unit.as_str();
-        let others = match self.tools.goal_state_units() {
-            Ok(units) => units.iter().any(|(unit, status)| unit != ours && status != "dying"),
-            Err(error) => {
-                return (Extent::Unit, Some(format!("what other units may need, if there are any: {error}")));
-            }
-        };
-        if others {
-            return (Extent::Unit, None);
-        }
-        match self.tools.config_get().map(|config| Options::new(config).remove_images_on_removal()) {
-            Ok(true) => (Extent::ApplicationAndImages, None),
-            Ok(false) => (Extent::Application, None),
-            Err(error) => (Extent::Application, Some(format!("published images: {error}"))),
-        }
-    }
-
-    fn stop(&self) -> Result<(), DispatchError> {
-        self.tools.status_set(&Status::Maintenance("Removing builder VMs and base images.".into()))?;
-        let owner = builder::Owner {
-            model_uuid: self.environment.model_uuid.clone(),
-            application: self.environment.unit.application().to_owned(),
-            unit: self.environment.unit.number(),
-        };
-        let (extent, doubt) = self.extent();
-        let proxies = proxies(self.environment);
-        let mut left = builder::remove_cloud_resources(self.host, &owner, &proxies, extent);
-        left.extend(doubt);
-        for what in &left {
-            log::warn!("left behind: {what}");
-        }
-        if !left.is_empty() {
-            let message = format!("Left behind in the cloud: {}", left.join("; "));
-            self.tools.status_set(&Status::Maintenance(message.chars().take(400).collect()))?;
-        }
-        Ok(())
     }
 }
 
