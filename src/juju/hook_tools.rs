@@ -208,6 +208,8 @@ pub trait HookTools {
     fn secret_get(&self, secret: &SecretUri) -> Result<BTreeMap<String, Secret<String>>, HookToolError>;
     /// Shows `status` at once, whatever becomes of the hook.
     fn status_set(&self, status: &Status) -> Result<(), HookToolError>;
+    /// Shows `version` as the application's beside its units.
+    fn application_version_set(&self, version: &str) -> Result<(), HookToolError>;
     /// The parameters of the running action.
     fn action_get(&self) -> Result<BTreeMap<String, Value>, HookToolError>;
     /// Adds to the results of the running action. They are public to the model's readers.

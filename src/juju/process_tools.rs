@@ -105,6 +105,10 @@ impl HookTools for ProcessTools {
         self.tell("status-set", &[status.name(), status.message()])
     }
 
+    fn application_version_set(&self, version: &str) -> Result<(), HookToolError> {
+        self.tell("application-version-set", &[version])
+    }
+
     fn action_get(&self) -> Result<BTreeMap<String, Value>, HookToolError> {
         answers::action_parameters(&self.ask("action-get", &["--format=json"])?)
     }

@@ -20,6 +20,7 @@ fn without_configuration_the_unit_is_blocked_and_names_what_is_missing_on_either
             ["install", "units-relation-created", "leader-elected", "config-changed", "start"]
         );
         all_succeeded(site.unit().runs());
+        assert_eq!(site.unit().workload_version().unwrap(), env!("CARGO_PKG_VERSION"));
         site.assert_status(MISSING);
         for option in ["auth-url", "project-name", "user-domain-name", "user-name", "password-secret"] {
             assert!(site.status().contains(&format!("openstack-{option}")), "{}", site.status());
