@@ -96,8 +96,8 @@ pub use resource::{Resource, ResourceKind};
 pub use run::{BuilderRunError, run};
 pub use run_context::RunContext;
 pub use setup::{
-    BuilderInitConfig, BuilderSetupError, UpgradeApplicationError, initialize, install_dependencies,
-    upgrade_app,
+    BuilderInitConfig, BuilderSetupError, UpgradeApplicationError, check_owner, initialize,
+    install_dependencies, upgrade_app,
 };
 pub use sweep::Extent;
 pub use worker::{WorkerError, work, worker_log};

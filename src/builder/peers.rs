@@ -79,6 +79,9 @@ pub struct Peer {
     pub acknowledged: String,
     /// The images that its relations name, or may name once its hook has ended.
     pub names: BTreeSet<String>,
+    /// Whether it is being removed: it names what it names until it is gone, and follows no announcement any more.
+    #[serde(default)]
+    pub leaves: bool,
 }
 
 /// One of our own databags in the peer relation.
@@ -130,12 +133,39 @@ impl Peers {
 
     /// The units that have not dealt with what is announced: they may yet name an image that is announced no more.
     pub fn behind(&self) -> Vec<&str> {
-        let behind = self.units.iter().filter(|(_, unit)| unit.acknowledged != self.announced);
+        let is_behind = |unit: &Peer| !unit.leaves && unit.acknowledged != self.announced;
+        let behind = self.units.iter().filter(|(_, unit)| is_behind(unit));
         behind.map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// Keeps of the other units those that `goals` has, as goal-state tells them. A unit that is gone holds up nothing,
+    /// whatever relations still list.
+    pub fn keep_living(&mut self, goals: &BTreeMap<String, String>) {
+        self.units.retain(|name, _| goals.contains_key(name));
+        for (name, unit) in &mut self.units {
+            unit.leaves = goals.get(name).is_some_and(|goal| goal == "dying");
+        }
     }
 
     /// The images that relations of other units name.
     pub fn named_images(&self) -> BTreeSet<String> {
         self.units.values().flat_map(|unit| unit.names.iter().cloned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_that_leaves_is_not_waited_for_and_one_that_has_gone_names_nothing() {
+        let peer = |name: &str| Peer { names: BTreeSet::from([name.to_owned()]), ..Peer::default() };
+        let units = ["b/1", "b/2", "b/3"].map(|unit| (unit.to_owned(), peer(unit)));
+        let mut peers = Peers { announced: "now".into(), units: units.into(), ..Peers::default() };
+        assert_eq!(peers.behind(), ["b/1", "b/2", "b/3"]);
+        let goals = [("b/0", "active"), ("b/1", "dying"), ("b/3", "blocked")];
+        peers.keep_living(&goals.map(|(unit, goal)| (unit.to_owned(), goal.to_owned())).into());
+        assert_eq!(peers.behind(), ["b/3"]);
+        assert_eq!(peers.named_images(), BTreeSet::from(["b/1".to_owned(), "b/3".to_owned()]));
     }
 }

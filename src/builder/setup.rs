@@ -61,14 +61,25 @@ pub(super) const LOGROTATE_FILE: &str = "/etc/logrotate.d/runner-image-builder";
 
 /// Notes whose folders these are; two units on one machine would take each other's journal.
 fn claim(host: &Host, unit_name: &str) -> Result<(), BuilderSetupError> {
-    let path = host.state_dir().join("unit");
-    let other = host.read(&path)?.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
-    match other {
+    check_owner(host, unit_name)?;
+    host.write(&owner_file(host), format!("{unit_name}\n").as_bytes(), 0o600)?;
+    Ok(())
+}
+
+/// Refuses when the charm's folders on this machine are those of another unit: nothing there is `unit_name`'s to change or
+/// to remove.
+pub fn check_owner(host: &Host, unit_name: &str) -> Result<(), BuilderSetupError> {
+    let owner = host.read(&owner_file(host))?.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
+    match owner {
         Some(other) if other != unit_name => {
             Err(BuilderSetupError::Taken { path: host.state_dir().display().to_string(), other })
         }
-        _ => Ok(host.write(&path, format!("{unit_name}\n").as_bytes(), 0o600).map(drop)?),
+        _ => Ok(()),
     }
+}
+
+fn owner_file(host: &Host) -> PathBuf {
+    host.state_dir().join("unit")
 }
 
 /// Installs what builds in this mode stand on, those packages that are missing: [`APT_DEPENDENCIES`], and for local

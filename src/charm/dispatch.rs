@@ -6,17 +6,16 @@ use std::io::{self, ErrorKind};
 use super::actions::{self, FollowError, Followed, RunParameters};
 use super::cos_agent;
 use super::event::{Action, Event, RelationChange};
-use super::options::Options;
 use super::peers::{self, Exchange};
 use super::reconcile::{self, ReconcileError};
 use super::state::{CharmState, StateError, proxies};
 use super::status;
 use crate::builder::{
-    self, BuildMode, BuilderInitConfig, BuilderSetupError, Extent, Image, JobId, Journal, JournalError,
+    self, BuildMode, BuilderInitConfig, BuilderSetupError, Image, JobId, Journal, JournalError,
     LauncherError, MetricsSocketError, RemovalError,
 };
 use crate::deadline::Deadline;
-use crate::host::{FileError, Host};
+use crate::host::{FileError, Host, Written};
 use crate::juju::{Environment, HookToolError, HookTools, RelationId, Status};
 
 /// A hook failed: our own bug, or a machine in trouble. Juju runs the hook again.
@@ -59,6 +58,9 @@ impl DispatchError {
         {
             return Some(error.to_string());
         }
+        if let Self::Setup(error @ BuilderSetupError::Taken { .. }) = self {
+            return Some(error.to_string());
+        }
         let mut cause: Option<&dyn Error> = Some(self);
         while let Some(error) = cause {
             let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
@@ -97,19 +99,26 @@ pub struct Unit<'a> {
 }
 
 impl Unit<'_> {
-    /// Does what `event` asks for. A disk that is full and a file that cannot be read are the operator's affair and no
-    /// failure of the hook.
+    /// Does what `event` asks for. A disk that is full, a file that cannot be read and a machine that another unit has are
+    /// the operator's affair and no failure of the hook; an action fails with the same words.
     pub fn dispatch(&self, event: &Event) -> Result<(), DispatchError> {
-        match self.handle(event) {
-            Err(error) => match error.remedy() {
-                Some(remedy) => Ok(self.tools.status_set(&status::machine_in_trouble(&remedy))?),
-                None => Err(error),
-            },
-            Ok(()) => Ok(()),
+        let Err(error) = self.handle(event) else { return Ok(()) };
+        let Some(remedy) = error.remedy() else { return Err(error) };
+        self.tools.status_set(&status::machine_in_trouble(&remedy))?;
+        match event {
+            Event::Action(_) => Ok(self.tools.action_fail(&remedy)?),
+            _ => Ok(()),
         }
     }
 
     fn handle(&self, event: &Event) -> Result<(), DispatchError> {
+        match (builder::check_owner(self.host, self.environment.unit.as_str()), event) {
+            (Err(error @ BuilderSetupError::Taken { .. }), Event::Stop | Event::Remove) => {
+                log::info!("{error}: nothing on this machine is this unit's to remove");
+                return Ok(());
+            }
+            (checked, _) => checked?,
+        }
         match event {
             Event::Install => self.install(event),
             Event::UpgradeCharm => self.upgrade(event),
@@ -127,6 +136,7 @@ impl Unit<'_> {
             | Event::SecretChanged { .. }
             | Event::ImageRelation(_)
             | Event::Peers
+            | Event::PeersEnd
             | Event::Scheduled
             | Event::WorkerReport => self.reconcile(event),
             Event::Other(_) => {
@@ -138,6 +148,7 @@ impl Unit<'_> {
 
     fn install(&self, event: &Event) -> Result<(), DispatchError> {
         self.tools.status_set(&Status::Maintenance("Setting up Builder.".into()))?;
+        self.tell_version();
         self.initialize()?;
         // The worker installs what is missing before each job, so a package server that is down blocks nothing here.
         if let Err(error) = builder::install_dependencies(BuildMode::External) {
@@ -148,11 +159,19 @@ impl Unit<'_> {
 
     fn upgrade(&self, event: &Event) -> Result<(), DispatchError> {
         self.tools.status_set(&Status::Maintenance("Running builder upgrade.".into()))?;
+        self.tell_version();
         if let Err(error) = builder::upgrade_app(self.host) {
             log::warn!("{error}");
         }
         self.tell_collectors(None)?;
         self.reconcile(event)
+    }
+
+    /// Tells which version `juju status` is to show. The unit works without that, too.
+    fn tell_version(&self) {
+        if let Err(error) = self.tools.application_version_set(env!("CARGO_PKG_VERSION")) {
+            log::warn!("the charm's version is not shown: {error}");
+        }
     }
 
     /// Tells the collector of one relation, or all that there are.
@@ -170,7 +189,7 @@ impl Unit<'_> {
     }
 
     fn reconcile(&self, event: &Event) -> Result<(), DispatchError> {
-        if self.departs()? {
+        if self.departs(event)? {
             return Ok(self.tools.status_set(&Status::Maintenance("Being removed.".into()))?);
         }
         let state = match self.state(event) {
@@ -185,15 +204,6 @@ impl Unit<'_> {
         };
         self.converge(&state, event, None)?;
         Ok(())
-    }
-
-    /// Whether this unit, or the whole application, is being removed. Its relations go first: what it knows of their
-    /// clouds is kept for `stop`, and nothing is begun any more.
-    fn departs(&self) -> Result<bool, DispatchError> {
-        if self.environment.departing_unit.as_ref() == Some(&self.environment.unit) {
-            builder::note_departure(self.host)?;
-        }
-        Ok(builder::departs(self.host))
     }
 
     fn state(&self, event: &Event) -> Result<CharmState, StateError> {
@@ -217,7 +227,11 @@ impl Unit<'_> {
     ) -> Result<Option<JobId>, DispatchError> {
         self.initialize()?;
         let journal = Journal::load(self.host)?;
-        reconcile::host_files(self.host, self.environment, state, &journal)?;
+        let event = match (reconcile::host_files(self.host, self.environment, state, &journal)?, event) {
+            // Juju does not tell of everything that changes.
+            (Written::Changed, Event::UpdateStatus) => &Event::ConfigChanged,
+            _ => event,
+        };
         let news = self.publish(state, &journal, event)?;
         // What a unit has left goes first, whoever leads.
         let job = match reconcile::work(self.host, self.environment, state, &journal, event, demand)? {
@@ -328,46 +342,6 @@ impl Unit<'_> {
             None => Ok(self.tools.action_set(&[("removed", made.join("; "))])?),
             Some(failures) => Ok(self.tools.action_fail(&format!("{failures}. The charm tries again."))?),
         }
-    }
-
-    /// What goes with this unit. In doubt, what others may need stays, and that is told.
-    fn extent(&self) -> (Extent, Option<String>) {
-        let ours = self.environment.unit.as_str();
-        let others = match self.tools.goal_state_units() {
-            Ok(units) => units.iter().any(|(unit, status)| unit != ours && status != "dying"),
-            Err(error) => {
-                return (Extent::Unit, Some(format!("what other units may need, if there are any: {error}")));
-            }
-        };
-        if others {
-            return (Extent::Unit, None);
-        }
-        match self.tools.config_get().map(|config| Options::new(config).remove_images_on_removal()) {
-            Ok(true) => (Extent::ApplicationAndImages, None),
-            Ok(false) => (Extent::Application, None),
-            Err(error) => (Extent::Application, Some(format!("published images: {error}"))),
-        }
-    }
-
-    fn stop(&self) -> Result<(), DispatchError> {
-        self.tools.status_set(&Status::Maintenance("Removing builder VMs and base images.".into()))?;
-        let owner = builder::Owner {
-            model_uuid: self.environment.model_uuid.clone(),
-            application: self.environment.unit.application().to_owned(),
-            unit: self.environment.unit.number(),
-        };
-        let (extent, doubt) = self.extent();
-        let proxies = proxies(self.environment);
-        let mut left = builder::remove_cloud_resources(self.host, &owner, &proxies, extent);
-        left.extend(doubt);
-        for what in &left {
-            log::warn!("left behind: {what}");
-        }
-        if !left.is_empty() {
-            let message = format!("Left behind in the cloud: {}", left.join("; "));
-            self.tools.status_set(&Status::Maintenance(message.chars().take(400).collect()))?;
-        }
-        Ok(())
     }
 }
 

@@ -78,6 +78,9 @@ impl Unit<'_> {
             Err(HookToolError::SecretNotGranted(_)) => refusal(format!(
                 "Charm does not have access to secret {uri}. Please grant the charm read access to it."
             )),
+            Err(HookToolError::SecretRefused { reason, .. }) => {
+                refusal(format!("Secret {uri} cannot be read: {reason}. Check the secret and its grant."))
+            }
             Err(error) => refusal(format!("Secret {uri} could not be read: {error}")),
         }
     }

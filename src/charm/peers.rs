@@ -59,6 +59,9 @@ impl Exchange<'_> {
             Some(relation) if leads => {
                 if is_news {
                     self.hear_units(&mut peers, &relation)?;
+                } else if !peers.units.is_empty() {
+                    // Juju does not always tell of a unit that has gone.
+                    peers.keep_living(&self.tools.goal_state_units()?);
                 }
                 self.announce(&mut peers, &relation, named)?;
                 Vec::new()
@@ -86,14 +89,22 @@ impl Exchange<'_> {
 
     fn hear_units(&self, peers: &mut Peers, relation: &RelationId) -> Result<(), HookToolError> {
         peers.units.clear();
-        for unit in self.tools.relation_list(relation)? {
-            let databag = self.tools.relation_get(relation, &unit)?;
+        let listed = self.tools.relation_list(relation)?;
+        if listed.is_empty() {
+            return Ok(());
+        }
+        let goals = self.tools.goal_state_units()?;
+        // The databag of a unit that has gone need not be readable.
+        for unit in listed.iter().filter(|unit| goals.contains_key(unit.as_str())) {
+            let databag = self.tools.relation_get(relation, unit)?;
             let text = |key: &str| databag.get(key).map(String::as_str).unwrap_or_default();
             // A unit that has said nothing, or nothing that we understand, has acknowledged nothing.
             let names = serde_json::from_str(text(NAMES)).ok();
-            let peer = names.map(|names| Peer { acknowledged: text(ACKNOWLEDGED).to_owned(), names });
+            let acknowledged = text(ACKNOWLEDGED).to_owned();
+            let peer = names.map(|names| Peer { acknowledged, names, leaves: false });
             peers.units.insert(unit.to_string(), peer.unwrap_or_default());
         }
+        peers.keep_living(&goals);
         Ok(())
     }
 

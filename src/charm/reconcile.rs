@@ -10,7 +10,7 @@ use crate::builder::{
     self, BuildSecrets, Clouds, CloudsYamlError, Image, Job, JobId, Journal, JournalError, Published, Reason,
     Rebuild, Remedy, Request, StartError, Task, Timestamp,
 };
-use crate::host::{FileError, Host};
+use crate::host::{FileError, Host, Written};
 use crate::juju::{Environment, HookToolError, HookTools, RelationId};
 use crate::target::BaseImage;
 
@@ -46,13 +46,14 @@ pub struct Demand {
     pub bases: Vec<BaseImage>,
 }
 
-/// Brings the host's files to what the state says: clouds.yaml and cron.
+/// Brings the host's files to what the state says: clouds.yaml and cron. Returns whether the clouds or their credentials are
+/// others than before.
 pub fn host_files(
     host: &Host,
     environment: &Environment,
     state: &CharmState,
     journal: &Journal,
-) -> Result<(), ReconcileError> {
+) -> Result<Written, ReconcileError> {
     let mut clouds = clouds_to_leave(host, state, journal)?;
     let build_cloud = state.clouds.get(&state.run.build_cloud);
     for former in clouds.values_mut() {
@@ -61,9 +62,9 @@ pub fn host_files(
         }
     }
     clouds.extend(state.clouds.clone());
-    builder::install_clouds_yaml(host, &clouds)?;
+    let written = builder::install_clouds_yaml(host, &clouds)?;
     builder::configure_cron(host, environment.unit.as_str(), state.build_interval)?;
-    Ok(())
+    Ok(written)
 }
 
 /// The clouds in clouds.yaml that `state` does not name and in which a job has left something, or may do so yet: it can

@@ -190,6 +190,13 @@ fn build_cloud(options: &Options, tools: &dyn HookTools) -> Result<CloudConfig, 
             ))
             .into());
         }
+        Err(HookToolError::SecretRefused { reason, .. }) => {
+            return Err(InvalidOption::new(format!(
+                "OpenStack password secret cannot be read: {reason}. Check the secret and its grant, or set \
+                 openstack-password-secret to another. ({uri})"
+            ))
+            .into());
+        }
         Err(error) => return Err(error.into()),
     };
     let password = password.ok_or_else(|| {
@@ -213,6 +220,11 @@ fn script_variables(
         .into()),
         Err(HookToolError::SecretNotGranted(_)) => Err(InvalidOption::new(format!(
             "Charm does not have access to the script secret. Please grant the charm read access to the secret. ({uri})"
+        ))
+        .into()),
+        Err(HookToolError::SecretRefused { reason, .. }) => Err(InvalidOption::new(format!(
+            "Script secret cannot be read: {reason}. Check the secret and its grant, or set script-secret-id to \
+             another. ({uri})"
         ))
         .into()),
         Err(error) => Err(error.into()),

@@ -169,6 +169,14 @@ pub enum HookToolError {
     /// `secret-get`: the secret exists, and was not granted to this application.
     #[error("no permission to read secret \"{0}\"")]
     SecretNotGranted(String),
+    /// `secret-get`: Juju refuses the secret for another reason.
+    #[error("secret \"{secret}\" cannot be read: {reason}")]
+    SecretRefused {
+        /// The secret.
+        secret: String,
+        /// What Juju says, in one line.
+        reason: String,
+    },
 }
 
 /// What a unit can ask of Juju and tell it. Each method is one call of the hook tool of its name.
@@ -200,6 +208,8 @@ pub trait HookTools {
     fn secret_get(&self, secret: &SecretUri) -> Result<BTreeMap<String, Secret<String>>, HookToolError>;
     /// Shows `status` at once, whatever becomes of the hook.
     fn status_set(&self, status: &Status) -> Result<(), HookToolError>;
+    /// Shows `version` as the application's beside its units.
+    fn application_version_set(&self, version: &str) -> Result<(), HookToolError>;
     /// The parameters of the running action.
     fn action_get(&self) -> Result<BTreeMap<String, Value>, HookToolError>;
     /// Adds to the results of the running action. They are public to the model's readers.

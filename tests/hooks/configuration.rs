@@ -1,10 +1,13 @@
 //! Options: what is refused, in which words, and that a refusal is a blocked unit and never a failed hook.
 
-use rehearsal::agent::ActionStatus;
+use std::fs;
+
+use rehearsal::agent::{ActionStatus, JujuVersion};
+use runner_image_builder::builder::{Failure, Reason, Remedy};
 use serde_json::json;
 
 use crate::deploy::Plan;
-use crate::machine::{Site, all_succeeded};
+use crate::machine::{NOBLE, Site, all_succeeded};
 
 /// Sets `option`; the unit must be blocked with a message that begins so, and action `run` must fail in the same words.
 #[track_caller]
@@ -153,4 +156,27 @@ fn what_the_python_charm_took_is_taken() {
         .related();
     site.assert_status("maintenance: ");
     assert_eq!(site.request().unwrap().config.targets.len(), 8);
+}
+
+#[test]
+fn an_option_that_is_reset_without_a_hook_is_found_by_update_status() {
+    let plan = Plan::new().juju(JujuVersion::V4_0).option("base-image", "jammy");
+    let (site, _relation) =
+        plan.option("build-interval", "9").option("openstack-interface", "internal").settled();
+    let cron = || fs::read_to_string(site.host().path("/etc/cron.d/build-runner-image")).unwrap();
+    assert!(cron().contains("% 9 "), "{}", cron());
+    assert!(site.app.reset_config(&["base-image", "build-interval"]).unwrap().is_empty(), "a hook came");
+    site.next_hook();
+    assert_eq!(site.request().unwrap().config.targets, [NOBLE]);
+    assert!(cron().contains("% 6 "), "{}", cron());
+
+    // What the operator was to mend may be mended now.
+    let failure = |remedy| Failure { target: None, cloud: None, message: "no endpoint".into(), remedy };
+    site.finish_job(vec![failure(Remedy::Operator)], |_| ());
+    let before = site.request().unwrap().id;
+    site.next_hook();
+    assert_eq!(site.request().unwrap().id, before, "nothing has changed");
+    assert!(site.app.reset_config(&["openstack-interface"]).unwrap().is_empty(), "a hook came");
+    site.next_hook();
+    assert_eq!(site.request().unwrap().reason, Reason::Retry);
 }

@@ -21,6 +21,16 @@ fn collected(site: &Site) -> (Relation, Value) {
     (relation, serde_json::from_str(&config).unwrap())
 }
 
+#[test]
+fn a_collector_that_goes_elsewhere_changes_nothing_here() {
+    let site = Plan::new().configured();
+    let (relation, config) = collected(&site);
+    all_succeeded(relation.depart_stranger(7).unwrap());
+    let now = relation.written_by(&site.unit()).unwrap().remove("config").unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&now).unwrap(), config);
+    assert!(site.host().path(SOCKET).exists());
+}
+
 fn dispatch(site: &Site, argument: &str, stdin: Stdio) -> String {
     let dispatch = site.unit().charm_dir().unwrap().join("dispatch");
     let mut command = site.unit().command(dispatch.to_str().unwrap()).unwrap();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use rehearsal::agent::{Databag, Relation, Unit};
+use rehearsal::agent::{Databag, JujuVersion, Relation, Unit};
 use runner_image_builder::builder::{Journal, Peers, Request, Task, Timestamp};
 use runner_image_builder::host::Host;
 use serde_json::Value;
@@ -118,6 +118,25 @@ fn a_unit_that_has_gone_holds_up_nothing() {
     assert_eq!(Peers::load(&site.host()).unwrap().behind(), Vec::<&str>::new());
     let said = site.app.peer_relation("units").unwrap().app_data().unwrap();
     assert_eq!(said, Databag::new(), "a newcomer must not hear what nobody keeps up");
+}
+
+#[test]
+fn a_unit_that_has_gone_holds_up_nothing_though_juju_does_not_tell_of_it() {
+    let plan = Plan::new().juju(JujuVersion::V4_0).units(2);
+    let (site, _relation) = announced(&plan);
+    take_over(&site, FIRST, &plan);
+    let runs = site.app.remove_unit(1).unwrap();
+    assert!(runs.iter().all(|run| run.unit == "image-builder/1"), "nobody else is told: {runs:?}");
+    site.end_job(Vec::new(), |journal| journal.publish(image(SECOND, NOBLE, &plan.project().cloud())));
+    let known = || Peers::load(&site.host()).unwrap();
+    assert!(known().named_images().contains(FIRST), "what is to be found out");
+    site.next_hook();
+    assert_eq!((known().behind(), known().named_images()), (vec![], BTreeSet::new()));
+    // A newcomer's events have Juju's own list of the members, with the one that has gone.
+    site.app.add_unit(&site.charm).unwrap();
+    idle(&site);
+    assert_eq!(known().units.keys().collect::<Vec<_>>(), ["image-builder/2"]);
+    all_succeeded(site.unit().runs());
 }
 
 #[test]

@@ -89,3 +89,13 @@ fn of_two_units_the_other_goes_on() {
     assert_eq!(left.failed_hook().unwrap(), None);
     assert!(relation.id().is_ok());
 }
+
+#[test]
+fn the_end_of_the_peer_relation_is_the_units() {
+    let site = Plan::new().configured();
+    let request = site.request();
+    all_succeeded(vec![site.unit().fire("units-relation-broken").unwrap()]);
+    assert_eq!(site.status(), "maintenance: Being removed.");
+    site.next_hook();
+    assert_eq!((site.status(), site.request()), ("maintenance: Being removed.".to_owned(), request));
+}

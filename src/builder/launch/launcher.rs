@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::note::{Launch, LaunchSecrets, LaunchState};
+use super::note::{Launch, LaunchSecrets, LaunchState, forget_unfinished};
 use super::perform::{clear_up, perform};
 use crate::builder::config::ProxyConfig;
 use crate::builder::journal::{JournalError, Timestamp};
@@ -26,6 +26,7 @@ pub enum LauncherError {
 
 /// Sees to it that a launcher lives while there is something to do for one. For hooks: it calls no cloud.
 pub fn tend(host: &Host, proxies: &ProxyConfig) -> Result<(), LauncherError> {
+    forget_unfinished(host)?;
     if !Launch::all(host)?.iter().any(Launch::is_due) || launcher_lives(host)? {
         return Ok(());
     }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::charm::{Charm, Role};
 use super::error::{AgentError, Result};
 use super::files;
-use super::model::{constant, make_machine};
+use super::model::{JujuVersion, constant, make_machine};
 use super::record::{HookRun, Status};
 use super::relation::{Databag, Relation, RelationState, announce_remotes};
 use super::unit::Unit;
@@ -134,7 +134,7 @@ impl Application {
 
     /// Sets options as `juju config` does, checked by the charm's config.yaml: config-changed, if anything changed.
     pub fn set_config(&self, values: &[(&str, &str)]) -> Result<Vec<HookRun>> {
-        self.change_config(|charm, settings| {
+        self.change_config(true, |charm, settings| {
             for (option, value) in values {
                 settings.insert((*option).to_owned(), parse(charm, option, value)?);
             }
@@ -142,9 +142,10 @@ impl Application {
         })
     }
 
-    /// Sets options back to their defaults.
+    /// Sets options back to their defaults. Juju 4.0 tells no unit of that.
     pub fn reset_config(&self, options: &[&str]) -> Result<Vec<HookRun>> {
-        self.change_config(|charm, settings| {
+        let is_told = self.shared.lock().version != JujuVersion::V4_0;
+        self.change_config(is_told, |charm, settings| {
             for option in options {
                 known(charm, option)?;
                 settings.remove(*option);
@@ -318,6 +319,7 @@ impl Application {
 
     fn change_config(
         &self,
+        is_told: bool,
         change: impl FnOnce(&Charm, &mut BTreeMap<String, Value>) -> Result<()>,
     ) -> Result<Vec<HookRun>> {
         let mut world = self.shared.lock();
@@ -329,7 +331,7 @@ impl Application {
         }
         app.settings = settings;
         let mut jobs = Vec::new();
-        for unit in world.unit_ids(&self.name) {
+        for unit in world.unit_ids(&self.name).into_iter().filter(|_| is_told) {
             jobs.extend(world.enqueue(&unit, Event::plain("config-changed")).map(|job| (unit, job)));
         }
         drop(world);

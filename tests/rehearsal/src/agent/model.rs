@@ -28,7 +28,10 @@ pub use super::application::Deployment;
 pub enum JujuVersion {
     /// 3.6
     V3_6,
-    /// 4: without leader-get, add-metric, payload-* and their like; with tracing variables.
+    /// 4.0: without leader-get, add-metric, payload-* and their like. It does not tell of everything that happens:
+    /// peers that go depart from nobody, and an option that is reset brings no hook.
+    V4_0,
+    /// 4.1: with tracing variables.
     V4,
 }
 
@@ -36,6 +39,7 @@ impl JujuVersion {
     pub(super) fn number(self) -> &'static str {
         match self {
             Self::V3_6 => "3.6.9",
+            Self::V4_0 => "4.0.15",
             Self::V4 => "4.1.0",
         }
     }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::error::{AgentError, Result};
+use super::model::JujuVersion;
 use super::record::{HookRun, Level};
 use super::relation::{announce_remotes, network_keys};
 use super::turn;
@@ -94,7 +95,7 @@ fn after(world: &mut World, unit: &UnitId, event: &Event) {
             }
             if let Some(state) = world.relations.get_mut(&relation.id) {
                 state.local_units.remove(&unit.name());
-                if state.local_units.is_empty() {
+                if state.local_units.is_empty() && !state.peer {
                     world.relations.remove(&relation.id);
                 }
             }
@@ -179,7 +180,7 @@ pub(super) fn welcome(world: &mut World, unit: &UnitId) -> Vec<(UnitId, u64)> {
     }
     if world.is_leader(unit) {
         jobs.extend(world.enqueue(unit, Event::plain("leader-elected")));
-    } else if world.version == super::model::JujuVersion::V3_6 {
+    } else if world.version == JujuVersion::V3_6 {
         jobs.extend(world.enqueue(unit, Event::plain("leader-settings-changed")));
     }
     jobs.extend(world.enqueue(unit, Event::plain("config-changed")));
@@ -219,12 +220,11 @@ pub(super) fn farewell(world: &mut World, unit: &UnitId) -> Vec<(UnitId, u64)> {
             }
             jobs.extend(world.enqueue(unit, event).map(|job| (unit.clone(), job)));
         }
-        // A peer relation is never broken: it lasts as long as the application.
-        if !relation.peer {
-            let broken = relation.event(id, "broken", Step::Broken, "");
-            jobs.extend(world.enqueue(unit, broken).map(|job| (unit.clone(), job)));
-        }
-        for other in world.unit_ids(&unit.app).into_iter().filter(|other| relation.peer && other != unit) {
+        // A peer relation lasts as long as the application, and ends for each unit with that unit.
+        let broken = relation.event(id, "broken", Step::Broken, "");
+        jobs.extend(world.enqueue(unit, broken).map(|job| (unit.clone(), job)));
+        let others_are_told = relation.peer && world.version != JujuVersion::V4_0;
+        for other in world.unit_ids(&unit.app).into_iter().filter(|other| others_are_told && other != unit) {
             let event = relation.event(id, "departed", Step::Departed, &unit.name());
             jobs.extend(world.enqueue(&other, event).map(|job| (other, job)));
         }

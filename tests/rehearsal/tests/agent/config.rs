@@ -2,7 +2,7 @@
 
 use rehearsal::agent::{Application, JujuVersion, Model, Proxies};
 
-use crate::charm::{charm, deployed};
+use crate::charm::{charm, deployed, deployed_on};
 
 fn refusal(app: &Application, option: &str, value: &str) -> String {
     app.set_config(&[(option, value)]).unwrap_err().to_string()
@@ -31,6 +31,14 @@ fn config_changed_fires_only_when_something_changed() {
     assert_eq!(it.app.set_config(&[("interval", "7")]).unwrap().len(), 0);
     assert_eq!(it.app.reset_config(&["interval"]).unwrap().len(), 1);
     assert_eq!(it.app.config().unwrap()["interval"], 6);
+}
+
+#[test]
+fn juju_4_0_tells_nobody_that_an_option_was_reset() {
+    let it = deployed_on(JujuVersion::V4_0, 1, "config-get interval");
+    assert_eq!(it.app.set_config(&[("interval", "7")]).unwrap().len(), 1);
+    assert_eq!(it.app.reset_config(&["interval"]).unwrap().len(), 0);
+    assert_eq!(it.app.unit(0).update_status().unwrap().stdout, "6\n");
 }
 
 #[test]

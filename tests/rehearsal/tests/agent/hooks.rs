@@ -230,7 +230,10 @@ fn removal_ends_relations_stops_and_removes() {
     let it = deployed(1, "");
     it.app.integrate("image", "runners", &[&[("auth_url", "u")]]).unwrap();
     let names: Vec<String> = it.app.remove().unwrap().into_iter().map(|run| run.name).collect();
-    // A peer relation never breaks, not even now.
-    assert_eq!(names, ["image-relation-departed", "image-relation-broken", "stop", "remove"]);
+    // The peer relation ends with the unit.
+    assert_eq!(
+        names,
+        ["replicas-relation-broken", "image-relation-departed", "image-relation-broken", "stop", "remove"]
+    );
     assert!(it.app.unit(0).status().is_err());
 }
