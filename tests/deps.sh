@@ -37,7 +37,7 @@ for package in "${packages[@]}"; do
 done
 
 # Whoever calls it by sudo has cargo in a PATH that sudo does not keep.
-if [[ -z ${SUDO_USER-} ]] && ! command -v cargo >/dev/null; then
+if [[ -z ${SUDO_USER-} || -n ${MAKELEVEL-} ]] && ! command -v cargo >/dev/null; then
     echo "cargo is missing: install Rust $(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or later" \
         "(https://rustup.rs), with clippy and rustfmt" >&2
     exit 1
