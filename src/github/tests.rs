@@ -17,7 +17,7 @@ fn client(server: &Server) -> GithubClient {
 }
 
 fn soon() -> Deadline {
-    Deadline::after(Duration::from_secs(20))
+    Deadline::after(Duration::from_secs(120))
 }
 
 fn path(text: &str) -> GithubPath {

@@ -15,7 +15,11 @@ use tempfile::TempDir;
 use crate::deploy::root;
 
 /// Longer than anything here takes on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Longer than a hook takes on a busy machine, and less than one that waits for a cloud: a connection is given up after
+/// 10 seconds, an answer after 60.
+pub const PROMPT: Duration = Duration::from_secs(9);
 
 pub const NOBLE: Target = Target { base: BaseImage::Noble, arch: Arch::X64 };
 pub const JAMMY: Target = Target { base: BaseImage::Jammy, arch: Arch::X64 };
