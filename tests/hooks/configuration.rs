@@ -24,10 +24,16 @@ fn assert_refused(site: &Site, option: &str, value: &str, beginning: &str) {
 
 #[test]
 fn each_bad_value_blocks_in_the_known_words_and_fails_the_action() {
-    let site = Plan::new().configured();
+    let site = Plan::new().option("base-image", "noble,jammy").configured();
     for (option, value, beginning) in [
         ("base-image", "noble,warty", "Invalid bases: (warty)"),
         ("base-image", ",", "Invalid bases: ()"),
+        (
+            "architecture",
+            "x64,arm",
+            "Unsupported arch='arm' for base jammy: arm images exist for noble, resolute. Change architecture or \
+             base-image.",
+        ),
         ("build-interval", "0", "Build interval must not be smaller than 1 or greater than 24"),
         ("build-interval", "25", "Build interval must not be smaller than 1 or greater than 24"),
         ("revision-history-limit", "1", "Revision history must be greater than 1 and less than 100"),
@@ -44,7 +50,7 @@ fn each_bad_value_blocks_in_the_known_words_and_fails_the_action() {
         ("script-url", "example.com/script.sh", "Invalid script URL, must contain scheme and hostname."),
         ("script-url", "http://[::1", "Invalid script URL, must contain scheme and hostname."),
         ("script-url", "http://example.com/script.sh", "Invalid script URL"),
-        ("runner-version", "2.330", "Invalid runner-version"),
+        ("runner-version", "2.337", "Invalid runner-version"),
         ("runner-version", "latest; reboot", "Invalid runner-version"),
         ("runner-version", "2.99999999999999999999.0", "Invalid runner-version"),
         ("runner-source", "http://[::1", "Invalid runner-source"),
@@ -126,11 +132,11 @@ fn a_bad_value_leaves_the_work_and_the_files_of_before_alone() {
 #[test]
 fn names_keep_their_case_and_reach_the_worker_as_they_are() {
     let plan = Plan::new().option("build-flavor", " M1.Large ").option("build-network", "Net_A-Ext");
-    let (site, _relation) = plan.option("runner-version", "v2.330.0").related();
+    let (site, _relation) = plan.option("runner-version", "v2.337.1").related();
     let config = site.request().unwrap().config;
     assert_eq!(config.vm.flavor.as_deref(), Some("M1.Large"));
     assert_eq!(config.vm.network.as_deref(), Some("Net_A-Ext"));
-    assert_eq!(config.runner.version.as_deref(), Some("2.330.0"));
+    assert_eq!(config.runner.version.as_deref(), Some("2.337.1"));
     assert!(site.clouds_yaml().contains("project_name: Builders"), "{}", site.clouds_yaml());
     assert!(site.clouds_yaml().contains("username: Builder"));
 }
@@ -149,7 +155,7 @@ fn bases_and_architectures_named_twice_are_built_once_in_the_operators_order() {
 fn what_the_python_charm_took_is_taken() {
     let (site, _relation) = Plan::new()
         .option("architecture", "AMD64,armv7l,ppc64el,s390x")
-        .option("base-image", "focal,resolute")
+        .option("base-image", "noble,resolute")
         .option("build-interval", "24")
         .option("revision-history-limit", "99")
         .option("script-url", "https://example.com/script.sh")
