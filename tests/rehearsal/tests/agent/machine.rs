@@ -29,7 +29,7 @@ fn begin(it: &Deployed, action: &'static str) -> (mpsc::Receiver<ActionRun>, Pat
     let unit = it.app.unit(0);
     let folder = unit.charm_dir().unwrap();
     let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || sender.send(unit.run_action(action, json!({})).unwrap()));
+    thread::spawn(move || drop(sender.send(unit.run_action(action, json!({})).unwrap())));
     it.model.wait_until("the action to run", PATIENCE, || folder.join("began").exists()).unwrap();
     (receiver, folder.join("go"))
 }
