@@ -1,6 +1,10 @@
-//! Juju's agent is away while the worker works: what was built is published once it is back.
+//! Juju's agent is away, or busy, while the worker works: what was built is published once it is back, and a person on the
+//! unit need not wait for it.
 
-use rehearsal::agent::{RunKind, StoppedSocket};
+use std::process::Output;
+use std::thread;
+
+use rehearsal::agent::{ActionStatus, RunKind, StoppedSocket};
 use runner_image_builder::builder::{BuildSecrets, JobId, Rebuild, Request};
 use serde_json::json;
 
@@ -66,4 +70,55 @@ fn what_was_built_while_the_agent_was_away_is_published_when_it_is_back_without_
     let runs = scene.unit().runs();
     assert!(runs[before..].iter().all(|run| run.kind == RunKind::Exec), "a hook ran: {:?}", runs.last());
     await_log(&scene, "reported to Juju, after ");
+}
+
+/// A build whose script takes minutes, once that runs.
+fn slow_build() -> Scene {
+    let scene = Scene::set(&[]);
+    let url = scene.site.serve_script("slow.sh", "#!/bin/bash\nsleep 300\n");
+    scene.app.set_config(&[("script-url", &url)]).unwrap();
+    scene.integrate("upload");
+    scene.await_status("running the external script");
+    scene
+}
+
+/// `dispatch cancel` on the unit.
+fn cancel(scene: &Scene) -> (Output, String) {
+    let dispatch = scene.unit().charm_dir().unwrap().join("dispatch");
+    let mut command = scene.unit().command(dispatch.to_str().unwrap()).unwrap();
+    let output = command.arg("cancel").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output, said)
+}
+
+#[test]
+fn a_person_on_the_unit_cancels_a_build_that_an_action_waits_for() {
+    let scene = slow_build();
+    let unit = scene.unit();
+    let running = scene.journal().job.unwrap().id;
+    thread::scope(|scope| {
+        let action = scope.spawn(|| unit.run_action("run", json!({"wait": true})).unwrap());
+        wait_for("the action", || (request(&scene).id != running).then_some(()));
+        let asked = request(&scene).id;
+        let (output, said) = cancel(&scene);
+        assert!(output.status.success(), "{output:?}");
+        assert!(said.starts_with(&format!("cancelled {running}; job ")), "{said}");
+        assert!(said.contains("removed builder VM image-builder-image-builder-noble-x64-"), "{said}");
+        let action = action.join().unwrap();
+        assert_eq!(action.status, ActionStatus::Failed);
+        assert_eq!(action.message, format!("Job {asked} was cancelled."));
+    });
+    assert_eq!(scene.leftovers(), [] as [String; 0]);
+    assert_eq!(cancel(&scene).1, "nothing to cancel: no job runs or waits\n");
+}
+
+#[test]
+fn a_person_on_the_unit_cancels_a_build_while_the_agent_is_away() {
+    let scene = slow_build();
+    scene.model.stop_agents(StoppedSocket::Refusing).unwrap();
+    let (output, _) = cancel(&scene);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(scene.leftovers(), [] as [String; 0]);
+    scene.model.start_agents().unwrap();
+    scene.job_ended();
 }
