@@ -12,7 +12,7 @@ use super::peers::Peers;
 use super::progress::Progress;
 use super::prune::prune_all;
 use super::published::Published;
-use super::reporter::{News, Reporter};
+use super::reporter::{News, Reporter, Standing};
 use super::resource::Resource;
 use super::run::{clean_up, run};
 use super::run_context::{RunContext, Sweep};
@@ -25,6 +25,9 @@ use crate::target::Target;
 
 /// How often a newer request is looked for while Juju is told of the last one.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// The same while Juju cannot be reached, for half a day perhaps.
+const RARE_LOOK: Duration = Duration::from_secs(2);
 
 /// How long the other units may take to follow what is announced, before pruning is left to the next job.
 const FOLLOW: Duration = Duration::from_secs(10 * 60);
@@ -65,19 +68,33 @@ pub fn work(host: &Host) -> Result<(), WorkerError> {
 /// What builds put into the run folder, and what a worker that was killed has left there.
 const RUN_FILES: [&str; 3] = ["key-", "ssh-", "sums-"];
 
-/// Does requests until there is none and Juju has heard of all that came of them; then prunes.
+/// Does requests until there is none and Juju has heard of all that came of them; then prunes. While Juju cannot be
+/// reached, it prunes what it may already.
 fn do_all(host: &Host, reporter: &Reporter) -> Result<(), WorkerError> {
     host.remove_beginning(&host.run_dir(), &RUN_FILES)?;
     let mut last = None;
+    let mut has_pruned = false;
     let mut patience = Deadline::after(FOLLOW);
     loop {
+        let standing = reporter.standing();
         if let Some(request) = next_request(host)? {
             let secrets = do_request(host, reporter, &request)?;
             last = secrets.filter(|_| request.task == Task::Build).map(|secrets| (request, secrets));
-            patience = Deadline::after(FOLLOW);
-        } else if !reporter.is_idle() {
+            (patience, has_pruned) = (Deadline::after(FOLLOW), false);
+        } else if standing == Standing::Reporting {
             // The unit's turn may be held by an action that waits for a newer request: that must not wait for the turn.
-            std::thread::sleep(LOOK);
+            reporter.rest(LOOK);
+        } else if standing == Standing::Unheard {
+            // Units that follow hear of it later, too.
+            patience = Deadline::after(FOLLOW);
+            match last.as_ref().filter(|_| !has_pruned) {
+                None => reporter.rest(RARE_LOOK),
+                Some((request, secrets)) => {
+                    // What relations still name stays, and goes once they have heard.
+                    prune(host, request, secrets)?;
+                    has_pruned = true;
+                }
+            }
         } else if last.is_some() && others_follow(host)? && !patience.passed() {
             std::thread::sleep(LOOK);
         } else if let Some((request, secrets)) = last.take() {

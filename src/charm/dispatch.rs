@@ -3,13 +3,14 @@
 use std::error::Error;
 use std::io::{self, ErrorKind};
 
-use super::actions::{self, FollowError, Followed, RunParameters};
+use super::actions::{self, FollowError, Followed, RunParameters, failures, follow};
 use super::cos_agent;
 use super::event::{Action, Event, RelationChange};
 use super::peers::{self, Exchange};
 use super::reconcile::{self, ReconcileError};
 use super::state::{CharmState, StateError, proxies};
 use super::status;
+use super::turn::Turn;
 use crate::builder::{
     self, BuildMode, BuilderInitConfig, BuilderSetupError, Image, JobId, Journal, JournalError,
     LauncherError, MetricsSocketError, RemovalError,
@@ -120,13 +121,23 @@ impl Unit<'_> {
             (checked, _) => checked?,
         }
         match event {
+            // Those that follow what they ask for give their turn back before.
+            Event::Action(Action::Run) => self.run_action(event),
+            Event::Action(Action::Cancel) => self.cancel_action(),
+            Event::Action(Action::LaunchRunner) => self.launch_runner(event),
+            _ => {
+                let _turn = Turn::take(self.host)?;
+                self.handle_hook(event)
+            }
+        }
+    }
+
+    fn handle_hook(&self, event: &Event) -> Result<(), DispatchError> {
+        match event {
             Event::Install => self.install(event),
             Event::UpgradeCharm => self.upgrade(event),
             Event::Stop => self.stop(),
             Event::Remove => Ok(builder::remove_host_files(self.host)?),
-            Event::Action(Action::Run) => self.run_action(event),
-            Event::Action(Action::Cancel) => self.cancel_action(),
-            Event::Action(Action::LaunchRunner) => self.launch_runner(event),
             Event::CosAgent(RelationChange::Broken) => Ok(builder::close_metrics_socket(self.host)?),
             Event::CosAgent(_) => self.tell_collectors(self.environment.relation_id.as_ref()),
             Event::ConfigChanged
@@ -139,7 +150,7 @@ impl Unit<'_> {
             | Event::PeersEnd
             | Event::Scheduled
             | Event::WorkerReport => self.reconcile(event),
-            Event::Other(_) => {
+            Event::Action(_) | Event::Other(_) => {
                 log::info!("event {event} is none of this charm's, nothing to do");
                 Ok(())
             }
@@ -273,6 +284,7 @@ impl Unit<'_> {
     }
 
     fn run_action(&self, event: &Event) -> Result<(), DispatchError> {
+        let turn = Turn::take(self.host)?;
         let Some(state) = self.state_for_action(event)? else { return Ok(()) };
         let parameters = match RunParameters::parse(&self.tools.action_get()?) {
             Ok(parameters) => parameters,
@@ -294,24 +306,30 @@ impl Unit<'_> {
             return Ok(self.tools.action_fail("No job was started; see the unit's status.")?);
         };
         self.tools.action_set(&[("job", job.to_string())])?;
+        drop(turn);
         if parameters.wait { self.wait_for(&state, event, job) } else { Ok(()) }
     }
 
     fn wait_for(&self, state: &CharmState, event: &Event, mut job: JobId) -> Result<(), DispatchError> {
-        let deadline = Deadline::after(actions::RUN_WAIT);
+        let deadline = Deadline::after(actions::WAIT);
+        let show = &mut |progress: &str| self.tools.action_log(progress);
         let journal = loop {
-            match actions::follow(self.host, self.tools, &job, deadline)? {
+            match follow(self.host, &job, deadline, show)? {
                 Followed::Ended(journal) => break *journal,
-                Followed::Orphaned => match self.converge(state, event, None)? {
-                    Some(again) => job = again,
-                    None => return Ok(self.tools.action_fail(&format!("Job {job} was given up."))?),
-                },
-                Followed::TimeIsUp => {
-                    let message = format!("Job {job} still runs; the unit's status follows it.");
-                    return Ok(self.tools.action_fail(&message)?);
+                Followed::Orphaned => {
+                    let _turn = Turn::take(self.host)?;
+                    match self.converge(state, event, None)? {
+                        Some(again) => job = again,
+                        None => return Ok(self.tools.action_fail(&format!("Job {job} was given up."))?),
+                    }
                 }
+                Followed::Cancelled => {
+                    return Ok(self.tools.action_fail(&format!("Job {job} was cancelled."))?);
+                }
+                Followed::TimeIsUp => return self.goes_on(&job),
             }
         };
+        let _turn = Turn::take(self.host)?;
         self.publish(state, &journal, event)?;
         self.tools.status_set(&status::status(state, &journal))?;
         let images = journal.images.iter().map(|image| {
@@ -320,36 +338,11 @@ impl Unit<'_> {
         });
         self.tools.action_set(&[("images", images.collect::<Vec<_>>().join("\n"))])?;
         match failures(&journal) {
-            None => Ok(()),
+            None => Ok(self.tools.action_set(&[("state", "done".into())])?),
             Some(failures) => Ok(self.tools.action_fail(&failures)?),
         }
     }
 
-    fn cancel_action(&self) -> Result<(), DispatchError> {
-        let before = Journal::load(self.host)?;
-        let Some(job) = reconcile::cancel(self.host, self.environment)? else {
-            return Ok(self.tools.action_set(&[("cancelled", "nothing: no job runs or waits".into())])?);
-        };
-        let made: Vec<String> = before.resources().map(ToString::to_string).collect();
-        let cancelled = before.running().map_or("a job that waited".to_owned(), |job| job.id.to_string());
-        self.tools.action_set(&[("cancelled", cancelled), ("removed-by", job.to_string())])?;
-        let deadline = Deadline::after(actions::CANCEL_WAIT);
-        let Followed::Ended(journal) = actions::follow(self.host, self.tools, &job, deadline)? else {
-            let message = format!("Nothing is built any more; job {job} still removes what was made.");
-            return Ok(self.tools.action_fail(&message)?);
-        };
-        match failures(&journal) {
-            None => Ok(self.tools.action_set(&[("removed", made.join("; "))])?),
-            Some(failures) => Ok(self.tools.action_fail(&format!("{failures}. The charm tries again."))?),
-        }
-    }
-}
-
-/// All that the last job could not do, in one line.
-fn failures(journal: &Journal) -> Option<String> {
-    let failures: Vec<&str> =
-        journal.job.iter().flat_map(|job| &job.failures).map(|failure| failure.message.as_str()).collect();
-    (!failures.is_empty()).then(|| failures.join("; "))
 }
 
 #[cfg(test)]

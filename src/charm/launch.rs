@@ -10,6 +10,7 @@ use super::event::Event;
 use super::image_relation::ImageRelation;
 use super::options::InvalidOption;
 use super::state::{CharmState, proxies};
+use super::turn::Turn;
 use crate::builder::{self, JobId, Launch, LaunchOrder, LaunchSecrets, LaunchState, LauncherError, Server};
 use crate::deadline::Deadline;
 use crate::host::Host;
@@ -28,6 +29,7 @@ const TTL: std::ops::RangeInclusive<i64> = 1..=7200;
 
 impl Unit<'_> {
     pub(super) fn launch_runner(&self, event: &Event) -> Result<(), DispatchError> {
+        let turn = Turn::take(self.host)?;
         let Some(state) = self.state_for_action(event)? else { return Ok(()) };
         // clouds.yaml has the clouds of all relations from here on.
         self.converge(&state, event, None)?;
@@ -43,6 +45,7 @@ impl Unit<'_> {
         let id = Launch::order(self.host, order, &secrets).map_err(LauncherError::from)?.id;
         self.tools.action_set(&[("launch", id.to_string())])?;
         builder::tend(self.host, &proxies)?;
+        drop(turn);
         let Some(launch) = follow(self.host, &id)? else {
             let message = format!("Launch {id} goes on; `dispatch jobs` on the unit tells of it.");
             return Ok(self.tools.action_fail(&message)?);

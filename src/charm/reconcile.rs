@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 
 use super::event::{Event, RelationChange};
 use super::image_relation;
-use super::state::{CharmState, image_relations, proxies};
+use super::state::{CharmState, image_relations};
 use crate::builder::{
-    self, BuildSecrets, Clouds, CloudsYamlError, Image, Job, JobId, Journal, JournalError, Published, Reason,
-    Rebuild, Remedy, Request, StartError, Task, Timestamp,
+    self, Clouds, CloudsYamlError, Image, Job, JobId, Journal, JournalError, Published, Reason, Rebuild,
+    Remedy, Request, StartError, Task, Timestamp,
 };
 use crate::host::{FileError, Host, Written};
 use crate::juju::{Environment, HookToolError, HookTools, RelationId};
@@ -232,32 +232,6 @@ fn ask(
         builder::start_worker(host)?;
     }
     Ok(request.id)
-}
-
-/// Stops the worker and has another remove what it has made. Returns the job that does so, `None` when there was
-/// nothing to cancel. Needs no configuration but that of the job, so it works while the present one is refused.
-pub fn cancel(host: &Host, environment: &Environment) -> Result<Option<JobId>, ReconcileError> {
-    let Some(last) = Request::load(host)? else { return Ok(None) };
-    let journal = Journal::load(host)?;
-    if !is_open(&last, &journal) && !journal.left_something() {
-        return Ok(None);
-    }
-    builder::stop_worker(host);
-    let secrets = BuildSecrets { proxies: proxies(environment), ..BuildSecrets::default() };
-    let request = Request {
-        id: JobId::random(),
-        at: Timestamp::now(),
-        reason: Reason::Cancel,
-        task: Task::CleanUp,
-        rebuild: Rebuild::Due,
-        bases: Vec::new(),
-        has_secrets: !secrets.is_empty(),
-        continues: Vec::new(),
-        ..last
-    };
-    request.save(host, &secrets)?;
-    builder::start_worker(host)?;
-    Ok(Some(request.id))
 }
 
 /// Whether the worker has not ended `request` yet.

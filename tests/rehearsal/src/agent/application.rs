@@ -23,6 +23,7 @@ pub struct Deployment {
     charm: PathBuf,
     name: String,
     units: u32,
+    machine: Option<u64>,
     config: Vec<(String, String)>,
     path: Vec<PathBuf>,
     env: Vec<(OsString, EnvValue)>,
@@ -30,13 +31,20 @@ pub struct Deployment {
 
 impl Deployment {
     pub(super) fn new(shared: Arc<Shared>, charm: PathBuf, name: String) -> Self {
-        Self { shared, charm, name, units: 1, config: Vec::new(), path: Vec::new(), env: Vec::new() }
+        let (config, path, env) = (Vec::new(), Vec::new(), Vec::new());
+        Self { shared, charm, name, units: 1, machine: None, config, path, env }
     }
 
     /// How many units.
     pub fn units(mut self, units: u32) -> Self {
         self.units = units;
         self
+    }
+
+    /// All units on the machine of `neighbour`, instead of on one each (`juju deploy --to`).
+    pub fn beside(mut self, neighbour: &Unit) -> Result<Self> {
+        self.machine = Some(neighbour.machine()?);
+        Ok(self)
     }
 
     /// A config option, from the beginning.
@@ -101,7 +109,7 @@ impl Deployment {
         let app = Application { shared: self.shared, name: self.name };
         let mut jobs = Vec::new();
         for _ in 0..self.units {
-            jobs.extend(app.start_unit(&self.charm)?);
+            jobs.extend(app.start_unit(&self.charm, self.machine)?);
         }
         settle(&app.shared, &jobs)?;
         Ok(app)
@@ -201,7 +209,7 @@ impl Application {
     /// Adds a unit, of the charm in `charm`, and lets it start; peers are told.
     pub fn add_unit(&self, charm: impl AsRef<Path>) -> Result<Unit> {
         let number = self.shared.lock().app(&self.name)?.next_unit;
-        let jobs = self.start_unit(charm.as_ref())?;
+        let jobs = self.start_unit(charm.as_ref(), None)?;
         settle(&self.shared, &jobs)?;
         Ok(self.unit(number))
     }
@@ -330,17 +338,23 @@ impl Application {
             return Ok(Vec::new());
         }
         app.settings = settings;
+        let units = world.unit_ids(&self.name);
         let mut jobs = Vec::new();
-        for unit in world.unit_ids(&self.name).into_iter().filter(|_| is_told) {
-            jobs.extend(world.enqueue(&unit, Event::plain("config-changed")).map(|job| (unit, job)));
+        for unit in units.iter().filter(|_| is_told) {
+            jobs.extend(world.enqueue(unit, Event::plain("config-changed")).map(|job| (unit.clone(), job)));
         }
         drop(world);
-        settle(&self.shared, &jobs)
+        let mut runs = settle(&self.shared, &jobs)?;
+        if is_told {
+            runs.extend(units::configure_again(&self.shared, &units)?);
+        }
+        Ok(runs)
     }
 
-    fn start_unit(&self, charm: &Path) -> Result<Vec<(UnitId, u64)>> {
+    /// Starts a unit, on a machine of its own unless one is given.
+    fn start_unit(&self, charm: &Path, machine: Option<u64>) -> Result<Vec<(UnitId, u64)>> {
         let mut world = self.shared.lock();
-        let machine = world.next("machine");
+        let machine = machine.unwrap_or_else(|| world.next("machine"));
         let version = world.version;
         let app = world.app_mut(&self.name)?;
         let id = UnitId { app: self.name.clone(), number: app.next_unit };
