@@ -55,8 +55,8 @@ fn an_image_has_all_that_the_default_recipe_names() {
         "net.core.default_qdisc = fq\nnet.ipv4.tcp_congestion_control = bbr\n"
     );
     for group in ["docker", "microk8s", "lxd", "sudo"] {
-        let member = |line: &str| line.starts_with(&format!("{group}:")) && line.ends_with("ubuntu");
-        assert!(text("etc/group").lines().any(member), "ubuntu is not in {group}");
+        let member = |line: &str| line.starts_with(&format!("{group}:")) && line.ends_with(":ubuntu,runner");
+        assert!(text("etc/group").lines().any(member), "ubuntu and runner are not both in {group}");
     }
     assert!(files.contains_key("var/lib/systemd/linger/ubuntu"));
     let ids = |user: &str| {

@@ -89,8 +89,8 @@ impl ByHand<'_> {
         let script = fetched.map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         let planner = Planner { host, http: &http, config, secrets, script: script.as_ref(), runner };
         let Ingredients { base, offer, .. } = planner.ingredients(target, deadline)?;
-        let build =
-            LocalBuild { host, workshop: &workshop, http: &http, offer: &offer, base: &base, progress };
+        let (workshop, http, offer, base, verify) = (&workshop, &http, &offer, &base, config.verify_image);
+        let build = LocalBuild { host, workshop, http, offer, base, verify, progress };
         let image = build.run(deadline).map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         let placed = place(&image.path(), file);
         placed.map_err(|error| {

@@ -24,7 +24,7 @@ use crate::secret::Secret;
 use crate::target::Target;
 
 /// Raised whenever a change to the steps makes another image of the same recipe: part of every image's fingerprint.
-pub const STEPS_VERSION: u32 = 2;
+pub const STEPS_VERSION: u32 = 3;
 
 /// The user that Ubuntu's cloud images have, and that runs the runner.
 pub const RUNNER_USER: &str = "ubuntu";
@@ -132,7 +132,7 @@ impl Base for RunnerBase {
         let recipe = &self.recipe;
         let always = true;
         // What there is nothing to do for is no step, so that the progress counts what is done.
-        let steps: [(&'static str, Duration, bool, Work); 15] = [
+        let steps: [(&'static str, Duration, bool, Work); 16] = [
             ("waiting for cloud-init", COMPLEX, always, Self::wait_for_cloud_init),
             ("choosing package sources", SIMPLE, always, Self::choose_sources),
             ("masking units", SIMPLE, !recipe.masked_units.is_empty(), Self::mask_units),
@@ -146,6 +146,8 @@ impl Base for RunnerBase {
             ("installing the runner", UNPREDICTABLE, always, Self::install_runner),
             ("running commands", UNPREDICTABLE, !recipe.commands.is_empty(), Self::run_commands),
             ("running the external script", UNPREDICTABLE, self.script.is_some(), Self::run_script),
+            // Once more: packages of commands and the script itself may have added one of the two names to groups.
+            ("giving both users the same groups", SIMPLE, always, Self::share_groups),
             ("restoring package sources", SIMPLE, self.apt_mirror.is_some(), Self::leave_mirror),
             ("cleaning up", COMPLEX, always, Self::clean),
         ];
