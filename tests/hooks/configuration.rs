@@ -41,7 +41,7 @@ fn each_bad_value_blocks_in_the_known_words_and_fails_the_action() {
         ("script-url", "example.com/script.sh", "Invalid script URL, must contain scheme and hostname."),
         ("script-url", "http://[::1", "Invalid script URL, must contain scheme and hostname."),
         ("script-url", "http://example.com/script.sh", "Invalid script URL"),
-        ("runner-version", "2.330", "Invalid runner-version"),
+        ("runner-version", "2.337", "Invalid runner-version"),
         ("runner-version", "latest; reboot", "Invalid runner-version"),
         ("runner-version", "2.99999999999999999999.0", "Invalid runner-version"),
         ("runner-source", "http://[::1", "Invalid runner-source"),
@@ -123,11 +123,11 @@ fn a_bad_value_leaves_the_work_and_the_files_of_before_alone() {
 #[test]
 fn names_keep_their_case_and_reach_the_worker_as_they_are() {
     let plan = Plan::new().option("build-flavor", " M1.Large ").option("build-network", "Net_A-Ext");
-    let (site, _relation) = plan.option("runner-version", "v2.330.0").related();
+    let (site, _relation) = plan.option("runner-version", "v2.337.1").related();
     let config = site.request().unwrap().config;
     assert_eq!(config.vm.flavor.as_deref(), Some("M1.Large"));
     assert_eq!(config.vm.network.as_deref(), Some("Net_A-Ext"));
-    assert_eq!(config.runner.version.as_deref(), Some("2.330.0"));
+    assert_eq!(config.runner.version.as_deref(), Some("2.337.1"));
     assert!(site.clouds_yaml().contains("project_name: Builders"), "{}", site.clouds_yaml());
     assert!(site.clouds_yaml().contains("username: Builder"));
 }

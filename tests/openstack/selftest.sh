@@ -105,7 +105,7 @@ for f in direct proxied; do echo "$digest  $f.tar.gz"; done | sha256sum --check
 sudo install -d -o ubuntu -g ubuntu /home/ubuntu/actions-runner
 tar -xzf proxied.tar.gz -C /home/ubuntu/actions-runner
 cd /home/ubuntu/actions-runner
-[ "$(bin/Runner.Listener --version)" = 2.330.0 ]
+[ "$(bin/Runner.Listener --version)" = 2.337.1 ]
 sudo bin/installdependencies.sh
 ./config.sh --unattended --name x && diff config.args <(printf '%s\n' --unattended --name x)
 X

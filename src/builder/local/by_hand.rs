@@ -169,12 +169,12 @@ mod tests {
             filename: filename.into(),
             sha256_checksum: Some("ab".into()),
         };
-        let found = tarball(&offer("actions-runner-linux-x64-2.331.0.tar.gz"), target).unwrap();
+        let found = tarball(&offer("actions-runner-linux-x64-2.337.1.tar.gz"), target).unwrap();
         assert_eq!(
             (found.version.as_str(), found.url.as_str(), found.sha256.as_str()),
-            ("2.331.0", "https://d/x", "ab")
+            ("2.337.1", "https://d/x", "ab")
         );
-        assert!(tarball(&offer("actions-runner-linux-arm64-2.331.0.tar.gz"), target).is_none());
+        assert!(tarball(&offer("actions-runner-linux-arm64-2.337.1.tar.gz"), target).is_none());
         assert!(tarball(&offer("runner.zip"), target).is_none());
     }
 

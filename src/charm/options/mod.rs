@@ -146,7 +146,7 @@ impl Options {
             Ok(Some(version.to_owned()))
         } else {
             Err(InvalidOption(format!(
-                "Invalid runner-version {text:?}: use a release such as 2.330.0, or nothing."
+                "Invalid runner-version {text:?}: use a release such as 2.337.1, or nothing."
             )))
         }
     }

@@ -48,7 +48,7 @@ impl Default for SiteSetup {
             series: ["jammy", "noble"].map(Into::into).into(),
             architectures: ["amd64", "arm64"].map(Into::into).into(),
             image_size: 1 << 20,
-            runner_versions: ["2.330.0", "2.331.0"].map(Into::into).into(),
+            runner_versions: ["2.336.0", "2.337.1"].map(Into::into).into(),
             tools: vec![ReleasedTool {
                 repository: "mikefarah/yq".into(),
                 tag: "v4.54.1".into(),
