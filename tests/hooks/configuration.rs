@@ -21,10 +21,16 @@ fn assert_refused(site: &Site, option: &str, value: &str, beginning: &str) {
 
 #[test]
 fn each_bad_value_blocks_in_the_known_words_and_fails_the_action() {
-    let site = Plan::new().configured();
+    let site = Plan::new().option("base-image", "noble,jammy").configured();
     for (option, value, beginning) in [
         ("base-image", "noble,warty", "Invalid bases: (warty)"),
         ("base-image", ",", "Invalid bases: ()"),
+        (
+            "architecture",
+            "x64,arm",
+            "Unsupported arch='arm' for base jammy: arm images exist for noble, resolute. Change architecture or \
+             base-image.",
+        ),
         ("build-interval", "0", "Build interval must not be smaller than 1 or greater than 24"),
         ("build-interval", "25", "Build interval must not be smaller than 1 or greater than 24"),
         ("revision-history-limit", "1", "Revision history must be greater than 1 and less than 100"),
@@ -146,7 +152,7 @@ fn bases_and_architectures_named_twice_are_built_once_in_the_operators_order() {
 fn what_the_python_charm_took_is_taken() {
     let (site, _relation) = Plan::new()
         .option("architecture", "AMD64,armv7l,ppc64el,s390x")
-        .option("base-image", "focal,resolute")
+        .option("base-image", "noble,resolute")
         .option("build-interval", "24")
         .option("revision-history-limit", "99")
         .option("script-url", "https://example.com/script.sh")
