@@ -342,7 +342,6 @@ impl Unit<'_> {
             Some(failures) => Ok(self.tools.action_fail(&failures)?),
         }
     }
-
 }
 
 #[cfg(test)]
