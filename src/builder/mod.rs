@@ -11,6 +11,7 @@
 //! | `BuilderSetupError`, `BuilderRunError`, `GetLatestImageError`, `UpgradeApplicationError` | the types of the same names |
 
 mod adoption;
+mod aside;
 mod base_image;
 mod build_state;
 mod clouds_yaml;
@@ -54,6 +55,7 @@ mod setup;
 mod side_by_side;
 mod site;
 mod source;
+mod standing;
 mod sweep;
 mod take_over;
 mod timestamp;
@@ -63,6 +65,7 @@ mod verify;
 mod vm;
 mod worker;
 
+pub use aside::put_aside;
 pub use clouds_yaml::{
     Clouds, CloudsYamlError, cloud_name, install_clouds_yaml, is_same_user, read_clouds_file,
     read_clouds_yaml,
@@ -72,7 +75,9 @@ pub use config::{
     CloudName, JobId, Owner, ProxyConfig, RunnerSource,
 };
 pub use cron::{Schedule, configure_cron};
-pub use job::{Reason, Rebuild, Request, StartError, Task, start_worker, stop_worker, worker_lives};
+pub use job::{
+    Reason, Rebuild, Request, StartError, Task, TaskKind, start_worker, stop_worker, worker_lives,
+};
 pub use jobs::Jobs;
 pub use journal::{Build, Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
 pub use latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult, get_latest_image};
@@ -96,6 +101,7 @@ pub use setup::{
     BuilderInitConfig, BuilderSetupError, UpgradeApplicationError, initialize, install_dependencies,
     upgrade_app,
 };
+pub use standing::{OpenFailure, Standing};
 pub use sweep::Extent;
 pub use worker::{WorkerError, work, worker_log};
 

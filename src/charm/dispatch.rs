@@ -54,11 +54,6 @@ pub enum DispatchError {
 impl DispatchError {
     /// What the operator must do about the machine, when that is what stands in the way.
     fn remedy(&self) -> Option<String> {
-        if let Self::Journal(error) | Self::Reconcile(ReconcileError::Journal(error)) = self
-            && matches!(error, JournalError::Format { .. })
-        {
-            return Some(error.to_string());
-        }
         let mut cause: Option<&dyn Error> = Some(self);
         while let Some(error) = cause {
             let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
@@ -271,6 +266,9 @@ impl Unit<'_> {
         if !state.leader {
             return Ok(self.tools.action_fail("This unit does not build; run the action on the leader.")?);
         }
+        if let Some(refusal) = parameters.refusal(&state.run.targets) {
+            return Ok(self.tools.action_fail(&refusal)?);
+        }
         if state.paused {
             self.converge(&state, event, None)?;
             let refusal = "Paused: no builds are started. Set paused=false, then run again.";
@@ -373,8 +371,8 @@ impl Unit<'_> {
 
 /// All that the last job could not do, in one line.
 fn failures(journal: &Journal) -> Option<String> {
-    let failures: Vec<&str> =
-        journal.job.iter().flat_map(|job| &job.failures).map(|failure| failure.message.as_str()).collect();
+    let failures: Vec<String> =
+        journal.job.iter().flat_map(|job| &job.failures).map(ToString::to_string).collect();
     (!failures.is_empty()).then(|| failures.join("; "))
 }
 

@@ -4,6 +4,7 @@
 mod actions;
 mod cos_agent;
 mod dispatch;
+mod due;
 mod event;
 mod image_relation;
 mod launch;
