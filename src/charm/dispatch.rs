@@ -105,6 +105,7 @@ impl Unit<'_> {
     }
 
     fn handle(&self, event: &Event) -> Result<(), DispatchError> {
+        builder::put_aside(self.host)?;
         match event {
             Event::Install => self.install(event),
             Event::UpgradeCharm => self.upgrade(event),

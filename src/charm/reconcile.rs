@@ -115,7 +115,7 @@ pub fn relations(
     let mut published = Published::load(host)?;
     published.retain(|id| state.relation_ids.iter().any(|known| known.as_str() == id));
     for (id, relation) in &state.relations {
-        let wanted = image_relation::databag(journal, &relation.cloud, &state.run.targets);
+        let wanted = |told: &_| image_relation::databag(journal, &relation.cloud, &state.run.targets, told);
         image_relation::publish(tools, &mut published, &environment.unit, id, &relation.cloud, wanted)?;
     }
     published.save(host)?;

@@ -10,6 +10,7 @@
 )]
 
 mod actions;
+mod aside;
 mod budget;
 mod cloud;
 mod configuration;
