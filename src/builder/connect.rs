@@ -60,6 +60,20 @@ pub fn in_each<T: Send>(
     })
 }
 
+/// Does `work` in each of these clouds side by side: one that hangs uses up the time of no other. The results come in the
+/// order of the clouds.
+pub fn visit_each<'c, T: Send>(
+    clouds: impl IntoIterator<Item = (&'c CloudName, &'c Cloud)>,
+    work: impl Fn(&'c CloudName, &'c Cloud) -> T + Sync,
+) -> Vec<T> {
+    let work = &work;
+    std::thread::scope(|scope| {
+        let clouds = clouds.into_iter();
+        let visits: Vec<_> = clouds.map(|(name, cloud)| scope.spawn(move || work(name, cloud))).collect();
+        visits.into_iter().map(|visit| visit.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    })
+}
+
 /// Connects to the build cloud and to the related clouds; one that does not answer is a failure of its own.
 pub fn connect(
     host: &Host,

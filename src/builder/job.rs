@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::aside::Unreadable;
 use super::config::{BuildSecrets, BuilderRunConfig, JobId};
 use super::journal::{Image, JournalError, Timestamp, write_json};
 use super::transit::InTransit;
@@ -64,6 +65,29 @@ pub enum Task {
     CleanUp,
 }
 
+impl Task {
+    /// Its kind.
+    pub fn kind(&self) -> TaskKind {
+        match self {
+            Self::Build => TaskKind::Build,
+            Self::TakeOver(_) => TaskKind::TakeOver,
+            Self::CleanUp => TaskKind::CleanUp,
+        }
+    }
+}
+
+/// The kinds of [`Task`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskKind {
+    /// [`Task::Build`].
+    Build,
+    /// [`Task::TakeOver`].
+    TakeOver,
+    /// [`Task::CleanUp`].
+    CleanUp,
+}
+
 /// Whether an image that is up to date is built all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -106,12 +130,16 @@ const FILE: &str = "request.json";
 const SECRETS: &str = "secrets-";
 
 impl Request {
-    /// The newest request on disk.
+    /// The newest request on disk; none when there is none that this version can read.
     pub fn load(host: &Host) -> Result<Option<Self>, JournalError> {
-        let Some(bytes) = host.read(&host.state_dir().join(FILE))? else { return Ok(None) };
-        serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|error| JournalError::Format { file: FILE, problem: error.to_string() })
+        Ok(Self::read(host)?.ok().flatten())
+    }
+
+    /// The newest request on disk, or why this version cannot read it.
+    pub(super) fn read(host: &Host) -> Result<Result<Option<Self>, Unreadable>, JournalError> {
+        let Some(bytes) = host.read(&host.state_dir().join(FILE))? else { return Ok(Ok(None)) };
+        let request = serde_json::from_slice(&bytes).map(Some);
+        Ok(request.map_err(|error| Unreadable::of(FILE, &bytes, error)))
     }
 
     /// Records the request, its secrets first: whoever sees the request finds them.

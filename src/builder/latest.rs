@@ -14,6 +14,9 @@ use crate::target::{Arch, BaseImage, Target};
 /// How long the search may take.
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// How long one project may take to list its images of one target.
+const LIST_LIMIT: Duration = Duration::from_secs(60);
+
 /// Which image was asked for (seed `builder`: `GetLatestImageConfig`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GetLatestImageConfig {
@@ -79,6 +82,7 @@ pub(super) fn published(
     deadline: Deadline,
 ) -> Result<Vec<Image>, OpenStackError> {
     let name = super::image_name(&owner.application, target);
+    let deadline = deadline.at_most(LIST_LIMIT);
     let mut images = labels::images(cloud, owner, Stage::Published, Some(&name), deadline)?;
     images.retain(|image| image.status == ImageStatus::Active);
     Ok(images)

@@ -11,6 +11,7 @@
 //! | `BuilderSetupError`, `BuilderRunError`, `GetLatestImageError`, `UpgradeApplicationError` | the types of the same names |
 
 mod adoption;
+mod aside;
 mod base_image;
 mod build_state;
 mod clouds_yaml;
@@ -56,6 +57,7 @@ mod setup;
 mod side_by_side;
 mod site;
 mod source;
+mod standing;
 mod sweep;
 mod take_over;
 mod transit;
@@ -64,6 +66,7 @@ mod verify;
 mod vm;
 mod worker;
 
+pub use aside::put_aside;
 pub use clouds_yaml::{
     Clouds, CloudsYamlError, cloud_name, install_clouds_yaml, is_same_user, read_clouds_file,
     read_clouds_yaml,
@@ -74,7 +77,7 @@ pub use config::{
 };
 pub use cron::{Schedule, configure_cron};
 pub use image_name::{IMAGE_NAME_TMPL, image_name};
-pub use job::{Reason, Rebuild, Request, Task, worker_lives};
+pub use job::{Reason, Rebuild, Request, Task, TaskKind, worker_lives};
 pub use jobs::Jobs;
 pub use journal::{Build, Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
 pub use latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult, get_latest_image};
@@ -99,6 +102,7 @@ pub use setup::{
     BuilderInitConfig, BuilderSetupError, UpgradeApplicationError, check_owner, initialize,
     install_dependencies, upgrade_app,
 };
+pub use standing::{OpenFailure, Standing};
 pub use sweep::Extent;
 pub use worker::{WorkerError, work, worker_log};
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::config::BuilderRunConfig;
+use super::job::TaskKind;
 use super::journal::{Image, Journal, JournalError, write_json};
 use crate::digest::hex;
 use crate::host::{FileError, Host};
@@ -129,6 +130,11 @@ impl Peers {
     /// Lets the next hook ask Juju for everything: an event has passed that nobody has dealt with.
     pub fn forget(host: &Host) -> Result<(), FileError> {
         host.remove_file(&host.state_dir().join(FILE))
+    }
+
+    /// The kind of jobs that this unit has, in its role.
+    pub fn task(&self) -> TaskKind {
+        if self.leads { TaskKind::Build } else { TaskKind::TakeOver }
     }
 
     /// The units that have not dealt with what is announced: they may yet name an image that is announced no more.

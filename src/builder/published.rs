@@ -33,6 +33,11 @@ impl Memory {
         self.read.as_ref().filter(|_| self.written.is_empty())
     }
 
+    /// What the databag holds as far as we know: what was written last, else what was read.
+    pub fn last(&self) -> Option<&Databag> {
+        self.written.last().map(|(_, databag)| databag).or(self.read.as_ref())
+    }
+
     /// Whether `wanted` is to be written whatever the databag holds: it is not what was written last.
     pub fn is_superseded_by(&self, wanted: Option<&Databag>) -> bool {
         let last = self.written.last();

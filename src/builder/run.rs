@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::adoption::adopt;
 use super::base_image::base_image_name;
 use super::config::{BuildConfig, BuildMode, BuildResult, BuilderRunConfig, CloudName, JobId};
-use super::connect::{connect, http_client};
+use super::connect::{connect, http_client, visit_each};
 use super::delivery::{Delivery, Parcel};
 use super::journal::{Failure, Image, Phase, Timestamp};
 use super::leave::leave_clouds;
@@ -33,6 +33,8 @@ use crate::target::Target;
 const BUILD_LIMIT: Duration = Duration::from_secs(3 * 3600);
 /// How long looking, connecting and sweeping may take.
 const LOOK_LIMIT: Duration = Duration::from_secs(900);
+/// How long it may take to sweep a related project: a build waits for it.
+const PROJECT_LIMIT: Duration = Duration::from_secs(120);
 /// How long it may take to look for runners that have expired, in one cloud.
 const RUNNERS_LIMIT: Duration = Duration::from_secs(60);
 
@@ -122,8 +124,10 @@ impl<'a> Run<'a> {
             noted.map_err(|error| Failure::of(&error, false))?;
         }
         if config.adopt {
-            adopt(run.related_clouds(), config, context.job, deadline);
+            adopt(run.related_clouds(), config, context.job, Deadline::after(PROJECT_LIMIT));
         }
+        // Whatever clouds have taken, the script's server has its own time.
+        let deadline = Deadline::after(LOOK_LIMIT);
         let script =
             config.script_url.as_deref().map(|url| script::fetch(&run.http, url, deadline)).transpose();
         let script = script.map_err(|error| Failure::of(&error, error.operator_must_act()))?;
@@ -133,16 +137,23 @@ impl<'a> Run<'a> {
     /// Removes what earlier runs have left; tells of what had to stay.
     fn sweep(&self, keep: Keep<'_>, deadline: Deadline) -> Vec<String> {
         let owner = &self.config.owner;
-        let mut left = sweep_cloud(&self.build_cloud, owner, keep, deadline);
-        for (name, cloud) in self.related_clouds().filter(|(name, _)| **name != self.config.build_cloud) {
-            let mut stays = sweep_copies(cloud, owner, keep, deadline);
-            match sweep_servers(cloud, owner, keep, deadline.at_most(RUNNERS_LIMIT)) {
-                Ok(runners) => stays.extend(runners),
-                // Builds have no need of that cloud's Nova, and the launcher has notes of its own.
-                Err(error) => log::info!("{name}: runners that have expired are not looked for: {error}"),
-            }
-            left.extend(stays.into_iter().map(|what| format!("{name}: {what}")));
-        }
+        let build_cloud = &self.config.build_cloud;
+        let related = self.related_clouds().filter(|(name, _)| *name != build_cloud);
+        let swept =
+            visit_each([(build_cloud, &self.build_cloud)].into_iter().chain(related), |name, cloud| {
+                if name == build_cloud {
+                    return sweep_cloud(cloud, owner, keep, deadline);
+                }
+                let deadline = deadline.at_most(PROJECT_LIMIT);
+                let mut stays = sweep_copies(cloud, owner, keep, deadline);
+                match sweep_servers(cloud, owner, keep, deadline.at_most(RUNNERS_LIMIT)) {
+                    Ok(runners) => stays.extend(runners),
+                    // Builds have no need of that cloud's Nova, and the launcher has notes of its own.
+                    Err(error) => log::info!("{name}: runners that have expired are not looked for: {error}"),
+                }
+                stays.into_iter().map(|what| format!("{name}: {what}")).collect()
+            });
+        let mut left: Vec<String> = swept.into_iter().flatten().collect();
         let unreached = self.config.clouds.iter().filter(|name| !self.clouds.contains_key(name));
         left.extend(unreached.map(|name| format!("{name}: it could not be searched")));
         left.iter().for_each(|what| log::warn!("left for the next sweep: {what}"));
@@ -230,9 +241,15 @@ impl<'a> Run<'a> {
         for (name, image) in &plan.present {
             self.publish(target, name, image, &plan.ingredients.fingerprint, built(image));
         }
+        plan.unknown.iter().for_each(|failure| self.outcome.fail(failure.clone()));
         plan.stale.iter().for_each(|snapshot| self.remove_snapshot(target, snapshot));
         if plan.missing.is_empty() {
-            self.context.progress.phase(target, Phase::UpToDate);
+            let phase = match (plan.unknown.is_empty(), plan.present.is_empty()) {
+                (true, _) => Phase::UpToDate,
+                (false, false) => Phase::Done,
+                (false, true) => Phase::Failed,
+            };
+            self.context.progress.phase(target, phase);
             return Ok(());
         }
         // A cloud that has it can give it to the others: nothing is built twice.

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::aside::put_aside;
 use super::config::BuildMode;
 use super::job::worker_lives;
-use super::journal::{Journal, JournalError};
+use super::journal::JournalError;
 use super::packages::{PackageError, install_packages};
 use super::{APT_DEPENDENCIES, LOCAL_BUILD_DEPENDENCIES};
 use crate::deadline::Deadline;
@@ -99,14 +100,14 @@ pub enum UpgradeApplicationError {
     /// A file operation failed.
     #[error("upgrading: {0}")]
     File(#[from] FileError),
-    /// The journal is of a version that we do not know.
+    /// The journal could not be read, or not be put aside.
     #[error("upgrading: {0}")]
     Journal(#[from] JournalError),
 }
 
 /// Upgrades the application (seed `builder`: `upgrade_app`). The application is this one binary, and Juju has replaced
-/// it before it calls; what is left to do is to bring what an older version installed to this one: the journal must
-/// be of a format that we know, and the binaries of workers that have ended are removed. Files that hooks write
+/// it before it calls; what is left to do is to bring what another version installed to this one: a journal
+/// that we cannot read is put aside, and the binaries of workers that have ended are removed. Files that hooks write
 /// (clouds.yaml, cron, log rotation) are brought to this version by the reconciliation that follows.
 ///
 /// Idempotent, and never under a living worker: that one keeps its own binary, ends its job, and the next upgrade or
@@ -116,7 +117,7 @@ pub fn upgrade_app(host: &Host) -> Result<(), UpgradeApplicationError> {
         log::info!("a worker is building; it goes on with the version that it has");
         return Ok(());
     }
-    Journal::load(host)?;
+    put_aside(host)?;
     remove_old_binaries(host, None)
 }
 

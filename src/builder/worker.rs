@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::aside::put_aside_locked;
 use super::config::{BuildSecrets, CloudName};
 use super::job::{Request, Task, worker_lock};
 use super::journal::{Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
@@ -49,6 +50,7 @@ pub fn work(host: &Host) -> Result<(), WorkerError> {
         let Some(mut lock) = Exclusive::acquire(&worker_lock(host))? else { return Ok(()) };
         // For whoever must stop us.
         let _ = lock.note(&std::process::id().to_string());
+        put_aside_locked(host)?;
         let reporter = Reporter::default();
         std::thread::scope(|scope| {
             scope.spawn(|| reporter.serve());
@@ -155,6 +157,8 @@ fn do_request(
         started: Timestamp::now(),
         finished: None,
         builds: Vec::new(),
+        found: Vec::new(),
+        delivered: Vec::new(),
         failures: Vec::new(),
     });
     journal.leaves_clouds(&request.config);
@@ -167,7 +171,8 @@ fn do_request(
         log::warn!("job {}: its secrets are lost; the next hook brings them again", request.id);
         let failures =
             whole("the secrets of the build were lost with an earlier worker".into(), Remedy::Hook);
-        finish(host, &mut journal, failures)?;
+        journal.end(request, failures);
+        journal.save(host)?;
         reporter.tell(News::Important);
         return Ok(None);
     };
@@ -198,24 +203,11 @@ fn do_request(
     let mut journal = record.journal.into_inner().unwrap_or_else(PoisonError::into_inner);
     // What a cloud has that nobody is related to any more may be gone when somebody is again.
     journal.images.retain(|image| request.config.clouds.contains(&image.result.config.cloud_name));
-    finish(host, &mut journal, failures)?;
+    journal.end(request, failures);
+    journal.save(host)?;
     reporter.tell(News::Important);
     log::info!("job {}: ended", request.id);
     Ok(Some(secrets))
-}
-
-fn finish(host: &Host, journal: &mut Journal, failures: Vec<Failure>) -> Result<(), JournalError> {
-    if failures.is_empty() {
-        journal.failures_in_row = 0;
-        journal.last_success = Some(Timestamp::now());
-    } else {
-        journal.failures_in_row = journal.failures_in_row.saturating_add(1);
-    }
-    if let Some(job) = &mut journal.job {
-        job.failures = failures;
-        job.finished = Some(Timestamp::now());
-    }
-    journal.save(host)
 }
 
 fn secrets_stay_out_of_logs(secrets: &BuildSecrets) {

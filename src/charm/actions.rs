@@ -12,7 +12,7 @@ use crate::builder::{JobId, Journal, JournalError, Reason, Rebuild, Request, wor
 use crate::deadline::Deadline;
 use crate::host::{FileError, Host};
 use crate::juju::HookToolError;
-use crate::target::BaseImage;
+use crate::target::{BaseImage, Target};
 
 /// How long an action follows a job at most: `juju run` itself gives up after 60 s, and the unit runs nothing else.
 pub const WAIT: Duration = Duration::from_secs(50);
@@ -40,6 +40,22 @@ impl RunParameters {
         });
         let rebuild = if flag("force") { Rebuild::Always } else { Rebuild::Due };
         Ok(Self { demand: Demand { rebuild, bases: bases.collect::<Result<_, _>>()? }, wait: flag("wait") })
+    }
+
+    /// Why a unit that builds `targets` does not do it: it would do nothing for a base that it does not build.
+    pub fn refusal(&self, targets: &[Target]) -> Option<String> {
+        let mut configured: Vec<&str> = targets.iter().map(|target| target.base.as_str()).collect();
+        configured.dedup();
+        let is_unknown = |base: &&BaseImage| !configured.contains(&base.as_str());
+        let unknown: Vec<&str> =
+            self.demand.bases.iter().filter(is_unknown).map(|base| base.as_str()).collect();
+        (!unknown.is_empty()).then(|| {
+            format!(
+                "Not configured: {}. The option base-image has {}.",
+                unknown.join(", "),
+                configured.join(", ")
+            )
+        })
     }
 }
 

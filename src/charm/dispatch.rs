@@ -54,11 +54,6 @@ pub enum DispatchError {
 impl DispatchError {
     /// What the operator must do about the machine, when that is what stands in the way.
     fn remedy(&self) -> Option<String> {
-        if let Self::Journal(error) | Self::Reconcile(ReconcileError::Journal(error)) = self
-            && matches!(error, JournalError::Format { .. })
-        {
-            return Some(error.to_string());
-        }
         if let Self::Setup(error @ BuilderSetupError::Taken { .. }) = self {
             return Some(error.to_string());
         }
@@ -120,6 +115,7 @@ impl Unit<'_> {
             }
             (checked, _) => checked?,
         }
+        builder::put_aside(self.host)?;
         match event {
             // Those that follow what they ask for give their turn back before.
             Event::Action(Action::Run) => self.run_action(event),
@@ -296,6 +292,9 @@ impl Unit<'_> {
         }
         if !state.leader {
             return Ok(self.tools.action_fail("This unit does not build; run the action on the leader.")?);
+        }
+        if let Some(refusal) = parameters.refusal(&state.run.targets) {
+            return Ok(self.tools.action_fail(&refusal)?);
         }
         if state.paused {
             self.converge(&state, event, None)?;

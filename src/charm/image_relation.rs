@@ -1,7 +1,7 @@
 //! The image relation, interface `github_runner_image_v0`: the cloud that a related application wants its images
 //! in, and the databag in which it finds them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::builder::{CloudName, Image, Journal, Published, cloud_name};
 use crate::juju::{Databag, HookToolError, HookTools, RelationId, UnitName};
@@ -79,19 +79,25 @@ impl ImageRelation {
 }
 
 /// An image as consumers read it from the key `images`.
-#[derive(Serialize)]
-struct Listed<'a> {
-    id: &'a ImageId,
+#[derive(Serialize, Deserialize)]
+struct Listed {
+    id: ImageId,
     tags: String,
 }
 
 /// What the relation's databag should say: the images of its cloud, in the order of `targets`; `id` and `tags` are
-/// those of the first target, absent as long as that has no image. `None` when the cloud has no image at all.
-pub fn databag(journal: &Journal, cloud: &CloudName, targets: &[Target]) -> Option<Databag> {
-    let image = |target: &Target| journal.image(*target, cloud).map(|Image { result, .. }| &result.id);
-    let listed: Vec<Listed<'_>> = targets
+/// those of the first target, absent as long as that has no image. What it tells now of a target, `told`, stays as long as
+/// the journal knows none. `None` when the cloud has no image at all.
+pub fn databag(journal: &Journal, cloud: &CloudName, targets: &[Target], told: &Databag) -> Option<Databag> {
+    let told: Vec<Listed> =
+        told.get("images").and_then(|images| serde_json::from_str(images).ok()).unwrap_or_default();
+    let image = |target: &Target| {
+        let known = journal.image(*target, cloud).map(|Image { result, .. }| &result.id);
+        known.or_else(|| told.iter().find(|listed| listed.tags == target.tags()).map(|listed| &listed.id))
+    };
+    let listed: Vec<Listed> = targets
         .iter()
-        .filter_map(|target| Some(Listed { id: image(target)?, tags: target.tags() }))
+        .filter_map(|target| Some(Listed { id: image(target)?.clone(), tags: target.tags() }))
         .collect();
     if listed.is_empty() {
         return None;
@@ -106,23 +112,33 @@ pub fn databag(journal: &Journal, cloud: &CloudName, targets: &[Target]) -> Opti
     Some(databag)
 }
 
-/// Brings this unit's databag of `relation` to `wanted`; leaves the last good images in place while there are no new
-/// ones, unless they are in another cloud than the relation is about now. `published` remembers what stands where.
+/// Brings this unit's databag of `relation` to what is `wanted` after what it tells now; leaves the last good images in place
+/// while there are no new ones, unless they are in another cloud than the relation is about now. `published` remembers
+/// what stands where.
 pub fn publish(
     tools: &dyn HookTools,
     published: &mut Published,
     unit: &UnitName,
     relation: &RelationId,
     cloud: &CloudName,
-    wanted: Option<Databag>,
+    wanted: impl Fn(&Databag) -> Option<Databag>,
 ) -> Result<(), HookToolError> {
     let memory = published.relation(relation.as_str());
+    let read = || {
+        let mut databag = tools.relation_get(relation, unit)?;
+        databag.retain(|key, _| KEYS.contains(&key.as_str()));
+        Ok::<_, HookToolError>(databag)
+    };
+    if memory.last().is_none() {
+        memory.was_read(read()?);
+    }
+    let told = memory.last().filter(|_| !memory.is_of_another_cloud(cloud)).cloned().unwrap_or_default();
+    let wanted = wanted(&told);
     let present = match memory.trusted() {
         Some(databag) => Some(databag.clone()),
         None if memory.is_superseded_by(wanted.as_ref()) => None,
         None => {
-            let mut databag = tools.relation_get(relation, unit)?;
-            databag.retain(|key, _| KEYS.contains(&key.as_str()));
+            let databag = read()?;
             memory.was_read(databag.clone());
             Some(databag)
         }
@@ -172,22 +188,37 @@ mod tests {
             ("tags".into(), "arm64,jammy".into()),
             ("images".into(), r#"[{"id":"j","tags":"arm64,jammy"},{"id":"n","tags":"x64,noble"}]"#.into()),
         ]);
-        assert_eq!(databag(&journal, &CloudName::new("here"), &[JAMMY, NOBLE]), Some(expected));
+        assert_eq!(
+            databag(&journal, &CloudName::new("here"), &[JAMMY, NOBLE], &Databag::new()),
+            Some(expected)
+        );
+    }
+
+    #[test]
+    fn what_is_told_of_a_target_stays_while_the_journal_knows_none() {
+        let whole = journal(&[("n", NOBLE, "here"), ("j", JAMMY, "here")]);
+        let told = databag(&whole, &CloudName::new("here"), &[NOBLE, JAMMY], &Databag::new()).unwrap();
+        let part = journal(&[("j2", JAMMY, "here")]);
+        let databag = databag(&part, &CloudName::new("here"), &[NOBLE, JAMMY], &told).unwrap();
+        assert_eq!(databag["id"], "n");
+        let expected = r#"[{"id":"n","tags":"x64,noble"},{"id":"j2","tags":"arm64,jammy"}]"#;
+        assert_eq!(databag["images"], expected);
     }
 
     #[test]
     fn id_and_tags_are_absent_while_the_first_target_has_no_image() {
         let journal = journal(&[("n", NOBLE, "here")]);
-        let databag = databag(&journal, &CloudName::new("here"), &[JAMMY, NOBLE]).unwrap();
+        let databag = databag(&journal, &CloudName::new("here"), &[JAMMY, NOBLE], &Databag::new()).unwrap();
         assert_eq!(databag.keys().collect::<Vec<_>>(), ["images"]);
     }
 
     #[test]
     fn a_cloud_without_any_wanted_image_has_nothing_to_say() {
         let journal = journal(&[("n", NOBLE, "here")]);
-        assert_eq!(databag(&journal, &CloudName::new("there"), &[NOBLE]), None);
-        assert_eq!(databag(&journal, &CloudName::new("here"), &[JAMMY]), None);
-        assert_eq!(databag(&journal, &CloudName::new("here"), &[]), None);
+        let none = Databag::new();
+        assert_eq!(databag(&journal, &CloudName::new("there"), &[NOBLE], &none), None);
+        assert_eq!(databag(&journal, &CloudName::new("here"), &[JAMMY], &none), None);
+        assert_eq!(databag(&journal, &CloudName::new("here"), &[], &none), None);
     }
 
     /// Whatever another application writes: its cloud is not used, or clouds.yaml says exactly that, and nothing else.

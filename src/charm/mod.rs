@@ -6,6 +6,7 @@ mod cancel;
 mod cos_agent;
 mod departure;
 mod dispatch;
+mod due;
 mod event;
 mod image_relation;
 mod launch;

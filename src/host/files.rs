@@ -137,6 +137,16 @@ impl Host {
         }
     }
 
+    /// Gives the file another name; one that is not there needs none.
+    pub fn rename(&self, path: &Path, to: &Path) -> Result<(), FileError> {
+        match fs::rename(path, to) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(FileError::at("renaming", path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Removes all in `folder` whose name begins with one of `prefixes`.
     pub fn remove_beginning(&self, folder: &Path, prefixes: &[&str]) -> Result<(), FileError> {
         let entries = match fs::read_dir(folder) {

@@ -10,11 +10,13 @@
 )]
 
 mod actions;
+mod aside;
 mod budget;
 mod cloud;
 mod configuration;
 mod credentials;
 mod deploy;
+mod failures;
 mod host_files;
 mod jobs;
 mod life;
