@@ -129,7 +129,7 @@ pub fn follow(
 
 /// All that the last job could not do, in one line.
 pub fn failures(journal: &Journal) -> Option<String> {
-    let failures: Vec<&str> =
-        journal.job.iter().flat_map(|job| &job.failures).map(|failure| failure.message.as_str()).collect();
+    let failures: Vec<String> =
+        journal.job.iter().flat_map(|job| &job.failures).map(ToString::to_string).collect();
     (!failures.is_empty()).then(|| failures.join("; "))
 }
