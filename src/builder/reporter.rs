@@ -132,8 +132,8 @@ impl State {
     fn tell(&mut self, news: News, now: Instant) {
         let at = match (news, &mut self.unheard) {
             (News::Important, unheard) => {
-                // Its own half day begins.
-                unheard.iter_mut().for_each(|unheard| unheard.since = now);
+                // Its own tries and half day begin.
+                unheard.iter_mut().for_each(|unheard| *unheard = Unheard { since: now, tries: 0 });
                 now
             }
             // The next try brings it along.
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn while_juju_is_away_progress_changes_nothing_and_what_matters_is_tried_at_once_and_longer() {
+    fn while_juju_is_away_progress_changes_nothing_and_what_matters_begins_its_own_tries() {
         let (mut state, begin) = (State::default(), Instant::now());
         for _ in 0..9 {
             state.called(refused(), begin);
@@ -246,6 +246,8 @@ mod tests {
         assert_eq!(state.due, Some(soon));
         let later = begin + 11 * HOUR;
         state.tell(News::Important, later);
+        state.called(refused(), later);
+        assert!(state.due.unwrap() <= later + FIRST_PAUSE, "the pauses begin anew");
         state.called(refused(), later + 2 * HOUR);
         assert_eq!(state.standing(), Standing::Unheard, "its own half day has only begun");
     }
