@@ -26,7 +26,7 @@ const PACKAGES: &str = include_str!("standins/packages.txt");
 pub(super) const BASE_PACKAGES: &str = include_str!("standins/base-packages.txt");
 
 /// Commands that appear with a package only.
-const PACKAGED: [&str; 2] = ["npm", "docker"];
+const PACKAGED: [&str; 3] = ["npm", "docker", "rustup"];
 
 /// Where the links lie that trees have in common, below what instances share.
 const LINKS: &str = "links";
@@ -48,6 +48,8 @@ pub(super) fn install(directory: &Path) -> io::Result<()> {
         }
     }
     fs::write(directory.join("packages"), PACKAGES)?;
+    fs::write(directory.join("origins"), include_str!("standins/origins.txt"))?;
+    fs::write(directory.join("virtual-packages"), include_str!("standins/virtual-packages.txt"))?;
     fs::write(directory.join("snaps"), include_str!("standins/snaps.txt"))?;
     fs::write(directory.join("units"), include_str!("standins/units.txt"))?;
     fs::write(directory.join("host-commands"), HOST_COMMANDS)?;

@@ -2,7 +2,8 @@
 
 status=/var/lib/dpkg/status
 known=/.rehearsal/packages
-candidate=1.1-$(. /etc/os-release; printf '%s\n' "${VERSION_CODENAME:-noble}")
+series=$(. /etc/os-release; printf '%s\n' "${VERSION_CODENAME:-noble}")
+candidate=1.1-$series
 architecture=amd64
 [ ! -r /var/lib/dpkg/arch ] || read -r architecture < /var/lib/dpkg/arch
 
@@ -17,31 +18,124 @@ exists() {
     return 1
 }
 
-# The package sources: a line with address and suite for each.
+# The package sources: a line with address, suite, keyring and architectures for each; - is what is not said.
 sources() {
-    cat /etc/apt/sources.list.d/*.sources 2> /dev/null | awk '
+    awk '
+        function told(i) {
+            for (i = 1; i <= count && uri != ""; i++) print uri, suites[i], key, architectures
+            uri = ""; count = 0; key = "-"; architectures = "-"
+        }
+        FNR == 1 || NF == 0 {told()}
         $1 == "URIs:" {uri = $2; sub("/$", "", uri)}
-        $1 == "Suites:" {for (i = 2; i <= NF; i++) print uri, $i}'
+        $1 == "Suites:" {count = NF - 1; for (i = 2; i <= NF; i++) suites[i - 1] = $i}
+        $1 == "Signed-By:" && NF > 1 {key = $2}
+        $1 == "Architectures:" {architectures = $2; for (i = 3; i <= NF; i++) architectures = architectures "," $i}
+        END {told()}' /etc/apt/sources.list.d/*.sources 2> /dev/null
     cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2> /dev/null | awk '
-        $1 == "deb" {uri = $2; sub("/$", "", uri); print uri, $3}'
+        $1 == "deb" {uri = $2; sub("/$", "", uri); print uri, $3, "-", "-"}'
 }
 
-# reach ADDRESS SUITE: Ubuntu's own archives answer always, a mirror of the rehearsal does when it does.
+# reach ADDRESS SUITE: the archives that the world has answer always, a mirror of the rehearsal does when it does.
 reach() {
-    case $1 in
-        *://*.ubuntu.com/*) ;;
+    case $1/ in
+        *://*.ubuntu.com/* | https://cli.github.com/packages/* | https://ppa.launchpadcontent.net/dotnet/backports/*) ;;
         *) /.rehearsal/bin/curl --fail --silent --output /dev/null -- "$1/dists/$2/InRelease" ;;
+    esac
+}
+
+# serves ADDRESS ARCHITECTURE: Ubuntu has two archives, each for some architectures.
+serves() {
+    case $1/ in
+        *://archive.ubuntu.com/* | *://security.ubuntu.com/*) [[ " amd64 i386 " == *" $2 "* ]] ;;
+        *://ports.ubuntu.com/*) [[ " arm64 armhf ppc64el riscv64 s390x " == *" $2 "* ]] ;;
+    esac
+}
+
+# The architectures of which packages can be installed, the machine's own first.
+architectures() { printf '%s\n' "$architecture"; cat "$state/foreign-architectures" 2> /dev/null; }
+
+# fetch_lists ADDRESS SUITE KEYRING ARCHITECTURES
+fetch_lists() {
+    local address=$1 suite=$2 wanted of place
+    reach "$address" "$suite" || die 100 "E: Failed to fetch $address/dists/$suite/InRelease"
+    [ "$3" = - ] || [ -s "$3" ] || die 100 "E: The repository '$address $suite InRelease' is not signed."
+    wanted=${4//,/ }
+    [ "$wanted" != - ] || wanted=$(architectures)
+    printf 'Hit:1 %s %s InRelease\n' "$address" "$suite"
+    place=${address#*://}
+    for of in $wanted; do
+        serves "$address" "$of" \
+            || die 100 "E: Failed to fetch $address/dists/$suite/main/binary-$of/Packages  404  Not Found"
+        printf 'known to the rehearsal\n' > "/var/lib/apt/lists/${place//\//_}_dists_${suite}_main_binary-${of}_Packages"
+    done
+}
+
+# origin_of LIST: whose archive it is of, in `origin`.
+origin_of() {
+    case ${1##*/} in
+        cli.github.com_*) origin=github ;;
+        ppa.launchpadcontent.net_dotnet_backports_*) origin=dotnet ;;
+        *) origin=ubuntu ;;
+    esac
+}
+
+# offered NAME ARCHITECTURE: whether there is a candidate, by the lists that were fetched. Ubuntu has a package for all
+# bases and architectures, unless `origins` says who has it for which.
+offered() {
+    local list origin name from bases architectures listed= has=
+    exists "$1" || return 1
+    for list in /var/lib/apt/lists/*_binary-"$2"_Packages; do
+        [ -e "$list" ] || return 1
+        origin_of "$list"
+        listed=
+        while read -r name from bases architectures; do
+            [ "$name" = "$1" ] || continue
+            listed=1
+            [ "$from" = "$origin" ] || continue
+            [ "$bases" = all ] || [[ ",$bases," == *",$series,"* ]] || continue
+            [ "$architectures" = all ] || [[ ",$architectures," == *",$2,"* ]] || continue
+            return 0
+        done < /.rehearsal/origins
+        [ -n "$listed" ] || [ $origin != ubuntu ] || has=1
+    done
+    [ -n "$has" ]
+}
+
+# choose NAME: puts the package to install into `chosen`, as apt does: the package itself, or of a virtual one the only
+# package that provides it.
+choose() {
+    local name=${1%:*} of=$architecture virtual providers provider found=()
+    case $1 in *:*) of=${1#*:} ;; esac
+    chosen=$1
+    if installed "$name" || offered "$name" "$of"; then return; fi
+    while read -r virtual providers; do
+        [ "$virtual" = "$name" ] || continue
+        for provider in $providers; do
+            if installed "$provider" || offered "$provider" "$of"; then found+=("$provider"); fi
+        done
+    done < /.rehearsal/virtual-packages
+    case ${#found[@]} in
+        0) errors+=("E: Unable to locate package $1"); return 1 ;;
+        1) chosen=${found[0]}; printf "Note, selecting '%s' instead of '%s'\n" "$chosen" "$name" ;;
+        *)
+            printf 'Package %s is a virtual package provided by:\n' "$name"
+            printf '  %s\n' "${found[@]}"
+            printf 'You should explicitly select one to install.\n\n'
+            errors+=("E: Package '$1' has no installation candidate")
+            return 1 ;;
     esac
 }
 
 apt_options=()
 apt_words=()
+apt_simulates=
 apt_parse() {
-    apt_options=() apt_words=()
+    apt_options=() apt_words=() apt_simulates=
     while [ $# -gt 0 ]; do
         case $1 in
             -o | --option | -c) shift ;;
             -o* | --option=*) ;;
+            -s | --simulate | --dry-run) apt_simulates=1 ;;
             -y | --yes | --assume-yes | -q | -qq | --quiet | -qy | -yq | -qqy | -yqq | -V | -f | --fix-broken) ;;
             --no-install-recommends | --no-install-suggests | --install-recommends) ;;
             --allow-downgrades | --allow-change-held-packages | --allow-releaseinfo-change | --fix-missing) ;;
@@ -75,12 +169,14 @@ provide_commands() {
 }
 
 put() {
-    local name made=()
+    local name of made=()
     [ $# -gt 0 ] || return 0
-    mkdir -p "${@/#//usr/share/doc/}"
     for name in "$@"; do
+        of=$architecture
+        case $name in *:*) of=${name#*:} name=${name%:*} ;; esac
+        mkdir -p "/usr/share/doc/$name"
         printf 'Package: %s\nStatus: install ok installed\nArchitecture: %s\nVersion: %s\n\n' \
-            "$name" "$architecture" "$candidate" >> "$status"
+            "$name" "$of" "$candidate" >> "$status"
         printf 'installed by the rehearsal\n' > "/usr/share/doc/$name/copyright"
         provide_commands "$name"
         case $name in
@@ -105,7 +201,7 @@ drop() {
 
 standin_apt-get() {
     apt_parse "$@"
-    local verb=${apt_words[0]:-} name lists new=()
+    local verb=${apt_words[0]:-} name rest new=() errors=() chosen=
     set -- "${apt_words[@]:1}"
     [ -n "$verb" ] || die 1 "apt-get: no command"
     if [ "$me" != root ]; then
@@ -114,15 +210,10 @@ standin_apt-get() {
     case $verb in
         update)
             mkdir -p /var/lib/apt/lists
-            sources | while read -r name suite; do
-                reach "$name" "$suite" || die 100 "E: Failed to fetch $name/dists/$suite/InRelease"
-                printf 'Hit:1 %s %s InRelease\n' "$name" "$suite"
-                name=${name#*://}
-                printf 'known to the rehearsal\n' > "/var/lib/apt/lists/${name//\//_}_dists_${suite}_main_Packages"
-            done || exit
+            rm -f /var/lib/apt/lists/*_Packages
+            sources | while read -r name rest; do fetch_lists "$name" $rest; done || exit
             printf 'Reading package lists...\n' ;;
         install)
-            lists=(/var/lib/apt/lists/*_Packages)
             for name in "$@"; do
                 case $name in
                     */*.deb | ./*.deb)
@@ -131,12 +222,17 @@ standin_apt-get() {
                         installed "$name" || new+=("$name")
                         continue ;;
                 esac
-                name=${name%%=*}; name=${name%%/*}; name=${name%:*}; name=${name%+}
-                installed "$name" && continue
-                [ -e "${lists[0]}" ] && exists "$name" || die 100 "E: Unable to locate package $name"
-                [[ " ${new[*]} " = *" $name "* ]] || new+=("$name")
+                name=${name%%=*}; name=${name%%/*}; name=${name%+}
+                choose "$name" || continue
+                installed "${chosen%:*}" && continue
+                [[ " ${new[*]} " = *" $chosen "* ]] || new+=("$chosen")
             done
-            put "${new[@]}" ;;
+            [ ${#errors[@]} -eq 0 ] || { printf '%s\n' "${errors[@]}" >&2; exit 100; }
+            if [ -n "$apt_simulates" ]; then
+                [ ${#new[@]} -eq 0 ] || printf 'Inst %s\n' "${new[@]}"
+            else
+                put "${new[@]}"
+            fi ;;
         remove | purge)
             for name in "$@"; do
                 if installed "$name"; then drop "$name"
@@ -156,17 +252,20 @@ standin_apt-get() {
 standin_apt() { standin_apt-get "$@"; }
 
 standin_apt-cache() {
-    local verb=${1:-} name
+    local verb=${1:-} name version
     shift
     case $verb in
         policy)
             for name in "$@"; do
                 exists "$name" || installed "$name" || continue
-                printf '%s:\n  Installed: %s\n  Candidate: %s\n' "$name" "$(version_of "$name" | grep . || echo '(none)')" "$candidate"
+                version=$(version_of "$name" | grep . || echo '(none)')
+                printf '%s:\n  Installed: %s\n' "$name" "$version"
+                ! offered "$name" "$architecture" || version=$candidate
+                printf '  Candidate: %s\n' "$version"
             done ;;
         show | madison)
             for name in "$@"; do
-                exists "$name" || die 100 "E: No packages found"
+                offered "$name" "$architecture" || die 100 "E: No packages found"
                 printf 'Package: %s\nVersion: %s\n\n' "$name" "$candidate"
             done ;;
         *) unknown "$verb" ;;
@@ -207,7 +306,9 @@ standin_dpkg() {
                 amd64 | arm64 | armhf | i386 | ppc64el | s390x) ;;
                 *) die 2 "dpkg: error: architecture '${2:-}' is illegal" ;;
             esac
-            mkdir -p "$state"; printf '%s\n' "$2" >> "$state/foreign-architectures" ;;
+            [ "$2" != "$architecture" ] || return 0
+            mkdir -p "$state"
+            has_line "$state/foreign-architectures" "$2" || printf '%s\n' "$2" >> "$state/foreign-architectures" ;;
         --configure) [ "${2:-}" = -a ] || unknown "$@" ;;
         --audit) ;;
         -s | --status)
@@ -372,5 +473,17 @@ standin_npm() {
         config) ;;
         list | ls) ls /usr/local/lib/node_modules 2> /dev/null ;;
         *) unknown "$verb" ;;
+    esac
+}
+
+# Ubuntu's package has rustup and no toolchain: each user chooses one.
+standin_rustup() {
+    case ${1:-} in
+        --version | -V) printf 'rustup 1.26.0 (rehearsal)\n' ;;
+        default)
+            [ $# -eq 2 ] || unknown "$@"
+            mkdir -p "$HOME/.rustup/toolchains/$2" 2> /dev/null || die 1 "error: could not create $HOME/.rustup"
+            printf 'default_toolchain = "%s"\n' "$2" > "$HOME/.rustup/settings.toml" ;;
+        *) unknown "$@" ;;
     esac
 }
