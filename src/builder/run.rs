@@ -34,9 +34,7 @@ const BUILD_LIMIT: Duration = Duration::from_secs(3 * 3600);
 /// How long looking, connecting and sweeping may take.
 const LOOK_LIMIT: Duration = Duration::from_secs(900);
 /// How long it may take to sweep a related project: a build waits for it.
-const PROJECT_LIMIT: Duration = Duration::from_secs(120);
-/// How long it may take to look for runners that have expired, in one cloud.
-const RUNNERS_LIMIT: Duration = Duration::from_secs(60);
+const PROJECT_LIMIT: Duration = Duration::from_secs(60);
 
 /// Not everything that was asked for was built (seed `builder`: `BuilderRunError`). What was built stands in it.
 #[derive(Debug, thiserror::Error)]
@@ -146,7 +144,7 @@ impl<'a> Run<'a> {
                 }
                 let deadline = deadline.at_most(PROJECT_LIMIT);
                 let mut stays = sweep_copies(cloud, owner, keep, deadline);
-                match sweep_servers(cloud, owner, keep, deadline.at_most(RUNNERS_LIMIT)) {
+                match sweep_servers(cloud, owner, keep, deadline) {
                     Ok(runners) => stays.extend(runners),
                     // Builds have no need of that cloud's Nova, and the launcher has notes of its own.
                     Err(error) => log::info!("{name}: runners that have expired are not looked for: {error}"),

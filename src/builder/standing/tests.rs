@@ -73,7 +73,7 @@ fn failing(journal: &Journal) -> Vec<String> {
 fn only_a_success_of_the_same_target_in_the_same_project_ends_a_failure() {
     let (mut journal, all) = (Journal::default(), request(config()));
     let refused = failure(Some(NOBLE), Some("ci-2"));
-    job(&mut journal, &all, &[], &[refused.clone()]);
+    job(&mut journal, &all, &[], std::slice::from_ref(&refused));
     job(&mut journal, &all, &[image(NOBLE, "ci-1", "1", Timestamp::now())], &[refused]);
     assert_eq!(failing(&journal), ["noble-x64 ci-2 2"]);
     let (next, success) = (journal.next_try(&config(), TaskKind::Build), journal.last_success());
