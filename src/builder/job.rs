@@ -10,7 +10,7 @@ use super::config::{BuildSecrets, BuilderRunConfig, JobId};
 use super::journal::{Image, JournalError, Timestamp, write_json};
 use super::transit::InTransit;
 use crate::deadline::Deadline;
-use crate::host::{Exclusive, FileError, Host, ProcessError, start_detached, stop_group};
+use crate::host::{Exclusive, FileError, Host, ProcessError, kill_own, start_detached};
 use crate::target::BaseImage;
 
 /// Why a hook asks for a job.
@@ -170,14 +170,20 @@ pub fn worker_lives(host: &Host) -> Result<bool, FileError> {
     is_held(&worker_lock(host))
 }
 
-/// Stops the process that holds `lock` and has noted itself there.
+/// Stops the process that holds `lock` and has noted itself there, if it runs an executable of ours.
 pub(super) fn stop_holder(host: &Host, lock: &Path) {
     if let Ok(true) = is_held(lock)
         && let Ok(Some(pid)) = host.read(lock)
         && let Ok(pid) = String::from_utf8_lossy(&pid).trim().parse()
     {
         log::info!("stopping the holder of {}, process {pid}", lock.display());
-        stop_group(pid);
+        let (binaries, own) = (worker_binary_dir(host), std::env::current_exe().ok());
+        if let Err(problem) =
+            kill_own(pid, |path| path.starts_with(&binaries) || own.as_deref() == Some(path))
+        {
+            log::warn!("process {pid} is left alone: {problem}");
+            return;
+        }
         // Its lock goes with it.
         let deadline = Deadline::after(Duration::from_secs(5));
         while is_held(lock).unwrap_or(false) && deadline.sleep(Duration::from_millis(50)) {}

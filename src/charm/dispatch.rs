@@ -16,7 +16,7 @@ use crate::builder::{
     LauncherError, MetricsSocketError, RemovalError,
 };
 use crate::deadline::Deadline;
-use crate::host::{FileError, Host};
+use crate::host::{FileError, Host, NotOurs};
 use crate::juju::{Environment, HookToolError, HookTools, RelationId, Status};
 
 /// A hook failed: our own bug, or a machine in trouble. Juju runs the hook again.
@@ -61,8 +61,11 @@ impl DispatchError {
         }
         let mut cause: Option<&dyn Error> = Some(self);
         while let Some(error) = cause {
-            let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
-            let remedy = match kind {
+            let io = error.downcast_ref::<io::Error>();
+            if io.and_then(NotOurs::behind).is_some() {
+                return Some(self.to_string());
+            }
+            let remedy = match io.map(io::Error::kind) {
                 Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => "make room on the unit's disk",
                 Some(ErrorKind::ReadOnlyFilesystem) => "make the unit's disk writable",
                 _ => {
@@ -100,13 +103,17 @@ impl Unit<'_> {
     /// Does what `event` asks for. A disk that is full and a file that cannot be read are the operator's affair and no
     /// failure of the hook.
     pub fn dispatch(&self, event: &Event) -> Result<(), DispatchError> {
-        match self.handle(event) {
-            Err(error) => match error.remedy() {
-                Some(remedy) => Ok(self.tools.status_set(&status::machine_in_trouble(&remedy))?),
-                None => Err(error),
-            },
-            Ok(()) => Ok(()),
+        let own = || match event {
+            // What is removed need not be ours.
+            Event::Stop | Event::Remove => Ok(()),
+            _ => Ok(self.host.own_folders()?),
+        };
+        let Err(error) = own().and_then(|()| self.handle(event)) else { return Ok(()) };
+        let Some(remedy) = error.remedy() else { return Err(error) };
+        if matches!(event, Event::Action(_)) {
+            self.tools.action_fail(&remedy)?;
         }
+        Ok(self.tools.status_set(&status::machine_in_trouble(&remedy))?)
     }
 
     fn handle(&self, event: &Event) -> Result<(), DispatchError> {
@@ -386,11 +393,7 @@ mod tests {
     fn a_full_disk_is_told_with_its_remedy() {
         let dir = tempfile::tempdir().unwrap();
         let host = Host::below(dir.path());
-        // Every write to this device fails for want of space.
-        std::os::unix::fs::symlink("/dev/full", dir.path().join("worker.new")).unwrap();
-        let executable = dir.path().join("dispatch");
-        std::fs::write(&executable, b"x").unwrap();
-        let full = host.install_executable(&executable, &dir.path().join("worker")).unwrap_err();
+        let full = FileError::at("writing", dir.path())(ErrorKind::StorageFull.into());
         let error = DispatchError::Setup(BuilderSetupError::File(full));
         assert!(error.remedy().unwrap().ends_with("; make room on the unit's disk"), "{error}");
         let absent =

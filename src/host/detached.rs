@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-
 use super::{Host, ProcessError, Program, ROOT_VARIABLE};
 use crate::deadline::Deadline;
 
@@ -42,11 +40,4 @@ pub fn start_detached(host: &Host, unit: &str, program: &Path, args: &[&str]) ->
         .discard_output()
         .run(Deadline::after(Duration::from_secs(20)))
         .map(drop)
-}
-
-/// Kills a process and the group that it leads, if it leads one. What is gone is as good as killed.
-pub fn stop_group(leader: u32) {
-    if let Some(leader) = i32::try_from(leader).ok().and_then(Pid::from_raw) {
-        let _ = (kill_process_group(leader, Signal::KILL), kill_process(leader, Signal::KILL));
-    }
 }
