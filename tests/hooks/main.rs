@@ -15,6 +15,7 @@ mod cloud;
 mod configuration;
 mod credentials;
 mod deploy;
+mod flood;
 mod foreign;
 mod host_files;
 mod jobs;
