@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use runner_image_builder::builder::Jobs;
 use runner_image_builder::charm::{Event, Unit};
-use runner_image_builder::host::{Host, LogFile};
+use runner_image_builder::host::{Host, LogFile, dump_no_core};
 use runner_image_builder::instance::DEFAULT_RECIPE;
 use runner_image_builder::juju::{Environment, JujuLog, ProcessTools};
 use runner_image_builder::printable::printable_lines;
@@ -36,10 +36,14 @@ dispatch --version  the version
 ";
 
 fn main() -> ExitCode {
+    // What is in our memory stays there: passwords and tokens.
+    dump_no_core();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => hook(),
         ["work"] => beside_hooks(builder::worker_log, builder::work),
+        // By hooks alone, where systemd limits the worker's memory.
+        ["work", "external"] => beside_hooks(builder::worker_log, builder::work_externally),
         ["launch"] => beside_hooks(builder::launcher_log, builder::launch),
         ["jobs"] => jobs(|jobs| Ok(jobs.to_string())),
         ["jobs", "--json"] => jobs(serde_json::to_string_pretty),

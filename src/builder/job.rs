@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{BuildSecrets, BuilderRunConfig, JobId};
+use super::config::{BuildMode, BuildSecrets, BuilderRunConfig, JobId};
 use super::journal::{Image, JournalError, Timestamp, write_json};
 use super::transit::InTransit;
 use crate::deadline::Deadline;
-use crate::host::{Exclusive, FileError, Host, ProcessError, kill_own, start_detached};
+use crate::host::{Exclusive, FileError, Host, Limits, ProcessError, kill_own, start_detached};
 use crate::target::BaseImage;
 
 /// Why a hook asks for a job.
@@ -211,12 +211,17 @@ pub enum StartError {
 
 /// Starts a worker from a copy of our own binary, which a refresh of the charm does not touch. A second worker
 /// finds the lock taken and goes; so a start too many does no harm.
+/// One that is not to build on this machine has little to need, and is held to that.
 pub fn start_worker(host: &Host) -> Result<(), StartError> {
-    start(host, "worker", "work")
+    let request = Request::load(host).ok().flatten();
+    match request.map(|request| request.config.build_mode) {
+        Some(BuildMode::External) => start(host, "worker", &["work", "external"], Limits::Small),
+        Some(BuildMode::Local) | None => start(host, "worker", &["work"], Limits::Machine),
+    }
 }
 
-/// Starts our own binary with `word` as its argument, as a process that outlives hooks.
-pub(super) fn start(host: &Host, name: &str, word: &str) -> Result<(), StartError> {
+/// Starts our own binary with `words` as its arguments, as a process that outlives hooks.
+pub(super) fn start(host: &Host, name: &str, words: &[&str], limits: Limits) -> Result<(), StartError> {
     let ours = std::env::current_exe().map_err(StartError::Executable)?;
     let bytes = std::fs::read(&ours).map_err(StartError::Executable)?;
     let digest = crate::digest::hex(&<sha2::Sha256 as sha2::Digest>::digest(&bytes));
@@ -226,7 +231,7 @@ pub(super) fn start(host: &Host, name: &str, word: &str) -> Result<(), StartErro
         host.install_executable(&ours, &copy)?;
     }
     let unit = format!("runner-image-builder-{name}-{}", JobId::random());
-    Ok(start_detached(host, &unit, &copy, &[word])?)
+    Ok(start_detached(host, &unit, &copy, words, limits)?)
 }
 
 /// Where the worker's binaries lie, one a version.

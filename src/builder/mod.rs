@@ -36,6 +36,7 @@ mod local;
 mod metrics;
 mod metrics_socket;
 mod outcome;
+mod overdue;
 mod packages;
 mod peers;
 mod place;
@@ -84,6 +85,7 @@ pub use leftovers::{Leftovers, Work};
 pub use local::ByHand;
 pub use metrics::{METRICS_PORT, MetricsError, answer_collector, metrics};
 pub use metrics_socket::{MetricsSocketError, close_metrics_socket, open_metrics_socket};
+pub use overdue::worker_gets_on;
 pub use packages::PackageError;
 pub use peers::{Announcement, Own, Peer, Peers};
 pub use progress::Progress;
@@ -97,7 +99,7 @@ pub use setup::{
     upgrade_app,
 };
 pub use sweep::Extent;
-pub use worker::{WorkerError, work, worker_log};
+pub use worker::{WorkerError, work, work_externally, worker_log};
 
 /// The user that Ubuntu's cloud images have, and that runs the runner (seed `builder`: `UBUNTU_USER`).
 pub const UBUNTU_USER: &str = crate::instance::RUNNER_USER;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::config::{BuildSecrets, CloudName};
-use super::job::{Request, Task, worker_lock};
+use super::config::{BuildMode, BuildSecrets, CloudName};
+use super::job::{Request, StartError, Task, start_worker, worker_lock};
 use super::journal::{Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
 use super::peers::Peers;
 use super::progress::Progress;
@@ -38,10 +38,23 @@ pub enum WorkerError {
     /// The journal or a request could not be read or written.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// Another worker could not be started.
+    #[error(transparent)]
+    Start(#[from] StartError),
 }
 
 /// Does every request there is, then ends. Ends at once when another worker lives.
 pub fn work(host: &Host) -> Result<(), WorkerError> {
+    work_in(host, |_| true)
+}
+
+/// The same for a worker whose memory is limited: requests to build on this machine are left to another, which it starts.
+pub fn work_externally(host: &Host) -> Result<(), WorkerError> {
+    work_in(host, |request| request.config.build_mode == BuildMode::External)
+}
+
+/// Does the requests that are `ours`, until there is another or none.
+fn work_in(host: &Host, ours: fn(&Request) -> bool) -> Result<(), WorkerError> {
     loop {
         let Some(mut lock) = Exclusive::acquire(&worker_lock(host))? else { return Ok(()) };
         // For whoever must stop us.
@@ -49,15 +62,17 @@ pub fn work(host: &Host) -> Result<(), WorkerError> {
         let reporter = Reporter::default();
         std::thread::scope(|scope| {
             scope.spawn(|| reporter.serve());
-            let result = do_all(host, &reporter);
+            let result = do_all(host, &reporter, ours);
             reporter.end();
             result
         })?;
         let _ = remove_old_binaries(host, std::env::current_exe().ok().as_deref());
         drop(lock);
         // A hook that came between the last look and the release has found the lock taken and started nobody.
-        if next_request(host)?.is_none() {
-            return Ok(());
+        match next_request(host)? {
+            Some(request) if ours(&request) => (),
+            Some(_) => return Ok(start_worker(host)?),
+            None => return Ok(()),
         }
     }
 }
@@ -66,12 +81,15 @@ pub fn work(host: &Host) -> Result<(), WorkerError> {
 const RUN_FILES: [&str; 3] = ["key-", "ssh-", "sums-"];
 
 /// Does requests until there is none and Juju has heard of all that came of them; then prunes.
-fn do_all(host: &Host, reporter: &Reporter) -> Result<(), WorkerError> {
+fn do_all(host: &Host, reporter: &Reporter, ours: fn(&Request) -> bool) -> Result<(), WorkerError> {
     host.remove_beginning(&host.run_dir(), &RUN_FILES)?;
     let mut last = None;
     let mut patience = Deadline::after(FOLLOW);
     loop {
         if let Some(request) = next_request(host)? {
+            if !ours(&request) {
+                return Ok(());
+            }
             let secrets = do_request(host, reporter, &request)?;
             last = secrets.filter(|_| request.task == Task::Build).map(|secrets| (request, secrets));
             patience = Deadline::after(FOLLOW);

@@ -20,14 +20,47 @@ impl Host {
     }
 }
 
+/// What systemd allows a detached process and its children.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limits {
+    /// What the machine has: image tools among its children fill the page cache and need memory of their own.
+    Machine,
+    /// Several times what it and the package tools among its children need.
+    Small,
+}
+
+impl Limits {
+    /// As arguments of systemd-run. Nothing that package tools could miss: they install what is missing.
+    const fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Machine => &["--property=LimitCORE=0"],
+            // A child that is too large fails by itself, and its failure is reported.
+            Self::Small => &[
+                "--property=LimitCORE=0",
+                "--property=MemoryMax=512M",
+                "--property=TasksMax=512",
+                "--property=OOMPolicy=continue",
+            ],
+        }
+    }
+}
+
 /// Starts `program` with `args` outside our process group, session and, where there is systemd, outside the
-/// control group of the agent, whose restart would end it. `unit` must be unique among running units.
-pub fn start_detached(host: &Host, unit: &str, program: &Path, args: &[&str]) -> Result<(), ProcessError> {
+/// control group of the agent, whose restart would end it. `unit` must be unique among running units; `limits` hold
+/// where there is systemd.
+pub fn start_detached(
+    host: &Host,
+    unit: &str,
+    program: &Path,
+    args: &[&str],
+    limits: Limits,
+) -> Result<(), ProcessError> {
     let kept = KEPT_VARIABLES.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?)));
     let kept: Vec<(&str, String)> = kept.collect();
     let starter = if host.has_systemd() {
         Program::new("systemd-run")
             .args(["--quiet", "--collect", "--service-type=exec", "--unit", unit])
+            .args(limits.arguments())
             .args(kept.iter().map(|(name, value)| format!("--setenv={name}={value}")))
     } else {
         Program::new("setsid").args(["--fork"])

@@ -14,12 +14,12 @@ mod random;
 
 use std::path::{Path, PathBuf};
 
-pub use detached::start_detached;
+pub use detached::{Limits, start_detached};
 pub use files::{Exclusive, FileError, Written};
 pub use log_file::LogFile;
 pub use namespaces::Namespaces;
 pub use output::Output;
-pub use own::{NotOurs, kill_own, open_unlinked};
+pub use own::{NotOurs, dump_no_core, kill_own, open_unlinked};
 pub use process::{ProcessError, Program, Running, Stdin};
 pub use random::random_uuid;
 

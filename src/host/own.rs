@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, geteuid, pidfd_open, pidfd_send_signal};
+use rustix::process::{
+    Pid, PidfdFlags, Resource, Rlimit, Signal, geteuid, pidfd_open, pidfd_send_signal, setrlimit,
+};
 
 /// Somebody else may have a say in what lies there. Found as the cause of an [`io::Error`].
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +99,14 @@ pub fn kill_own(pid: u32, ours: impl Fn(&Path) -> bool) -> io::Result<()> {
     match pidfd_send_signal(&process, Signal::KILL) {
         Ok(()) | Err(Errno::SRCH) => Ok(()),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Lets neither this process nor its children leave an image of their memory behind when they crash.
+pub fn dump_no_core() {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    if let Err(error) = setrlimit(Resource::Core, none) {
+        log::warn!("core dumps cannot be switched off: {error}");
     }
 }
 
