@@ -1,18 +1,18 @@
 //! `dispatch`: the charm's executable. Without arguments it is a hook; with arguments it is a command line.
 
 use std::error::Error;
-use std::fs::OpenOptions;
+use std::fmt::Display;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use runner_image_builder::builder::Jobs;
 use runner_image_builder::charm::{Event, Unit};
-use runner_image_builder::host::Host;
+use runner_image_builder::host::{Host, LogFile, dump_no_core};
 use runner_image_builder::instance::DEFAULT_RECIPE;
 use runner_image_builder::juju::{Environment, JujuLog, ProcessTools};
-use runner_image_builder::secret::redacted;
+use runner_image_builder::printable::printable_lines;
+use runner_image_builder::secret::shown;
 use runner_image_builder::{builder, cli};
 
 const HELP: &str = "\
@@ -37,10 +37,14 @@ dispatch --version  the version
 ";
 
 fn main() -> ExitCode {
+    // What is in our memory stays there: passwords and tokens.
+    dump_no_core();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => hook(),
         ["work"] => beside_hooks(builder::worker_log, builder::work),
+        // By hooks alone, where systemd limits the worker's memory.
+        ["work", "external"] => beside_hooks(builder::worker_log, builder::work_externally),
         ["launch"] => beside_hooks(builder::launcher_log, builder::launch),
         ["jobs"] => jobs(|jobs| Ok(jobs.to_string())),
         ["jobs", "--json"] => jobs(serde_json::to_string_pretty),
@@ -75,36 +79,30 @@ fn main() -> ExitCode {
     }
 }
 
-fn failed(error: &dyn std::error::Error) -> ExitCode {
-    eprintln!("{error}");
+fn failed(error: &dyn Display) -> ExitCode {
+    eprintln!("{}", shown(&error.to_string()));
     ExitCode::FAILURE
 }
 
 fn print(text: &str) -> ExitCode {
-    match writeln!(std::io::stdout(), "{}", text.trim_end()) {
+    match writeln!(std::io::stdout(), "{}", printable_lines(text.trim_end())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
 }
 
 fn jobs(format: impl FnOnce(&Jobs) -> serde_json::Result<String>) -> ExitCode {
-    let text = Jobs::load(&Host::from_environment()).map_err(|error| error.to_string());
-    match text.and_then(|jobs| format(&jobs).map_err(|error| error.to_string())) {
+    let jobs = Jobs::load(&Host::from_environment()).map_err(|error| error.to_string());
+    match jobs.and_then(|jobs| format(&jobs).map_err(|error| error.to_string())) {
         Ok(text) => print(&text),
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(&error),
     }
 }
 
 fn hook() -> ExitCode {
     let environment = match Environment::from_process() {
         Ok(environment) => environment,
-        Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return failed(&error),
     };
     let logger = JujuLog::install();
     let (host, tools) = (Host::from_environment(), ProcessTools);
@@ -122,8 +120,10 @@ fn hook() -> ExitCode {
 /// Does what hooks have left to be done, and logs it to a file.
 fn beside_hooks<E: Error>(log_file: fn(&Host) -> PathBuf, work: fn(&Host) -> Result<(), E>) -> ExitCode {
     let host = Host::from_environment();
-    let path = log_file(&host);
-    match OpenOptions::new().create(true).append(true).mode(0o600).open(&path) {
+    if let Err(error) = host.own_folders() {
+        return failed(&error);
+    }
+    match LogFile::open(&host, &log_file(&host)) {
         Ok(file) => env_logger::Builder::new()
             .filter_level(log::LevelFilter::Debug)
             .filter_module("ureq", log::LevelFilter::Warn)
@@ -131,11 +131,11 @@ fn beside_hooks<E: Error>(log_file: fn(&Host) -> PathBuf, work: fn(&Host) -> Res
             .filter_module("rustls", log::LevelFilter::Warn)
             .format(|out, record| {
                 let now = builder::Timestamp::now();
-                writeln!(out, "{now} {:5} {}", record.level(), redacted(&record.args().to_string()))
+                writeln!(out, "{now} {:5} {}", record.level(), shown(&record.args().to_string()))
             })
             .target(env_logger::Target::Pipe(Box::new(file)))
             .init(),
-        Err(error) => eprintln!("opening {}: {error}", path.display()),
+        Err(error) => eprintln!("{}", shown(&error.to_string())),
     }
     match work(&host) {
         Ok(()) => ExitCode::SUCCESS,
@@ -150,16 +150,16 @@ fn beside_hooks<E: Error>(log_file: fn(&Host) -> PathBuf, work: fn(&Host) -> Res
 fn by_hand(name: &str, work: impl FnOnce(&Host, &dyn Fn(&str)) -> Result<(), cli::CliError>) -> ExitCode {
     env_logger::Builder::new()
         .filter_level(log::LevelFilter::Warn)
-        .format(|out, record| writeln!(out, "{}", redacted(&record.args().to_string())))
+        .format(|out, record| writeln!(out, "{}", shown(&record.args().to_string())))
         .init();
     let say = |line: &str| {
         // Whoever does not listen any more still wants it done.
-        let _ = writeln!(std::io::stdout(), "{line}");
+        let _ = writeln!(std::io::stdout(), "{}", shown(line));
     };
     match work(&Host::from_environment(), &say) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("dispatch {name}: {}", redacted(&error.to_string()));
+            eprintln!("dispatch {name}: {}", shown(&error.to_string()));
             ExitCode::FAILURE
         }
     }

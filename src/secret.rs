@@ -6,6 +6,8 @@
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
+use crate::printable::printable_line;
+
 /// A value that never shows itself. Serialised only where a type opts in field by field.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Secret<T>(T);
@@ -48,6 +50,11 @@ pub fn redact_from_now_on(secret: &Secret<String>) {
         }
     }
     known.sort_by_key(|value| std::cmp::Reverse(value.len()));
+}
+
+/// `text` as one line of a log or a terminal: without the values that are known to be secret, and printable.
+pub fn shown(text: &str) -> String {
+    printable_line(&redacted(text)).into_owned()
 }
 
 /// `text` without the values that are known to be secret. Everything that a program said passes here before it is

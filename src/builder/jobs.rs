@@ -12,6 +12,7 @@ use super::leftovers::Leftovers;
 use super::peers::Peers;
 use super::standing::Standing;
 use crate::host::Host;
+use crate::printable::printable_line;
 
 /// All that there is to tell; displays as a page of text, serialises as JSON.
 #[derive(Debug, Serialize)]
@@ -61,10 +62,11 @@ impl fmt::Display for Jobs {
         for image in &self.journal.images {
             let config = &image.result.config;
             let (base, arch, cloud) = (config.base, config.arch, &config.cloud_name);
-            writeln!(f, "image {base}-{arch} in {cloud}: {}, built {}", image.result.id, image.built)?;
+            let id = &image.result.id;
+            line(f, format_args!("image {base}-{arch} in {cloud}: {id}, built {}", image.built))?;
         }
         self.journal.leftovers.iter().try_for_each(|leftovers| self.write_leftovers(f, leftovers))?;
-        self.launches.iter().try_for_each(|launch| writeln!(f, "{launch}"))?;
+        self.launches.iter().try_for_each(|launch| line(f, format_args!("{launch}")))?;
         let ever = |moment: Option<Timestamp>| moment.map_or("never".into(), |moment| moment.to_string());
         writeln!(f, "last success: {}", ever(self.journal.last_success()))?;
         writeln!(f, "cron looks for work next: {}", ever(self.next_look))?;
@@ -75,7 +77,8 @@ impl fmt::Display for Jobs {
 impl Jobs {
     fn write_leftovers(&self, f: &mut fmt::Formatter<'_>, leftovers: &Leftovers) -> fmt::Result {
         let Leftovers { tries, since: Some(since), .. } = leftovers else { return Ok(()) };
-        write!(f, "left in {leftovers}, tried {tries} times since {since}, ")?;
+        let left = format!("left in {leftovers}");
+        write!(f, "{}, tried {tries} times since {since}, ", printable_line(&left))?;
         match (leftovers.given_up, leftovers.next_try()) {
             (Some(at), _) => writeln!(f, "given up {at}: it is yours to remove"),
             (None, Some(at)) => writeln!(f, "next try {at}"),
@@ -92,10 +95,10 @@ impl Jobs {
         };
         writeln!(f, "job {}: {reason}, since {}, {state}", job.id, job.started)?;
         for Build { target, phase, since, resources } in &job.builds {
-            writeln!(f, "  {target}: {}, since {since}", describe(phase))?;
-            resources.iter().try_for_each(|resource| writeln!(f, "    {resource}"))?;
+            line(f, format_args!("  {target}: {}, since {since}", describe(phase)))?;
+            resources.iter().try_for_each(|resource| line(f, format_args!("    {resource}")))?;
         }
-        job.failures.iter().try_for_each(|failure| writeln!(f, "  failed: {failure}"))
+        job.failures.iter().try_for_each(|failure| line(f, format_args!("  failed: {failure}")))
     }
 }
 
@@ -111,7 +114,12 @@ fn write_standing(f: &mut fmt::Formatter<'_>, standing: &Standing) -> fmt::Resul
     write!(f, ", {} in a row", open.in_row)?;
     last_failure.iter().try_for_each(|at| write!(f, ", last {at}"))?;
     let messages: Vec<&str> = open.failures.iter().map(|failure| failure.message.as_str()).collect();
-    writeln!(f, ", next try {}: {}", open.next_try(), messages.join("; "))
+    line(f, format_args!(", next try {}: {}", open.next_try(), messages.join("; ")))
+}
+
+/// A line that may quote what a cloud has said.
+fn line(f: &mut fmt::Formatter<'_>, text: fmt::Arguments<'_>) -> fmt::Result {
+    writeln!(f, "{}", printable_line(&text.to_string()))
 }
 
 fn describe(phase: &Phase) -> String {

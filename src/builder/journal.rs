@@ -117,7 +117,7 @@ impl InUse {
     }
 }
 
-const FILE: &str = "journal.json";
+pub(super) const FILE: &str = "journal.json";
 
 impl Journal {
     /// The journal on disk; an empty one when there is none, or none that this version can read.

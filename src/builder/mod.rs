@@ -38,6 +38,7 @@ mod local;
 mod metrics;
 mod metrics_socket;
 mod outcome;
+mod overdue;
 mod packages;
 mod peers;
 mod place;
@@ -89,6 +90,7 @@ pub use leftovers::{Leftovers, Work};
 pub use local::ByHand;
 pub use metrics::{MetricsError, answer_collector, metrics};
 pub use metrics_socket::{METRICS_PORT, MetricsSocketError, close_metrics_socket, open_metrics_socket};
+pub use overdue::worker_gets_on;
 pub use packages::PackageError;
 pub use peers::{Announcement, Own, Peer, Peers};
 pub use process::{StartError, start_worker, stop_worker};
@@ -104,7 +106,7 @@ pub use setup::{
 };
 pub use standing::{OpenFailure, Standing};
 pub use sweep::Extent;
-pub use worker::{WorkerError, work, worker_log};
+pub use worker::{WorkerError, work, work_externally, worker_log};
 
 /// The user that Ubuntu's cloud images have, and that runs the runner (seed `builder`: `UBUNTU_USER`).
 pub const UBUNTU_USER: &str = crate::instance::RUNNER_USER;

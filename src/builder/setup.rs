@@ -44,9 +44,7 @@ pub enum BuilderSetupError {
 /// Configures the host machine to build images (seed `builder`: `initialize`): folders for root alone, log rotation.
 /// Idempotent and quick: every hook calls it. The packages are [`install_dependencies`]' affair.
 pub fn initialize(host: &Host, init_config: &BuilderInitConfig) -> Result<(), BuilderSetupError> {
-    host.private_dir(&host.state_dir())?;
-    host.private_dir(&host.run_dir())?;
-    host.private_dir(&host.log_dir())?;
+    host.own_folders()?;
     claim(host, &init_config.unit_name)?;
     let log = host.log_dir();
     let rotation = format!(

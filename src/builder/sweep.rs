@@ -88,8 +88,8 @@ pub fn sweep_servers(
     deadline: Deadline,
 ) -> Result<Vec<String>, OpenStackError> {
     let compute = cloud.compute();
-    let mut servers = compute.servers(None, deadline)?;
-    servers.retain(|server| labels::is_of_this_application(owner, server));
+    let ours = |server: &Server| labels::is_of_this_application(owner, server);
+    let servers = compute.servers_that(&ours, deadline)?;
     let (mut servers, others): (Vec<Server>, Vec<Server>) =
         servers.into_iter().partition(|server| keep.is_the_end() || labels::may_remove_server(owner, server));
     let mut left = match keep {

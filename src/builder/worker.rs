@@ -6,10 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::aside::put_aside_locked;
-use super::config::{BuildSecrets, CloudName};
+use super::config::{BuildMode, BuildSecrets, CloudName};
 use super::job::{Request, Task, worker_lock};
 use super::journal::{Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
 use super::peers::Peers;
+use super::process::{StartError, start_worker};
 use super::progress::Progress;
 use super::prune::prune_all;
 use super::published::Published;
@@ -42,10 +43,23 @@ pub enum WorkerError {
     /// The journal or a request could not be read or written.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// Another worker could not be started.
+    #[error(transparent)]
+    Start(#[from] StartError),
 }
 
 /// Does every request there is, then ends. Ends at once when another worker lives.
 pub fn work(host: &Host) -> Result<(), WorkerError> {
+    work_in(host, |_| true)
+}
+
+/// The same for a worker whose memory is limited: requests to build on this machine are left to another, which it starts.
+pub fn work_externally(host: &Host) -> Result<(), WorkerError> {
+    work_in(host, |request| request.config.build_mode == BuildMode::External)
+}
+
+/// Does the requests that are `ours`, until there is another or none.
+fn work_in(host: &Host, ours: fn(&Request) -> bool) -> Result<(), WorkerError> {
     loop {
         let Some(mut lock) = Exclusive::acquire(&worker_lock(host))? else { return Ok(()) };
         // For whoever must stop us.
@@ -54,15 +68,17 @@ pub fn work(host: &Host) -> Result<(), WorkerError> {
         let reporter = Reporter::default();
         std::thread::scope(|scope| {
             scope.spawn(|| reporter.serve());
-            let result = do_all(host, &reporter);
+            let result = do_all(host, &reporter, ours);
             reporter.end();
             result
         })?;
         let _ = remove_old_binaries(host, std::env::current_exe().ok().as_deref());
         drop(lock);
         // A hook that came between the last look and the release has found the lock taken and started nobody.
-        if next_request(host)?.is_none() {
-            return Ok(());
+        match next_request(host)? {
+            Some(request) if ours(&request) => (),
+            Some(_) => return Ok(start_worker(host)?),
+            None => return Ok(()),
         }
     }
 }
@@ -72,7 +88,7 @@ const RUN_FILES: [&str; 3] = ["key-", "ssh-", "sums-"];
 
 /// Does requests until there is none and Juju has heard of all that came of them; then prunes. While Juju cannot be
 /// reached, it prunes what it may already.
-fn do_all(host: &Host, reporter: &Reporter) -> Result<(), WorkerError> {
+fn do_all(host: &Host, reporter: &Reporter, ours: fn(&Request) -> bool) -> Result<(), WorkerError> {
     host.remove_beginning(&host.run_dir(), &RUN_FILES)?;
     let mut last = None;
     let mut has_pruned = false;
@@ -80,6 +96,9 @@ fn do_all(host: &Host, reporter: &Reporter) -> Result<(), WorkerError> {
     loop {
         let standing = reporter.standing();
         if let Some(request) = next_request(host)? {
+            if !ours(&request) {
+                return Ok(());
+            }
             let secrets = do_request(host, reporter, &request)?;
             last = secrets.filter(|_| request.task == Task::Build).map(|secrets| (request, secrets));
             (patience, has_pruned) = (Deadline::after(FOLLOW), false);

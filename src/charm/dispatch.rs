@@ -16,7 +16,7 @@ use crate::builder::{
     LauncherError, MetricsSocketError, RemovalError,
 };
 use crate::deadline::Deadline;
-use crate::host::{FileError, Host, Written};
+use crate::host::{FileError, Host, NotOurs, Written};
 use crate::juju::{Environment, HookToolError, HookTools, RelationId, Status};
 
 /// A hook failed: our own bug, or a machine in trouble. Juju runs the hook again.
@@ -59,8 +59,11 @@ impl DispatchError {
         }
         let mut cause: Option<&dyn Error> = Some(self);
         while let Some(error) = cause {
-            let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
-            let remedy = match kind {
+            let io = error.downcast_ref::<io::Error>();
+            if io.and_then(NotOurs::behind).is_some() {
+                return Some(self.to_string());
+            }
+            let remedy = match io.map(io::Error::kind) {
                 Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => "make room on the unit's disk",
                 Some(ErrorKind::ReadOnlyFilesystem) => "make the unit's disk writable",
                 _ => {
@@ -100,11 +103,10 @@ impl Unit<'_> {
     pub fn dispatch(&self, event: &Event) -> Result<(), DispatchError> {
         let Err(error) = self.handle(event) else { return Ok(()) };
         let Some(remedy) = error.remedy() else { return Err(error) };
-        self.tools.status_set(&status::machine_in_trouble(&remedy))?;
-        match event {
-            Event::Action(_) => Ok(self.tools.action_fail(&remedy)?),
-            _ => Ok(()),
+        if matches!(event, Event::Action(_)) {
+            self.tools.action_fail(&remedy)?;
         }
+        Ok(self.tools.status_set(&status::machine_in_trouble(&remedy))?)
     }
 
     fn handle(&self, event: &Event) -> Result<(), DispatchError> {
@@ -114,6 +116,10 @@ impl Unit<'_> {
                 return Ok(());
             }
             (checked, _) => checked?,
+        }
+        // What is removed need not be ours.
+        if !matches!(event, Event::Stop | Event::Remove) {
+            self.host.own_folders()?;
         }
         builder::put_aside(self.host)?;
         match event {
@@ -349,17 +355,9 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_told_with_its_remedy() {
-        let dir = tempfile::tempdir().unwrap();
-        let host = Host::below(dir.path());
-        // Every write to this device fails for want of space.
-        std::os::unix::fs::symlink("/dev/full", dir.path().join("worker.new")).unwrap();
-        let executable = dir.path().join("dispatch");
-        std::fs::write(&executable, b"x").unwrap();
-        let full = host.install_executable(&executable, &dir.path().join("worker")).unwrap_err();
-        let error = DispatchError::Setup(BuilderSetupError::File(full));
+        let failed = |kind: ErrorKind| FileError::at("writing", "/journal.json".as_ref())(kind.into());
+        let error = DispatchError::Setup(BuilderSetupError::File(failed(ErrorKind::StorageFull)));
         assert!(error.remedy().unwrap().ends_with("; make room on the unit's disk"), "{error}");
-        let absent =
-            host.install_executable(&dir.path().join("none"), &dir.path().join("worker")).unwrap_err();
-        assert_eq!(DispatchError::File(absent).remedy(), None);
+        assert_eq!(DispatchError::File(failed(ErrorKind::NotFound)).remedy(), None);
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::builder::{CloudName, Image, Journal, Published, cloud_name};
 use crate::juju::{Databag, HookToolError, HookTools, RelationId, UnitName};
 use crate::openstack_cloud::{CloudConfig, ImageId, Interface};
+use crate::printable::is_printable_line;
 use crate::secret::Secret;
 use crate::target::Target;
 
@@ -41,6 +42,12 @@ impl ImageRelation {
                 }
                 Err(error) => return Err(error),
             };
+            if let Some(key) = unprintable_key(&databag) {
+                log::warn!(
+                    "relation {relation}: the data of {unit} is not used: {key} has control characters; correct it there"
+                );
+                continue;
+            }
             let Some(said) = Self::of(&databag) else { continue };
             match &chosen {
                 None => chosen = Some(said),
@@ -57,6 +64,9 @@ impl ImageRelation {
 
     /// The cloud that a remote unit's databag tells of; `None` when a field is missing or cannot be one.
     pub fn of(databag: &Databag) -> Option<Self> {
+        if unprintable_key(databag).is_some() {
+            return None;
+        }
         let sound = |value: &&String| !value.is_empty() && value.len() <= LONGEST && !value.contains('\0');
         let field = |name: &str| {
             let value = databag.get(name).filter(sound)?.trim();
@@ -76,6 +86,14 @@ impl ImageRelation {
         };
         Some(Self { cloud: cloud_name(&config), config })
     }
+}
+
+/// The first key whose value would forge lines of a log or move a terminal's cursor: no name or address has a line's end or
+/// a control character. A certificate has lines, and a password is shown nowhere.
+fn unprintable_key(databag: &Databag) -> Option<&'static str> {
+    const SHOWN: [&str; 6] =
+        ["auth_url", "project_name", "project_domain_name", "user_domain_name", "username", "region_name"];
+    SHOWN.into_iter().find(|key| databag.get(*key).is_some_and(|value| !is_printable_line(value.trim())))
 }
 
 /// An image as consumers read it from the key `images`.

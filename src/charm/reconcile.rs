@@ -133,7 +133,7 @@ pub fn work(
     event: &Event,
     demand: Option<&Demand>,
 ) -> Result<Option<JobId>, ReconcileError> {
-    let lives = builder::worker_lives(host)?;
+    let lives = builder::worker_gets_on(host, journal)?;
     // What a new leader did before, it did for another.
     let mut last = Request::load(host)?.filter(|last| !matches!(last.task, Task::TakeOver(_)));
     let builds = state.leader && !state.relations.is_empty() && !state.paused;
@@ -185,7 +185,7 @@ pub fn take_over(
     if news.is_empty() {
         return Ok(None);
     }
-    let lives = builder::worker_lives(host)?;
+    let lives = builder::worker_gets_on(host, journal)?;
     let last = Request::load(host)?;
     let reason = match last.as_ref().filter(|last| is_about(last, &news)) {
         None => Some(Reason::Announcement),

@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-
 use super::{Host, ProcessError, Program, ROOT_VARIABLE};
 use crate::deadline::Deadline;
 
@@ -22,14 +20,47 @@ impl Host {
     }
 }
 
+/// What systemd allows a detached process and its children.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limits {
+    /// What the machine has: image tools among its children fill the page cache and need memory of their own.
+    Machine,
+    /// Several times what it and the package tools among its children need.
+    Small,
+}
+
+impl Limits {
+    /// As arguments of systemd-run. Nothing that package tools could miss: they install what is missing.
+    const fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Machine => &["--property=LimitCORE=0"],
+            // A child that is too large fails by itself, and its failure is reported.
+            Self::Small => &[
+                "--property=LimitCORE=0",
+                "--property=MemoryMax=512M",
+                "--property=TasksMax=512",
+                "--property=OOMPolicy=continue",
+            ],
+        }
+    }
+}
+
 /// Starts `program` with `args` outside our process group, session and, where there is systemd, outside the
-/// control group of the agent, whose restart would end it. `unit` must be unique among running units.
-pub fn start_detached(host: &Host, unit: &str, program: &Path, args: &[&str]) -> Result<(), ProcessError> {
+/// control group of the agent, whose restart would end it. `unit` must be unique among running units; `limits` hold
+/// where there is systemd.
+pub fn start_detached(
+    host: &Host,
+    unit: &str,
+    program: &Path,
+    args: &[&str],
+    limits: Limits,
+) -> Result<(), ProcessError> {
     let kept = KEPT_VARIABLES.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?)));
     let kept: Vec<(&str, String)> = kept.collect();
     let starter = if host.has_systemd() {
         Program::new("systemd-run")
             .args(["--quiet", "--collect", "--service-type=exec", "--unit", unit])
+            .args(limits.arguments())
             .args(kept.iter().map(|(name, value)| format!("--setenv={name}={value}")))
     } else {
         Program::new("setsid").args(["--fork"])
@@ -42,11 +73,4 @@ pub fn start_detached(host: &Host, unit: &str, program: &Path, args: &[&str]) ->
         .discard_output()
         .run(Deadline::after(Duration::from_secs(20)))
         .map(drop)
-}
-
-/// Kills a process and the group that it leads, if it leads one. What is gone is as good as killed.
-pub fn stop_group(leader: u32) {
-    if let Some(leader) = i32::try_from(leader).ok().and_then(Pid::from_raw) {
-        let _ = (kill_process_group(leader, Signal::KILL), kill_process(leader, Signal::KILL));
-    }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Host;
+use super::own::{open_folder, open_unlinked, refuse_link};
 use crate::deadline::Deadline;
 
 /// A host file could not be read or written.
@@ -20,7 +21,7 @@ pub struct FileError {
 }
 
 impl FileError {
-    fn at<'a>(operation: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Self + 'a {
+    pub(crate) fn at<'a>(operation: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Self + 'a {
         move |source| Self { operation, path: path.to_path_buf(), source }
     }
 
@@ -48,16 +49,28 @@ pub enum Written {
 const READ_LIMIT: u64 = 16 << 20;
 
 impl Host {
-    /// Makes a folder (and its parents) that only its owner may enter, and takes others' rights from one
-    /// that exists.
+    /// Makes a folder (and its parents) that only we may enter, and takes others' rights from one that exists. Refuses a
+    /// symbolic link and another user's folder.
     pub fn private_dir(&self, path: &Path) -> Result<(), FileError> {
+        refuse_link(path).map_err(FileError::at("using", path))?;
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(FileError::at("making", path))?;
-        let mode = fs::metadata(path).map_err(FileError::at("reading the mode of", path))?.mode();
+        let folder = open_folder(path).map_err(FileError::at("using", path))?;
+        let mode = folder.metadata().map_err(FileError::at("reading the mode of", path))?.mode();
         if mode & 0o077 != 0 {
-            fs::set_permissions(path, Permissions::from_mode(0o700))
+            folder
+                .set_permissions(Permissions::from_mode(0o700))
                 .map_err(FileError::at("closing to others", path))?;
         }
         Ok(())
+    }
+
+    /// Opens a file to read it; in our own folders a link is not followed.
+    fn open(&self, path: &Path) -> io::Result<File> {
+        let ours = [self.state_dir(), self.run_dir(), self.log_dir()];
+        match ours.iter().any(|folder| path.starts_with(folder)) {
+            true => open_unlinked(OpenOptions::new().read(true), path),
+            false => File::open(path),
+        }
     }
 
     /// Brings the file at `path` to `contents` and `mode`, and touches nothing when it is so already.
@@ -103,7 +116,7 @@ impl Host {
 
     /// The file's bytes, `None` when there is no such file. Refuses files of more than 16 MiB.
     pub fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, FileError> {
-        let file = match File::open(path) {
+        let file = match self.open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(FileError::at("opening", path)(error)),
@@ -178,10 +191,16 @@ impl Host {
         let folder = to.parent().unwrap_or(&self.root);
         self.private_dir(folder)?;
         let beside = to.with_extension("new");
-        fs::copy(from, &beside).map_err(FileError::at("copying", from))?;
-        fs::set_permissions(&beside, Permissions::from_mode(0o700))
-            .map_err(FileError::at("making executable", &beside))?;
-        File::open(&beside).and_then(|file| file.sync_all()).map_err(FileError::at("flushing", &beside))?;
+        self.remove_file(&beside)?;
+        let mut source = File::open(from).map_err(FileError::at("reading", from))?;
+        let mut copy = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o700)
+            .open(&beside)
+            .map_err(FileError::at("creating", &beside))?;
+        io::copy(&mut source, &mut copy).map_err(FileError::at("copying to", &beside))?;
+        copy.sync_all().map_err(FileError::at("flushing", &beside))?;
         fs::rename(&beside, to).map_err(FileError::at("putting into place", to))
     }
 }
@@ -196,14 +215,9 @@ pub struct Exclusive(File);
 impl Exclusive {
     /// Takes the lock at once, or `None` when another process has it.
     pub fn try_acquire(path: &Path) -> Result<Option<Self>, FileError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(FileError::at("opening the lock", path))?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = open_unlinked(&mut options, path).map_err(FileError::at("opening the lock", path))?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Self(file))),
             Err(TryLockError::WouldBlock) => Ok(None),

@@ -5,17 +5,21 @@
 
 mod detached;
 mod files;
+mod log_file;
 mod namespaces;
 mod output;
+mod own;
 mod process;
 mod random;
 
 use std::path::{Path, PathBuf};
 
-pub use detached::{start_detached, stop_group};
+pub use detached::{Limits, start_detached};
 pub use files::{Exclusive, FileError, Written};
+pub use log_file::LogFile;
 pub use namespaces::Namespaces;
 pub use output::Output;
+pub use own::{NotOurs, dump_no_core, kill_own, open_unlinked};
 pub use process::{ProcessError, Program, Running, Stdin};
 pub use random::random_uuid;
 
@@ -62,5 +66,10 @@ impl Host {
     /// The logs of the worker and of cron.
     pub fn log_dir(&self) -> PathBuf {
         self.path("/var/log/runner-image-builder")
+    }
+
+    /// Makes the three folders that only we may enter, and refuses them when they are links or another user's.
+    pub fn own_folders(&self) -> Result<(), FileError> {
+        [self.state_dir(), self.run_dir(), self.log_dir()].iter().try_for_each(|path| self.private_dir(path))
     }
 }

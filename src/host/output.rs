@@ -1,6 +1,7 @@
 //! What a program prints: each line handed on as it comes, one end of it kept. A program that prints faster than we
 //! read waits for us.
 
+use std::cell::Cell;
 use std::io::Read;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +15,8 @@ const LAST: usize = 4096;
 const LINE: usize = 4096;
 /// How many lines may wait for us.
 const WAITING: usize = 64;
+/// How much of a program's lines is handed on, in bytes; the rest is read and dropped, with a note.
+const TOLD: usize = 4 << 20;
 
 /// Called with each line that a program prints while it runs.
 pub type LineSink<'a> = &'a (dyn Fn(&str) + Sync);
@@ -37,6 +40,31 @@ struct Kept {
     stdout: Vec<u8>,
     is_cut: bool,
     stderr: Vec<u8>,
+}
+
+/// Hands lines on until there were too many of them: a program that prints without end fills no log.
+pub struct Bounded<'a> {
+    sink: LineSink<'a>,
+    left: Cell<usize>,
+}
+
+impl<'a> Bounded<'a> {
+    /// For one program.
+    pub fn new(sink: LineSink<'a>) -> Self {
+        Self { sink, left: Cell::new(TOLD) }
+    }
+
+    fn tell(&self, line: &str) {
+        let left = self.left.get();
+        if left == 0 {
+            return;
+        }
+        self.left.set(left.saturating_sub(line.len() + 1));
+        (self.sink)(line);
+        if self.left.get() == 0 {
+            (self.sink)(&format!("[the program has printed {} MiB; the rest is dropped]", TOLD >> 20));
+        }
+    }
 }
 
 /// What a look at the two outputs has brought.
@@ -89,9 +117,9 @@ impl Streams {
     }
 
     /// Waits so long for something new, and hands it on.
-    pub fn next(&mut self, wait: Duration, sink: LineSink<'_>) -> Seen {
+    pub fn next(&mut self, wait: Duration, sink: &Bounded<'_>) -> Seen {
         match self.lines.recv_timeout(wait) {
-            Ok(line) => sink(&line),
+            Ok(line) => sink.tell(&line),
             Err(RecvTimeoutError::Timeout) => return Seen::Nothing,
             Err(RecvTimeoutError::Disconnected) => return Seen::End,
         }

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::output::{LineSink, Output, Seen, Streams, last_words};
+use super::output::{Bounded, LineSink, Output, Seen, Streams, last_words};
 use crate::deadline::Deadline;
 
 /// How long the rest of a program's output is waited for after its end: longer than a busy machine keeps us from reading
@@ -146,7 +146,8 @@ impl Program {
         self.watched(deadline, &|_| ())
     }
 
-    /// Runs it to its end, whatever its exit code, and hands each line of its two outputs to `sink` as it comes.
+    /// Runs it to its end, whatever its exit code, and hands each line of its two outputs to `sink` as it comes: the first
+    /// 4 MiB of them.
     pub fn watched(self, deadline: Deadline, sink: LineSink<'_>) -> Result<Output, ProcessError> {
         let program = self.line();
         let Self { mut command, stdin, discard, .. } = self;
@@ -162,11 +163,11 @@ impl Program {
         // The feeder is a thread that nobody joins: a program that does not read its input must not hold us
         // longer than its deadline; when it dies, the pipe breaks and the thread ends.
         feed(stdin, pipes.0);
-        let mut streams = Streams::read(pipes.1, pipes.2);
-        let code = wait(&mut child, deadline, &mut streams, sink);
+        let (mut streams, sink) = (Streams::read(pipes.1, pipes.2), Bounded::new(sink));
+        let code = wait(&mut child, deadline, &mut streams, &sink);
         // A grandchild may hold the pipes open for ever: what has not come by then is not waited for.
         let rest = Deadline::after(GRACE);
-        while !rest.passed() && streams.next(rest.remaining(), sink) == Seen::News {}
+        while !rest.passed() && streams.next(rest.remaining(), &sink) == Seen::News {}
         let output = streams.output(code.flatten());
         match code {
             Some(_) => Ok(output),
@@ -239,7 +240,7 @@ fn wait(
     child: &mut Child,
     deadline: Deadline,
     streams: &mut Streams,
-    sink: LineSink<'_>,
+    sink: &Bounded<'_>,
 ) -> Option<Option<i32>> {
     let mut pause = Duration::from_micros(500);
     loop {
@@ -347,6 +348,18 @@ mod tests {
         assert!(matches!(output, Err(ProcessError::Deadline { .. })));
         // It had to wait for us: else there were millions.
         assert!((1..100_000).contains(&seen.into_inner()));
+        let (lines, notes) = (std::sync::atomic::AtomicUsize::new(0), std::sync::Mutex::new(Vec::new()));
+        let count = |line: &str| {
+            lines.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if line != "y".repeat(1023) {
+                notes.lock().unwrap().push(line.to_owned());
+            }
+        };
+        let endless =
+            Program::new("sh").args(["-c", "yes \"$0\" | head -c 8388608; echo end >&2", &"y".repeat(1023)]);
+        assert_eq!(endless.watched(soon(), &count).unwrap().stderr, "end");
+        assert_eq!(lines.into_inner(), (4 << 20) / 1024 + 1);
+        assert_eq!(notes.into_inner().unwrap(), ["[the program has printed 4 MiB; the rest is dropped]"]);
         let long = Program::new("head").args(["-c", "3000000", "/dev/zero"]).run(soon()).unwrap();
         assert!(long.is_cut && long.stdout.len() == 1 << 20);
     }

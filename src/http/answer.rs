@@ -12,8 +12,8 @@ use super::HttpError;
 use super::error::{self, explain};
 use super::url::Url;
 
-/// The longest answer that is read into memory, in bytes.
-const ANSWER_LIMIT: u64 = 16 * 1024 * 1024;
+/// The longest answer that is read into memory, in bytes, where a request does not say what it expects.
+pub(super) const ANSWER_LIMIT: u64 = 4 * 1024 * 1024;
 
 /// How much of an error's body is read, in bytes; the rest is left.
 const ERROR_LIMIT: u64 = 64 * 1024;
@@ -31,6 +31,7 @@ pub(super) struct Trip {
     pub(super) operation: String,
     pub(super) url: Url,
     pub(super) proxy: Option<String>,
+    pub(super) limit: u64,
 }
 
 impl Trip {
@@ -48,10 +49,10 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Reads the whole body: at most 16 MiB of a success, and the first 64 KiB of an error.
+    /// Reads the whole body: of a success at most what its request expects, and the first 64 KiB of an error.
     pub(super) fn collect(trip: &Trip, response: Response<Body>) -> Result<Self, HttpError> {
         let (head, body) = response.into_parts();
-        let limit = if head.status.is_success() { ANSWER_LIMIT } else { ERROR_LIMIT };
+        let limit = if head.status.is_success() { trip.limit } else { ERROR_LIMIT };
         let mut bytes = Vec::new();
         let read = body.into_reader().take(limit + 1).read_to_end(&mut bytes);
         if let Err(error) = read {
@@ -91,11 +92,14 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
+    /// The body as text, which must be UTF-8.
+    pub fn utf8(&self) -> Result<&str, HttpError> {
+        std::str::from_utf8(&self.body).map_err(|_| self.not_understood("it is not UTF-8".to_owned()))
+    }
+
     /// The body, read as JSON.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, HttpError> {
-        let text =
-            std::str::from_utf8(&self.body).map_err(|_| self.not_understood("it is not UTF-8".to_owned()))?;
-        serde_json::from_str(text).map_err(|error| self.not_understood(error.to_string()))
+        serde_json::from_str(self.utf8()?).map_err(|error| self.not_understood(error.to_string()))
     }
 
     /// This answer when its status is one of success, else an error with the beginning of the body.

@@ -204,7 +204,7 @@ impl HttpClient {
 
     fn trip(&self, request: &Request) -> Trip {
         let proxy = self.inner.proxies.choose(request.url().uri()).map(ToString::to_string);
-        Trip { operation: request.operation(), url: request.url().clone(), proxy }
+        Trip { operation: request.operation(), url: request.url().clone(), proxy, limit: request.limit() }
     }
 
     /// One exchange.

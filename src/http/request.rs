@@ -4,6 +4,7 @@ use serde::Serialize;
 use ureq::http::{self, HeaderValue};
 
 use super::HttpError;
+use super::answer::ANSWER_LIMIT;
 use super::retry::Repeatable;
 use super::url::Url;
 use crate::secret::Secret;
@@ -46,6 +47,7 @@ pub struct Request {
     headers: Vec<(&'static str, Secret<String>)>,
     content: Secret<Vec<u8>>,
     repeatable: Repeatable,
+    limit: u64,
 }
 
 impl Request {
@@ -56,7 +58,7 @@ impl Request {
             Method::Get | Method::Head => Repeatable::Yes,
             _ => Repeatable::No,
         };
-        Self { method, url, headers: Vec::new(), content: Secret::default(), repeatable }
+        Self { method, url, headers: Vec::new(), content: Secret::default(), repeatable, limit: ANSWER_LIMIT }
     }
 
     /// Adds a header. Every value is treated as a secret.
@@ -84,6 +86,16 @@ impl Request {
     pub fn repeatable(mut self) -> Self {
         self.repeatable = Repeatable::Yes;
         self
+    }
+
+    /// Says how many bytes a successful answer has at most; a longer one is an error.
+    pub fn answer_limit(mut self, limit: u64) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    pub(super) fn limit(&self) -> u64 {
+        self.limit
     }
 
     /// Method and address, as errors name them.

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use super::HookTools;
+use crate::secret::shown;
 
 /// A line of the log is cut at this many bytes.
 const LINE: usize = 2000;
@@ -45,7 +46,7 @@ impl Log for JujuLog {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            let mut line = record.args().to_string();
+            let mut line = shown(&record.args().to_string());
             line.truncate(line.floor_char_boundary(LINE));
             self.records.lock().unwrap_or_else(PoisonError::into_inner).push((record.level(), line));
         }

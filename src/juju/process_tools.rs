@@ -8,13 +8,14 @@ use serde_json::Value;
 use super::{Databag, HookToolError, HookTools, RelationId, SecretUri, Status, UnitName, answers};
 use crate::deadline::Deadline;
 use crate::host::{Output, ProcessError, Program, Stdin};
+use crate::printable::{printable_line, printable_lines};
 use crate::secret::Secret;
 
 /// How long a hook tool may take. The agent answers in milliseconds when it answers at all.
 const TOOL_LIMIT: Duration = Duration::from_secs(60);
 
-/// The kernel refuses one argument of more than 128 KiB; log lines are cut well before.
-const LOG_ARGUMENT: usize = 64 << 10;
+/// The kernel refuses one argument of more than 128 KiB; words to people are cut well before.
+const ARGUMENT: usize = 64 << 10;
 
 /// The real hook tools.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,12 +40,19 @@ impl ProcessTools {
         self.call("relation-set", args, Stdin::Bytes(values)).map(drop)
     }
 
-    /// For words to people: they may quote what somebody has configured, and an argument can hold anything but a NUL. They
-    /// stay as long as they are.
+    /// For words to people: they may quote what somebody has configured or what a cloud has said. The one place where words
+    /// leave for Juju, so the one where they become printable. They stay well below what one argument can hold.
     fn tell(&self, tool: &'static str, args: &[&str]) -> Result<(), HookToolError> {
-        let args: Vec<String> = args.iter().map(|arg| arg.replace('\0', "?")).collect();
+        let args: Vec<String> = args.iter().map(|arg| argument(&arg.replace('\0', "?"))).collect();
         self.call(tool, &args.iter().map(String::as_str).collect::<Vec<_>>(), Stdin::Empty).map(drop)
     }
+}
+
+/// Words to people as an argument. Lines stay lines: those of results are ours, and what is to be one line is one already.
+fn argument(words: &str) -> String {
+    let mut words = printable_lines(words).into_owned();
+    words.truncate(words.floor_char_boundary(ARGUMENT));
+    words
 }
 
 impl HookTools for ProcessTools {
@@ -102,7 +110,7 @@ impl HookTools for ProcessTools {
     }
 
     fn status_set(&self, status: &Status) -> Result<(), HookToolError> {
-        self.tell("status-set", &[status.name(), status.message()])
+        self.tell("status-set", &[status.name(), &printable_line(status.message())])
     }
 
     fn application_version_set(&self, version: &str) -> Result<(), HookToolError> {
@@ -119,11 +127,11 @@ impl HookTools for ProcessTools {
     }
 
     fn action_fail(&self, message: &str) -> Result<(), HookToolError> {
-        self.tell("action-fail", &[message])
+        self.tell("action-fail", &[&printable_line(message)])
     }
 
     fn action_log(&self, message: &str) -> Result<(), HookToolError> {
-        self.tell("action-log", &[message])
+        self.tell("action-log", &[&printable_line(message)])
     }
 
     fn juju_log(&self, level: log::Level, message: &str) -> Result<(), HookToolError> {
@@ -133,7 +141,6 @@ impl HookTools for ProcessTools {
             log::Level::Info => "INFO",
             log::Level::Debug | log::Level::Trace => "DEBUG",
         };
-        let end = message.floor_char_boundary(LOG_ARGUMENT);
-        self.tell("juju-log", &["-l", level, "--", &message[..end]])
+        self.tell("juju-log", &["-l", level, "--", message])
     }
 }

@@ -85,7 +85,7 @@ impl<'a> Compute<'a> {
     /// All flavors that the project may use ("List flavors with details").
     pub fn flavors(&self, deadline: Deadline) -> Result<Vec<Flavor>, OpenStackError> {
         let call = || Call::new(Service::Compute, Method::Get, "listing flavors", "/flavors/detail");
-        self.session.list(call, "flavors", "flavors_links", deadline)
+        self.session.list(call, "flavors", "flavors_links", &|_| true, deadline)
     }
 
     /// Begins to make a server ("Create server"). Fails with [`ErrorKind::Invalid`] when flavor, image, network
@@ -131,9 +131,18 @@ impl<'a> Compute<'a> {
                 None => call,
             }
         };
-        let mut servers: Vec<Server> = self.session.list(call, "servers", "servers_links", deadline)?;
-        servers.retain(|server| name.is_none_or(|name| server.name == name));
-        Ok(servers)
+        let wanted = |server: &Server| name.is_none_or(|name| server.name == name);
+        self.session.list(call, "servers", "servers_links", &wanted, deadline)
+    }
+
+    /// Those of all servers of the project that are `wanted`; the others are not even held in memory.
+    pub fn servers_that(
+        &self,
+        wanted: &dyn Fn(&Server) -> bool,
+        deadline: Deadline,
+    ) -> Result<Vec<Server>, OpenStackError> {
+        let call = || Call::new(Service::Compute, Method::Get, "listing servers", "/servers/detail");
+        self.session.list(call, "servers", "servers_links", wanted, deadline)
     }
 
     /// Waits until a server is in `status`. Fails at once, with Nova's reason, when it failed or disappeared.

@@ -46,6 +46,8 @@ pub enum ErrorKind {
     Source,
     /// The cloud's answer is not understood.
     Protocol,
+    /// The cloud's answer is longer than anything that is expected.
+    TooLong,
 }
 
 impl OpenStackError {
@@ -64,6 +66,7 @@ impl OpenStackError {
             | HttpError::ProxySetting { .. }
             | HttpError::Redirected { .. }
             | HttpError::Proxy { status: 403 | 407, .. } => ErrorKind::Configuration,
+            HttpError::TooLarge { .. } => ErrorKind::TooLong,
             error if error.is_transient() => ErrorKind::Unavailable,
             HttpError::Proxy { .. } => ErrorKind::Unavailable,
             _ => ErrorKind::Protocol,

@@ -35,6 +35,22 @@ pub struct ImageFilter {
     pub hidden: Hidden,
 }
 
+/// More properties than Glance allows an image by default (`image_property_quota`).
+const PROPERTIES: usize = 128;
+
+impl ImageFilter {
+    /// Whether `image` is one of those that were asked for: a cloud may answer anything, and what is not wanted is not held.
+    fn fits(&self, image: &Image) -> bool {
+        let Self { name, status, owner, properties, hidden: _ } = self;
+        let has = |(key, value): &(String, String)| image.properties.get(key) == Some(value);
+        name.as_ref().is_none_or(|name| image.name == *name)
+            && status.as_ref().is_none_or(|status| image.status == *status)
+            && owner.as_ref().is_none_or(|owner| image.owner.as_ref() == Some(owner))
+            && properties.iter().all(has)
+            && image.properties.len() <= PROPERTIES
+    }
+}
+
 /// An image to be made, private to its project, without data yet.
 #[derive(Clone, Debug)]
 pub struct NewImage {
@@ -87,7 +103,7 @@ impl<'a> Images<'a> {
             }
             filter.properties.iter().fold(call, |call, (key, value)| call.query(key, value))
         };
-        self.session.list(call, "images", "next", deadline)
+        self.session.list(call, "images", "next", &|image| filter.fits(image), deadline)
     }
 
     /// One image, or none when there is none with this id that we may see ("Show image").

@@ -15,6 +15,9 @@ use crate::http::{Answer, HttpClient, HttpError, Method, Request, Url};
 use crate::secret::Secret;
 use crate::timestamp::Timestamp;
 
+/// The longest answer with a token, in bytes: the catalog of a large cloud has some 100 KiB.
+const ANSWER: u64 = 1 << 20;
+
 /// The longest time that getting a token may take.
 const TOKEN_LIMIT: Duration = Duration::from_secs(60);
 
@@ -86,7 +89,8 @@ pub(super) fn authenticate(
             "domain": {"name": config.project_domain_name},
         }},
     }});
-    let request = Request::new(Method::Post, tokens.clone()).repeatable().json(&content).map_err(broken)?;
+    let request = Request::new(Method::Post, tokens.clone()).repeatable().answer_limit(ANSWER);
+    let request = request.json(&content).map_err(broken)?;
     let granted = Instant::now();
     let answer = http.call(&request, deadline.at_most(TOKEN_LIMIT)).map_err(broken)?;
     if !answer.is_success() {

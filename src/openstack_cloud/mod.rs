@@ -11,6 +11,7 @@ mod ids;
 mod image;
 mod image_details;
 mod keystone;
+mod listing;
 mod network;
 pub mod openstack_manager;
 mod outcome;

@@ -120,13 +120,13 @@ impl<'a> NetworkService<'a> {
     /// All networks that the project may use, or those of this name ("List networks").
     pub fn networks(&self, name: Option<&str>, deadline: Deadline) -> Result<Vec<Network>, OpenStackError> {
         let call = || named(Call::new(Service::Network, Method::Get, "listing networks", "/networks"), name);
-        self.session.list(call, "networks", "networks_links", deadline)
+        self.session.list(call, "networks", "networks_links", &|_| true, deadline)
     }
 
     /// All subnets that the project sees ("List subnets").
     pub fn subnets(&self, deadline: Deadline) -> Result<Vec<Subnet>, OpenStackError> {
         let call = || Call::new(Service::Network, Method::Get, "listing subnets", "/subnets");
-        self.session.list(call, "subnets", "subnets_links", deadline)
+        self.session.list(call, "subnets", "subnets_links", &|_| true, deadline)
     }
 
     /// The project's security groups, all or those of this name ("List security groups").
@@ -141,7 +141,7 @@ impl<'a> NetworkService<'a> {
                 Call::new(Service::Network, Method::Get, "listing security groups", "/security-groups");
             named(call, name).query("project_id", project.as_str())
         };
-        self.session.list(call, "security_groups", "security_groups_links", deadline)
+        self.session.list(call, "security_groups", "security_groups_links", &|_| true, deadline)
     }
 
     /// Makes a security group that lets everything out and nothing in ("Create security group").

@@ -11,6 +11,7 @@ use super::catalog::Service;
 use super::error::{ErrorKind, OpenStackError};
 use super::ids::{ProjectId, UserId};
 use super::keystone::{Access, CloudConfig, authenticate, tokens_url};
+use super::listing::{Listing, PAGE, PAGE_BYTES, PAGES, Turned};
 use crate::deadline::Deadline;
 use crate::http::{
     Answer, HttpClient, HttpError, Incoming, Method, Opened, Outgoing, Request, Url, jittered,
@@ -20,11 +21,8 @@ use crate::secret::Secret;
 /// A token older than this is renewed before a transfer of unknown length.
 const FRESH: Duration = Duration::from_secs(60);
 
-/// Objects asked for at once.
-const PAGE: usize = 100;
-
-/// The most pages that are read of one list.
-const PAGES: usize = 200;
+/// The longest answer about one object, in bytes.
+const OBJECT: u64 = 256 << 10;
 
 /// One call to one service. `operation` says what it is for, as a gerund with its object.
 pub(super) struct Call {
@@ -36,6 +34,7 @@ pub(super) struct Call {
     headers: Vec<(&'static str, String)>,
     content: Option<(&'static str, Value)>,
     repeatable: bool,
+    limit: u64,
 }
 
 impl Call {
@@ -54,6 +53,7 @@ impl Call {
             headers: Vec::new(),
             content: None,
             repeatable: false,
+            limit: OBJECT,
         }
     }
 
@@ -96,7 +96,8 @@ impl Call {
         let query: Vec<(&str, &str)> =
             self.query.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         let url = endpoint.below(&self.path)?.with_query(&query)?;
-        let mut request = Request::new(self.method, url).header("x-auth-token", token.expose());
+        let mut request = Request::new(self.method, url).answer_limit(self.limit);
+        request = request.header("x-auth-token", token.expose());
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
@@ -184,43 +185,43 @@ impl Session {
         if answer.is_success() { Ok(answer) } else { Err(OpenStackError::refused(&call.operation, &answer)) }
     }
 
-    /// Reads a whole list, page by page: `key` names the list in each answer, `next` the field that is there as
-    /// long as more follows. The last object's id marks where the next page begins, which also works where a
-    /// service does not know its own outer address.
+    /// Reads a whole list, page by page, and returns what of it is `wanted`: `key` names the list in each answer, `next`
+    /// the field that is there as long as more follows. The last object's id marks where the next page begins, which also
+    /// works where a service does not know its own outer address.
     pub(super) fn list<T: for<'a> Deserialize<'a>>(
         &self,
         call: impl Fn() -> Call,
         key: &str,
         next: &str,
+        wanted: &dyn Fn(&T) -> bool,
         deadline: Deadline,
     ) -> Result<Vec<T>, OpenStackError> {
-        let mut objects = Vec::new();
-        let mut marker: Option<String> = None;
+        let mut listing = Listing::new(key, next, wanted);
+        let (mut marker, mut size) = (None::<String>, PAGE);
         for _ in 0..PAGES {
-            let mut call = call().query("limit", PAGE.to_string());
+            let mut call = Call { limit: PAGE_BYTES, ..call().query("limit", size.to_string()) };
             if let Some(marker) = &marker {
                 call = call.query("marker", marker);
             }
-            let mut page: Value = self.read(&call, deadline)?;
-            let Some(Value::Array(items)) = page.get_mut(key).map(Value::take) else {
-                return Err(call.failed(ErrorKind::Protocol, format!("the answer has no {key:?}")));
+            let page = match self.call(&call, deadline) {
+                // Its objects may be long ones.
+                Err(error) if error.kind() == ErrorKind::TooLong && size > 1 => {
+                    size = (size / 5).max(1);
+                    continue;
+                }
+                page => page?,
             };
-            let last =
-                items.last().and_then(|item| item.get("id")).and_then(Value::as_str).map(str::to_owned);
-            for item in items {
-                let object = serde_json::from_value(item)
-                    .map_err(|error| call.failed(ErrorKind::Protocol, format!("in {key:?}: {error}")))?;
-                objects.push(object);
+            let page = page.utf8().map_err(|error| call.broken(&error))?;
+            let turned = listing.take(page).map_err(|problem| call.failed(ErrorKind::Protocol, problem))?;
+            match turned {
+                Turned { more: false, .. } | Turned { last: None, .. } => return Ok(listing.into_objects()),
+                Turned { last, .. } if last == marker => {
+                    return Err(call.failed(ErrorKind::Protocol, "the list repeats itself"));
+                }
+                Turned { last, .. } => marker = last,
             }
-            if page.get(next).is_none_or(Value::is_null) || last.is_none() {
-                return Ok(objects);
-            }
-            if last == marker {
-                return Err(call.failed(ErrorKind::Protocol, "the list repeats itself"));
-            }
-            marker = last;
         }
-        Err(call().failed(ErrorKind::Protocol, format!("the list has more than {} objects", PAGE * PAGES)))
+        Err(call().failed(ErrorKind::Protocol, format!("the list has more than {PAGES} pages")))
     }
 
     /// Makes a call and reads its answer as JSON.

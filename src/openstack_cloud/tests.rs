@@ -141,7 +141,11 @@ fn refused_credentials_are_told_from_a_wrong_address() {
 #[test]
 fn lists_are_read_to_the_end() {
     let page = |ids: &[&str], next: &str| {
-        let images: Vec<_> = ids.iter().map(|id| image_json(id, "active")).collect();
+        let image =
+            |id: &&str| image_json(id, "active").replace(r#""name":"n""#, r#""name":"a b","k":"v&w""#);
+        // What was not asked for is left out, whatever the cloud thinks of it.
+        let other = |id: &&str| [image(id), image_json(&format!("{id}-other"), "active")];
+        let images: Vec<_> = ids.iter().rev().flat_map(other).rev().collect();
         Reply::json(200, &format!(r#"{{"images":[{}]{next}}}"#, images.join(",")))
     };
     let (server, cloud) = cloud(vec![

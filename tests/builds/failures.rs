@@ -1,7 +1,7 @@
 //! What goes wrong is said, leaves nothing behind, and is got over.
 
 use rehearsal::cloud::{Fault, What};
-use runner_image_builder::builder::{Journal, Phase};
+use runner_image_builder::builder::{Journal, Phase, Timestamp};
 use runner_image_builder::instance::DEFAULT_RECIPE;
 
 use crate::scene::{Deployed, SCRIPT_SECRET, Scene, wait_for};
@@ -181,4 +181,31 @@ fn a_security_group_that_could_not_be_removed_goes_with_the_next_job() {
     scene.cloud.heal();
     run();
     assert_eq!(scene.leftovers(), [] as [String; 0]);
+}
+
+#[test]
+fn a_list_that_is_older_than_the_one_before_is_refused_until_a_newer_one_comes() {
+    let scene = Scene::set(&[]);
+    let files = ["SHA256SUMS", "SHA256SUMS.gpg"].map(|name| format!("/cloud-images/noble/current/{name}"));
+    let old = files.clone().map(|path| (scene.site.served(&path).unwrap(), path));
+    // Signatures have their time in seconds.
+    let first = Timestamp::now();
+    wait_for("the next second", || (Timestamp::now() > first).then_some(()));
+    scene.site.publish_images("noble", 2).unwrap();
+    let relation = scene.integrate("upload");
+    assert_eq!(scene.job_ended().failures, []);
+    let told = scene.told(&relation, "id").expect("an id");
+    for (bytes, path) in old {
+        scene.site.serve(&path, "text/plain", bytes);
+    }
+    scene.look_for_work();
+    let failures = scene.job_ended().failures;
+    assert!(
+        failures[0].message.contains("was seen there before: the image server gives an old list"),
+        "{failures:?}"
+    );
+    assert_eq!(scene.told(&relation, "id"), Some(told));
+    scene.site.publish_images("noble", 3).unwrap();
+    scene.look_for_work();
+    assert_eq!(scene.job_ended().failures, []);
 }

@@ -17,6 +17,8 @@ mod configuration;
 mod credentials;
 mod deploy;
 mod failures;
+mod flood;
+mod foreign;
 mod host_files;
 mod jobs;
 mod life;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use rehearsal::agent::{JujuVersion, Tracing};
 use runner_image_builder::builder::Remedy;
@@ -189,4 +191,55 @@ fn no_hook_is_held(plan: &Plan) {
     for run in &runs[started..] {
         assert!(run.wall < PROMPT, "{} took {:?}", run.name, run.wall);
     }
+}
+
+#[test]
+fn one_that_makes_no_progress_for_longer_than_its_step_may_take_is_replaced() {
+    let (site, _relation) = Plan::new().related();
+    let stopped = site.worker();
+    let job = site.request().unwrap().id;
+    assert!(Command::new("kill").args(["-STOP", &stopped.pid.to_string()]).status().unwrap().success());
+    let grow_old = |hours: u64| {
+        let then = SystemTime::now() - Duration::from_secs(hours * 3600);
+        for file in ["journal.json", "worker.lock"] {
+            fs::File::options().write(true).open(site.state_file(file)).unwrap().set_modified(then).unwrap();
+        }
+    };
+    grow_old(1);
+    site.next_hook();
+    assert_eq!(
+        site.workers().iter().map(|worker| worker.pid).collect::<Vec<_>>(),
+        [stopped.pid],
+        "it may yet come"
+    );
+    grow_old(4);
+    site.next_hook();
+    let next = site.worker();
+    assert_ne!(next.pid, stopped.pid);
+    let request = site.request().unwrap();
+    assert_eq!(request.continues, [job], "what it has built counts");
+    let log = site.model.debug_log();
+    assert!(log.iter().any(|line| line.message.contains("has made no progress for 240 min")), "{log:#?}");
+}
+
+#[test]
+fn leaves_no_image_of_its_memory_behind() {
+    let (site, _relation) = Plan::new().related();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", site.worker().pid)).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"]);
+}
+
+#[test]
+fn one_whose_memory_is_limited_leaves_builds_on_this_machine_to_another() {
+    let (site, _relation) = Plan::new().option("build-mode", "local").related();
+    assert!(site.worker().command.ends_with(" work"), "{}", site.worker().command);
+    site.kill_worker();
+    let binary = fs::read_dir(site.state_file("bin")).unwrap().next().unwrap().unwrap().path();
+    let mut limited = site.unit().command(binary.to_str().unwrap()).unwrap();
+    assert!(limited.args(["work", "external"]).status().unwrap().success());
+    assert!(site.worker().command.ends_with(" work"), "{}", site.worker().command);
+    site.kill_worker();
+    let (site, _relation) = Plan::new().related();
+    assert!(site.worker().command.ends_with(" work external"), "{}", site.worker().command);
 }

@@ -12,7 +12,7 @@ use super::{BaseImageError, Offer, open};
 use crate::deadline::Deadline;
 use crate::digest::hex;
 use crate::disk_image::DiskImage;
-use crate::host::{FileError, Host, Namespaces};
+use crate::host::{FileError, Host, Namespaces, open_unlinked};
 use crate::http::{HttpClient, jittered};
 
 /// How many images are kept, and how many that are not complete.
@@ -114,8 +114,8 @@ impl BaseImageCache {
     fn present(&self, offer: &Offer, part: &Path) -> Result<(Present, File), BaseImageError> {
         let read = || {
             let mut options = OpenOptions::new();
-            let mut file =
-                options.read(true).write(true).create(true).truncate(false).mode(0o600).open(part)?;
+            options.read(true).write(true).create(true).truncate(false).mode(0o600);
+            let mut file = open_unlinked(&mut options, part)?;
             let mut present = Present { length: 0, digest: Sha256::new() };
             present.take(&mut file, &mut io::sink())?;
             Ok((present, file))

@@ -3,26 +3,31 @@
 
 mod cache;
 mod glance;
+mod signature;
+mod signed_lists;
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub use cache::BaseImageCache;
 pub use glance::{BaseImages, base_image_name};
 
 use super::config::BaseImageSource;
-use super::journal::JournalError;
+use super::journal::{JournalError, Timestamp};
 use crate::deadline::Deadline;
 use crate::disk_image::DiskError;
-use crate::host::{FileError, Host, ProcessError, Program, random_uuid};
+use crate::host::{FileError, Host};
 use crate::http::{HttpClient, HttpError, Url};
 use crate::openstack_cloud::OpenStackError;
 use crate::target::Target;
 
 /// The list of digests and its signature are small; anything larger is none.
 const LIST_LIMIT: u64 = 4 << 20;
+
+/// An older list makes one wonder: Ubuntu publishes images every few weeks at least.
+const LIST_AGE: Duration = Duration::from_secs(6 * 7 * 86_400);
 
 /// How long the list and its signature may take.
 const LIST_TIME: Duration = Duration::from_secs(300);
@@ -47,8 +52,21 @@ pub enum BaseImageError {
         url: String,
         /// The keyring.
         keyring: String,
-        /// What gpgv said.
+        /// Why none of its signatures counts.
         problem: String,
+    },
+    /// A newer list has been seen at the same place.
+    #[error(
+        "{url} was signed {signed}, and one of {newest} was seen there before: the image server gives an old list; wait \
+         until it gives a newer one, or check base-image-source"
+    )]
+    Older {
+        /// The list.
+        url: String,
+        /// When it was signed.
+        signed: Timestamp,
+        /// When the newest was signed.
+        newest: Timestamp,
     },
     /// The signed list does not name the image.
     #[error("{url} names no {file}: this release has no image for this architecture")]
@@ -112,8 +130,9 @@ impl BaseImageError {
             Self::Signature { .. } | Self::NotListed { .. } => true,
             Self::Cloud(error) => error.operator_must_act(),
             Self::Store { source, .. } => source.kind() == io::ErrorKind::StorageFull,
-            // A mirror in the middle of its own update mends itself.
+            // A mirror in the middle of its own update mends itself, and so does one of several that lags behind.
             Self::Fetch { .. }
+            | Self::Older { .. }
             | Self::Digest { .. }
             | Self::File(_)
             | Self::Journal(_)
@@ -145,9 +164,17 @@ pub fn look_up(
     let list = fetch_small(http, &list_url, deadline)?;
     let signature = fetch_small(http, &format!("{list_url}.gpg"), deadline)?;
     let keyring = keyring(host, &source.keyring);
-    check_signature(host, &list, &signature, &keyring, deadline).map_err(|problem| {
+    let signed = signature::check(host, &list, &signature, &keyring, deadline).map_err(|problem| {
         BaseImageError::Signature { url: list_url.clone(), keyring: source.keyring.clone(), problem }
     })?;
+    if let Some(newest) = signed_lists::newer_than(host, source, target.base, signed) {
+        return Err(BaseImageError::Older { url: list_url, signed, newest });
+    }
+    if signed.is_past(LIST_AGE) {
+        log::warn!(
+            "{list_url} was signed {signed}: the image server may not be updated any more; check base-image-source"
+        );
+    }
     let file = format!("{}-server-cloudimg-{}.img", target.base, target.arch.ubuntu());
     let sha256 = listed_digest(&list, &file)
         .ok_or_else(|| BaseImageError::NotListed { url: list_url, file: file.clone() })?;
@@ -215,31 +242,6 @@ fn fetch_small(http: &HttpClient, url: &str, deadline: Deadline) -> Result<Vec<u
 fn keyring(host: &Host, path: &str) -> std::path::PathBuf {
     let ours = host.path(path);
     if ours.exists() { ours } else { path.into() }
-}
-
-fn check_signature(
-    host: &Host,
-    list: &[u8],
-    signature: &[u8],
-    keyring: &Path,
-    deadline: Deadline,
-) -> Result<(), String> {
-    let folder = host.run_dir().join(format!("sums-{}", random_uuid()));
-    let checked = (|| {
-        host.private_dir(&folder).map_err(|error| error.to_string())?;
-        let (list_file, signature_file) = (folder.join("SHA256SUMS"), folder.join("SHA256SUMS.gpg"));
-        host.write(&list_file, list, 0o600).map_err(|error| error.to_string())?;
-        host.write(&signature_file, signature, 0o600).map_err(|error| error.to_string())?;
-        let gpgv =
-            Program::new("gpgv").args(["--quiet", "--keyring"]).args([keyring, &signature_file, &list_file]);
-        match gpgv.run(deadline.at_most(Duration::from_secs(60))) {
-            Ok(_) => Ok(()),
-            Err(ProcessError::Failed { stderr, .. }) => Err(stderr.replace('\n', "; ")),
-            Err(error) => Err(error.to_string()),
-        }
-    })();
-    let _ = host.remove_dir(&folder);
-    checked
 }
 
 /// The digest of `file` in the format of sha256sum(1): `HEX *NAME` or `HEX  NAME`.

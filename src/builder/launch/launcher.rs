@@ -2,13 +2,18 @@
 //! one that was killed. One lives at a time; the next hook starts another when there is something to do.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::note::{Launch, LaunchSecrets, LaunchState, forget_unfinished};
 use super::perform::{clear_up, perform};
 use crate::builder::config::ProxyConfig;
 use crate::builder::journal::{JournalError, Timestamp};
+use crate::builder::overdue::gets_on;
 use crate::builder::process::{StartError, start, stop_holder};
-use crate::host::{Exclusive, FileError, Host};
+use crate::host::{Exclusive, FileError, Host, Limits};
+
+/// The longest that a launcher may go without a word in a note, well above what a launch may take.
+const LIMIT: Duration = Duration::from_secs(2 * 3600);
 
 /// The launcher cannot work.
 #[derive(Debug, thiserror::Error)]
@@ -27,11 +32,13 @@ pub enum LauncherError {
 /// Sees to it that a launcher lives while there is something to do for one. For hooks: it calls no cloud.
 pub fn tend(host: &Host, proxies: &ProxyConfig) -> Result<(), LauncherError> {
     forget_unfinished(host)?;
-    if !Launch::all(host)?.iter().any(Launch::is_due) || launcher_lives(host)? {
+    let all = Launch::all(host)?;
+    let notes: Vec<PathBuf> = all.iter().map(|launch| launch.file(host)).collect();
+    if !all.iter().any(Launch::is_due) || gets_on(host, &launcher_lock(host), &notes, LIMIT)? {
         return Ok(());
     }
     LaunchSecrets { proxies: proxies.clone(), ..LaunchSecrets::default() }.save(host, &proxies_file(host))?;
-    Ok(start(host, "launcher", "launch")?)
+    Ok(start(host, "launcher", &["launch"], Limits::Small)?)
 }
 
 /// Does all that is due, then ends. Ends at once when another launcher lives.

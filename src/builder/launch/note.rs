@@ -173,7 +173,7 @@ impl Launch {
         matches!(self.state, LaunchState::Running | LaunchState::Failed { .. })
     }
 
-    fn file(&self, host: &Host) -> PathBuf {
+    pub(super) fn file(&self, host: &Host) -> PathBuf {
         folder(host).join(format!("{}.json", self.id))
     }
 

@@ -89,7 +89,22 @@ fn the_script_secret_options_exclude_each_other() {
 
 #[test]
 fn credentials_in_urls_are_refused() {
-    let text =
-        refusal(options(json!({"runner-source": "https://me:hunter2@h"})).required_web_url("runner-source"));
-    assert!(!text.contains("hunter2"), "{text}");
+    const URL: &str = "https://me:hunter2@h";
+    let with = |name: &str, url: &str| options(json!({name: url}));
+    let pinned = format!("http://me:hunter2@h/s.sh#sha256={}", "a".repeat(64));
+    let openstack = options(json!({
+        "openstack-auth-url": URL, "openstack-project-domain-name": "d", "openstack-project-name": "p",
+        "openstack-user-domain-name": "d", "openstack-user-name": "u", "openstack-password-secret": "secret:abc",
+    }));
+    for text in [
+        refusal(with("runner-source", URL).required_web_url("runner-source")),
+        refusal(with("build-apt-mirror", URL).web_url("build-apt-mirror")),
+        refusal(with("github-api-url", URL).trusted_url("github-api-url")),
+        refusal(with("base-image-source", URL).base_image_source()),
+        refusal(with("script-url", URL).script_url()),
+        refusal(with("script-url", &pinned).script_url()),
+        refusal(openstack.openstack()),
+    ] {
+        assert!(text.contains("user and password do not belong into") && !text.contains("hunter2"), "{text}");
+    }
 }

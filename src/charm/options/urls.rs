@@ -11,6 +11,13 @@ impl Options {
         let plain =
             || InvalidOption("Invalid script URL, must contain scheme and hostname. (script-url)".into());
         let url = Url::parse(&text).ok_or_else(plain)?;
+        if url.has_credentials() {
+            return Err(InvalidOption(
+                "Invalid script URL, user and password do not belong into it: every reader of the model sees them. \
+                 (script-url)"
+                    .into(),
+            ));
+        }
         let digest = text.split_once('#').map(|(_, fragment)| fragment);
         let pinned = digest
             .and_then(|fragment| fragment.strip_prefix("sha256="))
@@ -69,7 +76,7 @@ pub(super) fn check_url(option: &str, text: &str) -> Checked<()> {
     let refusal = |problem: &dyn Display| InvalidOption(format!("Invalid {option}: {problem}."));
     let url = Url::parse(text).ok_or_else(|| refusal(&"use http:// or https:// and a host"))?;
     // The option can be read by every reader of the model, and its text goes into errors.
-    if url.0.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+    if url.has_credentials() {
         return Err(refusal(&"user and password do not belong into a URL"));
     }
     Ok(())
@@ -87,6 +94,10 @@ impl Url {
             return None;
         }
         matches!(uri.scheme_str(), Some("http" | "https")).then_some(Self(uri))
+    }
+
+    fn has_credentials(&self) -> bool {
+        self.0.authority().is_some_and(|authority| authority.as_str().contains('@'))
     }
 
     fn is_tamper_proof(&self) -> bool {
