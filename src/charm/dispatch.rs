@@ -177,7 +177,8 @@ impl Unit<'_> {
             Ok(state) => state,
             Err(StateError::Invalid(reason)) => {
                 peers::missed(self.host, event)?;
-                reconcile::forget_departed(self.host, self.tools, self.broken_relation(event))?;
+                let broken = self.broken_relation(event);
+                reconcile::forget_departed(self.host, self.tools, self.environment, broken)?;
                 builder::tend(self.host, &proxies(self.environment))?;
                 return Ok(self.tools.status_set(&status::invalid(&reason))?);
             }

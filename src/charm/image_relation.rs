@@ -15,6 +15,9 @@ const KEYS: [&str; 3] = ["id", "tags", "images"];
 /// A longer value is none that a cloud has; the longest is a chain of certificates.
 const LONGEST: usize = 64 << 10;
 
+/// How many units are looked at in search of complete data: each costs a call, whoever runs them.
+const UNITS: usize = 10;
+
 /// A relation whose remote side has told us its cloud.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageRelation {
@@ -25,25 +28,32 @@ pub struct ImageRelation {
 }
 
 impl ImageRelation {
-    /// Reads the remote units' databags: the lowest-numbered unit with complete data counts; that others say
-    /// otherwise is logged. `None` when no unit has complete data.
-    pub fn load(tools: &dyn HookTools, relation: &RelationId) -> Result<Option<Self>, HookToolError> {
+    /// Reads what the remote units say: the lowest-numbered unit with complete data counts, and no unit after it is read,
+    /// so that a hook costs the same however many there are. The data of `changed`, the unit that the event is about, is
+    /// compared with it, and disagreement logged. `None` when none of the units that are looked at has complete data.
+    pub fn load(
+        tools: &dyn HookTools,
+        relation: &RelationId,
+        changed: Option<&UnitName>,
+    ) -> Result<Option<Self>, HookToolError> {
         let mut units = tools.relation_list(relation)?;
         units.sort_by_key(UnitName::number);
-        let mut chosen: Option<Self> = None;
-        for unit in &units {
-            let databag = match tools.relation_get(relation, unit) {
-                Ok(databag) => databag,
-                // Another application's mistake is no failure of our hook.
-                Err(error @ HookToolError::TooLong { .. }) => {
-                    log::warn!("relation {relation}: the data of {unit} is not used: {error}");
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            let Some(said) = Self::of(&databag) else { continue };
+        let (mut chosen, mut read) = (None, 0);
+        for unit in units.iter().take(UNITS) {
+            read += 1;
+            chosen = Self::said_by(tools, relation, unit)?;
+            if chosen.is_some() {
+                break;
+            }
+        }
+        let is_unread = |unit: &&UnitName| units.iter().skip(read).any(|other| other == *unit);
+        if let Some(unit) = changed.filter(is_unread)
+            && let Some(said) = Self::said_by(tools, relation, unit)?
+        {
             match &chosen {
-                None => chosen = Some(said),
+                None => log::warn!(
+                    "relation {relation}: the data of {unit} is not used: the {UNITS} units before it have none"
+                ),
                 Some(known) if known.config != said.config => {
                     log::warn!(
                         "relation {relation}: {unit} gives another cloud than the unit before it; not used"
@@ -53,6 +63,23 @@ impl ImageRelation {
             }
         }
         Ok(chosen)
+    }
+
+    /// The cloud that one remote unit tells of.
+    fn said_by(
+        tools: &dyn HookTools,
+        relation: &RelationId,
+        unit: &UnitName,
+    ) -> Result<Option<Self>, HookToolError> {
+        match tools.relation_get(relation, unit) {
+            Ok(databag) => Ok(Self::of(&databag)),
+            // Another application's mistake is no failure of our hook.
+            Err(error @ HookToolError::TooLong { .. }) => {
+                log::warn!("relation {relation}: the data of {unit} is not used: {error}");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The cloud that a remote unit's databag tells of; `None` when a field is missing or cannot be one.

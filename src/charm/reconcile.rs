@@ -87,6 +87,7 @@ fn clouds_to_leave(host: &Host, state: &CharmState, journal: &Journal) -> Result
 pub fn forget_departed(
     host: &Host,
     tools: &dyn HookTools,
+    environment: &Environment,
     broken: Option<&RelationId>,
 ) -> Result<(), ReconcileError> {
     let mut clouds = builder::read_clouds_yaml(host).unwrap_or_default();
@@ -95,7 +96,7 @@ pub fn forget_departed(
     }
     let journal = Journal::load(host)?;
     let build_cloud = Request::load(host)?.map(|request| request.config.build_cloud);
-    let (_, relations) = image_relations(tools, broken)?;
+    let (_, relations) = image_relations(tools, environment, broken)?;
     clouds.retain(|name, _| {
         Some(name) == build_cloud.as_ref()
             || journal.needs_credentials_of(name)

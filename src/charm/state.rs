@@ -91,7 +91,7 @@ impl CharmState {
         let verify_image = options.flag("verify-image")?;
 
         let leader = tools.is_leader()?;
-        let (relation_ids, relations) = image_relations(tools, broken)?;
+        let (relation_ids, relations) = image_relations(tools, environment, broken)?;
 
         let build_cloud = cloud_name(&build_cloud_config);
         let mut clouds = Clouds::new();
@@ -150,13 +150,16 @@ impl CharmState {
 /// The image relations: all that exist, and those that have usable data. `broken` is one that ends with this hook.
 pub fn image_relations(
     tools: &dyn HookTools,
+    environment: &Environment,
     broken: Option<&RelationId>,
 ) -> Result<(Vec<RelationId>, BTreeMap<RelationId, ImageRelation>), HookToolError> {
     let mut ids = tools.relation_ids(IMAGE_ENDPOINT)?;
     ids.retain(|id| Some(id) != broken);
     let mut relations = BTreeMap::new();
     for id in &ids {
-        if let Some(relation) = ImageRelation::load(tools, id)? {
+        let changed =
+            environment.remote_unit.as_ref().filter(|_| environment.relation_id.as_ref() == Some(id));
+        if let Some(relation) = ImageRelation::load(tools, id, changed)? {
             relations.insert(id.clone(), relation);
         }
     }

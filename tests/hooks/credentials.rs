@@ -105,8 +105,14 @@ fn the_first_unit_with_complete_data_counts_and_disagreement_is_logged() {
     all_succeeded(relation.add_remote_unit(2, &two.data()).unwrap());
     assert_eq!(site.request().unwrap().config.clouds, [two.cloud()]);
     assert!(!site.clouds_yaml().contains("of-unit-10"), "{}", site.clouds_yaml());
-    let log = site.model.debug_log();
-    assert!(log.iter().any(|line| line.message.contains("runners/10 gives another cloud")), "{log:#?}");
+    let is_told = || {
+        let log = site.model.debug_log();
+        log.iter().any(|line| line.message.contains("runners/10 gives another cloud"))
+    };
+    assert!(!is_told(), "a unit after the first with complete data is not read");
+    all_succeeded(relation.set_remote_unit(10, &[("password", "another")]).unwrap());
+    assert!(is_told(), "but in the event that is about it: {:#?}", site.model.debug_log());
+    assert_eq!(site.request().unwrap().config.clouds, [two.cloud()]);
 }
 
 #[test]
