@@ -20,6 +20,7 @@ mod cron;
 mod delivery;
 mod external;
 mod fingerprint;
+mod former_names;
 #[cfg(test)]
 mod hostile;
 mod identity;
@@ -41,6 +42,7 @@ mod peers;
 mod place;
 mod plan;
 mod progress;
+mod projects;
 mod prune;
 mod published;
 mod releases;
@@ -64,14 +66,15 @@ mod vm;
 mod worker;
 
 pub use clouds_yaml::{
-    Clouds, CloudsYamlError, cloud_name, install_clouds_yaml, is_same_user, read_clouds_file,
-    read_clouds_yaml,
+    Clouds, CloudsYamlError, cloud_name, former_cloud_name, install_clouds_yaml, is_same_user,
+    read_clouds_file, read_clouds_yaml, related_cloud_name,
 };
 pub use config::{
     BaseImageSource, BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm,
     CloudName, JobId, Owner, ProxyConfig, RunnerSource,
 };
 pub use cron::{Schedule, configure_cron};
+pub use former_names::FormerNames;
 pub use job::{Reason, Rebuild, Request, StartError, Task, start_worker, stop_worker, worker_lives};
 pub use jobs::Jobs;
 pub use journal::{Build, Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::config::{BuildSecrets, BuilderRunConfig, CloudName, Owner};
-use super::connect::{connect, http_client};
+use super::connect::{connect, http_client, related_projects};
 use super::journal::Journal;
 use super::labels::{self, Stage};
 use super::latest::published;
@@ -31,7 +31,8 @@ pub fn prune_all(
     let deadline = Deadline::after(LIMIT);
     let Ok(http) = http_client(secrets) else { return };
     let clouds = connect(host, config, &http, &outcome, deadline);
-    for (name, cloud) in clouds.iter().filter(|(name, _)| config.clouds.contains(name)) {
+    let projects = related_projects(&clouds, config);
+    for (name, cloud) in clouds.iter().filter(|(name, _)| projects.is_first(name)) {
         let pruner =
             Pruner { name, cloud, owner: &config.owner, limit: config.revision_history_limit, named };
         for target in &config.targets {

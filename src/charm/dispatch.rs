@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 
 use super::actions::{self, FollowError, Followed, RunParameters};
 use super::cos_agent;
+use super::credentials;
 use super::event::{Action, Event, RelationChange};
 use super::options::Options;
 use super::peers::{self, Exchange};
@@ -178,7 +179,7 @@ impl Unit<'_> {
             Err(StateError::Invalid(reason)) => {
                 peers::missed(self.host, event)?;
                 let broken = self.broken_relation(event);
-                reconcile::forget_departed(self.host, self.tools, self.environment, broken)?;
+                credentials::forget_departed(self.host, self.tools, self.environment, broken)?;
                 builder::tend(self.host, &proxies(self.environment))?;
                 return Ok(self.tools.status_set(&status::invalid(&reason))?);
             }
@@ -217,7 +218,7 @@ impl Unit<'_> {
         demand: Option<&reconcile::Demand>,
     ) -> Result<Option<JobId>, DispatchError> {
         self.initialize()?;
-        let journal = Journal::load(self.host)?;
+        let journal = state.journal(self.host)?;
         reconcile::host_files(self.host, self.environment, state, &journal)?;
         let news = self.publish(state, &journal, event)?;
         // What a unit has left goes first, whoever leads.
@@ -288,7 +289,7 @@ impl Unit<'_> {
         let deadline = Deadline::after(actions::RUN_WAIT);
         let journal = loop {
             match actions::follow(self.host, self.tools, &job, deadline)? {
-                Followed::Ended(journal) => break *journal,
+                Followed::Ended(_) => break state.journal(self.host)?,
                 Followed::Orphaned => match self.converge(state, event, None)? {
                     Some(again) => job = again,
                     None => return Ok(self.tools.action_fail(&format!("Job {job} was given up."))?),
@@ -303,7 +304,7 @@ impl Unit<'_> {
         self.tools.status_set(&status::status(state, &journal))?;
         let images = journal.images.iter().map(|image| {
             let config = &image.result.config;
-            format!("{}-{} {} {}", config.base, config.arch, config.cloud_name, image.result.id)
+            format!("{}-{} {} {}", config.base, config.arch, config.cloud_name.as_str(), image.result.id)
         });
         self.tools.action_set(&[("images", images.collect::<Vec<_>>().join("\n"))])?;
         match failures(&journal) {

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::builder::{CloudName, Image, Journal, Published, cloud_name};
+use crate::builder::{CloudName, Image, Journal, Published, former_cloud_name, related_cloud_name};
 use crate::juju::{Databag, HookToolError, HookTools, RelationId, UnitName};
 use crate::openstack_cloud::{CloudConfig, ImageId, Interface};
 use crate::secret::Secret;
@@ -21,7 +21,7 @@ const UNITS: usize = 10;
 /// A relation whose remote side has told us its cloud.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageRelation {
-    /// The cloud's name in clouds.yaml.
+    /// The name in clouds.yaml of the cloud as this relation brought it.
     pub cloud: CloudName,
     /// How to reach it.
     pub config: CloudConfig,
@@ -72,7 +72,7 @@ impl ImageRelation {
         unit: &UnitName,
     ) -> Result<Option<Self>, HookToolError> {
         match tools.relation_get(relation, unit) {
-            Ok(databag) => Ok(Self::of(&databag)),
+            Ok(databag) => Ok(Self::of(relation, &databag)),
             // Another application's mistake is no failure of our hook.
             Err(error @ HookToolError::TooLong { .. }) => {
                 log::warn!("relation {relation}: the data of {unit} is not used: {error}");
@@ -82,8 +82,8 @@ impl ImageRelation {
         }
     }
 
-    /// The cloud that a remote unit's databag tells of; `None` when a field is missing or cannot be one.
-    pub fn of(databag: &Databag) -> Option<Self> {
+    /// The cloud that a remote unit's databag in `relation` tells of; `None` when a field is missing or cannot be one.
+    pub fn of(relation: &RelationId, databag: &Databag) -> Option<Self> {
         let sound = |value: &&String| !value.is_empty() && value.len() <= LONGEST && !value.contains('\0');
         let field = |name: &str| {
             let value = databag.get(name).filter(sound)?.trim();
@@ -101,7 +101,12 @@ impl ImageRelation {
             username: field("username")?,
             password: Secret::new(databag.get("password").filter(sound)?.clone()),
         };
-        Some(Self { cloud: cloud_name(&config), config })
+        Some(Self { cloud: related_cloud_name(&config, relation.as_str()), config })
+    }
+
+    /// Whether the cloud stands in clouds.yaml under this name, or did so in an earlier revision of the charm.
+    pub fn is_named(&self, name: &CloudName) -> bool {
+        self.cloud == *name || former_cloud_name(&self.config) == *name
     }
 }
 
@@ -140,10 +145,11 @@ pub fn publish(
     published: &mut Published,
     unit: &UnitName,
     relation: &RelationId,
-    cloud: &CloudName,
+    ImageRelation { cloud, config }: &ImageRelation,
     wanted: Option<Databag>,
 ) -> Result<(), HookToolError> {
     let memory = published.relation(relation.as_str());
+    memory.renew(&former_cloud_name(config), cloud);
     let present = match memory.trusted() {
         Some(databag) => Some(databag.clone()),
         None if memory.is_superseded_by(wanted.as_ref()) => None,
@@ -241,6 +247,7 @@ mod tests {
             "https://[::1",
             "file:///etc/shadow",
         ];
+        let id = RelationId::parse("image:1234567").unwrap();
         let mut random = crate::testing::Random::seeded(0xdb_a6);
         let mut used = 0;
         for _ in 0..1000 {
@@ -260,10 +267,12 @@ mod tests {
             ];
             let mut databag = Databag::from(names.map(|name| (name.to_owned(), text())));
             databag.insert("auth_url".into(), format!("https://k/{}", text()));
-            let Some(ImageRelation { cloud: name, config }) = ImageRelation::of(&databag) else { continue };
+            let Some(ImageRelation { cloud: name, config }) = ImageRelation::of(&id, &databag) else {
+                continue;
+            };
             used += 1;
             let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-            assert!(name.as_str().chars().all(plain) && name.as_str().len() <= 80, "{name}");
+            assert!(name.as_str().chars().all(plain) && name.as_str().len() <= 160, "{name}");
             let dir = tempfile::tempdir().unwrap();
             let host = crate::host::Host::below(dir.path());
             let clouds = crate::builder::Clouds::from([(name, config)]);
@@ -279,14 +288,15 @@ mod tests {
             ["auth_url", "password", "project_domain_name", "project_name", "user_domain_name", "username"];
         let mut complete = Databag::from(names.map(|name| (name.to_owned(), " x ".to_owned())));
         complete.insert("auth_url".into(), "https://k/v3".into());
-        let config = ImageRelation::of(&complete).unwrap().config;
+        let id = RelationId::parse("image:3").unwrap();
+        let config = ImageRelation::of(&id, &complete).unwrap().config;
         assert_eq!((config.username.as_str(), config.password.expose().as_str()), ("x", " x "));
         for name in names {
             let mut databag = complete.clone();
             databag.insert(name.into(), String::new());
-            assert!(ImageRelation::of(&databag).is_none(), "{name} empty");
+            assert!(ImageRelation::of(&id, &databag).is_none(), "{name} empty");
             databag.remove(name);
-            assert!(ImageRelation::of(&databag).is_none(), "{name} absent");
+            assert!(ImageRelation::of(&id, &databag).is_none(), "{name} absent");
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod actions;
 mod cos_agent;
+mod credentials;
 mod dispatch;
 mod event;
 mod image_relation;

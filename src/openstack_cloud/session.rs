@@ -11,6 +11,7 @@ use super::catalog::Service;
 use super::error::{ErrorKind, OpenStackError};
 use super::ids::{ProjectId, UserId};
 use super::keystone::{Access, CloudConfig, authenticate, tokens_url};
+use super::project_key::ProjectKey;
 use crate::deadline::Deadline;
 use crate::http::{
     Answer, HttpClient, HttpError, Incoming, Method, Opened, Outgoing, Request, Url, jittered,
@@ -135,6 +136,12 @@ impl Session {
 
     pub(super) fn project(&self) -> ProjectId {
         self.lock().project.clone()
+    }
+
+    pub(super) fn project_key(&self) -> ProjectKey {
+        let access = Arc::clone(&self.lock());
+        let images = self.endpoint(&access, Service::Image).ok();
+        ProjectKey::new(&self.tokens, self.config.ca_certificate.clone(), access.project.clone(), images)
     }
 
     pub(super) fn project_name(&self) -> &str {

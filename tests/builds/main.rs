@@ -16,6 +16,7 @@ mod ownership;
 mod recipe;
 mod recovery;
 mod scene;
+mod shared;
 mod story;
 mod units;
 mod verification;

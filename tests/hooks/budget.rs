@@ -52,7 +52,8 @@ fn site(relations: usize) -> (Site, Vec<(Relation, CloudName)>) {
         let project = Credentials::new(&plan.keystone, &format!("project-{number}"));
         let units = [&project.data()[..], &project.data()[..]];
         let relation = site.app.integrate("image", &format!("runners-{number}"), &units).unwrap();
-        (relation, project.cloud())
+        let cloud = project.cloud_of(&relation);
+        (relation, cloud)
     });
     let related: Vec<_> = related.collect();
     site.kill_worker();
