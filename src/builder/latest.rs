@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::clouds_yaml::{CloudsYamlError, read_clouds_yaml};
+use super::clouds_yaml::{CloudsYamlError, entry, read_clouds_yaml};
 use super::config::{CloudName, Owner};
+use super::connect::door;
 use super::labels::{self, Stage};
 use crate::deadline::Deadline;
 use crate::host::Host;
@@ -60,9 +61,9 @@ pub fn get_latest_image(
 ) -> Result<Vec<GetLatestImageResult>, GetLatestImageError> {
     let deadline = Deadline::after(LIMIT);
     let clouds = read_clouds_yaml(host)?;
-    let config =
-        clouds.get(cloud_name).ok_or_else(|| CloudsYamlError::UnknownCloud(cloud_name.to_string()))?;
-    let cloud = Cloud::connect(config, http, deadline)?;
+    let config = entry(&clouds, cloud_name)
+        .ok_or_else(|| CloudsYamlError::UnknownCloud(cloud_name.as_str().to_owned()))?;
+    let cloud = Cloud::connect(config, &door(&clouds, cloud_name, http), deadline)?;
     let mut results = Vec::new();
     for base in bases {
         let newest = published(&cloud, owner, Target { base, arch }, deadline)?.into_iter().next();

@@ -64,7 +64,8 @@ pub fn metrics(host: &Host) -> Result<String, MetricsError> {
     for image in &journal.images {
         let place = &image.result.config;
         // None of these words can hold a quote or a line's end.
-        let labels = format!("{{target=\"{}-{}\",cloud=\"{}\"}}", place.base, place.arch, place.cloud_name);
+        let labels =
+            format!("{{target=\"{}-{}\",cloud=\"{}\"}}", place.base, place.arch, place.cloud_name.as_str());
         text.sample("image_built_timestamp_seconds", &labels, image.built.0);
     }
     Ok(text.0)

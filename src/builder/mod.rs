@@ -21,6 +21,7 @@ mod cron;
 mod delivery;
 mod external;
 mod fingerprint;
+mod former_names;
 #[cfg(test)]
 mod hostile;
 mod identity;
@@ -45,6 +46,7 @@ mod place;
 mod plan;
 mod process;
 mod progress;
+mod projects;
 mod prune;
 mod published;
 mod releases;
@@ -69,14 +71,15 @@ mod worker;
 
 pub use aside::put_aside;
 pub use clouds_yaml::{
-    Clouds, CloudsYamlError, cloud_name, install_clouds_yaml, is_same_user, read_clouds_file,
-    read_clouds_yaml,
+    Clouds, CloudsYamlError, cloud_name, former_cloud_name, install_clouds_yaml, is_same_user,
+    read_clouds_file, read_clouds_yaml, related_cloud_name,
 };
 pub use config::{
     BaseImageSource, BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm,
     CloudName, JobId, Owner, ProxyConfig, RunnerSource,
 };
 pub use cron::{Schedule, configure_cron};
+pub use former_names::FormerNames;
 pub use image_name::{IMAGE_NAME_TMPL, image_name};
 pub use job::{Reason, Rebuild, Request, Task, TaskKind, worker_lives};
 pub use jobs::Jobs;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::config::BuilderRunConfig;
+use super::former_names::FormerNames;
 use super::job::TaskKind;
 use super::journal::{Image, Journal, JournalError, write_json};
 use crate::digest::hex;
@@ -23,9 +24,11 @@ pub struct Announcement {
 const LONGEST: usize = 1 << 20;
 
 impl Announcement {
-    /// What `journal` has for the targets and clouds of `config`.
-    pub fn of(journal: &Journal, config: &BuilderRunConfig) -> Self {
-        let images: Vec<Image> = wanted(config).filter_map(|place| find(journal, place).cloned()).collect();
+    /// What `journal` has for the targets and clouds of `config`, told to units that know the clouds by their former names
+    /// as well.
+    pub fn of(journal: &Journal, config: &BuilderRunConfig, names: &FormerNames) -> Self {
+        let images = wanted(config).filter_map(|place| find(journal, place).cloned()).collect();
+        let images = names.with_former(images);
         // Plain data always serialises.
         Self { text: serde_json::to_string(&images).unwrap_or_default(), images }
     }
@@ -50,16 +53,17 @@ impl Announcement {
         digest
     }
 
-    /// The announced images that `config` wants and `journal` does not have.
-    pub fn news(&self, journal: &Journal, config: &BuilderRunConfig) -> Vec<Image> {
-        let is_news = |image: &&Image| {
+    /// The announced images that `config` wants and `journal` does not have; a leader that was not refreshed yet announces
+    /// them under former names.
+    pub fn news(&self, journal: &Journal, config: &BuilderRunConfig, names: &FormerNames) -> Vec<Image> {
+        let is_news = |image: &Image| {
             let place = &image.result.config;
             wanted(config).any(|(target, cloud)| {
                 (target.base, target.arch, cloud) == (place.base, place.arch, &place.cloud_name)
                     && find(journal, (target, cloud)).is_none_or(|known| known.result.id != image.result.id)
             })
         };
-        self.images.iter().filter(is_news).cloned().collect()
+        names.renewed(self.images.clone()).into_iter().filter(is_news).collect()
     }
 }
 

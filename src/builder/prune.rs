@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::config::{BuildSecrets, BuilderRunConfig, CloudName, Owner};
-use super::connect::{connect, http_client, visit_each};
+use super::connect::{connect, http_client, related_projects, visit_each};
 use super::journal::Journal;
 use super::labels::{self, Stage};
 use super::latest::published;
@@ -33,7 +33,8 @@ pub fn prune_all(
     let Ok(http) = http_client(secrets) else { return };
     let clouds = connect(host, config, &http, &outcome, deadline);
     let journal = Mutex::new(journal);
-    let related = clouds.iter().filter(|(name, _)| config.clouds.contains(name));
+    let projects = related_projects(&clouds, config);
+    let related = clouds.iter().filter(|(name, _)| projects.is_first(name));
     visit_each(related, |name, cloud| {
         let limit = config.revision_history_limit;
         let pruner = Pruner { name, cloud, owner: &config.owner, limit, named, journal: &journal };

@@ -58,6 +58,12 @@ impl Memory {
         self.written.push((cloud.clone(), databag));
     }
 
+    /// The cloud that is `now` may stand here under its `former` name.
+    pub fn renew(&mut self, former: &CloudName, now: &CloudName) {
+        let names = self.cloud.iter_mut().chain(self.written.iter_mut().map(|(cloud, _)| cloud));
+        names.filter(|name| *name == former).for_each(|name| name.clone_from(now));
+    }
+
     /// Its images are in `cloud`.
     pub fn belongs_to(&mut self, cloud: &CloudName) {
         self.cloud = Some(cloud.clone());

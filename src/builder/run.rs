@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::adoption::adopt;
 use super::base_image::base_image_name;
 use super::config::{BuildConfig, BuildMode, BuildResult, BuilderRunConfig, CloudName, JobId};
-use super::connect::{connect, http_client, visit_each};
+use super::connect::{connect, http_client, related_projects, visit_each};
 use super::delivery::{Delivery, Parcel};
 use super::journal::{Failure, Image, Phase, Timestamp};
 use super::leave::leave_clouds;
@@ -15,6 +15,7 @@ use super::ledger::Ledger;
 use super::outcome::Outcome;
 use super::place::{Built, Place};
 use super::plan::{Plan, Planner, Wanted, built};
+use super::projects::Projects;
 use super::resource::{Resource, ResourceKind};
 use super::run_context::{RunContext, Sweep};
 use super::script;
@@ -86,6 +87,7 @@ struct Run<'a> {
     http: HttpClient,
     build_cloud: Cloud,
     clouds: BTreeMap<CloudName, Cloud>,
+    projects: Projects,
     script: Option<ExternalScript>,
 }
 
@@ -102,7 +104,8 @@ impl<'a> Run<'a> {
             let reason = outcome.take_last_failure();
             return Err(reason.unwrap_or_else(|| Failure::of(&"no build cloud", true)));
         };
-        Ok(Self { context, config, outcome, http, build_cloud, clouds, script: None })
+        let projects = related_projects(&clouds, config);
+        Ok(Self { context, config, outcome, http, build_cloud, clouds, projects, script: None })
     }
 
     /// Connects, sweeps if that is due, and fetches what all targets share.
@@ -136,7 +139,8 @@ impl<'a> Run<'a> {
     fn sweep(&self, keep: Keep<'_>, deadline: Deadline) -> Vec<String> {
         let owner = &self.config.owner;
         let build_cloud = &self.config.build_cloud;
-        let related = self.related_clouds().filter(|(name, _)| *name != build_cloud);
+        let build_project = self.build_cloud.project_key();
+        let related = self.related_clouds().filter(|(_, cloud)| cloud.project_key() != build_project);
         let swept =
             visit_each([(build_cloud, &self.build_cloud)].into_iter().chain(related), |name, cloud| {
                 if name == build_cloud {
@@ -224,9 +228,9 @@ impl<'a> Run<'a> {
         self.outcome.fail(Failure { target: Some(target), ..failure });
     }
 
-    /// The clouds of relations that could be reached.
+    /// The projects of relations that could be reached, each by the relation that does the work.
     fn related_clouds(&self) -> impl Iterator<Item = (&CloudName, &Cloud)> {
-        self.clouds.iter().filter(|(name, _)| self.config.clouds.contains(name))
+        self.clouds.iter().filter(|(name, _)| self.projects.is_first(name))
     }
 
     fn execute(
@@ -373,15 +377,17 @@ impl<'a> Run<'a> {
         fingerprint: &str,
         built: Timestamp,
     ) {
-        let config = BuildConfig { base: target.base, arch: target.arch, cloud_name: cloud.clone() };
-        let result = BuildResult { config, id: image.id.clone() };
-        self.context.progress.published(Image {
-            result: result.clone(),
-            fingerprint: fingerprint.to_owned(),
-            hash: image.hash.clone(),
-            built,
-        });
-        self.outcome.succeed(result);
+        for cloud_name in self.projects.sharers(cloud) {
+            let config = BuildConfig { base: target.base, arch: target.arch, cloud_name };
+            let result = BuildResult { config, id: image.id.clone() };
+            self.context.progress.published(Image {
+                result: result.clone(),
+                fingerprint: fingerprint.to_owned(),
+                hash: image.hash.clone(),
+                built,
+            });
+            self.outcome.succeed(result);
+        }
     }
 }
 

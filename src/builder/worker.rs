@@ -6,7 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::aside::put_aside_locked;
-use super::config::{BuildMode, BuildSecrets, CloudName};
+use super::clouds_yaml::read_clouds_yaml;
+use super::config::{BuildMode, BuildSecrets, BuilderRunConfig, CloudName};
+use super::former_names::FormerNames;
 use super::job::{Request, Task, worker_lock};
 use super::journal::{Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
 use super::peers::Peers;
@@ -168,6 +170,9 @@ fn do_request(
 ) -> Result<Option<BuildSecrets>, WorkerError> {
     log::info!("job {}: {:?}, {:?}", request.id, request.reason, request.rebuild);
     let mut journal = Journal::load(host)?;
+    if let Ok(clouds) = read_clouds_yaml(host) {
+        FormerNames::of(&clouds, &request.config).renew(&mut journal);
+    }
     journal.begin(Job {
         id: request.id.clone(),
         reason: Some(request.reason),
@@ -222,6 +227,8 @@ fn do_request(
     let mut journal = record.journal.into_inner().unwrap_or_else(PoisonError::into_inner);
     // What a cloud has that nobody is related to any more may be gone when somebody is again.
     journal.images.retain(|image| request.config.clouds.contains(&image.result.config.cloud_name));
+    let BuilderRunConfig { build_cloud, clouds, .. } = &request.config;
+    journal.in_use.retain(|known| known.cloud == *build_cloud || clouds.contains(&known.cloud));
     journal.end(request, failures);
     journal.save(host)?;
     reporter.tell(News::Important);

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 
 use super::actions::{self, FollowError, Followed, RunParameters, failures, follow};
 use super::cos_agent;
+use super::credentials;
 use super::event::{Action, Event, RelationChange};
 use super::peers::{self, Exchange};
 use super::reconcile::{self, ReconcileError};
@@ -209,7 +210,8 @@ impl Unit<'_> {
             Ok(state) => state,
             Err(StateError::Invalid(reason)) => {
                 peers::missed(self.host, event)?;
-                reconcile::forget_departed(self.host, self.tools, self.broken_relation(event))?;
+                let broken = self.broken_relation(event);
+                credentials::forget_departed(self.host, self.tools, self.environment, broken)?;
                 builder::tend(self.host, &proxies(self.environment))?;
                 return Ok(self.tools.status_set(&status::invalid(&reason))?);
             }
@@ -239,7 +241,7 @@ impl Unit<'_> {
         demand: Option<&reconcile::Demand>,
     ) -> Result<Option<JobId>, DispatchError> {
         self.initialize()?;
-        let journal = Journal::load(self.host)?;
+        let journal = state.journal(self.host)?;
         let event = match (reconcile::host_files(self.host, self.environment, state, &journal)?, event) {
             // Juju does not tell of everything that changes.
             (Written::Changed, Event::UpdateStatus) => &Event::ConfigChanged,
@@ -320,7 +322,7 @@ impl Unit<'_> {
         let show = &mut |progress: &str| self.tools.action_log(progress);
         let journal = loop {
             match follow(self.host, &job, deadline, show)? {
-                Followed::Ended(journal) => break *journal,
+                Followed::Ended(_) => break state.journal(self.host)?,
                 Followed::Orphaned => {
                     let _turn = Turn::take(self.host)?;
                     match self.converge(state, event, None)? {
@@ -339,7 +341,7 @@ impl Unit<'_> {
         self.tools.status_set(&status::status(state, &journal))?;
         let images = journal.images.iter().map(|image| {
             let config = &image.result.config;
-            format!("{}-{} {} {}", config.base, config.arch, config.cloud_name, image.result.id)
+            format!("{}-{} {} {}", config.base, config.arch, config.cloud_name.as_str(), image.result.id)
         });
         self.tools.action_set(&[("images", images.collect::<Vec<_>>().join("\n"))])?;
         match failures(&journal) {

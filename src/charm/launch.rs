@@ -14,7 +14,7 @@ use super::turn::Turn;
 use crate::builder::{self, JobId, Launch, LaunchOrder, LaunchSecrets, LaunchState, LauncherError, Server};
 use crate::deadline::Deadline;
 use crate::host::Host;
-use crate::juju::{Environment, HookToolError, SecretUri};
+use crate::juju::{Environment, HookToolError, RelationId, SecretUri};
 use crate::secret::{Secret, redact_from_now_on};
 use crate::target::{Arch, BaseImage, Target};
 
@@ -170,21 +170,31 @@ fn order(
     })
 }
 
-/// The cloud of a related application: the one that was named, by its name in clouds.yaml or its project, else the only one.
+/// The cloud of a related application: the one that was named, by its relation, its project, or its name in clouds.yaml, else
+/// the only one. Relations that bring the same are one, the oldest.
 fn cloud<'a>(wanted: Option<&str>, state: &'a CharmState) -> Result<&'a ImageRelation, InvalidOption> {
-    let mut clouds: Vec<&ImageRelation> = state.relations.values().collect();
-    clouds.sort_by(|a, b| a.cloud.cmp(&b.cloud));
-    clouds.dedup_by(|a, b| a.cloud == b.cloud);
-    if clouds.is_empty() {
+    if state.relations.is_empty() {
         return Err(InvalidOption::new("Image relation not yet ready."));
     }
-    let names: Vec<&str> = clouds.iter().map(|relation| relation.cloud.as_str()).collect();
-    let names = names.join(", ");
-    if let Some(wanted) = wanted {
-        clouds.retain(|relation| relation.cloud.as_str() == wanted || relation.config.project_name == wanted);
+    let is_wanted = |id: &RelationId, relation: &ImageRelation| {
+        let names = [id.as_str(), relation.cloud.as_str(), &relation.config.project_name];
+        wanted.is_none_or(|wanted| names.contains(&wanted))
+    };
+    let mut found: Vec<&ImageRelation> = Vec::new();
+    for (_, relation) in state.relations.iter().filter(|(id, relation)| is_wanted(id, relation)) {
+        if found.iter().all(|known| known.config != relation.config) {
+            found.push(relation);
+        }
     }
-    match clouds[..] {
+    match found[..] {
         [relation] => Ok(relation),
-        _ => Err(InvalidOption::new(format!("Set cloud to one of {names}."))),
+        _ => {
+            let all = state
+                .relations
+                .iter()
+                .map(|(id, relation)| format!("{id} ({})", relation.config.project_name));
+            let all = all.collect::<Vec<_>>().join(", ");
+            Err(InvalidOption::new(format!("Set cloud to one of {all}.")))
+        }
     }
 }

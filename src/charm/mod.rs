@@ -4,6 +4,7 @@
 mod actions;
 mod cancel;
 mod cos_agent;
+mod credentials;
 mod departure;
 mod dispatch;
 mod due;

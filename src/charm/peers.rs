@@ -114,7 +114,7 @@ impl Exchange<'_> {
         relation: &RelationId,
         named: &BTreeSet<String>,
     ) -> Result<(), HookToolError> {
-        let announcement = Announcement::of(self.journal, &self.state.run);
+        let announcement = Announcement::of(self.journal, &self.state.run, &self.state.former_names());
         peers.announced = announcement.digest();
         // Nobody hears a unit that is alone, and what it said before must not be the first that a newcomer hears.
         let is_alone = peers.units.is_empty();
@@ -152,7 +152,7 @@ impl Exchange<'_> {
             }
             None => return Ok(Vec::new()),
         };
-        let news = announcement.news(self.journal, &self.state.run);
+        let news = announcement.news(self.journal, &self.state.run, &self.state.former_names());
         let last = Request::load(self.host)?;
         let is_open = last.as_ref().is_some_and(|last| reconcile::is_open(last, self.journal));
         let was_tried = !is_open && last.is_some_and(|last| reconcile::is_about(&last, &news));

@@ -2,17 +2,19 @@
 //! do. Nothing here calls a cloud, so no cloud can make a hook wait.
 
 use std::collections::BTreeSet;
+use std::iter;
 
+use super::credentials;
 use super::due::{Due, abandoned, due, has_lost_secrets, is_due};
 use super::event::Event;
 use super::image_relation;
-use super::state::{CharmState, image_relations};
+use super::state::CharmState;
 use crate::builder::{
-    self, Clouds, CloudsYamlError, Image, Job, JobId, Journal, JournalError, Published, Reason, Rebuild,
-    Request, StartError, Task, TaskKind, Timestamp,
+    self, CloudsYamlError, Image, Job, JobId, Journal, JournalError, Published, Reason, Rebuild, Request,
+    StartError, Task, TaskKind, Timestamp,
 };
 use crate::host::{FileError, Host, Written};
-use crate::juju::{Environment, HookToolError, HookTools, RelationId};
+use crate::juju::{Environment, HookToolError, HookTools};
 use crate::target::BaseImage;
 
 /// The host or a relation could not be brought to what the state says.
@@ -52,56 +54,9 @@ pub fn host_files(
     state: &CharmState,
     journal: &Journal,
 ) -> Result<Written, ReconcileError> {
-    let mut clouds = clouds_to_leave(host, state, journal)?;
-    let build_cloud = state.clouds.get(&state.run.build_cloud);
-    for former in clouds.values_mut() {
-        if let Some(current) = build_cloud.filter(|current| builder::is_same_user(current, former)) {
-            former.password = current.password.clone();
-        }
-    }
-    clouds.extend(state.clouds.clone());
-    let written = builder::install_clouds_yaml(host, &clouds)?;
+    let written = credentials::install(host, state, journal)?;
     builder::configure_cron(host, environment.unit.as_str(), state.build_interval)?;
     Ok(written)
-}
-
-/// The clouds in clouds.yaml that `state` does not name and in which a job has left something, or may do so yet: it can
-/// be removed only with the credentials that stand there.
-fn clouds_to_leave(host: &Host, state: &CharmState, journal: &Journal) -> Result<Clouds, ReconcileError> {
-    let mut clouds = builder::read_clouds_yaml(host).unwrap_or_default();
-    clouds.retain(|name, _| !state.clouds.contains_key(name));
-    if clouds.is_empty() {
-        return Ok(clouds);
-    }
-    let open = Request::load(host)?.filter(|request| is_open(request, journal));
-    clouds.retain(|name, _| {
-        journal.needs_credentials_of(name)
-            || open.as_ref().is_some_and(|request| request.config.build_cloud == *name)
-    });
-    Ok(clouds)
-}
-
-/// Takes the credentials of departed relations out of clouds.yaml: all that can be done while the configuration is
-/// refused. The build cloud's stay, what was made there may have to be removed.
-pub fn forget_departed(
-    host: &Host,
-    tools: &dyn HookTools,
-    broken: Option<&RelationId>,
-) -> Result<(), ReconcileError> {
-    let mut clouds = builder::read_clouds_yaml(host).unwrap_or_default();
-    if clouds.is_empty() {
-        return Ok(());
-    }
-    let journal = Journal::load(host)?;
-    let build_cloud = Request::load(host)?.map(|request| request.config.build_cloud);
-    let (_, relations) = image_relations(tools, broken)?;
-    clouds.retain(|name, _| {
-        Some(name) == build_cloud.as_ref()
-            || journal.needs_credentials_of(name)
-            || relations.values().any(|relation| relation.cloud == *name)
-    });
-    builder::install_clouds_yaml(host, &clouds)?;
-    Ok(())
 }
 
 /// Publishes to each relation the images that its cloud has: every unit in a databag of its own. Returns the images
@@ -116,8 +71,13 @@ pub fn relations(
     let mut published = Published::load(host)?;
     published.retain(|id| state.relation_ids.iter().any(|known| known.as_str() == id));
     for (id, relation) in &state.relations {
-        let wanted = |told: &_| image_relation::databag(journal, &relation.cloud, &state.run.targets, told);
-        image_relation::publish(tools, &mut published, &environment.unit, id, &relation.cloud, wanted)?;
+        // Who brings exactly the same as another has proved the same: there is no need to wait for the next job.
+        let same = state.relations.values().filter(|other| other.config == relation.config);
+        let clouds: Vec<_> = iter::once(relation).chain(same).map(|relation| &relation.cloud).collect();
+        let wanted = |told: &_| {
+            clouds.iter().find_map(|cloud| image_relation::databag(journal, cloud, &state.run.targets, told))
+        };
+        image_relation::publish(tools, &mut published, &environment.unit, id, relation, wanted)?;
     }
     published.save(host)?;
     Ok(published.named_images())

@@ -30,12 +30,16 @@ pub fn machine_in_trouble(remedy: &str) -> Status {
 /// What the unit shows.
 pub fn status(state: &CharmState, journal: &Journal) -> Status {
     if state.relations.is_empty() {
-        let message = if state.relation_ids.is_empty() {
-            "image integration required."
-        } else {
-            "image integration required. The related application has not given its OpenStack credentials yet."
+        let why = match (state.too_near.first(), state.relation_ids.is_empty()) {
+            (Some(id), _) => {
+                format!(" The auth_url of {id} leads to this unit's own machine or link; it is not used.")
+            }
+            (None, false) => {
+                " The related application has not given its OpenStack credentials yet.".to_owned()
+            }
+            (None, true) => String::new(),
         };
-        return Status::Blocked(message.into());
+        return Status::Blocked(format!("image integration required.{why}"));
     }
     let trouble = trouble(state, journal);
     if !state.leader {
@@ -218,6 +222,7 @@ mod tests {
             build_interval: 6,
             relations: BTreeMap::from([(relation.clone(), ImageRelation { cloud: cloud.clone(), config })]),
             relation_ids: vec![relation],
+            too_near: Vec::new(),
             clouds: Clouds::new(),
             run: BuilderRunConfig {
                 build_cloud: cloud.clone(),

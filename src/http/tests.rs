@@ -352,3 +352,33 @@ fn requests_and_answers_show_no_secret() {
     let shown = format!("{request:?} {answer:?} {broken} {broken:?}");
     assert!(!shown.contains("hunter2"), "{shown}");
 }
+
+#[test]
+fn a_guarded_client_does_not_connect_to_its_own_machine() {
+    let server = Server::start(vec![Reply::json(200, "{}")]);
+    let (port, exempt) = (server.url("/").authority(), |url: &str| vec![url.parse().unwrap()]);
+    let port = port.rsplit(':').next().unwrap().to_owned();
+    for host in ["127.0.0.1", "localhost", "127.1"] {
+        let request = Request::new(Method::Get, format!("http://{host}:{port}/").parse().unwrap());
+        for client in [client().guarded(Vec::new()), client().guarded(exempt("http://169.254.1.1/"))] {
+            let error = client.call(&request, soon()).unwrap_err();
+            assert!(matches!(error, HttpError::Address { .. }) && !error.is_transient(), "{host}: {error}");
+        }
+    }
+    assert_eq!(server.received().len(), 0);
+    let beside = client().guarded(exempt("http://localhost:5000/v3"));
+    assert_eq!(beside.call(&get(&server, "/"), soon()).unwrap().status(), 200);
+}
+
+#[test]
+fn a_guarded_client_does_not_ask_a_proxy_for_the_metadata_service() {
+    let server = Server::start(vec![Reply::json(200, "{}"), Reply::json(200, "{}")]);
+    let proxy = Secret::new(server.url("/").authority());
+    let client = HttpClient::new(Proxies::parse(&proxy, &proxy, "").unwrap()).guarded(Vec::new());
+    let ask = |url: &str| client.call(&Request::new(Method::Get, url.parse().unwrap()), soon());
+    for url in ["http://169.254.169.254/latest/meta-data", "http://[fe80::a9fe:a9fe]/"] {
+        assert!(matches!(ask(url).unwrap_err(), HttpError::Address { .. }), "{url}");
+    }
+    assert_eq!(server.received().len(), 0);
+    assert_eq!(ask("http://glance.example/").unwrap().status(), 200, "the proxy itself is the operator's");
+}

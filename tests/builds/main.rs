@@ -17,6 +17,7 @@ mod ownership;
 mod recipe;
 mod recovery;
 mod scene;
+mod shared;
 mod story;
 mod targets;
 mod units;

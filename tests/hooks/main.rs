@@ -26,6 +26,7 @@ mod machine;
 mod observability;
 mod peers;
 mod publishing;
+mod refresh;
 mod related;
 mod removal;
 mod secrecy;

@@ -95,7 +95,8 @@ fn alerts_and_dashboard_name_no_metric_that_is_not_written() {
         written.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
     let cloud = plan.project().cloud();
     let image = format!(
-        "runner_image_builder_image_built_timestamp_seconds{{target=\"noble-x64\",cloud=\"{cloud}\"}} "
+        "runner_image_builder_image_built_timestamp_seconds{{target=\"noble-x64\",cloud=\"{}\"}} ",
+        cloud.as_str()
     );
     assert!(samples.contains(&image), "{samples}");
     assert!(samples.contains("\nrunner_image_builder_build_interval_seconds 21600\n"), "{samples}");

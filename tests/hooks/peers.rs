@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use rehearsal::agent::{Databag, JujuVersion, Relation, Unit};
-use runner_image_builder::builder::{Journal, Peers, Request, Task, Timestamp};
+use runner_image_builder::builder::{CloudName, Image, Journal, Peers, Request, Task, Timestamp};
 use runner_image_builder::host::Host;
 use serde_json::Value;
 
@@ -210,4 +210,28 @@ fn what_peers_say_while_the_configuration_is_refused_is_asked_for_afterwards() {
     site.app.set_config(&[("build-interval", "9")]).unwrap();
     let peers = Peers::load(&site.host()).unwrap();
     assert!(peers.leads && peers.units.is_empty(), "{peers:?}");
+}
+
+#[test]
+fn units_of_which_some_were_refreshed_understand_each_other() {
+    let plan = Plan::new().units(2);
+    let (site, _relation) = announced(&plan);
+    let said = &site.app.peer_relation("units").unwrap().app_data().unwrap()["images"];
+    let said: Vec<Image> = serde_json::from_str(said).unwrap();
+    let of = |cloud: &CloudName| -> Vec<&Image> {
+        said.iter().filter(|image| image.result.config.cloud_name == *cloud).collect()
+    };
+    let (now, former) = (plan.project().cloud(), plan.project().former_cloud());
+    assert_eq!((of(&now).len(), of(&former).len()), (1, 1), "an earlier revision knows the other name");
+
+    // A leader of an earlier revision says that one only.
+    let (unit, host) = second(&site);
+    unit.power_cut().unwrap();
+    fs::remove_file(host.state_dir().join("request.json")).unwrap();
+    let mut peers = Peers::load(&host).unwrap();
+    peers.announcement = Some(serde_json::to_string(&of(&former)).unwrap());
+    peers.save(&host).unwrap();
+    succeeded(unit.update_status().unwrap());
+    let asked = Request::load(&host).unwrap().unwrap().task;
+    assert_eq!(asked, Task::TakeOver(of(&now).into_iter().cloned().collect()));
 }

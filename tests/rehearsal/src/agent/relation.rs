@@ -1,6 +1,7 @@
 //! Relations: their data on both sides, and the order in which Juju tells of them.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::error::{AgentError, Result};
@@ -171,6 +172,15 @@ impl Relation {
                 relation.event(id, "changed", Step::Plain, &name),
             ])
         })
+    }
+
+    /// Remote units that have long been there: their events have passed.
+    pub fn had_remote_units(&self, numbers: Range<u32>, values: &[(&str, &str)]) -> Result<()> {
+        let change = |relation: &mut RelationState, _| {
+            numbers.for_each(|number| drop(relation.add_remote(number, values)));
+            Ok(Vec::new())
+        };
+        self.change(change).map(drop)
     }
 
     /// A remote unit goes: relation-departed.
