@@ -13,7 +13,6 @@ use crate::charm::event::IMAGE_ENDPOINT;
 use crate::juju::{Environment, HookToolError, HookTools, RelationId, SecretUri};
 use crate::openstack_cloud::CloudConfig;
 use crate::secret::Secret;
-use crate::target::Target;
 
 /// The state cannot be known, or makes no sense.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +58,7 @@ impl CharmState {
         let options = Options::new(tools.config_get()?);
         // The Python charm's order: OpenStack first, then as the options stand in its documentation.
         let build_cloud_config = build_cloud(&options, tools)?;
-        let (arches, bases) = (options.architectures()?, options.bases()?);
+        let targets = options.targets()?;
         let build_interval = options.build_interval()?;
         let paused = options.flag("paused")?;
         let build_mode = options.build_mode()?;
@@ -111,10 +110,6 @@ impl CharmState {
             application: unit.application().to_owned(),
             unit: unit.number(),
         };
-        let targets = bases
-            .iter()
-            .flat_map(|base| arches.iter().map(|arch| Target { base: *base, arch: *arch }))
-            .collect();
         let run = BuilderRunConfig {
             owner,
             targets,

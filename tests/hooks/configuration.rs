@@ -61,6 +61,14 @@ fn each_bad_value_blocks_in_the_known_words_and_fails_the_action() {
 }
 
 #[test]
+fn arm_is_refused_for_a_base_that_lacks_its_packages() {
+    let site = Plan::new().option("base-image", "noble,jammy").configured();
+    let told = "Unsupported arch='arm' for base jammy: arm images exist for noble, resolute. Change architecture or \
+                base-image.";
+    assert_refused(&site, "architecture", "x64,arm", told);
+}
+
+#[test]
 fn the_recipe_that_the_charm_prints_is_one_that_it_takes() {
     let site = Plan::new().configured();
     let dispatch = site.charm.join("dispatch");
@@ -146,7 +154,7 @@ fn bases_and_architectures_named_twice_are_built_once_in_the_operators_order() {
 fn what_the_python_charm_took_is_taken() {
     let (site, _relation) = Plan::new()
         .option("architecture", "AMD64,armv7l,ppc64el,s390x")
-        .option("base-image", "focal,resolute")
+        .option("base-image", "noble,resolute")
         .option("build-interval", "24")
         .option("revision-history-limit", "99")
         .option("script-url", "https://example.com/script.sh")

@@ -51,7 +51,8 @@ impl LocalBuildError {
             Self::Workshop(error) => error.operator_must_act(),
             Self::BaseImage(error) => error.operator_must_act(),
             Self::Verification(error) => error.operator_must_act(),
-            Self::Disk(_) | Self::Executor(_) | Self::Base(_) | Self::Process(_) | Self::File(_) => false,
+            Self::Base(error) => error.operator_must_act(),
+            Self::Disk(_) | Self::Executor(_) | Self::Process(_) | Self::File(_) => false,
         }
     }
 }

@@ -80,6 +80,7 @@ impl ByHand<'_> {
         deadline: Deadline,
     ) -> Result<u64, Failure> {
         let Self { host, secrets, progress, .. } = *self;
+        let target = target.supported().map_err(|error| Failure::of(&error, true))?;
         let workshop = Workshop::open(host)
             .and_then(|workshop| workshop.is_ready_for(target).map(|()| workshop))
             .map_err(|error| Failure::of(&error, error.operator_must_act()))?;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::builder::BuildMode;
 use crate::instance::{DEFAULT_RECIPE, Recipe};
 use crate::juju::SecretUri;
-use crate::target::{Arch, BaseImage};
+use crate::target::{Arch, BaseImage, Target};
 
 /// An option makes no sense; its text is the message of the blocked status.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -102,6 +102,15 @@ impl Options {
                  versions, separated by commas."
             ))
         })
+    }
+
+    /// The images: each base for each architecture.
+    pub fn targets(&self) -> Checked<Vec<Target>> {
+        let (arches, bases) = (self.architectures()?, self.bases()?);
+        let targets = bases
+            .iter()
+            .flat_map(|base| arches.iter().map(|arch| Target { base: *base, arch: *arch }.supported()));
+        targets.collect::<Result<_, _>>().map_err(|error| InvalidOption(error.to_string()))
     }
 
     /// Hours between looks for work.

@@ -43,8 +43,8 @@ pub struct StepCheck {
 /// All steps, in order.
 pub const STEPS: [StepCheck; 16] = [
     StepCheck { step: "waiting for cloud-init", look: waited_for_cloud_init },
-    StepCheck { step: "choosing package sources", look: used_the_mirror },
     StepCheck { step: "masking units", look: has_no_timers },
+    StepCheck { step: "choosing package sources", look: used_the_mirror },
     StepCheck { step: "upgrading packages", look: upgraded },
     StepCheck { step: "installing packages", look: has_packages },
     StepCheck { step: "installing snaps", look: has_snaps },
