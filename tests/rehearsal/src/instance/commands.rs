@@ -12,10 +12,11 @@ use super::inside;
 
 const COMMON: &str = include_str!("standins/common.sh");
 /// The libraries of stand-ins: name, text, what they need besides the common one.
-const LIBRARIES: [(&str, &str, &[&str]); 5] = [
+const LIBRARIES: [(&str, &str, &[&str]); 6] = [
     ("accounts", include_str!("standins/accounts.sh"), &[]),
     ("privilege", include_str!("standins/privilege.sh"), &[]),
-    ("packages", include_str!("standins/packages.sh"), &[]),
+    ("archives", include_str!("standins/archives.sh"), &[]),
+    ("packages", include_str!("standins/packages.sh"), &["archives"]),
     ("system", include_str!("standins/system.sh"), &[]),
     ("network", include_str!("standins/network.sh"), &[]),
 ];
