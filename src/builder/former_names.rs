@@ -42,6 +42,10 @@ impl FormerNames {
         for known in &mut journal.in_use {
             known.cloud = self.delivered_to(&known.cloud);
         }
+        let failures = journal.job.iter_mut().flat_map(|job| &mut job.failures);
+        for cloud in failures.filter_map(|failure| failure.cloud.as_mut()) {
+            *cloud = self.delivered_to(cloud);
+        }
         for resource in
             journal.job.iter_mut().flat_map(|job| &mut job.builds).flat_map(|build| &mut build.resources)
         {
