@@ -8,7 +8,7 @@ use super::clouds_yaml::{Clouds, cloud_name, read_clouds_yaml};
 use super::config::{BuildSecrets, BuilderRunConfig, CloudName};
 use super::journal::Failure;
 use super::outcome::Outcome;
-use super::projects::Projects;
+use super::projects::{Part, Projects};
 use crate::deadline::Deadline;
 use crate::host::Host;
 use crate::http::HttpClient;
@@ -98,7 +98,7 @@ pub fn related_projects(clouds: &BTreeMap<CloudName, Cloud>, config: &BuilderRun
     let projects = Projects::default();
     for name in &config.clouds {
         if let Some(cloud) = clouds.get(name)
-            && !projects.join(name, cloud)
+            && projects.join(name, cloud) != Part::First
         {
             log::info!("{name} shares the project of an older relation");
         }

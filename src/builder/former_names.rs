@@ -49,6 +49,10 @@ impl FormerNames {
                 *cloud = self.delivered_to(cloud);
             }
         }
+        let failures = journal.job.iter_mut().flat_map(|job| &mut job.failures);
+        for cloud in failures.filter_map(|failure| failure.cloud.as_mut()) {
+            *cloud = self.delivered_to(cloud);
+        }
         for resource in
             journal.job.iter_mut().flat_map(|job| &mut job.builds).flat_map(|build| &mut build.resources)
         {

@@ -377,16 +377,16 @@ impl<'a> Run<'a> {
         fingerprint: &str,
         built: Timestamp,
     ) {
-        for cloud_name in self.projects.sharers(cloud) {
-            let config = BuildConfig { base: target.base, arch: target.arch, cloud_name };
-            let result = BuildResult { config, id: image.id.clone() };
-            self.context.progress.published(Image {
-                result: result.clone(),
-                fingerprint: fingerprint.to_owned(),
-                hash: image.hash.clone(),
-                built,
-            });
-            self.outcome.succeed(result);
+        let config = BuildConfig { base: target.base, arch: target.arch, cloud_name: cloud.clone() };
+        let published = Image {
+            result: BuildResult { config, id: image.id.clone() },
+            fingerprint: fingerprint.to_owned(),
+            hash: image.hash.clone(),
+            built,
+        };
+        for image in self.projects.publish(&published) {
+            self.outcome.succeed(image.result.clone());
+            self.context.progress.published(image);
         }
     }
 }

@@ -15,7 +15,7 @@ pub struct ProjectKey {
 
 impl ProjectKey {
     /// The project `id` of the Keystone that gives tokens at `keystone`; `images` is its Glance, where there is one.
-    pub(super) fn new(keystone: &Url, trusted: Option<String>, id: ProjectId, images: Option<Url>) -> Self {
+    pub(crate) fn new(keystone: &Url, trusted: Option<String>, id: ProjectId, images: Option<Url>) -> Self {
         let default_port = if keystone.is_https() { ":443" } else { ":80" };
         let origin = keystone.origin().to_ascii_lowercase();
         let origin = origin.strip_suffix(default_port).unwrap_or(&origin);

@@ -21,10 +21,10 @@ fn a_project_that_refuses_its_copy_holds_up_no_other_and_gets_it_later_without_a
     let job = scene.job_ended();
     let failed: Vec<String> =
         job.failures.iter().filter_map(|failure| failure.cloud.as_ref().map(ToString::to_string)).collect();
-    assert!(failed.len() == 1 && failed[0].starts_with("upload2-project-"), "{failed:?} ({other})");
+    assert!(failed.len() == 1 && failed[0] == "upload2-project (image:2)", "{failed:?} ({other})");
     assert!(scene.told(&first, "id").is_some() && scene.told(&second, "id").is_none());
     let status = scene.status();
-    assert!(status.starts_with("active: ") && status.contains("for upload2-project-"), "{status}");
+    assert!(status.starts_with("active: ") && status.contains("for upload2-project (image:2)"), "{status}");
     scene.cloud.lift(fault);
     let servers = || {
         scene

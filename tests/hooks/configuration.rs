@@ -24,16 +24,10 @@ fn assert_refused(site: &Site, option: &str, value: &str, beginning: &str) {
 
 #[test]
 fn each_bad_value_blocks_in_the_known_words_and_fails_the_action() {
-    let site = Plan::new().option("base-image", "noble,jammy").configured();
+    let site = Plan::new().configured();
     for (option, value, beginning) in [
         ("base-image", "noble,warty", "Invalid bases: (warty)"),
         ("base-image", ",", "Invalid bases: ()"),
-        (
-            "architecture",
-            "x64,arm",
-            "Unsupported arch='arm' for base jammy: arm images exist for noble, resolute. Change architecture or \
-             base-image.",
-        ),
         ("build-interval", "0", "Build interval must not be smaller than 1 or greater than 24"),
         ("build-interval", "25", "Build interval must not be smaller than 1 or greater than 24"),
         ("revision-history-limit", "1", "Revision history must be greater than 1 and less than 100"),
@@ -108,7 +102,7 @@ fn the_build_clouds_address_is_checked_like_any_other_and_blocks_before_all_else
 #[test]
 fn an_architecture_is_required_and_must_be_one_that_there_is() {
     let site = Plan::new().configured();
-    let none = [("mips", "'mips'"), (" ", "''"), ("x\0y", "'x?y'")];
+    let none = [("mips", "'mips'"), (" ", "''"), ("x\0y", "'x\\u0000y'")];
     for (value, quoted) in none {
         let beginning = &format!("Unsupported arch={quoted}");
         assert_refused(&site, "architecture", value, beginning);
