@@ -19,15 +19,17 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// How long a cloud may take to accept us.
 const CONNECT_LIMIT: Duration = Duration::from_secs(30);
 
-/// Removes what is left in the clouds that `config` does not use any more. `build_cloud` is the one that it does use:
-/// before it has answered nothing is left for it, a name with a typing error above all.
+/// Removes what is left in the clouds that `config` does not use any more, of those that `concerns` names. `build_cloud` is
+/// the one that it does use: before it has answered nothing is left for it, a name with a typing error above all.
 pub fn leave_clouds(
     context: &RunContext<'_>,
     config: &BuilderRunConfig,
     http: &HttpClient,
     build_cloud: &Cloud,
+    concerns: &dyn Fn(&CloudName) -> bool,
 ) {
-    if context.former.is_empty() {
+    let former: Vec<&Leftovers> = context.former.iter().filter(|former| concerns(&former.cloud)).collect();
+    if former.is_empty() {
         return;
     }
     let known = match read_clouds_yaml(context.host) {
@@ -39,7 +41,7 @@ pub fn leave_clouds(
         |name: &CloudName| current.zip(known.get(name)).is_some_and(|(a, b)| is_same_project(a, b));
     // What is ours in a project that is still built in, as another user or under another address, is found there.
     let (same, former): (Vec<&Leftovers>, Vec<&Leftovers>) =
-        context.former.iter().partition(|leftovers| is_current(&leftovers.cloud));
+        former.into_iter().partition(|leftovers| is_current(&leftovers.cloud));
     same.iter().for_each(|leftovers| context.progress.has_left(&leftovers.cloud));
     let names: Vec<&CloudName> = former.iter().map(|leftovers| &leftovers.cloud).collect();
     let deadline = Deadline::after(LIMIT);

@@ -12,12 +12,14 @@
 
 mod adoption;
 mod base_image;
+mod board;
 mod build_state;
 mod clouds_yaml;
 mod config;
 mod connect;
 mod cron;
 mod delivery;
+mod evidence;
 mod external;
 mod fingerprint;
 #[cfg(test)]
@@ -27,12 +29,14 @@ mod job;
 mod jobs;
 mod journal;
 mod labels;
+mod lane;
 mod latest;
 mod launch;
 mod leave;
 mod ledger;
 mod leftovers;
 mod local;
+mod making;
 mod metrics;
 mod metrics_socket;
 mod outcome;
@@ -47,6 +51,7 @@ mod releases;
 mod removal;
 mod reporter;
 mod resource;
+mod revisions;
 mod run;
 mod run_context;
 mod script;
@@ -61,6 +66,7 @@ mod transit;
 mod user_data;
 mod verify;
 mod vm;
+mod window;
 mod worker;
 
 pub use clouds_yaml::{
@@ -72,6 +78,7 @@ pub use config::{
     CloudName, JobId, Owner, ProxyConfig, RunnerSource,
 };
 pub use cron::{Schedule, configure_cron};
+pub use evidence::{Proof, Revision};
 pub use job::{Reason, Rebuild, Request, StartError, Task, start_worker, stop_worker, worker_lives};
 pub use jobs::Jobs;
 pub use journal::{Build, Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::base_image::base_image_name;
 use super::config::{BuildMode, BuilderRunConfig, Owner};
 use super::labels::{self, DIGEST, Stage};
+use super::revisions;
 use super::site::{remove_security_group, remove_security_groups};
 use crate::deadline::Deadline;
 use crate::openstack_cloud::{Cloud, Deletion, Image, ImageStatus, OpenStackError, Server};
@@ -13,7 +14,7 @@ use crate::target::Target;
 /// What a sweep leaves in place.
 #[derive(Clone, Copy)]
 pub enum Keep<'a> {
-    /// What the next run of this configuration can go on with: complete snapshots, complete copies, base images; and the
+    /// What the next run of this configuration can go on with: complete snapshots, finished builds, base images; and the
     /// last image of each target that failed its verification.
     Usable(&'a BuilderRunConfig),
     /// The same without snapshots.
@@ -31,7 +32,7 @@ pub enum Extent {
     /// What it made itself and nobody else needs: VMs, snapshots, images that failed, copies that are not complete, its
     /// security group. Other units stay.
     Unit,
-    /// The same of all units, and base images. It is the last unit.
+    /// The same of all units, base images and finished builds. It is the last unit.
     Application,
     /// Published images as well.
     ApplicationAndImages,
@@ -52,7 +53,7 @@ impl Keep<'_> {
 }
 
 /// Removes from a cloud what this unit has made there, and what other units have abandoned: VMs, snapshots, images that
-/// failed, base images, copies, the security group; published images only when `keep` says so. For whoever holds the
+/// failed, base images, finished builds, copies, the security group; published images only when `keep` says so. For whoever holds the
 /// worker's lock: then nothing of this unit is in use. Returns what had to stay, and why.
 pub fn sweep_cloud(cloud: &Cloud, owner: &Owner, keep: Keep<'_>, deadline: Deadline) -> Vec<String> {
     let servers = sweep_servers(cloud, owner, keep, deadline);
@@ -65,6 +66,7 @@ pub fn sweep_cloud(cloud: &Cloud, owner: &Owner, keep: Keep<'_>, deadline: Deadl
     // The newest comes first.
     remove(Stage::Rejected, &mut |image| is_of_a_target(image, keep) && failed.insert(image.name.clone()));
     remove(Stage::Base, &mut |image| is_wanted_base(image, keep));
+    remove(Stage::Revision, &mut |image| is_wanted_revision(image, keep));
     if matches!(keep, Keep::After(Extent::ApplicationAndImages)) {
         remove(Stage::Published, &mut |_| false);
     }
@@ -115,13 +117,10 @@ pub fn sweep_servers(
     Ok(left)
 }
 
-/// Publishes this unit's copies in a cloud that are complete, and removes those that are not. Returns what had to
+/// Removes this unit's copies in a cloud that are not published, and those that others have abandoned. Returns what had to
 /// stay, and why.
 pub fn sweep_copies(cloud: &Cloud, owner: &Owner, keep: Keep<'_>, deadline: Deadline) -> Vec<String> {
-    remove_images(cloud, owner, Stage::Delivering, keep, deadline, &mut |copy| {
-        let complete = keep.config().is_some() && labels::is_complete_copy(copy);
-        complete && cloud.images().update(&copy.id, &labels::publish(), deadline).is_ok()
-    })
+    remove_images(cloud, owner, Stage::Delivering, keep, deadline, &mut |_| false)
 }
 
 fn is_usable(snapshot: &Image, keep: Keep<'_>) -> bool {
@@ -145,6 +144,12 @@ fn is_wanted_base(image: &Image, keep: Keep<'_>) -> bool {
         && image.properties.contains_key(DIGEST)
 }
 
+fn is_wanted_revision(image: &Image, keep: Keep<'_>) -> bool {
+    // The next leader may deliver it.
+    let Some(config) = keep.config() else { return matches!(keep, Keep::After(Extent::Unit)) };
+    config.targets.iter().any(|target| revisions::name(&config.owner.application, *target) == image.name)
+}
+
 /// Removes the images of `stage` except those of which `stays` is true. Returns what had to stay, and why.
 fn remove_images(
     cloud: &Cloud,
@@ -157,10 +162,12 @@ fn remove_images(
     let listed = match stage {
         Stage::Rejected => labels::hidden_images(cloud, owner, stage, None, deadline),
         // Revisions that were in use are hidden.
-        Stage::Published => labels::images(cloud, owner, stage, None, deadline).and_then(|mut images| {
-            images.extend(labels::hidden_images(cloud, owner, stage, None, deadline)?);
-            Ok(images)
-        }),
+        Stage::Published | Stage::Revision => {
+            labels::images(cloud, owner, stage, None, deadline).and_then(|mut images| {
+                images.extend(labels::hidden_images(cloud, owner, stage, None, deadline)?);
+                Ok(images)
+            })
+        }
         _ => labels::images(cloud, owner, stage, None, deadline),
     };
     let mut found = match listed {
@@ -171,8 +178,8 @@ fn remove_images(
     found.retain(|image| match keep {
         Keep::After(Extent::Unit) => labels::is_of_this_unit(owner, image),
         Keep::After(_) => true,
-        // No unit is configured to boot from it.
-        Keep::Nothing if stage == Stage::Base => true,
+        // No unit is configured to boot or to copy from it.
+        Keep::Nothing if matches!(stage, Stage::Base | Stage::Revision) => true,
         Keep::Nothing => {
             let goes = labels::is_abandoned(owner, image);
             left.extend((!goes).then(|| others_have(&image.name)));

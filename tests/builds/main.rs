@@ -17,6 +17,7 @@ mod recipe;
 mod recovery;
 mod scene;
 mod story;
+mod tenants;
 mod units;
 mod verification;
 
