@@ -2,7 +2,6 @@
 //! only the names that ours have too.
 
 use super::config::{BuilderRunConfig, CloudName, JobId, Owner};
-use super::connect::visit_each;
 use super::labels;
 use crate::deadline::Deadline;
 use crate::openstack_cloud::{Cloud, ImageFilter, OpenStackError};
@@ -15,13 +14,13 @@ pub fn adopt<'a>(
     job: &JobId,
     deadline: Deadline,
 ) {
-    visit_each(clouds, |name, cloud| {
+    for (name, cloud) in clouds {
         for target in &config.targets {
             if let Err(error) = adopt_in(cloud, &config.owner, job, *target, deadline) {
                 log::warn!("taking over images of {target} in {name}: {error}");
             }
         }
-    });
+    }
 }
 
 /// Labels the images of `target` in the cloud's project that have our name for them and nobody's label: from now on

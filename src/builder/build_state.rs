@@ -47,6 +47,16 @@ impl Job {
         });
         &mut self.builds[index]
     }
+
+    /// Nothing of earlier jobs is left in `cloud`.
+    pub fn is_clean(&mut self, cloud: &CloudName) {
+        self.builds.retain_mut(|build| {
+            let before = build.resources.len();
+            build.resources.retain(|resource| resource.cloud != *cloud);
+            // What is only remembered for what it had left.
+            !(build.phase == Phase::Waiting && build.resources.is_empty() && before > 0)
+        });
+    }
 }
 
 /// One target of a job: a state machine. It is written down with each transition, and before as well as after

@@ -1,21 +1,13 @@
 //! The clouds of a run, by the credentials in clouds.yaml.
 
-use std::collections::BTreeMap;
 use std::panic::resume_unwind;
-use std::time::Duration;
 
-use super::clouds_yaml::{Clouds, cloud_name, read_clouds_yaml};
-use super::config::{BuildSecrets, BuilderRunConfig, CloudName};
+use super::clouds_yaml::{Clouds, cloud_name};
+use super::config::{BuildSecrets, CloudName};
 use super::journal::Failure;
-use super::outcome::Outcome;
-use super::projects::{Part, Projects};
 use crate::deadline::Deadline;
-use crate::host::Host;
 use crate::http::HttpClient;
 use crate::openstack_cloud::{Cloud, CloudConfig, OpenStackError};
-
-/// How long one cloud may take.
-const LIMIT: Duration = Duration::from_secs(120);
 
 /// A cloud could not be connected to.
 #[derive(Debug, thiserror::Error)]
@@ -79,67 +71,10 @@ pub fn in_each<T: Send>(
     })
 }
 
-/// Does `work` in each of these clouds side by side: one that hangs uses up the time of no other. The results come in the
-/// order of the clouds.
-pub fn visit_each<'c, T: Send>(
-    clouds: impl IntoIterator<Item = (&'c CloudName, &'c Cloud)>,
-    work: impl Fn(&'c CloudName, &'c Cloud) -> T + Sync,
-) -> Vec<T> {
-    let work = &work;
-    std::thread::scope(|scope| {
-        let clouds = clouds.into_iter();
-        let visits: Vec<_> = clouds.map(|(name, cloud)| scope.spawn(move || work(name, cloud))).collect();
-        visits.into_iter().map(|visit| visit.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
-    })
-}
-
-/// The projects of the related clouds in `clouds`: the oldest relation that has authenticated does the work in each.
-pub fn related_projects(clouds: &BTreeMap<CloudName, Cloud>, config: &BuilderRunConfig) -> Projects {
-    let projects = Projects::default();
-    for name in &config.clouds {
-        if let Some(cloud) = clouds.get(name)
-            && projects.join(name, cloud) != Part::First
-        {
-            log::info!("{name} shares the project of an older relation");
-        }
-    }
-    projects
-}
-
-/// Connects to the build cloud and to the related clouds; one that does not answer is a failure of its own.
-pub fn connect(
-    host: &Host,
-    config: &BuilderRunConfig,
-    http: &HttpClient,
-    outcome: &Outcome,
-    deadline: Deadline,
-) -> BTreeMap<CloudName, Cloud> {
-    let known = match read_clouds_yaml(host) {
-        Ok(known) => known,
-        Err(error) => {
-            outcome.fail(Failure::of(&error, false));
-            return BTreeMap::new();
-        }
-    };
-    // The build cloud last: its failure is the one that the run ends with.
-    let related = config.clouds.iter().filter(|name| **name != config.build_cloud);
-    let names: Vec<&CloudName> = related.chain([&config.build_cloud]).collect();
-    let connections = in_each(&known, &names, http, deadline.at_most(LIMIT), |_, connection| connection);
-    let mut clouds = BTreeMap::new();
-    for (name, connection) in names.into_iter().zip(connections) {
-        match connection {
-            Ok(cloud) => drop(clouds.insert(name.clone(), cloud)),
-            Err(error) => {
-                let failure = Failure::of(&error, error.operator_must_act());
-                outcome.fail(Failure { cloud: Some(name.clone()), ..failure });
-            }
-        }
-    }
-    clouds
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::builder::clouds_yaml::related_cloud_name;
     use crate::http::Proxies;

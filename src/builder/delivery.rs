@@ -1,44 +1,61 @@
-//! From one image to many clouds: one read of the bytes feeds every upload at once, in bounded memory and without a
-//! file. A cloud that fails does not hold up the others.
+//! From a build to many projects: one read of its bytes feeds several uploads at once, in bounded memory and without a
+//! file. Each has a result of its own, told as soon as it is there; one that is slow gets a read of its own.
 
 use std::io::{self, Read};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Scope;
+use std::time::{Duration, Instant};
 
-use super::config::{CloudName, JobId, Owner};
-use super::journal::JournalError;
+use sha2::Sha512;
+
+use super::board::{Board, Slots};
+use super::config::{BuildConfig, BuildResult, CloudName, JobId, Owner};
+use super::evidence::{Comparison, Proof, Revision};
+use super::journal::{Failure, Image, JournalError};
 use super::labels;
 use super::ledger::Ledger;
+use super::outcome::Outcome;
+use super::progress::Progress;
+use super::projects::Projects;
 use super::resource::{Resource, ResourceKind};
-use super::source::{Source, SourceDigest};
+use super::source::Parcel;
+use super::window::{Feeder, PIECE, Pieces, Window};
 use crate::deadline::Deadline;
+use crate::digest::Digesting;
 use crate::host::random_uuid;
-use crate::openstack_cloud::{Cloud, ErrorKind, Image, ImageId, NewImage, OpenStackError};
-use crate::target::Target;
+use crate::openstack_cloud::{Cloud, ErrorKind, ImageId, Images, NewImage, OpenStackError};
 
-/// The size of a piece in flight.
-const PIECE: usize = 256 << 10;
-/// How many pieces may wait for each cloud.
-const AHEAD: usize = 8;
-/// How long a cloud may take to make a complete upload active.
-const SETTLE: Duration = Duration::from_secs(1800);
+/// How many uploads there are at a time.
+const TRANSFERS: usize = 8;
+/// How long one upload may take, its checks included.
+const LIMIT: Duration = Duration::from_secs(3600);
+/// How long a project may take to make a complete upload active.
+const SETTLE: Duration = Duration::from_secs(600);
+/// How often it is looked whether other work waits for one that is slow.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often a project is served when the build project's read broke off.
+const TRIES: u32 = 2;
 
-/// A cloud did not get its copy.
+/// A project did not get its copy.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
-    /// The cloud refused or broke off.
+    /// Its cloud refused or broke off.
     #[error(transparent)]
     Cloud(#[from] OpenStackError),
     /// The copy is not what was sent.
-    #[error("the copy {id} has another {algorithm} digest than its source; it was removed")]
-    Different {
+    #[error("comparing image {0} with what was sent: it has other bytes; it was removed")]
+    Different(ImageId),
+    /// The copy could not be read back, and its Glance names no digest that could be compared.
+    #[error("reading image {id} back, since its Glance names no SHA-512: {problem}; it was removed")]
+    Unread {
         /// The copy.
         id: ImageId,
-        /// The algorithm that both clouds used.
-        algorithm: String,
+        /// Why.
+        problem: String,
     },
+    /// It takes its image slowly, and others wait.
+    #[error("delivering: it takes its image too slowly, and other work waits; tried again later")]
+    Slow,
     /// The copy could not be noted in the journal, and was not begun.
     #[error("{0}; nothing is delivered that cannot be noted")]
     Journal(#[from] JournalError),
@@ -53,202 +70,300 @@ impl DeliveryError {
         matches!(self, Self::Cloud(error) if error.operator_must_act())
     }
 
-    /// Whether the image to be copied is at fault, and not the cloud that was to get it.
-    pub fn is_of_the_source(&self) -> bool {
-        match self {
-            Self::Cloud(error) => error.kind() == ErrorKind::Source,
-            Self::Different { .. } => true,
-            Self::Journal(_) | Self::NoId => false,
-        }
+    /// Whether the build project's read is at fault, and not the project that was to get the image.
+    fn is_of_the_source(&self) -> bool {
+        matches!(self, Self::Cloud(error) if error.kind() == ErrorKind::Source)
     }
 }
 
-/// How far an image has come.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Delivery {
-    /// At least one cloud has it.
-    ToSome,
-    /// No cloud has taken it: another try may do.
-    ToNobody,
-    /// It cannot be read, or not unchanged: another try would not do.
-    Impossible,
+/// A related project that lacks an image.
+#[derive(Clone, Debug)]
+pub struct Recipient {
+    /// Its name in clouds.yaml.
+    pub name: CloudName,
+    /// The connection to it.
+    pub cloud: Cloud,
+    /// How often it was tried in vain.
+    pub tries: u32,
 }
 
-/// An image on its way.
-pub struct Parcel<'a> {
-    /// Whose image it is.
+/// Who hears of what is published.
+#[derive(Clone, Copy)]
+pub struct Telling<'a> {
+    /// Who writes it down.
+    pub progress: &'a dyn Progress,
+    /// What comes of the run.
+    pub outcome: &'a Outcome,
+    /// The related projects that were reached.
+    pub projects: &'a Projects,
+}
+
+impl Telling<'_> {
+    /// `image` is there and checked: for each relation to its project.
+    pub fn published(&self, image: &Image) {
+        self.projects.publish(image).into_iter().for_each(|image| self.note(image));
+    }
+
+    /// The same for one relation.
+    pub fn note(&self, image: Image) {
+        self.progress.published(image.clone());
+        self.outcome.succeed(image.result);
+    }
+}
+
+/// What brings images from the build project to related projects.
+pub struct Courier<'a> {
+    /// The build project.
+    pub build_cloud: &'a Cloud,
+    /// Whose images they are.
     pub owner: &'a Owner,
-    /// The job that delivers it.
+    /// The job that delivers them.
     pub job: &'a JobId,
-    /// What it is for.
-    pub target: Target,
-    /// What went into it.
-    pub fingerprint: &'a str,
-    /// Where it comes from.
-    pub source: Source<'a>,
-    /// Where copies are noted.
-    pub ledger: Ledger<'a>,
+    /// Who hears of it.
+    pub telling: Telling<'a>,
+    /// Who lacks what.
+    pub board: &'a Board<Recipient>,
+    slots: Slots,
+    /// For those who keep others waiting: one at a time.
+    slow: Mutex<()>,
 }
 
-type Piece = Result<Arc<[u8]>, String>;
+impl<'a> Courier<'a> {
+    /// A courier that has nothing to do yet.
+    pub fn new(
+        build_cloud: &'a Cloud,
+        owner: &'a Owner,
+        job: &'a JobId,
+        telling: Telling<'a>,
+        board: &'a Board<Recipient>,
+    ) -> Self {
+        let (slots, slow) = (Slots::new(TRANSFERS), Mutex::new(()));
+        Self { build_cloud, owner, job, telling, board, slots, slow }
+    }
 
-impl Parcel<'_> {
-    /// Delivers to each cloud, side by side; returns what came of each.
-    pub fn deliver(
-        &self,
-        to: &[(CloudName, Cloud)],
+    /// Delivers to those who lack `parcel` now, side by side; returns when all of it was read. What comes of each upload
+    /// is told by a thread of `scope`.
+    pub fn deliver<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        parcel: &Arc<Parcel>,
         deadline: Deadline,
-    ) -> Vec<(CloudName, Result<Image, DeliveryError>)> {
-        let digest = SourceDigest::default();
-        let read = &digest;
-        thread::scope(|scope| {
-            let (senders, uploads): (Vec<_>, Vec<_>) = to
-                .iter()
-                .map(|(name, cloud)| {
-                    let (sender, receiver) = sync_channel::<Piece>(AHEAD);
-                    let upload = move || self.upload(name, cloud, receiver, read, deadline);
-                    (sender, (name, scope.spawn(upload)))
-                })
-                .unzip();
-            self.feed(senders, read, deadline);
-            uploads
-                .into_iter()
-                .map(|(name, upload)| {
-                    let result = upload.join().unwrap_or(Err(DeliveryError::NoId));
-                    (name.clone(), result)
-                })
-                .collect()
+    ) {
+        let target = parcel.target();
+        let room = self.slots.take_all();
+        let recipients = self.board.next(target, room);
+        let count = recipients.len();
+        self.slots.give(room - count);
+        let (feeder, pieces) = Window::open(count);
+        for (recipient, pieces) in recipients.into_iter().zip(pieces) {
+            let parcel = Arc::clone(parcel);
+            scope.spawn(move || self.serve(&parcel, recipient, pieces, deadline));
+        }
+        let dropped = self.feed(parcel, feeder, deadline.at_most(LIMIT));
+        // What is still to be answered or compared keeps nobody waiting.
+        self.slots.give(count - dropped);
+    }
+
+    /// Reads the build once and gives each piece to every upload that still lives. Returns how many were dropped, whose
+    /// slots are free since.
+    fn feed(&self, parcel: &Parcel, feeder: Feeder, deadline: Deadline) -> usize {
+        let target = parcel.target();
+        let others_wait = || self.board.others_wait(target) || self.telling.progress.is_waited_for();
+        let mut source = match parcel.open(self.build_cloud, self.telling.progress, deadline) {
+            Ok(source) => source,
+            Err(error) => {
+                self.could_not_be_read(parcel);
+                feeder.end(Err(error.to_string()));
+                return 0;
+            }
+        };
+        let (mut buffer, mut laggards) = (vec![0; PIECE], 0);
+        let end = loop {
+            let piece: Arc<[u8]> = match source.read(&mut buffer) {
+                Ok(0) => break Ok(()),
+                Ok(read) => Arc::from(&buffer[..read]),
+                Err(error) => break Err(error),
+            };
+            let given = feeder.give(piece, &others_wait);
+            self.slots.give(given.dropped);
+            laggards += given.dropped;
+            if !given.anybody {
+                return laggards;
+            }
+        };
+        // What was kept waiting may have been cut off for that.
+        if end.is_err() && laggards == 0 {
+            self.could_not_be_read(parcel);
+        }
+        feeder.end(end.map_err(|error| error.to_string()));
+        laggards
+    }
+
+    /// The build project did not give the build: after a few times it is built anew.
+    fn could_not_be_read(&self, parcel: &Parcel) {
+        let revision = parcel.revision.clone();
+        let proof = parcel.proof().cloned();
+        let failed_reads = revision.failed_reads.saturating_add(1);
+        self.telling.progress.revision(&Revision { proof, failed_reads, ..revision });
+    }
+
+    /// One recipient's share.
+    fn serve(&self, parcel: &Parcel, recipient: Recipient, mut pieces: Pieces, deadline: Deadline) {
+        let target = parcel.target();
+        let mut result = self.copy(parcel, &recipient, &mut pieces, deadline.at_most(LIMIT));
+        if pieces.close() && result.is_err() {
+            result = self.serve_slowly(parcel, &recipient, deadline);
+        }
+        match result {
+            Ok(()) => self.board.is_served(target),
+            Err(error) if error.is_of_the_source() && recipient.tries + 1 < TRIES => {
+                log::warn!("{target} for {}: {error}; once more", recipient.name);
+                let tries = recipient.tries + 1;
+                self.board.again(target, Recipient { tries, ..recipient });
+            }
+            Err(error) => {
+                let failure = Failure::of(&error, error.operator_must_act());
+                self.telling.outcome.fail(Failure {
+                    target: Some(target),
+                    cloud: Some(recipient.name),
+                    ..failure
+                });
+                self.board.is_given_up(target);
+            }
+        }
+    }
+
+    /// Serves one that keeps others waiting, with a read of its own.
+    fn serve_slowly(
+        &self,
+        parcel: &Parcel,
+        recipient: &Recipient,
+        deadline: Deadline,
+    ) -> Result<(), DeliveryError> {
+        let name = &recipient.name;
+        log::warn!("{} for {name}: it takes its image too slowly; it is served alone", parcel.target());
+        let _turn = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
+        let deadline = deadline.at_most(LIMIT);
+        let progress = self.telling.progress;
+        let source = parcel.open(self.build_cloud, progress, deadline)?;
+        let mut source = Yielding { source, progress, looked: Instant::now() };
+        self.copy(parcel, recipient, &mut source, deadline).map_err(|error| {
+            let yields = error.is_of_the_source() && progress.is_waited_for();
+            if yields { DeliveryError::Slow } else { error }
         })
     }
 
-    /// Reads the source once and gives each piece to every upload that still lives. Ends with an empty piece, or with
-    /// the error that the read ended in: an upload must never take a part for the whole.
-    fn feed(&self, mut uploads: Vec<SyncSender<Piece>>, digest: &SourceDigest, deadline: Deadline) {
-        let mut give = |piece: Piece| {
-            uploads.retain(|upload| upload.send(piece.clone()).is_ok());
-            !uploads.is_empty()
-        };
-        let mut source = match self.source.open(digest, deadline) {
-            Ok(source) => source,
-            Err(problem) => {
-                give(Err(problem));
-                return;
-            }
-        };
-        let mut buffer = vec![0; PIECE];
-        loop {
-            let piece = match source.read(&mut buffer) {
-                Ok(read) => Ok(Arc::from(&buffer[..read])),
-                Err(error) => Err(error.to_string()),
-            };
-            let is_last = !piece.as_ref().is_ok_and(|piece: &Arc<[u8]>| !piece.is_empty());
-            if !give(piece) || is_last {
-                return;
-            }
-        }
-    }
-
-    fn upload(
+    /// Copies what `bytes` gives. It is told as soon as it is there and compared.
+    fn copy(
         &self,
-        cloud_name: &CloudName,
-        cloud: &Cloud,
-        pieces: Receiver<Piece>,
-        digest: &SourceDigest,
+        parcel: &Parcel,
+        recipient: &Recipient,
+        bytes: &mut dyn Read,
         deadline: Deadline,
-    ) -> Result<Image, DeliveryError> {
+    ) -> Result<(), DeliveryError> {
+        let Recipient { name, cloud, .. } = recipient;
+        let (target, revision) = (parcel.target(), &parcel.revision);
         let id: ImageId = random_uuid().parse().map_err(|_| DeliveryError::NoId)?;
-        let mut properties =
-            labels::of_copy(self.owner, self.job, &id, self.fingerprint, self.source.digest(digest));
-        properties.insert("architecture".into(), self.target.arch.glance().into());
-        properties.extend(self.source.firmware());
-        let image = NewImage {
+        let mut properties = labels::of_copy(self.owner, self.job, &id, &revision.fingerprint);
+        properties.insert("architecture".into(), target.arch.glance().into());
+        properties.extend(labels::firmware(&parcel.image));
+        let new = NewImage {
             id: Some(id.clone()),
-            name: super::image_name(&self.owner.application, self.target),
-            disk_format: self.source.disk_format(),
+            name: super::image_name(&self.owner.application, target),
+            disk_format: parcel.image.disk_format.clone().unwrap_or_else(|| "qcow2".into()),
             container_format: "bare".into(),
-            min_disk: self.source.min_disk(),
+            min_disk: parcel.image.min_disk,
             min_ram: 0,
             properties,
         };
         let noted = Resource {
             kind: ResourceKind::Copy,
-            cloud: cloud_name.clone(),
-            name: image.name.clone(),
+            cloud: name.clone(),
+            name: new.name.clone(),
             id: Some(id.to_string()),
+            revision: Some(revision.id.clone()),
         };
-        self.ledger.makes(&noted)?;
+        let ledger = Ledger { progress: self.telling.progress, target };
+        ledger.makes(&noted)?;
         let images = cloud.images();
         let result = (|| {
-            images.create(&image, deadline)?;
-            images.upload(
-                &id,
-                self.source.size(),
-                &mut Pieces { pieces, rest: Arc::from([]), at: 0 },
-                deadline,
-            )?;
-            let copy = images.wait_until_active(&id, deadline.at_most(SETTLE))?;
-            self.compare(&copy, digest)?;
-            Ok(images.update(&id, &labels::publish(), deadline)?)
+            images.create(&new, deadline)?;
+            images.upload(&id, parcel.image.size, bytes, deadline)?;
+            let proof = parcel.proof().ok_or_else(|| DeliveryError::Different(id.clone()))?;
+            compare(&images, &id, proof, deadline)?;
+            images.update(&id, &labels::publish(), deadline)?;
+            Ok(())
         })();
-        self.ledger.conclude(&images, &id, &noted, &result);
-        result
-    }
-
-    /// Glance digests what it stores: equal digests mean equal bytes.
-    fn compare(&self, copy: &Image, digest: &SourceDigest) -> Result<(), DeliveryError> {
-        let Some((algorithm, expected)) = self.source.digest(digest) else { return Ok(()) };
-        if copy.hash_algorithm.as_ref() == Some(&algorithm) && copy.hash.as_ref() != Some(&expected) {
-            return Err(DeliveryError::Different { id: copy.id.clone(), algorithm });
+        match result {
+            Ok(()) => {
+                let image = image_of(revision, name, id);
+                self.telling.published(&image);
+                ledger.settled(&noted);
+                Ok(())
+            }
+            Err(error) => {
+                ledger.conclude(&images, &id, &noted, &Err::<(), _>(()));
+                Err(error)
+            }
         }
-        Ok(())
     }
 }
 
-/// The pieces of an image as one stream. It ends well only with the empty piece.
-struct Pieces {
-    pieces: Receiver<Piece>,
-    rest: Arc<[u8]>,
-    at: usize,
+/// What is read for one that is slow: it ends when other work waits.
+struct Yielding<'a, R> {
+    source: R,
+    progress: &'a dyn Progress,
+    looked: Instant,
 }
 
-impl Read for Pieces {
+impl<R: Read> Read for Yielding<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.at == self.rest.len() {
-            (self.rest, self.at) = match self.pieces.recv() {
-                Ok(Ok(piece)) => (piece, 0),
-                Ok(Err(problem)) => return Err(io::Error::other(problem)),
-                Err(_) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the source ended early")),
-            };
+        if self.looked.elapsed() > LOOK {
+            self.looked = Instant::now();
+            if self.progress.is_waited_for() {
+                return Err(io::Error::other("other work waits"));
+            }
         }
-        let read = buffer.len().min(self.rest.len() - self.at);
-        buffer[..read].copy_from_slice(&self.rest[self.at..self.at + read]);
-        self.at += read;
-        Ok(read)
+        self.source.read(buffer)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn stream(pieces: Vec<Piece>) -> Pieces {
-        let (sender, receiver) = sync_channel(16);
-        pieces.into_iter().for_each(|piece| sender.send(piece).unwrap());
-        Pieces { pieces: receiver, rest: Arc::from([]), at: 0 }
+/// The image of `revision` in a related project, under the id that we gave it there.
+pub fn image_of(revision: &Revision, cloud: &CloudName, id: ImageId) -> Image {
+    let Revision { target, fingerprint, built, .. } = revision;
+    let config = BuildConfig { base: target.base, arch: target.arch, cloud_name: cloud.clone() };
+    Image {
+        result: BuildResult { config, id },
+        fingerprint: fingerprint.clone(),
+        hash: None,
+        revision: Some(revision.id.clone()),
+        built: *built,
     }
+}
 
-    #[test]
-    fn pieces_are_one_stream_that_ends_with_the_empty_piece() {
-        let mut bytes = Vec::new();
-        let pieces = vec![Ok(Arc::from(*b"ab")), Ok(Arc::from(*b"c")), Ok(Arc::from([]))];
-        stream(pieces).read_to_end(&mut bytes).unwrap();
-        assert_eq!(bytes, b"abc");
-    }
-
-    #[test]
-    fn a_part_is_never_taken_for_the_whole() {
-        let mut bytes = Vec::new();
-        assert!(stream(vec![Ok(Arc::from(*b"ab"))]).read_to_end(&mut bytes).is_err());
-        assert!(stream(vec![Ok(Arc::from(*b"ab")), Err("reset".into())]).read_to_end(&mut bytes).is_err());
+/// Waits for an image that was sent and makes sure that it has the bytes that `proof` tells of. Where its Glance names no
+/// digest that could be compared, all of it is read back.
+pub fn compare(
+    images: &Images<'_>,
+    id: &ImageId,
+    proof: &Proof,
+    deadline: Deadline,
+) -> Result<(), DeliveryError> {
+    let copy = images.wait_until_active(id, deadline.at_most(SETTLE))?;
+    match proof.compare(&copy) {
+        Comparison::Same => Ok(()),
+        Comparison::Different => Err(DeliveryError::Different(id.clone())),
+        Comparison::Unknown => {
+            let stream = images.download(id, deadline)?;
+            // What is longer than it should be is as good as endless.
+            let mut stream = Digesting::<_, Sha512>::new(stream.take(proof.size + 1));
+            let read = io::copy(&mut stream, &mut io::sink());
+            let size = read.map_err(|error| {
+                let problem = error.to_string();
+                DeliveryError::Unread { id: id.clone(), problem }
+            })?;
+            let found = Proof { sha512: stream.hex(), size };
+            if found == *proof { Ok(()) } else { Err(DeliveryError::Different(id.clone())) }
+        }
     }
 }

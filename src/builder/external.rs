@@ -94,6 +94,7 @@ impl ExternalBuild<'_> {
             cloud: cloud_name.clone(),
             name: name.to_owned(),
             id: None,
+            revision: None,
         };
         ledger.makes(&noted)?;
         let labels = labels::of_snapshot(owner, job, vm.id(), ledger.target, self.fingerprint, &identity);

@@ -149,7 +149,7 @@ mod tests {
     fn image(id: &str, cloud: &CloudName) -> Image {
         let config = BuildConfig { base: BaseImage::Noble, arch: Arch::X64, cloud_name: cloud.clone() };
         let result = BuildResult { config, id: id.parse().unwrap() };
-        Image { result, fingerprint: String::new(), hash: None, built: Timestamp(1) }
+        Image { result, fingerprint: String::new(), hash: None, revision: None, built: Timestamp(1) }
     }
 
     /// Two relations to one project, which is also built in, and a third elsewhere.

@@ -115,7 +115,7 @@ fn an_announcement_that_is_damaged_is_not_understood_or_names_images() {
     let mut random = Random::seeded(0xa_11ce);
     for _ in 0..ROUNDS {
         let text = random.distorted(&images()).to_string();
-        let Some(announcement) = Announcement::parse(&text) else { continue };
+        let Some(announcement) = Announcement::parse(&text, "") else { continue };
         assert_eq!((announcement.text(), announcement.digest().len()), (text.as_str(), 16));
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::aside::Unreadable;
 pub use super::build_state::{Build, Failure, Job, Phase, Remedy};
 use super::config::{BuildResult, CloudName};
+use super::evidence::Revision;
 use super::job::Request;
 use super::leftovers::Leftovers;
 use super::resource::Resource;
@@ -63,6 +64,9 @@ pub struct Journal {
     /// not used any more.
     #[serde(default)]
     pub leftovers: Vec<Leftovers>,
+    /// The finished builds: those that the build project keeps, and those that relations are told of.
+    #[serde(default)]
+    pub revisions: Vec<Revision>,
 }
 
 impl Default for Journal {
@@ -75,6 +79,7 @@ impl Default for Journal {
             in_use: Vec::new(),
             swept: None,
             leftovers: Vec::new(),
+            revisions: Vec::new(),
         }
     }
 }
@@ -87,9 +92,13 @@ pub struct Image {
     pub result: BuildResult,
     /// A digest of what went into it.
     pub fingerprint: String,
-    /// The digest of its bytes, as its cloud has computed it (`os_hash_value`); absent when that cloud computes none.
+    /// The digest of its bytes, as its cloud has computed it (`os_hash_value`): of an image that was delivered before
+    /// evidence was kept, which is no evidence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash: Option<String>,
+    /// The build that it is a copy of, and whose evidence is its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<ImageId>,
     /// When it was built.
     pub built: Timestamp,
 }
@@ -114,6 +123,14 @@ impl InUse {
     fn is_due(&self) -> bool {
         let pause = Duration::from_secs(3600 << self.tries.saturating_sub(1).min(5)).min(PRUNE_PAUSE);
         self.last.is_past(pause)
+    }
+}
+
+impl Image {
+    /// Whether it is the image of `target` in `cloud`.
+    pub fn is_of(&self, target: Target, cloud: &CloudName) -> bool {
+        let config = &self.result.config;
+        (config.base, config.arch, &config.cloud_name) == (target.base, target.arch, cloud)
     }
 }
 
@@ -198,10 +215,7 @@ impl Journal {
 
     /// The image of `target` in `cloud`.
     pub fn image(&self, target: Target, cloud: &CloudName) -> Option<&Image> {
-        self.images.iter().find(|image| {
-            let config = &image.result.config;
-            (config.base, config.arch, &config.cloud_name) == (target.base, target.arch, cloud)
-        })
+        self.images.iter().find(|image| image.is_of(target, cloud))
     }
 
     /// Notes `image` as the newest of its target in its cloud.
@@ -292,6 +306,7 @@ mod tests {
             result: BuildResult { config, id: id.parse().unwrap() },
             fingerprint: "f".into(),
             hash: None,
+            revision: None,
             built: Timestamp(1),
         }
     }

@@ -40,8 +40,6 @@ const NOVA_SOURCE: &str = "instance_uuid";
 const ORIGIN: &str = "runner_image_builder_origin";
 /// The target that a snapshot is for.
 const TARGET: &str = "runner_image_builder_target";
-/// What the bytes of a copy must digest to, as `ALGORITHM:HEX`.
-const SOURCE_HASH: &str = "runner_image_builder_source_hash";
 /// Seconds since the epoch after which any unit of the application may remove a server.
 const EXPIRES: &str = "runner_image_builder_expires";
 /// What went into a published image.
@@ -56,6 +54,8 @@ pub enum Stage {
     Base,
     /// A snapshot of a builder, to be delivered.
     Snapshot,
+    /// A finished build, of which copies are made.
+    Revision,
     /// A copy that is not complete or not checked.
     Delivering,
     /// A complete, checked runner image.
@@ -70,6 +70,7 @@ impl Stage {
         match self {
             Self::Base => "base",
             Self::Snapshot => "snapshot",
+            Self::Revision => "revision",
             Self::Delivering => "delivering",
             Self::Published => "published",
             Self::Rejected => "rejected",
@@ -125,19 +126,18 @@ pub fn of_image_by_hand(target: Target, id: &ImageId) -> BTreeMap<String, String
     labels.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
-/// The labels of a copy whose source has this digest, as far as it is known before it is read: they say when the copy
-/// is complete.
-pub fn of_copy(
-    owner: &Owner,
-    job: &JobId,
-    id: &ImageId,
-    fingerprint: &str,
-    source: Option<(String, String)>,
-) -> BTreeMap<String, String> {
+/// The labels of an image that is made of bytes that we send, until it is complete and compared.
+pub fn of_copy(owner: &Owner, job: &JobId, id: &ImageId, fingerprint: &str) -> BTreeMap<String, String> {
     let mut labels = of_image(owner, job, Stage::Delivering, id);
     labels.insert(FINGERPRINT.into(), fingerprint.into());
-    labels.extend(source.map(|(algorithm, hash)| (SOURCE_HASH.into(), format!("{algorithm}:{hash}"))));
     labels
+}
+
+/// The properties without which a copy of `image` would not boot as it does.
+pub fn firmware(image: &Image) -> BTreeMap<String, String> {
+    const NAMES: [&str; 2] = ["hw_firmware_type", "hw_machine_type"];
+    let property = |name: &str| Some((name.to_owned(), image.properties.get(name)?.clone()));
+    NAMES.into_iter().filter_map(property).collect()
 }
 
 /// The labels of a snapshot of our `server`, whose own id Nova chooses.
@@ -190,14 +190,17 @@ pub fn publish() -> Vec<ImageChange> {
     vec![ImageChange::Replace(STAGE.into(), Stage::Published.as_str().into())]
 }
 
-/// Whether `copy` has the bytes that it was made to have, by its own label.
-pub fn is_complete_copy(copy: &Image) -> bool {
-    let promised = copy.properties.get(SOURCE_HASH);
-    copy.status == ImageStatus::Active && promised.is_some() && promised == hash(copy).as_ref()
+/// What turns a snapshot that was proven into a finished build.
+pub fn keep(snapshot: &Image, name: &str) -> Vec<ImageChange> {
+    let mut changes = seal(snapshot);
+    changes.push(ImageChange::Replace("name".into(), name.into()));
+    changes.push(ImageChange::Replace(STAGE.into(), Stage::Revision.as_str().into()));
+    changes
 }
 
-fn hash(image: &Image) -> Option<String> {
-    Some(format!("{}:{}", image.hash_algorithm.as_ref()?, image.hash.as_ref()?))
+/// What turns an uploaded file that is complete into a finished build.
+pub fn keep_file() -> Vec<ImageChange> {
+    vec![ImageChange::Replace(STAGE.into(), Stage::Revision.as_str().into())]
 }
 
 /// Whether one of these jobs made the image.
@@ -385,14 +388,5 @@ mod tests {
         }
         assert!(may_remove_server(&owner("rib"), &server(of_server(&owner("rib"), &job, hour))));
         assert!(!may_remove_server(&owner("rib"), &server(of_server(&others, &job, hour))));
-    }
-
-    #[test]
-    fn a_copy_is_complete_with_the_digest_of_its_source_only() {
-        assert!(is_complete_copy(&image(&[(SOURCE_HASH, "sha512:ab")])));
-        for properties in [&[][..], &[(SOURCE_HASH, "sha512:cd")], &[(SOURCE_HASH, "md5:ab")]] {
-            assert!(!is_complete_copy(&image(properties)));
-        }
-        assert!(!is_complete_copy(&image(&[(SOURCE_HASH, "sha512:ab"), ("status", "saving")])));
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::clouds_yaml::{CloudsYamlError, entry, read_clouds_yaml};
 use super::config::{CloudName, Owner};
 use super::connect::door;
+use super::journal::{Journal, JournalError};
 use super::labels::{self, Stage};
 use crate::deadline::Deadline;
 use crate::host::Host;
@@ -47,14 +48,17 @@ pub enum GetLatestImageError {
     /// The cloud did not tell.
     #[error("looking for the latest images: {0}")]
     Cloud(#[from] OpenStackError),
+    /// What was delivered to it is not known.
+    #[error("looking for the latest images: {0}")]
+    Journal(#[from] JournalError),
 }
 
-/// Fetches the latest images (seed `builder`: `get_latest_image`): for each base the newest image of `owner` in the
-/// cloud's project that is active and was published. Bases without one are left out.
+/// Fetches the latest images (seed `builder`: `get_latest_image`): for each base the image that was delivered last to the
+/// cloud's project, if it is there, active, and nothing says that its bytes are others. What else is there, whatever its
+/// labels, is somebody else's. Bases without one are left out.
 pub fn get_latest_image(
     host: &Host,
     http: &HttpClient,
-    owner: &Owner,
     arch: Arch,
     bases: impl IntoIterator<Item = BaseImage>,
     cloud_name: &CloudName,
@@ -64,13 +68,19 @@ pub fn get_latest_image(
     let config = entry(&clouds, cloud_name)
         .ok_or_else(|| CloudsYamlError::UnknownCloud(cloud_name.as_str().to_owned()))?;
     let cloud = Cloud::connect(config, &door(&clouds, cloud_name, http), deadline)?;
+    let journal = Journal::load(host)?;
     let mut results = Vec::new();
     for base in bases {
-        let newest = published(&cloud, owner, Target { base, arch }, deadline)?.into_iter().next();
-        results.extend(newest.map(|image| GetLatestImageResult {
-            id: image.id,
-            config: GetLatestImageConfig { arch, base, cloud_name: cloud_name.clone() },
-        }));
+        let Some(image) = journal.image(Target { base, arch }, cloud_name) else { continue };
+        let found = cloud.images().get(&image.result.id, deadline)?;
+        let is_good = |found: &Image| match journal.proof_of(image) {
+            Some(proof) => proof.holds_for(found, &cloud.project_id()),
+            None => found.status == ImageStatus::Active && found.owner.as_ref() == Some(&cloud.project_id()),
+        };
+        if found.is_some_and(|found| is_good(&found)) {
+            let config = GetLatestImageConfig { arch, base, cloud_name: cloud_name.clone() };
+            results.push(GetLatestImageResult { id: image.result.id.clone(), config });
+        }
     }
     Ok(results)
 }

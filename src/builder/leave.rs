@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::clouds_yaml::{is_same_project, read_clouds_yaml};
-use super::config::{BuilderRunConfig, CloudName};
+use super::config::{BuilderRunConfig, CloudName, JobId};
 use super::connect::{ConnectError, in_each};
 use super::leftovers::{Leftovers, Work};
 use super::progress::Progress;
@@ -20,17 +20,19 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// How long a cloud may take to accept us.
 const CONNECT_LIMIT: Duration = Duration::from_secs(30);
 
-/// Removes what is left in the clouds that `config` does not use any more. `build_cloud` is the one that it does use:
-/// before it has answered nothing is left for it, a name with a typing error above all. `former` are the clouds that may
-/// hold something.
+/// Removes what is left in the clouds that `config` does not use any more: in those of `former`, which may hold something,
+/// that `concerns` names. `build_cloud` is the one that it does use: before it has answered nothing is left for it, a name
+/// with a typing error above all.
 pub fn leave_clouds(
     host: &Host,
     former: &[Leftovers],
-    progress: &dyn Progress,
+    (job, progress): (&JobId, &dyn Progress),
     config: &BuilderRunConfig,
     http: &HttpClient,
     build_cloud: &Cloud,
+    concerns: &dyn Fn(&CloudName) -> bool,
 ) {
+    let former: Vec<&Leftovers> = former.iter().filter(|former| concerns(&former.cloud)).collect();
     if former.is_empty() {
         return;
     }
@@ -43,7 +45,7 @@ pub fn leave_clouds(
         |name: &CloudName| current.zip(known.get(name)).is_some_and(|(a, b)| is_same_project(a, b));
     // What is ours in a project that is still built in, as another user or under another address, is found there.
     let (same, former): (Vec<&Leftovers>, Vec<&Leftovers>) =
-        former.iter().partition(|leftovers| is_current(&leftovers.cloud));
+        former.into_iter().partition(|leftovers| is_current(&leftovers.cloud));
     same.iter().for_each(|leftovers| progress.has_left(&leftovers.cloud));
     let names: Vec<&CloudName> = former.iter().map(|leftovers| &leftovers.cloud).collect();
     let deadline = Deadline::after(LIMIT);
@@ -55,8 +57,8 @@ pub fn leave_clouds(
             }
             log::info!("{name} is not used any more: what is left there goes");
             match work {
-                Some(Work::Deliveries) => sweep_copies(&cloud, &config.owner, Keep::Nothing, deadline),
-                Some(Work::Builds) | None => sweep_cloud(&cloud, &config.owner, Keep::Nothing, deadline),
+                Some(Work::Deliveries) => sweep_copies(&cloud, &config.owner, Keep::OfJob(job), deadline),
+                Some(Work::Builds) | None => sweep_cloud(&cloud, &config.owner, Keep::OfJob(job), deadline),
             }
         });
         tell(progress, name, left);

@@ -19,11 +19,6 @@ impl Outcome {
         lock(&self.failures).push(failure);
     }
 
-    /// The failure that was told last is taken back, to be told otherwise.
-    pub fn take_last_failure(&self) -> Option<Failure> {
-        lock(&self.failures).pop()
-    }
-
     /// An image exists.
     pub fn succeed(&self, result: BuildResult) {
         lock(&self.results).push(result);

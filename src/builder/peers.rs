@@ -7,43 +7,114 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::config::BuilderRunConfig;
+use super::evidence::Revision;
 use super::former_names::FormerNames;
 use super::job::TaskKind;
 use super::journal::{Image, Journal, JournalError, write_json};
 use crate::digest::hex;
 use crate::host::{FileError, Host};
+use crate::openstack_cloud::ImageId;
 
-/// The images that the leader says others may publish, as text: so all units digest the same bytes.
+/// The images that the leader says others may publish, as text: so all units digest the same bytes. With them goes the
+/// evidence for each build that they are copies of, once, for whoever leads next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announcement {
     text: String,
+    builds: String,
     images: Vec<Image>,
+    revisions: Vec<Revision>,
 }
 
 /// A longer announcement is none of ours: it would name thousands of images.
 const LONGEST: usize = 1 << 20;
 
 impl Announcement {
-    /// What `journal` has for the targets and clouds of `config`, told to units that know the clouds by their former names
-    /// as well.
-    pub fn of(journal: &Journal, config: &BuilderRunConfig, names: &FormerNames) -> Self {
-        let images = wanted(config).filter_map(|place| find(journal, place).cloned()).collect();
+    /// What `journal` has for the targets and clouds of `config`; where it has nothing, what it has inherited, also for
+    /// clouds whose relations a new leader has not seen yet. Told to units that know the clouds by their former names as
+    /// well.
+    pub fn of(
+        journal: &Journal,
+        inherited: Option<&Self>,
+        config: &BuilderRunConfig,
+        names: &FormerNames,
+    ) -> Self {
+        let before = |(target, cloud): Place<'_>| {
+            inherited.into_iter().flat_map(|said| &said.images).find(|image| image.is_of(target, cloud))
+        };
+        let find = |place| find(journal, place).or_else(|| before(place)).cloned();
+        let is_unseen = |image: &&Image| !wanted(config).any(|(target, cloud)| image.is_of(target, cloud));
+        let unseen = inherited.into_iter().flat_map(|said| &said.images).filter(is_unseen).cloned();
+        let images: Vec<Image> = wanted(config).filter_map(find).chain(unseen).collect();
         let images = names.with_former(images);
-        // Plain data always serialises.
-        Self { text: serde_json::to_string(&images).unwrap_or_default(), images }
+        let earlier = inherited.into_iter().flat_map(|said| &said.revisions);
+        let earlier = earlier.filter(|revision| journal.revision(&revision.id).is_none());
+        let proven: Vec<&Revision> =
+            journal.revisions.iter().chain(earlier).filter(|revision| revision.proof.is_some()).collect();
+        let is_newest = |revision: &Revision| {
+            let others = proven.iter().filter(|other| other.target == revision.target);
+            others.max_by_key(|other| other.built).is_some_and(|newest| newest.id == revision.id)
+        };
+        let is_told = |id: &ImageId| images.iter().any(|image| image.revision.as_ref() == Some(id));
+        let is_evidence = |revision: &&Revision| is_told(&revision.id) || is_newest(revision);
+        let revisions = proven.iter().copied().filter(is_evidence).cloned().collect();
+        Self::within(LONGEST, images, revisions)
     }
 
-    /// Reads one; none when it was written by a version that we do not understand.
-    pub fn parse(text: &str) -> Option<Self> {
-        if text.len() > LONGEST {
+    /// The announcement of as many of `images` as there is room for.
+    fn within(most: usize, mut images: Vec<Image>, revisions: Vec<Revision>) -> Self {
+        // Plain data always serialises.
+        let builds = serde_json::to_string(&revisions).unwrap_or_default();
+        loop {
+            let text = serde_json::to_string(&images).unwrap_or_default();
+            if images.is_empty() || text.len() + builds.len() <= most {
+                return Self { text, builds, images, revisions };
+            }
+            images.truncate(images.len() * 9 / 10);
+            log::warn!("too many images to announce: the last are left out, {} remain", images.len());
+        }
+    }
+
+    /// Reads one; none when it was written by a version that we do not understand. The builds are absent in one of a
+    /// version that kept no evidence.
+    pub fn parse(text: &str, builds: &str) -> Option<Self> {
+        if text.len() + builds.len() > LONGEST {
             return None;
         }
-        Some(Self { text: text.to_owned(), images: serde_json::from_str(text).ok()? })
+        let images = serde_json::from_str(text).ok()?;
+        let revisions = if builds.is_empty() { Vec::new() } else { serde_json::from_str(builds).ok()? };
+        Some(Self { text: text.to_owned(), builds: builds.to_owned(), images, revisions })
     }
 
-    /// As it stands in the databag.
+    /// The images, as they stand in the databag.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The evidence, as it stands in the databag.
+    pub fn builds(&self) -> &str {
+        &self.builds
+    }
+
+    /// The images.
+    pub fn images(&self) -> &[Image] {
+        &self.images
+    }
+
+    /// The builds that they are copies of, and the newest of each target.
+    pub fn revisions(&self) -> &[Revision] {
+        &self.revisions
+    }
+
+    /// Whether there is nothing to tell.
+    pub fn is_empty(&self) -> bool {
+        self.images.is_empty() && self.revisions.is_empty()
+    }
+
+    /// Whether `journal` has an image wherever this names one that `config` wants.
+    pub fn is_inherited_by(&self, journal: &Journal, config: &BuilderRunConfig) -> bool {
+        let mut named = wanted(config)
+            .filter(|(target, cloud)| self.images.iter().any(|image| image.is_of(*target, cloud)));
+        !config.clouds.is_empty() && named.all(|place| find(journal, place).is_some())
     }
 
     /// What acknowledges it.
@@ -53,13 +124,18 @@ impl Announcement {
         digest
     }
 
+    /// The same with the clouds as they are named now: a leader that was not refreshed yet has announced former names.
+    pub fn renewed(mut self, names: &FormerNames) -> Self {
+        self.images = names.renewed(self.images);
+        self
+    }
+
     /// The announced images that `config` wants and `journal` does not have; a leader that was not refreshed yet announces
     /// them under former names.
     pub fn news(&self, journal: &Journal, config: &BuilderRunConfig, names: &FormerNames) -> Vec<Image> {
         let is_news = |image: &Image| {
-            let place = &image.result.config;
             wanted(config).any(|(target, cloud)| {
-                (target.base, target.arch, cloud) == (place.base, place.arch, &place.cloud_name)
+                image.is_of(target, cloud)
                     && find(journal, (target, cloud)).is_none_or(|known| known.result.id != image.result.id)
             })
         };
@@ -109,8 +185,10 @@ pub struct Peers {
     pub announced: String,
     /// The other units, as a leader knows them.
     pub units: BTreeMap<String, Peer>,
-    /// What the leader announces, as others have read it.
+    /// The images that the leader announces, as others have read them; or, of a leader, what the one before it has.
     pub announcement: Option<String>,
+    /// The evidence that goes with them.
+    pub builds: Option<String>,
     /// Our unit's databag.
     pub unit_databag: Own,
     /// The application's databag.
@@ -141,6 +219,11 @@ impl Peers {
         if self.leads { TaskKind::Build } else { TaskKind::TakeOver }
     }
 
+    /// What was announced, if it is understood.
+    pub fn announcement(&self) -> Option<Announcement> {
+        Announcement::parse(self.announcement.as_deref()?, self.builds.as_deref().unwrap_or_default())
+    }
+
     /// The units that have not dealt with what is announced: they may yet name an image that is announced no more.
     pub fn behind(&self) -> Vec<&str> {
         let is_behind = |unit: &Peer| !unit.leaves && unit.acknowledged != self.announced;
@@ -166,6 +249,7 @@ impl Peers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::builder::{BuildConfig, BuildResult, CloudName, JobId, Timestamp};
 
     #[test]
     fn a_unit_that_leaves_is_not_waited_for_and_one_that_has_gone_names_nothing() {
@@ -177,5 +261,80 @@ mod tests {
         peers.keep_living(&goals.map(|(unit, goal)| (unit.to_owned(), goal.to_owned())).into());
         assert_eq!(peers.behind(), ["b/3"]);
         assert_eq!(peers.named_images(), BTreeSet::from(["b/1".to_owned(), "b/3".to_owned()]));
+    }
+
+    fn image(cloud: &str, id: &str, revision: Option<&str>) -> Image {
+        let target = crate::testing::run_config().targets[0];
+        let config = BuildConfig { base: target.base, arch: target.arch, cloud_name: CloudName::new(cloud) };
+        Image {
+            result: BuildResult { config, id: id.parse().unwrap() },
+            fingerprint: "f".into(),
+            hash: None,
+            revision: revision.map(|id| id.parse().unwrap()),
+            built: Timestamp(1),
+        }
+    }
+
+    fn revision(id: &str, built: u64) -> Revision {
+        Revision {
+            target: crate::testing::run_config().targets[0],
+            id: id.parse().unwrap(),
+            job: JobId::random(),
+            fingerprint: "f".into(),
+            built: Timestamp(built),
+            proof: Some(crate::builder::evidence::Proof { sha512: "ab".repeat(64), size: 7 }),
+            failed_reads: 0,
+        }
+    }
+
+    fn config(clouds: &[&str]) -> BuilderRunConfig {
+        let clouds = clouds.iter().copied().map(CloudName::new).collect();
+        BuilderRunConfig { clouds, ..crate::testing::run_config() }
+    }
+
+    #[test]
+    fn the_evidence_of_a_build_is_told_once_for_all_its_copies() {
+        let mut journal = Journal::default();
+        for number in 0..50 {
+            journal.publish(image(&format!("c{number}"), &format!("i{number}"), Some("new")));
+        }
+        journal.revisions = vec![revision("old", 1), revision("new", 2)];
+        let clouds: Vec<String> = (0..50).map(|number| format!("c{number}")).collect();
+        let config = config(&clouds.iter().map(String::as_str).collect::<Vec<_>>());
+        let said = Announcement::of(&journal, None, &config, &FormerNames::default());
+        let text = format!("{}{}", said.text(), said.builds());
+        assert_eq!((said.images().len(), text.matches(&"ab".repeat(64)).count()), (50, 1));
+        assert_eq!(Announcement::parse(said.text(), said.builds()), Some(said.clone()));
+        let short = Announcement::within(2000, said.images.clone(), said.revisions.clone());
+        assert!(!short.images().is_empty() && short.text().len() + short.builds().len() <= 2000);
+    }
+
+    #[test]
+    fn what_was_announced_before_is_told_until_the_new_leader_has_its_own() {
+        let (mut journal, config) = (Journal::default(), config(&["c"]));
+        journal.publish(image("c", "before", Some("r")));
+        journal.note_revision(revision("r", 1));
+        let before = Announcement::of(&journal, None, &config, &FormerNames::default());
+        let mut journal = Journal::default();
+        assert_eq!(Announcement::of(&journal, Some(&before), &config, &FormerNames::default()), before);
+        let nobody = self::config(&[]);
+        assert_eq!(
+            Announcement::of(&journal, Some(&before), &nobody, &FormerNames::default()),
+            before,
+            "no relation was seen yet"
+        );
+        assert!(!before.is_inherited_by(&journal, &nobody));
+        assert!(!before.is_inherited_by(&journal, &config));
+        journal.inherit(&before);
+        assert!(before.is_inherited_by(&journal, &config));
+        assert_eq!(journal.proof_of(&journal.images[0]), before.revisions()[0].proof.as_ref());
+        journal.publish(image("c", "after", None));
+        assert_eq!(
+            Announcement::of(&journal, Some(&before), &config, &FormerNames::default()).images()[0]
+                .result
+                .id
+                .as_str(),
+            "after"
+        );
     }
 }

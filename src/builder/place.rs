@@ -9,7 +9,6 @@ use super::local::{LocalBuild, LocalImage, Workshop};
 use super::plan::Ingredients;
 use super::run_context::RunContext;
 use super::site::Site;
-use super::source::Source;
 use super::verify::{Verification, VerificationError};
 use super::vm::Launcher;
 use crate::deadline::Deadline;
@@ -20,26 +19,26 @@ use crate::openstack_cloud::{Cloud, Image};
 use crate::target::Target;
 
 /// A place that is ready for builds.
-pub enum Place<'a> {
-    /// Builder VMs of this cloud.
-    Vms(&'a Cloud, Site),
+pub enum Place {
+    /// Builder VMs of the build cloud.
+    Vms(Site),
     /// This machine.
     Here(Workshop),
 }
 
-/// What a build has made, and where it is until it is delivered.
-pub enum Built<'a> {
-    /// A snapshot in this cloud.
-    Snapshot(&'a Cloud, Box<Image>),
+/// What a build has made, and where it is until it is kept.
+pub enum Built {
+    /// A snapshot in the build cloud.
+    Snapshot(Box<Image>),
     /// A file of this machine.
     File(LocalImage),
 }
 
-impl<'a> Place<'a> {
+impl Place {
     /// Chooses the place that `config` asks for, and makes it ready.
     pub fn choose(
         host: &Host,
-        cloud: &'a Cloud,
+        cloud: &Cloud,
         config: &BuilderRunConfig,
         deadline: Deadline,
     ) -> Result<Self, Failure> {
@@ -47,7 +46,7 @@ impl<'a> Place<'a> {
             BuildMode::External => {
                 Workshop::close(host);
                 Site::choose(cloud, &config.owner, &config.vm, deadline)
-                    .map(|site| Self::Vms(cloud, site))
+                    .map(Self::Vms)
                     .map_err(|error| Failure::of(&error, error.operator_must_act()))
             }
             BuildMode::Local => Workshop::open(host)
@@ -61,15 +60,16 @@ impl<'a> Place<'a> {
         &self,
         context: &RunContext<'_>,
         config: &BuilderRunConfig,
+        cloud: &Cloud,
         http: &HttpClient,
         ingredients: &Ingredients,
         deadline: Deadline,
-    ) -> Result<Built<'a>, Failure> {
+    ) -> Result<Built, Failure> {
         let Ingredients { base, offer, fingerprint } = ingredients;
         let progress = |phase| context.progress.phase(base.target, phase);
         progress(Phase::Preparing);
         match self {
-            Self::Vms(cloud, site) => {
+            Self::Vms(site) => {
                 let (owner, job) = (&config.owner, context.job);
                 let ledger = Ledger { progress: context.progress, target: base.target };
                 let cloud_name = &config.build_cloud;
@@ -79,7 +79,7 @@ impl<'a> Place<'a> {
                 let launcher = launcher(context, config, cloud, site, base.target);
                 ExternalBuild { launcher: &launcher, base, fingerprint, progress: &progress }
                     .run(&base_image, deadline)
-                    .map(|image| Built::Snapshot(cloud, Box::new(image)))
+                    .map(|image| Built::Snapshot(Box::new(image)))
                     .map_err(|error| Failure::of(&error, error.operator_must_act()))
             }
             Self::Here(workshop) => {
@@ -98,11 +98,12 @@ impl<'a> Place<'a> {
         &self,
         context: &RunContext<'_>,
         config: &BuilderRunConfig,
+        cloud: &Cloud,
         ingredients: &Ingredients,
         snapshot: &Image,
         deadline: Deadline,
     ) -> Result<(), VerificationError> {
-        let Self::Vms(cloud, site) = self else { return Ok(()) };
+        let Self::Vms(site) = self else { return Ok(()) };
         let RunnerBase { target, runner, .. } = &ingredients.base;
         let launcher = launcher(context, config, cloud, site, *target);
         Verification { launcher: &launcher, runner_version: &runner.version }.run(snapshot, deadline)
@@ -125,15 +126,5 @@ fn launcher<'a>(
         site,
         settings: &config.vm,
         ledger: Ledger { progress: context.progress, target },
-    }
-}
-
-impl Built<'_> {
-    /// The same to be delivered.
-    pub fn source(&self) -> Source<'_> {
-        match self {
-            Self::Snapshot(cloud, image) => Source::Cloud(cloud, image),
-            Self::File(image) => Source::File(image),
-        }
     }
 }

@@ -1,16 +1,16 @@
-//! What is due: what an image of a target would be made of now, and which clouds have it already.
+//! What is due: what an image of a target would be made of now, and whether there is such a build already.
 
 use std::time::Duration;
 
 use super::base_image::{self, Offer};
-use super::config::{BuildMode, BuildSecrets, BuilderRunConfig, CloudName, JobId};
-use super::connect::visit_each;
+use super::config::{BuildMode, BuildSecrets, BuilderRunConfig, JobId};
+use super::evidence::{FAILED_READS, Known, Revision};
 use super::fingerprint::fingerprint;
 use super::job::Rebuild;
 use super::journal::{Failure, Timestamp};
 use super::labels::{self, FINGERPRINT, Stage};
-use super::latest::published;
 use super::releases::{find_runner, find_tools};
+use super::revisions;
 use crate::deadline::Deadline;
 use crate::host::Host;
 use crate::http::HttpClient;
@@ -18,7 +18,7 @@ use crate::instance::{ExternalScript, RunnerBase, RunnerTarball};
 use crate::openstack_cloud::{Cloud, Image as CloudImage, ImageStatus, OpenStackError};
 use crate::target::Target;
 
-/// How long a snapshot that no cloud has taken is kept for further tries.
+/// How long a snapshot that could not be verified is kept for further tries.
 const SNAPSHOT_KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// What an image is made of.
@@ -31,17 +31,15 @@ pub struct Ingredients {
     pub fingerprint: String,
 }
 
-/// A target of which we know what its image would be made of, and where there is one already.
+/// A target of which we know what its image would be made of, and how far it is.
 pub struct Plan {
     /// What the image is made of.
     pub ingredients: Ingredients,
-    /// The clouds that have it.
-    pub present: Vec<(CloudName, CloudImage)>,
-    /// The clouds that lack it.
-    pub missing: Vec<CloudName>,
-    /// Why it is not known of the other clouds whether they have it.
-    pub unknown: Vec<Failure>,
-    /// A snapshot of it that an earlier run has left to be delivered.
+    /// The build that is up to date, by our own evidence: projects that have it need no other.
+    pub current: Option<Revision>,
+    /// Its image in the build project, to be copied to those that lack it.
+    pub source: Option<CloudImage>,
+    /// A snapshot of it that an earlier run has left to be verified and kept.
     pub snapshot: Option<CloudImage>,
     /// Snapshots for this target that nobody waits for any more.
     pub stale: Vec<CloudImage>,
@@ -51,11 +49,6 @@ impl Plan {
     /// What the image is for.
     pub fn target(&self) -> Target {
         self.ingredients.base.target
-    }
-
-    /// Whether no cloud has what some want: it is built, or a snapshot of it is looked at.
-    pub fn needs_place(&self) -> bool {
-        self.present.is_empty() && !self.missing.is_empty()
     }
 }
 
@@ -69,8 +62,12 @@ pub struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    fn accepts(&self, image: &CloudImage) -> bool {
+    fn accepts_snapshot(&self, image: &CloudImage) -> bool {
         self.rebuild == Rebuild::Due || labels::is_of_job(self.jobs, image)
+    }
+
+    fn accepts(&self, revision: &Revision) -> bool {
+        self.rebuild == Rebuild::Due || self.jobs.contains(&revision.job)
     }
 }
 
@@ -117,51 +114,50 @@ impl Planner<'_> {
         Ok(Ingredients { base, offer, fingerprint })
     }
 
-    /// The plan for `target` in `clouds`, where `build_cloud` may have a snapshot of an earlier run.
-    pub fn plan<'c>(
+    /// The plan for `target`, as far as `known` and `build_cloud` tell.
+    pub fn plan(
         &self,
         target: Target,
         build_cloud: &Cloud,
-        clouds: impl Iterator<Item = (&'c CloudName, &'c Cloud)>,
+        known: &Known,
         wanted: Wanted<'_>,
         deadline: Deadline,
     ) -> Result<Plan, Failure> {
         let ingredients = self.ingredients(target, deadline)?;
-        let counts =
-            |image: &CloudImage| wanted.accepts(image) && self.is_fresh(image, &ingredients.fingerprint);
+        let fingerprint = ingredients.fingerprint.as_str();
         let failure = |error: OpenStackError| Failure::of(&error, error.operator_must_act());
-        let looks =
-            visit_each(clouds, |name, cloud| (name, published(cloud, &self.config.owner, target, deadline)));
-        let (mut present, mut missing, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
-        for (name, images) in looks {
-            match images.map(|images| images.into_iter().find(counts)) {
-                Ok(Some(image)) => present.push((name.clone(), image)),
-                Ok(None) => missing.push(name.clone()),
-                // The others are served all the same.
-                Err(error) => unknown.push(Failure {
-                    target: Some(target),
-                    cloud: Some(name.clone()),
-                    ..failure(error)
-                }),
-            }
-        }
-        let mut stale = labels::images(build_cloud, &self.config.owner, Stage::Snapshot, None, deadline)
-            .map_err(failure)?;
-        stale.retain(|image| {
-            labels::is_of_this_unit(&self.config.owner, image) && labels::is_for(target, image)
-        });
+        let owner = &self.config.owner;
+        let counts = |revision: &&Revision| {
+            revision.target == target
+                && revision.fingerprint == fingerprint
+                && revision.built.age() <= self.max_age()
+                && wanted.accepts(revision)
+        };
+        let current = known.revisions.iter().filter(counts).max_by_key(|revision| revision.built);
+        let source = match current.filter(|revision| revision.failed_reads < FAILED_READS) {
+            Some(revision) => revisions::image(build_cloud, owner, revision, deadline).map_err(failure)?,
+            None => None,
+        };
+        // What was never read, nobody can have a copy of.
+        let current = current.filter(|revision| source.is_some() || revision.proof.is_some()).cloned();
+        let mut stale =
+            labels::images(build_cloud, owner, Stage::Snapshot, None, deadline).map_err(failure)?;
+        stale.retain(|image| labels::is_of_this_unit(owner, image) && labels::is_for(target, image));
         // One that is built here has no need of a snapshot, and no VM to verify it with.
-        let is_wanted = !missing.is_empty() || !unknown.is_empty();
-        let undelivered = present.is_empty() && is_wanted && self.config.build_mode == BuildMode::External;
-        let usable = stale.iter().position(|image| undelivered && is_complete(image) && counts(image));
+        let lacks_build = source.is_none() && self.config.build_mode == BuildMode::External;
+        let usable = |image: &CloudImage| {
+            is_complete(image)
+                && image.properties.get(FINGERPRINT).is_some_and(|made_of| made_of == fingerprint)
+                && built(image).age() <= self.max_age()
+                && wanted.accepts_snapshot(image)
+        };
+        let usable = stale.iter().position(|image| lacks_build && usable(image));
         let snapshot = usable.map(|index| stale.remove(index));
-        Ok(Plan { ingredients, present, missing, unknown, snapshot, stale })
+        Ok(Plan { ingredients, current, source, snapshot, stale })
     }
 
-    fn is_fresh(&self, image: &CloudImage, fingerprint: &str) -> bool {
-        let limit = Duration::from_secs(u64::from(self.config.max_image_age_hours) * 3600);
-        image.properties.get(FINGERPRINT).is_some_and(|made_of| made_of == fingerprint)
-            && built(image).age() <= limit
+    fn max_age(&self) -> Duration {
+        Duration::from_secs(u64::from(self.config.max_image_age_hours) * 3600)
     }
 }
 
@@ -172,7 +168,7 @@ fn is_complete(snapshot: &CloudImage) -> bool {
         && built(snapshot).age() <= SNAPSHOT_KEPT
 }
 
-/// When a published image was built.
+/// When an image was made.
 pub fn built(image: &CloudImage) -> Timestamp {
     Timestamp::of_rfc3339(&image.created_at).unwrap_or(Timestamp(0))
 }

@@ -1,6 +1,7 @@
 //! What a run tells while it works.
 
 use super::config::CloudName;
+use super::evidence::Revision;
 use super::journal::{Image, JournalError, Phase};
 use super::resource::Resource;
 use crate::target::Target;
@@ -15,8 +16,10 @@ pub trait Progress: Sync {
     fn made(&self, target: Target, resource: &Resource);
     /// It is gone, or published.
     fn settled(&self, target: Target, resource: &Resource);
-    /// Nothing of earlier runs is left in the clouds but what this run goes on with.
-    fn swept(&self);
+    /// Nothing of earlier runs is left in this cloud but what this run goes on with.
+    fn swept(&self, cloud: &CloudName);
+    /// All clouds that answer were searched for what earlier runs have left, and nothing had to stay.
+    fn searched(&self);
     /// This run has left something that no ledger notes: the next one is to sweep, however soon it comes.
     fn sweep_again(&self);
     /// The run is about to make things in this cloud, `what` above all; if this cannot be written down, it must not.
@@ -25,6 +28,10 @@ pub trait Progress: Sync {
     fn has_left(&self, cloud: &CloudName);
     /// Something had to stay there: `what`, where that is known, and why.
     fn could_not_leave(&self, cloud: &CloudName, what: Option<Vec<String>>, why: Option<String>);
+    /// A build is finished, or more is known of it.
+    fn revision(&self, revision: &Revision);
+    /// Whether somebody waits for the end of this run: there is a newer request.
+    fn is_waited_for(&self) -> bool;
     /// An image is active and checked in its cloud.
     fn published(&self, image: Image);
 }

@@ -50,11 +50,6 @@ impl Projects {
         }
     }
 
-    /// Whether `name` was the first to authenticate for its project.
-    pub fn is_first(&self, name: &CloudName) -> bool {
-        self.lock().iter().any(|project| project.names.first() == Some(name))
-    }
-
     /// `image` is published in the project of its cloud. Returns it as the image of each relation that shares the project.
     pub fn publish(&self, image: &Image) -> Vec<Image> {
         let mut projects = self.lock();
@@ -97,7 +92,7 @@ mod tests {
     fn image(cloud: &str) -> Image {
         let config = BuildConfig { base: BaseImage::Noble, arch: Arch::X64, cloud_name: name(cloud) };
         let result = BuildResult { config, id: "i".parse().unwrap() };
-        Image { result, fingerprint: String::new(), hash: None, built: Timestamp(1) }
+        Image { result, fingerprint: String::new(), hash: None, revision: None, built: Timestamp(1) }
     }
 
     #[test]
@@ -108,8 +103,6 @@ mod tests {
         assert_eq!(projects.join_as(&name("other"), key("q")), Part::First);
         assert_eq!(projects.publish(&image("second")), [image("second"), image("first")]);
         assert_eq!(projects.join_as(&name("late"), key("p")), Part::Sharer(vec![image("late")]));
-        assert!(projects.is_first(&name("second")) && projects.is_first(&name("other")));
-        assert!(!projects.is_first(&name("first")) && !projects.is_first(&name("late")));
         assert_eq!(projects.publish(&image("unknown")), [image("unknown")]);
     }
 }

@@ -5,19 +5,25 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::clouds_yaml::read_clouds_yaml;
 use super::config::{BuildSecrets, BuilderRunConfig, CloudName, Owner};
-use super::connect::{connect, http_client, related_projects, visit_each};
-use super::journal::Journal;
+use super::connect::{http_client, in_each};
+use super::journal::{Image, Journal};
 use super::labels::{self, Stage};
 use super::latest::published;
-use super::outcome::Outcome;
+use super::projects::{Part, Projects};
+use super::revisions;
 use crate::deadline::Deadline;
 use crate::host::Host;
-use crate::openstack_cloud::{Cloud, Deletion, Hidden, Image, ImageChange, OpenStackError};
+use crate::openstack_cloud::{
+    Cloud, Deletion, Hidden, Image as CloudImage, ImageChange, ImageId, OpenStackError,
+};
 use crate::target::Target;
 
-/// How long it may take.
-const LIMIT: Duration = Duration::from_secs(900);
+/// How long all of it may take: all projects are visited side by side.
+const LIMIT: Duration = Duration::from_secs(120);
+/// How long a project may take to accept us.
+const CONNECT: Duration = Duration::from_secs(60);
 
 /// Prunes old revisions in every cloud of `config`, after the new ones are published. `named` are the images that
 /// relations name; they stay. What could not be deleted is noted in `journal`.
@@ -28,23 +34,37 @@ pub fn prune_all(
     named: &BTreeSet<String>,
     journal: &mut Journal,
 ) {
-    let outcome = Outcome::default();
+    let (Ok(http), Ok(known)) = (http_client(secrets), read_clouds_yaml(host)) else { return };
+    let related = config.clouds.iter().filter(|name| **name != config.build_cloud);
+    let names: Vec<&CloudName> = related.chain([&config.build_cloud]).collect();
     let deadline = Deadline::after(LIMIT);
-    let Ok(http) = http_client(secrets) else { return };
-    let clouds = connect(host, config, &http, &outcome, deadline);
-    let journal = Mutex::new(journal);
-    let projects = related_projects(&clouds, config);
-    let related = clouds.iter().filter(|(name, _)| projects.is_first(name));
-    visit_each(related, |name, cloud| {
-        let limit = config.revision_history_limit;
-        let pruner = Pruner { name, cloud, owner: &config.owner, limit, named, journal: &journal };
+    let noted = Mutex::new(std::mem::take(journal));
+    let projects = Projects::default();
+    in_each(&known, &names, &http, deadline.at_most(CONNECT), |name, connection| {
+        let cloud = match connection {
+            Ok(cloud) => cloud,
+            Err(error) => return log::warn!("pruning in {name}: {error}"),
+        };
+        let (owner, limit) = (&config.owner, config.revision_history_limit);
+        let pruner = Pruner { name, cloud: &cloud, owner, limit, named, journal: &noted };
+        // Relations of one project have one pruner.
+        let prunes_copies = config.clouds.contains(name) && projects.join(name, &cloud) == Part::First;
         for target in &config.targets {
-            if let Err(error) = pruner.prune(*target, deadline) {
+            let copies = match prunes_copies {
+                true => pruner.prune_copies(*target, deadline),
+                false => Ok(()),
+            };
+            let builds = match *name == config.build_cloud {
+                true => pruner.prune_builds(*target, deadline),
+                false => Ok(()),
+            };
+            if let Err(error) = copies.and(builds) {
                 log::warn!("{name} is not pruned any further: {target}: {error}");
                 return;
             }
         }
     });
+    *journal = noted.into_inner().unwrap_or_else(PoisonError::into_inner);
 }
 
 /// What prunes one cloud.
@@ -56,42 +76,57 @@ struct Pruner<'a> {
     limit: u32,
     /// The images that relations name.
     named: &'a BTreeSet<String>,
-    /// Where what could not be deleted is noted.
-    journal: &'a Mutex<&'a mut Journal>,
+    journal: &'a Mutex<Journal>,
 }
 
-impl<'a> Pruner<'a> {
-    fn journal(&self) -> MutexGuard<'_, &'a mut Journal> {
-        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+impl Pruner<'_> {
     /// Keeps the newest images of `target`, and all that relations name; deletes the others. What cannot be deleted now
-    /// is noted.
-    fn prune(&self, target: Target, deadline: Deadline) -> Result<(), OpenStackError> {
+    /// is noted in the journal.
+    fn prune_copies(&self, target: Target, deadline: Deadline) -> Result<(), OpenStackError> {
         let images = published(self.cloud, self.owner, target, deadline)?;
-        let Some(last) = self.journal().image(target, self.name).map(|image| image.result.id.clone()) else {
-            return Ok(());
-        };
+        let last = self.journal().image(target, self.name).map(|image| image.result.id.clone());
         // An image that is not there any more says nothing about the age of others.
-        let Some(last) = images.iter().find(|image| image.id == last) else { return Ok(()) };
+        let Some(last) = images.iter().find(|image| Some(&image.id) == last.as_ref()) else { return Ok(()) };
         let image_name = super::image_name(&self.owner.application, target);
         let hidden =
             labels::hidden_images(self.cloud, self.owner, Stage::Published, Some(&image_name), deadline)?;
-        let keep = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        let old = images.iter().skip(keep).chain(&hidden).filter(|image| {
+        let is_old = |image: &&CloudImage| {
             image.id != last.id
                 && image.created_at <= last.created_at
                 && !self.named.contains(image.id.as_str())
-                && self.journal().may_prune(self.name, &image.id)
-        });
-        let old: Vec<&Image> = old.collect();
-        for image in old {
-            self.delete(image, target, deadline);
-        }
+        };
+        let old = images.iter().skip(self.limit()).chain(&hidden).filter(is_old);
+        old.for_each(|image| self.delete(image, target, deadline));
         Ok(())
     }
 
-    fn delete(&self, image: &Image, target: Target, deadline: Deadline) {
+    /// Keeps the newest finished builds of `target`, and the newest that a relation is told of; deletes the others.
+    fn prune_builds(&self, target: Target, deadline: Deadline) -> Result<(), OpenStackError> {
+        let images = revisions::images(self.cloud, self.owner, target, deadline)?;
+        let name = revisions::name(&self.owner.application, target);
+        let hidden = labels::hidden_images(self.cloud, self.owner, Stage::Revision, Some(&name), deadline)?;
+        let told = newest_told(&self.journal(), target);
+        let old = images.iter().skip(self.limit()).chain(&hidden);
+        for image in old.filter(|image| Some(&image.id) != told.as_ref()) {
+            self.delete(image, target, deadline);
+        }
+        let kept: Vec<&ImageId> = images.iter().take(self.limit()).map(|image| &image.id).collect();
+        self.journal().forget_revisions(|revision| revision.target != target || kept.contains(&&revision.id));
+        Ok(())
+    }
+
+    fn limit(&self) -> usize {
+        usize::try_from(self.limit).unwrap_or(usize::MAX)
+    }
+
+    fn journal(&self) -> MutexGuard<'_, Journal> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn delete(&self, image: &CloudImage, target: Target, deadline: Deadline) {
+        if !self.journal().may_prune(self.name, &image.id) {
+            return;
+        }
         match self.cloud.images().delete(&image.id, deadline) {
             Ok(Deletion::Deleted | Deletion::Absent) => {
                 log::info!("image {} ({target}) is pruned", image.id);
@@ -110,4 +145,10 @@ impl<'a> Pruner<'a> {
             Err(error) => log::warn!("image {} ({target}) stays: {error}", image.id),
         }
     }
+}
+
+/// The build of `target` that was told last.
+fn newest_told(journal: &Journal, target: Target) -> Option<ImageId> {
+    let images = journal.images.iter().filter(|image| image.is_of(target, &image.result.config.cloud_name));
+    images.max_by_key(|image: &&Image| image.built)?.revision.clone()
 }

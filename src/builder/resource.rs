@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::config::CloudName;
+use crate::openstack_cloud::ImageId;
 
 /// What something in a cloud is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +19,9 @@ pub enum ResourceKind {
     VerificationVm,
     /// A snapshot of a builder VM.
     Snapshot,
-    /// A copy of the snapshot that is not published yet.
+    /// A build that is being uploaded to the build cloud.
+    Revision,
+    /// A copy of a build that is not published yet.
     Copy,
 }
 
@@ -30,6 +33,7 @@ impl ResourceKind {
             Self::BuilderVm => "builder VM",
             Self::VerificationVm => "verification VM",
             Self::Snapshot => "snapshot",
+            Self::Revision => "revision",
             Self::Copy => "copy",
         }
     }
@@ -46,6 +50,9 @@ pub struct Resource {
     pub name: String,
     /// Its id; absent until the cloud has told it.
     pub id: Option<String>,
+    /// The build that it is a copy of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<ImageId>,
 }
 
 impl fmt::Display for Resource {

@@ -1,6 +1,7 @@
 //! What a run works with beside its configuration.
 
 use super::config::{BuildSecrets, JobId};
+use super::evidence::Known;
 use super::job::Rebuild;
 use super::leftovers::Leftovers;
 use super::progress::Progress;
@@ -32,6 +33,8 @@ pub struct RunContext<'a> {
     pub sweep: Sweep,
     /// Clouds that are not used any more and may hold something of ours.
     pub former: &'a [Leftovers],
+    /// What earlier jobs have built and delivered, and what they have left.
+    pub known: &'a Known,
     /// Only these bases; all when empty.
     pub bases: &'a [BaseImage],
     /// Who hears of it.

@@ -1,100 +1,90 @@
-//! What is delivered: an image that a cloud has, or a file of this machine; both read once, as a stream.
+//! What is delivered: a finished build, read from the build project and proven while it passes.
 
-use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Read};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use sha2::Sha512;
 
-use super::local::LocalImage;
+use super::evidence::{Comparison, Proof, Revision};
+use super::progress::Progress;
 use crate::deadline::Deadline;
 use crate::digest::Digesting;
-use crate::openstack_cloud::{Cloud, Image};
+use crate::http::Incoming;
+use crate::openstack_cloud::{Cloud, Image, OpenStackError};
+use crate::target::Target;
 
-/// Where the bytes of an image come from.
-pub enum Source<'a> {
-    /// An image of this cloud.
-    Cloud(&'a Cloud, &'a Image),
-    /// An image that was built on this machine.
-    File(&'a LocalImage),
+/// A finished build on its way to related projects.
+pub struct Parcel {
+    /// The build.
+    pub revision: Revision,
+    /// Its image in the build project.
+    pub image: Image,
+    proof: OnceLock<Proof>,
 }
 
-/// The digest of what was read, once all of it was.
-#[derive(Clone, Debug, Default)]
-pub struct SourceDigest(Arc<OnceLock<String>>);
-
-/// What Glance calls the algorithm of [`SourceDigest`], which is also the one that it uses unless it is told otherwise.
-const ALGORITHM: &str = "sha512";
-
-impl Source<'_> {
-    /// The bytes from the first to the last; `digest` is known when the last was read.
-    pub fn open(&self, digest: &SourceDigest, deadline: Deadline) -> Result<Box<dyn Read>, String> {
-        match self {
-            Self::Cloud(cloud, image) => match cloud.images().download(&image.id, deadline) {
-                Ok(stream) => Ok(Box::new(stream)),
-                Err(error) => Err(error.to_string()),
-            },
-            Self::File(image) => match File::open(image.path()) {
-                Ok(file) => Ok(Box::new(Telling { file: Digesting::new(file), digest: digest.clone() })),
-                Err(error) => Err(format!("opening {}: {error}", image.path().display())),
-            },
-        }
+impl Parcel {
+    /// To deliver `revision`, which `image` is.
+    pub fn new(revision: Revision, image: Image) -> Self {
+        let proof = revision.proof.clone().map(OnceLock::from).unwrap_or_default();
+        Self { revision, image, proof }
     }
 
-    /// The algorithm and the digest of all bytes, where they are known.
-    pub fn digest(&self, read: &SourceDigest) -> Option<(String, String)> {
-        match self {
-            Self::Cloud(_, image) => image.hash_algorithm.clone().zip(image.hash.clone()),
-            Self::File(_) => Some((ALGORITHM.to_owned(), read.0.get()?.clone())),
-        }
+    /// What it is for.
+    pub fn target(&self) -> Target {
+        self.revision.target
     }
 
-    /// The number of bytes, where it is known.
-    pub fn size(&self) -> Option<u64> {
-        match self {
-            Self::Cloud(_, image) => image.size,
-            Self::File(image) => std::fs::metadata(image.path()).ok().map(|metadata| metadata.len()),
-        }
+    /// What its bytes are, once they were read for the first time.
+    pub fn proof(&self) -> Option<&Proof> {
+        self.proof.get()
     }
 
-    /// The format of the bytes.
-    pub fn disk_format(&self) -> String {
-        match self {
-            Self::Cloud(_, image) => image.disk_format.clone(),
-            Self::File(_) => None,
-        }
-        .unwrap_or_else(|| "qcow2".into())
+    /// The bytes from the first to the last, out of the build project. Their end is reached only if they are what they
+    /// were when they were read for the first time; that first time is told to `progress`.
+    pub fn open<'a>(
+        &'a self,
+        cloud: &Cloud,
+        progress: &'a dyn Progress,
+        deadline: Deadline,
+    ) -> Result<Proving<'a>, OpenStackError> {
+        let stream = cloud.images().download(&self.image.id, deadline)?;
+        Ok(Proving { stream: Digesting::new(stream), size: 0, parcel: self, progress })
     }
 
-    /// The smallest disk that the image fits on, in GiB.
-    pub fn min_disk(&self) -> u64 {
-        match self {
-            Self::Cloud(_, image) => image.min_disk,
-            Self::File(image) => image.min_disk,
+    /// Compares what was read with what was read before, and with what the build project's Glance says.
+    fn prove(&self, read: Proof, progress: &dyn Progress) -> Result<(), OtherBytes> {
+        if read.compare(&self.image) == Comparison::Different
+            || *self.proof.get_or_init(|| read.clone()) != read
+        {
+            return Err(OtherBytes(self.image.id.to_string()));
         }
-    }
-
-    /// The properties without which a copy would not boot as its source does.
-    pub fn firmware(&self) -> BTreeMap<String, String> {
-        const NAMES: [&str; 2] = ["hw_firmware_type", "hw_machine_type"];
-        let Self::Cloud(_, image) = self else { return BTreeMap::new() };
-        let property = |name: &str| Some((name.to_owned(), image.properties.get(name)?.clone()));
-        NAMES.into_iter().filter_map(property).collect()
+        if self.revision.proof.is_none() || self.revision.failed_reads > 0 {
+            progress.revision(&Revision { proof: Some(read), failed_reads: 0, ..self.revision.clone() });
+        }
+        Ok(())
     }
 }
 
-/// A file whose digest is told when its end is reached.
-struct Telling {
-    file: Digesting<File, Sha512>,
-    digest: SourceDigest,
+/// The build project gave other bytes than the build has.
+#[derive(Debug, thiserror::Error)]
+#[error("reading image {0} of the build project: these are not the bytes that it had")]
+struct OtherBytes(String);
+
+/// The bytes of a parcel; at their end they are proven.
+pub struct Proving<'a> {
+    stream: Digesting<Incoming, Sha512>,
+    size: u64,
+    parcel: &'a Parcel,
+    progress: &'a dyn Progress,
 }
 
-impl Read for Telling {
+impl Read for Proving<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(buffer)?;
+        let read = self.stream.read(buffer)?;
+        self.size += read as u64;
         if read == 0 && !buffer.is_empty() {
-            let _ = self.digest.0.set(self.file.hex());
+            let proof = Proof { sha512: self.stream.hex(), size: self.size };
+            self.parcel.prove(proof, self.progress).map_err(io::Error::other)?;
         }
         Ok(read)
     }

@@ -1,10 +1,12 @@
 //! What earlier runs have left in the clouds, found by its labels: removed, unless it is good enough to be used.
 
 use std::collections::BTreeSet;
+use std::slice;
 
 use super::base_image::base_image_name;
-use super::config::{BuildMode, BuilderRunConfig, Owner};
+use super::config::{BuildMode, BuilderRunConfig, JobId, Owner};
 use super::labels::{self, DIGEST, Stage};
+use super::revisions;
 use super::site::{remove_security_group, remove_security_groups};
 use crate::deadline::Deadline;
 use crate::openstack_cloud::{Cloud, Deletion, Image, ImageStatus, OpenStackError, Server};
@@ -13,16 +15,16 @@ use crate::target::Target;
 /// What a sweep leaves in place.
 #[derive(Clone, Copy)]
 pub enum Keep<'a> {
-    /// What the next run of this configuration can go on with: complete snapshots, complete copies, base images; and the
+    /// What the next run of this configuration can go on with: complete snapshots, finished builds, base images; and the
     /// last image of each target that failed its verification.
     Usable(&'a BuilderRunConfig),
     /// The same without snapshots.
     BaseImages(&'a BuilderRunConfig),
     /// What stays when the unit goes.
     After(Extent),
-    /// Nothing, of a cloud that is not used any more: of what other units have made there, what they may still work with
-    /// stays for the next try.
-    Nothing,
+    /// Nothing but what this job makes there for others, of a cloud that is not used any more: of what other units have
+    /// made there, what they may still work with stays for the next try.
+    OfJob(&'a JobId),
 }
 
 /// What a unit takes with it when it goes.
@@ -31,7 +33,7 @@ pub enum Extent {
     /// What it made itself and nobody else needs: VMs, snapshots, images that failed, copies that are not complete, its
     /// security group. Other units stay.
     Unit,
-    /// The same of all units, and base images. It is the last unit.
+    /// The same of all units, base images and finished builds. It is the last unit.
     Application,
     /// Published images as well.
     ApplicationAndImages,
@@ -46,13 +48,13 @@ impl Keep<'_> {
     fn config(&self) -> Option<&BuilderRunConfig> {
         match self {
             Self::Usable(config) | Self::BaseImages(config) => Some(config),
-            Self::After(_) | Self::Nothing => None,
+            Self::After(_) | Self::OfJob(_) => None,
         }
     }
 }
 
 /// Removes from a cloud what this unit has made there, and what other units have abandoned: VMs, snapshots, images that
-/// failed, base images, copies, the security group; published images only when `keep` says so. For whoever holds the
+/// failed, base images, finished builds, copies, the security group; published images only when `keep` says so. For whoever holds the
 /// worker's lock: then nothing of this unit is in use. Returns what had to stay, and why.
 pub fn sweep_cloud(cloud: &Cloud, owner: &Owner, keep: Keep<'_>, deadline: Deadline) -> Vec<String> {
     let servers = sweep_servers(cloud, owner, keep, deadline);
@@ -65,6 +67,7 @@ pub fn sweep_cloud(cloud: &Cloud, owner: &Owner, keep: Keep<'_>, deadline: Deadl
     // The newest comes first.
     remove(Stage::Rejected, &mut |image| is_of_a_target(image, keep) && failed.insert(image.name.clone()));
     remove(Stage::Base, &mut |image| is_wanted_base(image, keep));
+    remove(Stage::Revision, &mut |image| is_wanted_revision(image, keep));
     if matches!(keep, Keep::After(Extent::ApplicationAndImages)) {
         remove(Stage::Published, &mut |_| false);
     }
@@ -72,7 +75,7 @@ pub fn sweep_cloud(cloud: &Cloud, owner: &Owner, keep: Keep<'_>, deadline: Deadl
     left.extend(match keep {
         // A run that goes on needs it, and removes it at its end.
         Keep::Usable(_) => Vec::new(),
-        Keep::Nothing => remove_security_groups(cloud, owner, deadline),
+        Keep::OfJob(_) => remove_security_groups(cloud, owner, deadline),
         _ if keep.is_the_end() => remove_security_groups(cloud, owner, deadline),
         _ => remove_security_group(cloud, owner, deadline),
     });
@@ -93,7 +96,7 @@ pub fn sweep_servers(
     let (mut servers, others): (Vec<Server>, Vec<Server>) =
         servers.into_iter().partition(|server| keep.is_the_end() || labels::may_remove_server(owner, server));
     let mut left = match keep {
-        Keep::Nothing => others
+        Keep::OfJob(_) => others
             .iter()
             .filter(|server| !labels::is_runner(server))
             .map(|server| others_have(&server.name))
@@ -115,13 +118,13 @@ pub fn sweep_servers(
     Ok(left)
 }
 
-/// Publishes this unit's copies in a cloud that are complete, and removes those that are not. Returns what had to
+/// Removes this unit's copies in a cloud that are not published, and those that others have abandoned. Returns what had to
 /// stay, and why.
 pub fn sweep_copies(cloud: &Cloud, owner: &Owner, keep: Keep<'_>, deadline: Deadline) -> Vec<String> {
-    remove_images(cloud, owner, Stage::Delivering, keep, deadline, &mut |copy| {
-        let complete = keep.config().is_some() && labels::is_complete_copy(copy);
-        complete && cloud.images().update(&copy.id, &labels::publish(), deadline).is_ok()
-    })
+    // Another relation may lead to the same project, and be served there meanwhile.
+    let is_being_made =
+        |image: &Image| matches!(keep, Keep::OfJob(job) if labels::is_of_job(slice::from_ref(job), image));
+    remove_images(cloud, owner, Stage::Delivering, keep, deadline, &mut |image| is_being_made(image))
 }
 
 fn is_usable(snapshot: &Image, keep: Keep<'_>) -> bool {
@@ -145,6 +148,12 @@ fn is_wanted_base(image: &Image, keep: Keep<'_>) -> bool {
         && image.properties.contains_key(DIGEST)
 }
 
+fn is_wanted_revision(image: &Image, keep: Keep<'_>) -> bool {
+    // The next leader may deliver it.
+    let Some(config) = keep.config() else { return matches!(keep, Keep::After(Extent::Unit)) };
+    config.targets.iter().any(|target| revisions::name(&config.owner.application, *target) == image.name)
+}
+
 /// Removes the images of `stage` except those of which `stays` is true. Returns what had to stay, and why.
 fn remove_images(
     cloud: &Cloud,
@@ -157,10 +166,12 @@ fn remove_images(
     let listed = match stage {
         Stage::Rejected => labels::hidden_images(cloud, owner, stage, None, deadline),
         // Revisions that were in use are hidden.
-        Stage::Published => labels::images(cloud, owner, stage, None, deadline).and_then(|mut images| {
-            images.extend(labels::hidden_images(cloud, owner, stage, None, deadline)?);
-            Ok(images)
-        }),
+        Stage::Published | Stage::Revision => {
+            labels::images(cloud, owner, stage, None, deadline).and_then(|mut images| {
+                images.extend(labels::hidden_images(cloud, owner, stage, None, deadline)?);
+                Ok(images)
+            })
+        }
         _ => labels::images(cloud, owner, stage, None, deadline),
     };
     let mut found = match listed {
@@ -171,9 +182,9 @@ fn remove_images(
     found.retain(|image| match keep {
         Keep::After(Extent::Unit) => labels::is_of_this_unit(owner, image),
         Keep::After(_) => true,
-        // No unit is configured to boot from it.
-        Keep::Nothing if stage == Stage::Base => true,
-        Keep::Nothing => {
+        // No unit is configured to boot or to copy from it.
+        Keep::OfJob(_) if matches!(stage, Stage::Base | Stage::Revision) => true,
+        Keep::OfJob(_) => {
             let goes = labels::is_abandoned(owner, image);
             left.extend((!goes).then(|| others_have(&image.name)));
             goes

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::clouds_yaml::read_clouds_yaml;
 use super::config::{BuildSecrets, CloudName, Owner};
 use super::connect::{http_client, in_each};
+use super::evidence::{Comparison, Revision};
 use super::journal::{Failure, Image};
 use super::labels;
 use super::progress::Progress;
@@ -34,12 +35,21 @@ enum TakeOverError {
     },
 }
 
-/// Checks each of `images` in its cloud and tells `progress` of those that are good. Returns what went wrong.
+/// What the leader has announced.
+pub struct Announced<'a> {
+    /// Whose images they are.
+    pub owner: &'a Owner,
+    /// The images that this unit is to check.
+    pub images: &'a [Image],
+    /// The builds that they are copies of.
+    pub revisions: &'a [Revision],
+}
+
+/// Checks each of the announced images in its cloud and tells `progress` of those that are good. Returns what went wrong.
 pub fn take_over(
     host: &Host,
     secrets: &BuildSecrets,
-    owner: &Owner,
-    images: &[Image],
+    announced: &Announced<'_>,
     progress: &dyn Progress,
 ) -> Vec<Failure> {
     let (http, clouds) = match (http_client(secrets), read_clouds_yaml(host)) {
@@ -48,7 +58,7 @@ pub fn take_over(
         (_, Err(error)) => return vec![Failure::of(&error, false)],
     };
     let mut by_cloud: BTreeMap<&CloudName, Vec<&Image>> = BTreeMap::new();
-    for image in images {
+    for image in announced.images {
         by_cloud.entry(&image.result.config.cloud_name).or_default().push(image);
     }
     // Of what is in a cloud whose relation has gone since nobody asks any more.
@@ -57,7 +67,7 @@ pub fn take_over(
     let deadline = Deadline::after(LIMIT);
     let failures = in_each(&clouds, &names, &http, deadline, |name, connection| {
         let failures = match connection {
-            Ok(cloud) => in_cloud(&cloud, owner, &by_cloud[name], progress, deadline),
+            Ok(cloud) => in_cloud(&cloud, announced, &by_cloud[name], progress, deadline),
             Err(error) => vec![Failure::of(&error, error.operator_must_act())],
         };
         let of_it = failures.into_iter().map(|failure| Failure { cloud: Some(name.clone()), ..failure });
@@ -68,15 +78,18 @@ pub fn take_over(
 
 fn in_cloud(
     cloud: &Cloud,
-    owner: &Owner,
+    announced: &Announced<'_>,
     images: &[&Image],
     progress: &dyn Progress,
     deadline: Deadline,
 ) -> Vec<Failure> {
     let mut failures = Vec::new();
     for image in images {
-        match check(cloud, owner, image, deadline) {
-            Ok(()) => progress.published((*image).clone()),
+        match check(cloud, announced, image, deadline) {
+            Ok(revision) => {
+                revision.iter().for_each(|revision| progress.revision(revision));
+                progress.published((*image).clone());
+            }
             Err(error) => {
                 let place = &image.result.config;
                 let target = Some(Target { base: place.base, arch: place.arch });
@@ -87,15 +100,36 @@ fn in_cloud(
     failures
 }
 
-fn check(cloud: &Cloud, owner: &Owner, image: &Image, deadline: Deadline) -> Result<(), TakeOverError> {
+/// Returns the build that `image` is a copy of, if it is of a leader that keeps evidence.
+fn check<'a>(
+    cloud: &Cloud,
+    announced: &Announced<'a>,
+    image: &Image,
+    deadline: Deadline,
+) -> Result<Option<&'a Revision>, TakeOverError> {
     let found = cloud.images().get(&image.result.id, deadline)?;
     let refused = |problem| Err(TakeOverError::Refused { id: image.result.id.to_string(), problem });
-    match found {
-        None => refused("its cloud has no such image"),
-        Some(found) if !labels::is_published(owner, &cloud.project_id().to_string(), &found) => {
-            refused("it is not an active image of this application")
-        }
-        Some(found) if found.hash != image.hash => refused("it has other bytes than the leader delivered"),
-        Some(_) => Ok(()),
+    let Some(found) = found else { return refused("its cloud has no such image") };
+    let project = cloud.project_id();
+    let Some(id) = &image.revision else {
+        return match &found {
+            found if !labels::is_published(announced.owner, &project.to_string(), found) => {
+                refused("it is not an active image of this application")
+            }
+            found if found.hash != image.hash => refused(OTHER_BYTES),
+            _ => Ok(None),
+        };
+    };
+    let revision = announced.revisions.iter().find(|revision| revision.id == *id);
+    let Some((revision, proof)) = revision.and_then(|revision| Some((revision, revision.proof.as_ref()?)))
+    else {
+        return refused("the leader does not say what its bytes are");
+    };
+    match proof.compare(&found) {
+        Comparison::Different => refused(OTHER_BYTES),
+        _ if !proof.holds_for(&found, &project) => refused("it is not an active image of its project"),
+        _ => Ok(Some(revision)),
     }
 }
+
+const OTHER_BYTES: &str = "it has other bytes than the leader delivered";

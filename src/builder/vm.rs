@@ -132,7 +132,8 @@ impl Launcher<'_> {
         let (host_key, our_key) = (pair(name)?, pair("runner-image-builder")?);
         let data = user_data(&host_key, purpose.host_key_use(), &our_key);
         let cloud = self.cloud_name.clone();
-        let mut noted = Resource { kind: purpose.kind(), cloud, name: name.to_owned(), id: None };
+        let mut noted =
+            Resource { kind: purpose.kind(), cloud, name: name.to_owned(), id: None, revision: None };
         ledger.makes(&noted).map_err(VmError::from)?;
         let id = match self.launch(name, image, data, deadline) {
             Ok(id) => id,

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use super::aside::put_aside_locked;
 use super::clouds_yaml::read_clouds_yaml;
-use super::config::{BuildMode, BuildSecrets, BuilderRunConfig, CloudName};
+use super::config::{BuildMode, BuildSecrets, BuilderRunConfig, CloudName, JobId};
+use super::evidence::{Known, Revision};
 use super::former_names::FormerNames;
 use super::job::{Request, Task, worker_lock};
 use super::journal::{Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
-use super::peers::Peers;
+use super::peers::{Announcement, Peers};
 use super::process::{StartError, start_worker};
 use super::progress::Progress;
 use super::prune::prune_all;
@@ -21,7 +22,7 @@ use super::resource::Resource;
 use super::run::{clean_up, run};
 use super::run_context::{RunContext, Sweep};
 use super::setup::{install_dependencies, remove_old_binaries};
-use super::take_over::take_over;
+use super::take_over::{Announced, take_over};
 use crate::deadline::Deadline;
 use crate::host::{Exclusive, FileError, Host};
 use crate::secret::redact_from_now_on;
@@ -170,6 +171,10 @@ fn do_request(
 ) -> Result<Option<BuildSecrets>, WorkerError> {
     log::info!("job {}: {:?}, {:?}", request.id, request.reason, request.rebuild);
     let mut journal = Journal::load(host)?;
+    let announced = Peers::load(host)?.announcement();
+    if request.task == Task::Build {
+        announced.iter().for_each(|announced| journal.inherit(announced));
+    }
     if let Ok(clouds) = read_clouds_yaml(host) {
         FormerNames::of(&clouds, &request.config).renew(&mut journal);
     }
@@ -187,6 +192,7 @@ fn do_request(
     });
     journal.leaves_clouds(&request.config);
     let former = journal.clouds_to_leave(&request.config);
+    let known = Known::of(&journal);
     let sweep = if journal.sweep_is_due() { Sweep::Due } else { Sweep::NotDue };
     journal.save(host)?;
     reporter.unit(&request.unit_name);
@@ -201,7 +207,7 @@ fn do_request(
         return Ok(None);
     };
     secrets_stay_out_of_logs(&secrets);
-    let record = Record { host, journal: Mutex::new(journal), reporter };
+    let record = Record { host, job: &request.id, journal: Mutex::new(journal), reporter };
     let context = RunContext {
         host,
         job: &request.id,
@@ -210,11 +216,16 @@ fn do_request(
         continues: &request.continues,
         sweep,
         former: &former,
+        known: &known,
         bases: &request.bases,
         progress: &record,
     };
     let failures = match &request.task {
-        Task::TakeOver(images) => take_over(host, &secrets, &request.config.owner, images, &record),
+        Task::TakeOver(images) => {
+            let revisions = announced.iter().flat_map(Announcement::revisions).cloned().collect::<Vec<_>>();
+            let announced = Announced { owner: &request.config.owner, images, revisions: &revisions };
+            take_over(host, &secrets, &announced, &record)
+        }
         Task::CleanUp => clean_up(&context, &request.config),
         Task::Build => match install_dependencies(request.config.build_mode) {
             Ok(()) => run(&context, &request.config).err().map(|error| error.failures).unwrap_or_default(),
@@ -244,6 +255,7 @@ fn secrets_stay_out_of_logs(secrets: &BuildSecrets) {
 /// Writes progress into the journal, and passes the news on.
 struct Record<'a> {
     host: &'a Host,
+    job: &'a JobId,
     journal: Mutex<Journal>,
     reporter: &'a Reporter,
 }
@@ -285,11 +297,12 @@ impl Progress for Record<'_> {
         self.change(|journal| journal.job.iter_mut().for_each(|job| job.build(target).forget(resource)));
     }
 
-    fn swept(&self) {
-        self.change(|journal| {
-            journal.swept = Some(Timestamp::now());
-            journal.job.iter_mut().for_each(|job| job.builds.clear());
-        });
+    fn swept(&self, cloud: &CloudName) {
+        self.change(|journal| journal.job.iter_mut().for_each(|job| job.is_clean(cloud)));
+    }
+
+    fn searched(&self) {
+        self.change(|journal| journal.swept = Some(Timestamp::now()));
     }
 
     fn sweep_again(&self) {
@@ -310,6 +323,15 @@ impl Progress for Record<'_> {
                 log::error!("given up: what is left in {cloud} is yours to remove");
             }
         });
+    }
+
+    fn revision(&self, revision: &Revision) {
+        self.change(|journal| journal.note_revision(revision.clone()));
+    }
+
+    fn is_waited_for(&self) -> bool {
+        let newest = Request::load(self.host).ok().flatten();
+        newest.is_some_and(|request| request.id != *self.job)
     }
 
     fn published(&self, image: Image) {

@@ -227,7 +227,13 @@ mod tests {
             let config =
                 BuildConfig { base: target.base, arch: target.arch, cloud_name: CloudName::new(*cloud) };
             let result = BuildResult { config, id: id.parse().unwrap() };
-            journal.publish(Image { result, fingerprint: String::new(), hash: None, built: Timestamp(1) });
+            journal.publish(Image {
+                result,
+                fingerprint: String::new(),
+                hash: None,
+                revision: None,
+                built: Timestamp(1),
+            });
         }
         journal
     }

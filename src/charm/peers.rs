@@ -10,8 +10,9 @@ use crate::builder::{self, Announcement, Image, Journal, Own, Peer, Peers, Reque
 use crate::host::Host;
 use crate::juju::{Databag, Environment, HookToolError, HookTools, RelationId};
 
-/// The key of the application's databag: the announced images.
+/// The keys of the application's databag: the announced images, and the evidence for the builds that they are copies of.
 const IMAGES: &str = "images";
+const BUILDS: &str = "builds";
 /// The keys of a unit's databag: the digest of the announcement that it has dealt with, and the images that its
 /// relations name.
 const ACKNOWLEDGED: &str = "acknowledged";
@@ -57,6 +58,9 @@ impl Exchange<'_> {
         let news = match self.relation(&mut peers)? {
             None => Vec::new(),
             Some(relation) if leads => {
+                if is_another_role {
+                    self.hear_announcement(&mut peers, &relation)?;
+                }
                 if is_news {
                     self.hear_units(&mut peers, &relation)?;
                 } else if !peers.units.is_empty() {
@@ -114,28 +118,42 @@ impl Exchange<'_> {
         relation: &RelationId,
         named: &BTreeSet<String>,
     ) -> Result<(), HookToolError> {
-        let announcement = Announcement::of(self.journal, &self.state.run, &self.state.former_names());
+        let names = self.state.former_names();
+        let inherited = peers.announcement().map(|said| said.renewed(&names));
+        if inherited.as_ref().is_some_and(|said| said.is_inherited_by(self.journal, &self.state.run)) {
+            (peers.announcement, peers.builds) = (None, None);
+        }
+        let announcement = Announcement::of(self.journal, inherited.as_ref(), &self.state.run, &names);
         peers.announced = announcement.digest();
-        // Nobody hears a unit that is alone, and what it said before must not be the first that a newcomer hears.
         let is_alone = peers.units.is_empty();
-        if is_alone && peers.application_databag.written.is_none() {
+        if is_alone && announcement.is_empty() && peers.application_databag.written.is_none() {
             return Ok(());
         }
-        let said = if is_alone { "" } else { announcement.text() };
+        // Also while nobody hears it: whoever leads next has the evidence from there.
+        let said = [(IMAGES, announcement.text()), (BUILDS, announcement.builds())];
         tell(
             &mut peers.application_databag,
-            Databag::from([(IMAGES.to_owned(), said.to_owned())]),
+            said.map(|(key, text)| (key.to_owned(), text.to_owned())).into(),
             || self.tools.relation_get_application(relation, self.environment.unit.application()),
             |databag| self.tools.relation_set_application(relation, databag),
         )?;
+        if is_alone {
+            return Ok(());
+        }
         self.tell_of_ourselves(peers, relation, announcement.digest(), named)
+    }
+
+    /// What the leader announces; for a leader, what the one before it did.
+    fn hear_announcement(&self, peers: &mut Peers, relation: &RelationId) -> Result<(), HookToolError> {
+        let application = self.environment.unit.application();
+        let mut said = self.tools.relation_get_application(relation, application)?;
+        (peers.announcement, peers.builds) = (said.remove(IMAGES), said.remove(BUILDS));
+        Ok(())
     }
 
     fn hear_leader(&self, peers: &mut Peers, relation: &RelationId) -> Result<(), HookToolError> {
         peers.units.clear();
-        let application = self.environment.unit.application();
-        peers.announcement = self.tools.relation_get_application(relation, application)?.remove(IMAGES);
-        Ok(())
+        self.hear_announcement(peers, relation)
     }
 
     fn follow(
@@ -144,13 +162,11 @@ impl Exchange<'_> {
         relation: &RelationId,
         named: &BTreeSet<String>,
     ) -> Result<Vec<Image>, ReconcileError> {
-        let announcement = match peers.announcement.as_deref().map(Announcement::parse) {
-            Some(Some(announcement)) => announcement,
-            Some(None) => {
+        let Some(announcement) = peers.announcement() else {
+            if peers.announcement.is_some() {
                 log::warn!("the leader announces images in words of another version; not followed yet");
-                return Ok(Vec::new());
             }
-            None => return Ok(Vec::new()),
+            return Ok(Vec::new());
         };
         let news = announcement.news(self.journal, &self.state.run, &self.state.former_names());
         let last = Request::load(self.host)?;

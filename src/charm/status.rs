@@ -241,7 +241,7 @@ mod tests {
     fn image(target: Target, minutes: u64) -> Image {
         let config = BuildConfig { base: target.base, arch: target.arch, cloud_name: CloudName::new("ci-1") };
         let result = BuildResult { config, id: "1".parse().unwrap() };
-        Image { result, fingerprint: String::new(), hash: None, built: ago(minutes) }
+        Image { result, fingerprint: String::new(), hash: None, revision: None, built: ago(minutes) }
     }
 
     fn job(state: &CharmState, builds: &[(Target, Phase)]) -> Job {

@@ -38,7 +38,7 @@ fn a_project_that_refuses_its_copy_holds_up_no_other_and_gets_it_later_without_a
     scene.look_for_work();
     assert_eq!(scene.job_ended().failures, []);
     assert!(scene.told(&second, "id").is_some());
-    assert_eq!(servers(), before, "copied from the project that has it");
+    assert_eq!(servers(), before, "copied from the build project");
 }
 
 #[test]
@@ -54,9 +54,9 @@ fn an_upload_that_breaks_off_leaves_no_part_behind_and_the_last_image_published(
     scene.cloud.heal();
     assert_eq!(scene.told(&relation, "id"), Some(id));
     assert_eq!(scene.cloud.project("upload-project").images().len(), 1);
-    // Nobody has taken the new image: its snapshot waits for the next try, alone.
-    assert_eq!(scene.images_of_stage("builder-project", "snapshot").len(), 1);
-    assert_eq!(scene.leftovers().len(), 1, "{:?}", scene.leftovers());
+    // Nobody has taken the new image: the build waits for the next try.
+    assert_eq!(scene.images_of_stage("builder-project", "revision").len(), 2);
+    assert_eq!(scene.leftovers(), [] as [String; 0]);
 }
 
 /// Builds for two projects of which the second answers lists so: the first is served, and the second alone fails.

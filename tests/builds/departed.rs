@@ -48,14 +48,16 @@ fn a_changed_build_project_leaves_nothing_in_the_old_one() {
     let scene = Scene::set(&[]);
     let relation = scene.integrate("upload");
     assert_eq!(scene.job_ended().failures, []);
-    assert_eq!(inventory(&scene, OLD), ["image-builder-image-builder-base-noble-x64"]);
+    let stays =
+        ["image-builder-image-builder-base-noble-x64", "image-builder-image-builder-revision-noble-x64"];
+    assert_eq!(inventory(&scene, OLD), stays);
     let published = scene.told(&relation, "id").unwrap();
     move_away(&scene);
     assert_left(&scene);
     assert_eq!(scene.told(&relation, "id"), Some(published), "the image is as good as it was");
 
     scene.build_again();
-    assert_eq!(inventory(&scene, NEW), ["image-builder-image-builder-base-noble-x64"]);
+    assert_eq!(inventory(&scene, NEW), stays);
     assert_eq!(scene.cloud.project("upload-project").images().len(), 2);
 }
 
@@ -64,7 +66,7 @@ fn what_a_dead_worker_left_in_the_old_project_goes_too() {
     let scene = Scene::set(&[]);
     hang(&scene, "PUT", "/v2/images/.*/file", 2);
     scene.integrate("upload");
-    wait_for("the snapshot", || scene.images_of_stage(OLD, "snapshot").pop());
+    wait_for("the build", || scene.images_of_stage(OLD, "revision").pop());
     scene.kill_worker();
     assert!(!scene.leftovers().is_empty());
     scene.cloud.heal();
@@ -133,13 +135,12 @@ fn a_project_that_lets_nobody_in_is_told_with_what_is_there_and_left_once_it_doe
     let scene = Scene::set(&[]);
     scene.integrate("upload");
     scene.job_ended();
-    // The new project and the consumer's come first.
     let refusal = What::Status(401, vec![], "no longer".into());
-    scene.cloud.inject(Fault::new("POST", "/v3/auth/tokens$", refusal).unwrap().from_nth(3));
+    scene.cloud.inject(Fault::new("POST", "/v3/auth/tokens$", refusal).unwrap().of_project(OLD));
     move_away(&scene);
     assert_eq!(scene.job_ended().failures, [], "the build is none the worse for it");
     let status = scene.status();
-    let what = ": base image image-builder-image-builder-base-noble-x64 (";
+    let what = ": base image image-builder-image-builder-base-noble-x64, ";
     assert!(status.contains("Left in builder-project-") && status.contains(what), "{status}");
     scene.cloud.heal();
     scene.edit_journal(|journal| journal.leftovers.iter_mut().for_each(|left| left.last = None));
@@ -188,7 +189,7 @@ fn a_copy_that_was_half_delivered_goes_when_its_relation_does() {
     let relation = scene.integrate("upload");
     wait_for("the copy", || {
         let copies = scene.cloud.project("upload-project").images();
-        (!copies.is_empty() && !scene.images_of_stage(OLD, "snapshot").is_empty()).then_some(())
+        (!copies.is_empty() && !scene.images_of_stage(OLD, "revision").is_empty()).then_some(())
     });
     scene.kill_worker();
     scene.cloud.heal();

@@ -142,7 +142,7 @@ fn an_image_that_is_up_to_date_is_not_built_again() {
     scene.look_for_work();
     scene.job_ended();
     assert_ne!(scene.told(&relation, "id"), Some(id));
-    let bases = scene.cloud.project("builder-project").images();
+    let bases = scene.images_of_stage("builder-project", "base");
     assert_eq!(bases.len(), 1, "the old base image is replaced: {bases:?}");
 }
 

@@ -20,6 +20,7 @@ mod scene;
 mod shared;
 mod story;
 mod targets;
+mod tenants;
 mod units;
 mod verification;
 

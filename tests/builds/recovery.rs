@@ -31,19 +31,31 @@ fn recovers(scene: &Scene, relation: &Relation) -> String {
 }
 
 #[test]
-fn a_snapshot_that_was_taken_is_delivered_without_another_build() {
+fn a_build_that_is_finished_is_delivered_without_another() {
     let scene = Scene::set(&[]);
     hang(&scene, "PUT", DATA, 2);
     let relation = scene.integrate("upload");
-    let snapshot = wait_for("the delivery", || {
-        scene.journal().resources().any(|resource| resource.kind.as_str() == "copy").then_some(())?;
-        scene.images_of_stage("builder-project", "snapshot").pop()
+    wait_for("the delivery", || {
+        scene.journal().resources().any(|resource| resource.kind.as_str() == "copy").then_some(())
     });
-    let jobs = scene.jobs();
-    assert!(jobs.contains("noble-x64: delivering") && jobs.contains(&snapshot), "{jobs}");
+    let builds = scene.images_of_stage("builder-project", "revision");
+    assert_eq!(builds.len(), 1);
+    assert!(scene.jobs().contains("noble-x64: delivering"), "{}", scene.jobs());
     let id = recovers(&scene, &relation);
+    assert_eq!(scene.images_of_stage("builder-project", "revision"), builds);
     assert_eq!(scene.images_of_stage("upload-project", "published"), [id]);
     assert_eq!(scene.cloud.project("upload-project").images().len(), 1);
+}
+
+#[test]
+fn a_snapshot_that_was_not_yet_kept_as_a_build_is_delivered_without_another() {
+    let scene = Scene::set(&[]);
+    hang(&scene, "PATCH", IMAGE, 3);
+    let relation = scene.integrate("upload");
+    wait_for("the build", || scene.journal().revisions.pop());
+    let snapshot = scene.images_of_stage("builder-project", "snapshot");
+    recovers(&scene, &relation);
+    assert_eq!(scene.images_of_stage("builder-project", "revision"), snapshot);
 }
 
 #[test]
@@ -109,7 +121,8 @@ fn a_copy_that_was_complete_is_published_and_one_that_was_not_is_sent_again() {
     // Both copies of the next image: one is complete but not published, of the other a part is there.
     let before = relations.each_ref().map(|relation| scene.told(relation, "id").unwrap());
     hang(&scene, "PUT", DATA, 2);
-    hang(&scene, "PATCH", IMAGE, 2);
+    // The snapshot is sealed, and becomes a finished build.
+    hang(&scene, "PATCH", IMAGE, 3);
     let action = scene.unit().run_action("run", serde_json::json!({"force": true})).unwrap();
     assert!(action.results.contains_key("job"), "{action:?}");
     let copies = || {
@@ -131,16 +144,14 @@ fn a_copy_that_was_complete_is_published_and_one_that_was_not_is_sent_again() {
 }
 
 #[test]
-fn a_snapshot_that_no_project_takes_is_kept_for_the_next_try() {
+fn a_build_that_no_project_takes_is_kept_for_the_next_try() {
     let scene = Scene::set(&[]);
     let refusal = What::Status(403, vec![], "quota".into());
     scene.cloud.inject(Fault::new("POST", "/v2/images$", refusal).unwrap().from_nth(2));
     let relation = scene.integrate("upload");
     let job = scene.job_ended();
     assert_eq!(job.failures.len(), 1, "{:?}", job.failures);
-    let kept = scene.images_of_stage("builder-project", "snapshot");
-    assert_eq!(kept.len(), 1);
-    assert!(scene.jobs().contains(&kept[0]), "{}", scene.jobs());
+    assert_eq!(scene.images_of_stage("builder-project", "revision").len(), 1);
     assert!(scene.status().contains("for upload-project (image:1)"), "{}", scene.status());
     scene.cloud.heal();
     scene.look_for_work();
@@ -155,7 +166,7 @@ fn a_worker_that_died_is_cleaned_up_after_when_nobody_wants_images_any_more() {
     let scene = Scene::set(&[]);
     hang(&scene, "PUT", DATA, 2);
     let relation = scene.integrate("upload");
-    wait_for("the snapshot", || scene.images_of_stage("builder-project", "snapshot").pop());
+    wait_for("the build", || scene.images_of_stage("builder-project", "revision").pop());
     scene.kill_worker();
     scene.cloud.heal();
     assert!(relation.remove().unwrap().iter().all(|run| run.succeeded()));

@@ -77,19 +77,31 @@ impl Scene {
 
     /// The same with so many units.
     pub fn of_units(units: u32, options: &[(&str, &str)]) -> Self {
-        let scene = Self::deployed(units);
-        let needed = scene.needed();
+        Self::deployed(units).configured(options)
+    }
+
+    /// One unit in another cloud than the default one.
+    pub fn among(cloud: CloudSetup, options: &[(&str, &str)]) -> Self {
+        Self::deployed_in(cloud, 1).configured(options)
+    }
+
+    fn configured(self, options: &[(&str, &str)]) -> Self {
+        let needed = self.needed();
         let mut config: Vec<(&str, &str)> =
             needed.iter().map(|(name, value)| (*name, value.as_str())).collect();
         config.extend(options);
-        scene.app.set_config(&config).unwrap();
-        scene
+        self.app.set_config(&config).unwrap();
+        self
     }
 
     /// A charm of so many units without any configuration.
     pub fn deployed(units: u32) -> Self {
+        Self::deployed_in(CloudSetup::default(), units)
+    }
+
+    fn deployed_in(cloud: CloudSetup, units: u32) -> Self {
         let site = SiteSetup { image_size: 64 << 10, ..SiteSetup::default() };
-        let around = scene::Scene::set(JujuVersion::V3_6, CloudSetup::default(), site).unwrap();
+        let around = scene::Scene::set(JujuVersion::V3_6, cloud, site).unwrap();
         let charm = around.directory().join("charm");
         let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
         scene::assemble(&charm, sources, Path::new(env!("CARGO_BIN_EXE_dispatch"))).unwrap();

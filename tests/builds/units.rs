@@ -63,7 +63,7 @@ fn an_announced_image_with_other_bytes_is_not_taken_over() {
     scene.job_ended();
     let host = scene.host(&scene.unit());
     let mut journal = Journal::load(&host).unwrap();
-    journal.images[0].hash = Some("0".repeat(128));
+    journal.revisions[0].proof.as_mut().unwrap().sha512 = "0".repeat(128);
     journal.save(&host).unwrap();
     let second = scene.app.add_unit(scene.charm()).unwrap();
     let job = scene.job_of(&second);
@@ -136,7 +136,7 @@ fn a_unit_that_goes_leaves_what_the_others_need_and_the_last_takes_it_along() {
     let id = agreed(&scene, &relation);
     let bases = || scene.cloud.project("builder-project").images().len();
     scene.app.remove_unit(0).unwrap();
-    assert_eq!(bases(), 1, "the base image stays");
+    assert_eq!(bases(), 2, "the base image and the build stay");
     assert!(is_in(&scene, "upload-project", &id));
     assert_eq!(told_by(&scene.app.unit(1), &relation, "id"), Some(id.clone()));
     let last = scene.app.unit(1);

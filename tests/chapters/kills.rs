@@ -214,11 +214,13 @@ impl<S: Stage> Story<S> {
     fn all_is_noted(&self) {
         // A hook that it had asked for may start the next one while we look.
         let (before, made, after) = (self.stage.journal(), self.made(), self.stage.journal());
+        let builds = before.revisions.iter().chain(&after.revisions).map(|build| build.id.as_str());
         let noted: BTreeSet<&str> = before
             .resources()
             .chain(after.resources())
             .flat_map(|resource| [Some(resource.name.as_str()), resource.id.as_deref()])
             .flatten()
+            .chain(builds)
             .collect();
         for line in made {
             let words: Vec<&str> = line.split(' ').collect();

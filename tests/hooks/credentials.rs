@@ -83,7 +83,7 @@ fn a_relation_that_names_the_build_project_gets_nothing_of_the_operators() {
     site.kill_worker();
     site.end_job(Vec::new(), |journal| {
         let (kind, name) = (ResourceKind::Copy, "copy".to_owned());
-        let copy = Resource { kind, cloud: config.clouds[0].clone(), name, id: None };
+        let copy = Resource { kind, cloud: config.clouds[0].clone(), name, id: None, revision: None };
         journal.job.as_mut().unwrap().build(NOBLE).note(&copy);
     });
     all_succeeded(relation.remove().unwrap());

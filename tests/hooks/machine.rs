@@ -170,6 +170,7 @@ pub fn image(id: &str, target: Target, cloud: &CloudName) -> Image {
         result: BuildResult { config, id: id.parse().unwrap() },
         fingerprint: "what it is made of".into(),
         hash: None,
+        revision: None,
         built: Timestamp::now(),
     }
 }

@@ -117,7 +117,8 @@ fn a_unit_that_has_gone_holds_up_nothing() {
     all_succeeded(site.app.remove_unit(1).unwrap());
     assert_eq!(Peers::load(&site.host()).unwrap().behind(), Vec::<&str>::new());
     let said = site.app.peer_relation("units").unwrap().app_data().unwrap();
-    assert_eq!(said, Databag::new(), "a newcomer must not hear what nobody keeps up");
+    let images: Value = serde_json::from_str(&said["images"]).unwrap();
+    assert_eq!(images[0]["id"], FIRST, "whoever leads next hears it");
 }
 
 #[test]
@@ -184,10 +185,15 @@ fn words_that_are_not_understood_are_neither_followed_nor_acknowledged() {
 }
 
 #[test]
-fn a_unit_alone_tells_and_asks_nobody() {
+fn a_unit_alone_says_what_it_has_once_for_whoever_leads_next() {
     let plan = Plan::new();
     let (site, _relation) = plan.related();
     site.deliver(&[(FIRST, NOBLE, &plan.project().cloud())]);
+    // It writes, and looks whether that took effect.
+    (0..2).for_each(|_| drop(site.next_hook()));
+    let said = site.app.peer_relation("units").unwrap().app_data().unwrap();
+    let images: Value = serde_json::from_str(&said["images"]).unwrap();
+    assert_eq!(images[0]["id"], FIRST);
     let before = site.model.runs().len();
     for _ in 0..3 {
         site.next_hook();

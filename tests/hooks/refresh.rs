@@ -43,7 +43,7 @@ fn set_back(site: &Site) {
     let build = job.build(NOBLE);
     build.enter(Phase::Delivering);
     for (kind, cloud) in [(ResourceKind::Snapshot, build_cloud), (ResourceKind::Copy, related)] {
-        build.note(&Resource { kind, cloud, name: "made".into(), id: None });
+        build.note(&Resource { kind, cloud, name: "made".into(), id: None, revision: None });
     }
     build.resources.iter_mut().for_each(|resource| then(&mut resource.cloud));
     journal.leftovers.iter_mut().for_each(|leftovers| then(&mut leftovers.cloud));

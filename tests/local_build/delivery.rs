@@ -25,7 +25,10 @@ fn an_image_built_here_is_in_each_project_and_nothing_is_left() {
     }
     assert!(contents[0] == contents[1], "one build for both");
     assert!(scene.cloud.project("builder-project").servers().is_empty());
-    assert!(scene.cloud.project("builder-project").images().is_empty(), "no base image is needed there");
+    let kept = scene.cloud.project("builder-project").images();
+    assert_eq!(kept.len(), 1, "no base image is needed there: {kept:?}");
+    assert_eq!(scene.images_of_stage("builder-project", "revision"), [kept[0].id.clone()]);
+    assert!(scene.cloud.project("builder-project").image_bytes(&kept[0].id).unwrap() == contents[0]);
     assert_eq!(scene.leftovers(), [] as [String; 0]);
     assert_eq!(traces(&scene.root(0)), [] as [String; 0]);
     let local = scene.root(0).join("var/lib/runner-image-builder/local/builds");

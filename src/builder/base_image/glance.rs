@@ -79,6 +79,7 @@ impl BaseImages<'_> {
             cloud: self.cloud_name.clone(),
             name: name.to_owned(),
             id: Some(id.to_string()),
+            revision: None,
         };
         self.ledger.makes(&noted)?;
         let images = self.cloud.images();

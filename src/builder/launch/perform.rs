@@ -125,7 +125,7 @@ impl Note<'_> {
         let http = HttpClient::new(proxies.resolved()?);
         let Target { base, arch } = order.target;
         let no_image = || LaunchFailure::NoImage(order.target, order.cloud.clone());
-        let newest = get_latest_image(self.host, &http, &order.owner, arch, [base], &order.cloud)?.pop();
+        let newest = get_latest_image(self.host, &http, arch, [base], &order.cloud)?.pop();
         let newest = newest.ok_or_else(no_image)?;
         let way = way_to(self.host, &order.cloud, &http)?;
         let cloud = connect(&order.cloud, &way, deadline)?;

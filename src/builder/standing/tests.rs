@@ -23,7 +23,7 @@ fn failure(target: Option<Target>, cloud: Option<&str>) -> Failure {
 fn image(target: Target, cloud: &str, id: &str, built: Timestamp) -> Image {
     let config = BuildConfig { base: target.base, arch: target.arch, cloud_name: CloudName::new(cloud) };
     let result = BuildResult { config, id: id.parse().unwrap() };
-    Image { result, fingerprint: String::new(), hash: None, built }
+    Image { result, fingerprint: String::new(), hash: None, revision: None, built }
 }
 
 /// One job, which finds or delivers these images and ends with these failures.

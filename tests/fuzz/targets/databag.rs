@@ -20,7 +20,7 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
 fuzz_target!(|bytes: &[u8]| {
     let Ok(databag) = answers::databag(bytes) else { return };
     for value in databag.values() {
-        if let Some(announcement) = Announcement::parse(value) {
+        if let Some(announcement) = Announcement::parse(value, "") {
             assert_eq!((announcement.text(), announcement.digest().len()), (value.as_str(), 16));
         }
     }

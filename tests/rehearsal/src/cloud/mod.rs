@@ -39,7 +39,7 @@ pub use self::nova::{Flavor, KeyPair, Nic, Server as VirtualMachine};
 pub use self::setup::{CloudSetup, FlavorSetup, ImagesInUse, Latencies, Quota, UserSetup};
 pub use self::time::Stamp;
 pub use self::view::ProjectView;
-pub use crate::servers::http::{Fault, FaultId, LogEntry, What};
+pub use crate::servers::http::{Fault, FaultId, LogEntry, Script, What};
 
 /// A running cloud.
 pub struct RehearsalCloud {
@@ -61,6 +61,10 @@ impl RehearsalCloud {
         }
         let hypervisor = Hypervisor::start(directory.path(), setup.ssh_port)?;
         let core = Arc::new(Core::new(setup, regions, Arc::default(), hypervisor));
+        let tokens = Arc::downgrade(&core);
+        core.faults.know_projects(Box::new(move |token| {
+            Some(lock(&tokens.upgrade()?.identity).token(token)?.project?.name)
+        }));
         let mut servers = Vec::new();
         let handler = Arc::clone(&core);
         let keystone = Server::start(

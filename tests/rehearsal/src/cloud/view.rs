@@ -112,6 +112,20 @@ impl<'a> ProjectView<'a> {
         }
     }
 
+    /// Gives an image another label, as its owner could.
+    pub fn label_image(&self, id: &str, name: &str, value: &str) {
+        let Some(region) = self.region else { return };
+        for image in lock(&region.images).iter_mut().filter(|image| image.id == id) {
+            image.properties.insert(name.to_owned(), value.to_owned());
+        }
+    }
+
+    /// Removes an image, as its owner could.
+    pub fn remove_image(&self, id: &str) {
+        let Some(region) = self.region else { return };
+        lock(&region.images).retain(|image| image.id != id);
+    }
+
     /// Kills a server's machine under it, as a failing host does: ssh dies, Nova notices later or never.
     pub fn crash_server(&self, id: &str) {
         if let Some(machine) = self.servers().into_iter().find(|s| s.id == id).and_then(|s| s.machine) {

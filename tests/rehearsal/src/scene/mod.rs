@@ -149,7 +149,8 @@ impl Scene {
         relation.written_by(unit).ok()?.get(key).cloned()
     }
 
-    /// What is in the build project beside images that stay, base images and hidden ones: servers, groups, snapshots.
+    /// What is in the build project beside images that stay (base images, finished builds) and hidden ones: servers, groups,
+    /// snapshots.
     pub fn leftovers(&self) -> Vec<String> {
         let project = self.cloud.project(BUILD_PROJECT);
         let servers = project.servers().into_iter().map(|server| format!("server {}", server.name));
@@ -157,7 +158,8 @@ impl Scene {
         let groups = groups.filter(|name| name != "default").map(|name| format!("group {name}"));
         let images =
             project.images().into_iter().filter(|image| !image.hidden).filter_map(|image| image.name);
-        let images = images.filter(|name| !name.contains("-image-builder-base-"));
+        let stays = ["-image-builder-base-", "-image-builder-revision-"];
+        let images = images.filter(|name| !stays.iter().any(|stays| name.contains(stays)));
         servers.chain(groups).chain(images.map(|name| format!("image {name}"))).collect()
     }
 }

@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::hostile::{Throttled, trickle};
 use super::message::{Payload, Request, Response, reason, split_target};
-use super::{Shared, What};
+use super::{Asked, Shared, What};
 
 /// Longer heads are refused.
 const MAX_HEAD: usize = 64 << 10;
@@ -98,7 +99,12 @@ fn exchange(
     let waits = head.header("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue"));
     let document = if waits { Vec::new() } else { document(head, reader)? };
     let keys = keys(&document);
-    let fault = shared.faults.strike(&head.method, &url, &keys);
+    let project = match head.header("x-auth-token") {
+        Some(token) => shared.faults.project_of(token),
+        None => project_asked_for(&document),
+    };
+    let asked = Asked { method: &head.method, url: &url, keys: &keys, project: project.as_deref() };
+    let fault = shared.faults.strike(asked);
     match &fault {
         Some(What::DropConnection) => {
             shared.faults.record(&head.method, &url, &keys, 0);
@@ -122,14 +128,20 @@ fn exchange(
         shared.faults.record(&head.method, &url, &keys, status);
         return Ok(Next::Close);
     }
-    let mut body =
+    let body =
         if document.is_empty() { Body::of(head, reader) } else { Body::Read(io::Cursor::new(document)) };
+    let rate = match fault {
+        Some(What::ReadSlowly(rate)) => Some(rate),
+        _ => None,
+    };
+    let mut body = Throttled { shared, body, rate };
     let response = match &fault {
         Some(What::Status(status, headers, text)) => Response {
             status: *status,
             headers: headers.clone(),
             payload: Payload::Bytes(text.clone().into_bytes()),
         },
+        Some(What::Say(script)) => Response::bytes(200, "application/json", (script.0)(&url)),
         _ => {
             let (path, query) = split_target(&head.target);
             let mut request = Request {
@@ -154,10 +166,11 @@ fn exchange(
     }
     shared.faults.record(&head.method, &url, &keys, response.status);
     let next = if head.keep_alive && drained { Next::KeepAlive } else { Next::Close };
-    send(writer, &head.method, response, fault.as_ref(), next)
+    send(shared, writer, &head.method, response, fault.as_ref(), next)
 }
 
 fn send(
+    shared: &Shared,
     writer: &mut TcpStream,
     method: &str,
     mut response: Response,
@@ -166,6 +179,11 @@ fn send(
 ) -> io::Result<Next> {
     if fault == Some(&What::GarbageJson) {
         response.payload = Payload::Bytes(b"{\"half\": [\"a docu".to_vec());
+    }
+    if let Some(What::Distort(script)) = fault {
+        let mut body = Vec::new();
+        response.payload.into_reader().read_to_end(&mut body)?;
+        response.payload = Payload::Bytes((script.0)(&String::from_utf8_lossy(&body)).into_bytes());
     }
     let len = response.payload.len();
     let mut text = format!("HTTP/1.1 {} {}\r\n", response.status, reason(response.status));
@@ -186,6 +204,13 @@ fn send(
         writer.write_all(text.as_bytes())?;
         io::copy(&mut body.take(len / 2), writer)?;
         return Ok(Next::Close);
+    }
+    if fault == Some(&What::Trickle) {
+        trickle(shared, writer, text.as_bytes())?;
+        let mut all = Vec::new();
+        body.read_to_end(&mut all)?;
+        trickle(shared, writer, &all)?;
+        return Ok(next);
     }
     // Small answers leave in one packet.
     let mut first = text.into_bytes();
@@ -224,6 +249,12 @@ fn document(head: &Head, reader: &mut BufReader<TcpStream>) -> io::Result<Vec<u8
         reader.take(length).read_to_end(&mut bytes)?;
     }
     Ok(bytes)
+}
+
+/// The name of the project that somebody wants to be let into.
+fn project_asked_for(document: &[u8]) -> Option<String> {
+    let document: serde_json::Value = serde_json::from_slice(document).ok()?;
+    Some(document.pointer("/auth/scope/project/name")?.as_str()?.to_owned())
 }
 
 fn keys(document: &[u8]) -> Vec<String> {

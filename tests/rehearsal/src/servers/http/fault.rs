@@ -1,11 +1,12 @@
 //! Misbehaviour on demand, and the record of what was asked: rules that say which request goes wrong and how,
 //! and a log of all requests (method, URL, status; no header, hence no token).
 
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use regex_lite::Regex;
 
+use super::hostile::Script;
 use crate::lock;
 
 /// How a request goes wrong.
@@ -29,6 +30,27 @@ pub enum What {
     LoseReply,
     /// The request has its effect and is never answered.
     ActAndHang,
+    /// What the request sends is read at so many bytes a second; at 0, never.
+    ReadSlowly(u32),
+    /// The real answer, ten bytes a second.
+    Trickle,
+    /// The real answer, with what the script makes of its body.
+    Distort(Script),
+    /// Status 200 and what the script says; the request has no effect.
+    Say(Script),
+}
+
+/// A request, as far as rules depend on it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// Scheme, host, path and query.
+    pub url: &'a str,
+    /// The keys at the top of the JSON object that is sent.
+    pub keys: &'a [String],
+    /// The project of whoever asks, or wants to be let in.
+    pub project: Option<&'a str>,
 }
 
 /// One rule: which requests, what happens to them, how often.
@@ -37,6 +59,7 @@ pub struct Fault {
     method: Option<String>,
     url: Regex,
     key: Option<String>,
+    project: Option<String>,
     skip: u32,
     times: Option<u32>,
     what: What,
@@ -48,12 +71,27 @@ impl Fault {
     /// (`http://127.0.0.1:PORT/path?query`) has a match of the regular expression `url`.
     pub fn new(method: &str, url: &str, what: What) -> Result<Self, regex_lite::Error> {
         let method = (method != "*").then(|| method.to_owned());
-        Ok(Self { method, url: Regex::new(url)?, key: None, skip: 0, times: None, what, struck: 0 })
+        Ok(Self {
+            method,
+            url: Regex::new(url)?,
+            key: None,
+            project: None,
+            skip: 0,
+            times: None,
+            what,
+            struck: 0,
+        })
     }
 
     /// Only requests with this key at the top of the JSON object that they send: what Nova is to do with a server.
     pub fn of_key(mut self, key: &str) -> Self {
         self.key = Some(key.to_owned());
+        self
+    }
+
+    /// Only requests of this project, by its name: those with a token for it, and those that ask for one.
+    pub fn of_project(mut self, name: &str) -> Self {
+        self.project = Some(name.to_owned());
         self
     }
 
@@ -91,7 +129,11 @@ pub struct LogEntry {
 #[derive(Default)]
 pub struct Faults {
     inner: Mutex<Inner>,
+    projects: OnceLock<ProjectOf>,
 }
+
+/// The name of the project that a token is for.
+pub type ProjectOf = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 #[derive(Default)]
 struct Inner {
@@ -120,15 +162,26 @@ impl Faults {
         lock(&self.inner).rules.clear();
     }
 
+    /// How projects are known by their tokens; without it none is.
+    pub fn know_projects(&self, of: ProjectOf) {
+        drop(self.projects.set(of));
+    }
+
+    /// The name of the project that a token is for.
+    pub fn project_of(&self, token: &str) -> Option<String> {
+        self.projects.get()?(token)
+    }
+
     /// What happens to this request, if anything; counts it.
-    pub fn strike(&self, method: &str, url: &str, keys: &[String]) -> Option<What> {
+    pub fn strike(&self, asked: Asked<'_>) -> Option<What> {
         let mut inner = lock(&self.inner);
         for (_, rule) in &mut inner.rules {
             let concerned = rule.what != What::Refuse
-                && rule.method.as_ref().is_none_or(|wanted| wanted == method)
-                && rule.key.as_ref().is_none_or(|wanted| keys.contains(wanted))
+                && rule.method.as_ref().is_none_or(|wanted| wanted == asked.method)
+                && rule.key.as_ref().is_none_or(|wanted| asked.keys.contains(wanted))
+                && rule.project.as_ref().is_none_or(|wanted| asked.project == Some(wanted))
                 && rule.times != Some(0)
-                && rule.url.is_match(url);
+                && rule.url.is_match(asked.url);
             if !concerned {
                 continue;
             }
@@ -180,9 +233,10 @@ mod tests {
         let faults = Faults::default();
         let fault = Fault::new("GET", "/a$", What::DropConnection).unwrap().from_nth(2).times(1);
         let id = faults.inject(fault);
-        let struck = || faults.strike("GET", "http://127.0.0.1:1/a", &[]).is_some();
+        let asked = |method| Asked { method, url: "http://127.0.0.1:1/a", ..Asked::default() };
+        let struck = || faults.strike(asked("GET")).is_some();
         assert_eq!([struck(), struck(), struck()], [false, true, false]);
-        assert_eq!(faults.strike("PUT", "http://127.0.0.1:1/a", &[]), None);
+        assert_eq!(faults.strike(asked("PUT")), None);
         assert_eq!(faults.struck(id), 1);
     }
 
@@ -190,8 +244,22 @@ mod tests {
     fn a_rule_can_be_for_one_action_of_several_at_the_same_address() {
         let faults = Faults::default();
         faults.inject(Fault::new("POST", "/action$", What::DropConnection).unwrap().of_key("os-stop"));
-        let struck = |key: &str| faults.strike("POST", "http://127.0.0.1:1/action", &[key.to_owned()]);
+        let struck = |key: &str| {
+            let keys = [key.to_owned()];
+            let url = "http://127.0.0.1:1/action";
+            faults.strike(Asked { method: "POST", url, keys: &keys, project: None })
+        };
         assert_eq!(struck("createImage"), None);
         assert_eq!(struck("os-stop"), Some(What::DropConnection));
+    }
+
+    #[test]
+    fn a_rule_can_be_for_one_project() {
+        let faults = Faults::default();
+        faults.inject(Fault::new("GET", "/a$", What::Trickle).unwrap().of_project("theirs"));
+        let struck =
+            |project| faults.strike(Asked { method: "GET", url: "http://127.0.0.1:1/a", keys: &[], project });
+        assert_eq!((struck(None), struck(Some("ours"))), (None, None));
+        assert_eq!(struck(Some("theirs")), Some(What::Trickle));
     }
 }

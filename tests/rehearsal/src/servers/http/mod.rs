@@ -3,6 +3,7 @@
 
 mod connection;
 mod fault;
+mod hostile;
 mod message;
 
 use std::io;
@@ -12,7 +13,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub use fault::{Fault, FaultId, Faults, LogEntry, What};
+pub use fault::{Asked, Fault, FaultId, Faults, LogEntry, ProjectOf, What};
+pub use hostile::Script;
 pub use message::{Payload, Plus, Request, Response, decode, encode, reason};
 
 use crate::lock;

@@ -1,0 +1,198 @@
+//! What we know of the images that we have made: the digest of their bytes, computed while they passed through us. In a
+//! related project nothing else counts, neither labels nor what its Glance says of itself.
+
+use serde::{Deserialize, Serialize};
+
+use super::config::{CloudName, JobId};
+use super::journal::{Image, Journal, Timestamp};
+use super::peers::Announcement;
+use super::resource::Resource;
+use crate::openstack_cloud::{Image as CloudImage, ImageId, ImageStatus, ProjectId};
+use crate::target::Target;
+
+/// What Glance calls the algorithm of [`Proof::sha512`], which is also the one that it uses unless it is told otherwise.
+const ALGORITHM: &str = "sha512";
+
+/// How often in a row the build project may fail to give a build, before it is built anew.
+pub const FAILED_READS: u32 = 3;
+
+/// The digest and the number of an image's bytes, as we have read them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// SHA-512 in hexadecimal.
+    pub sha512: String,
+    /// The number of bytes.
+    pub size: u64,
+}
+
+/// How what a Glance says of an image compares with what we know of its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// The same size and the same digest.
+    Same,
+    /// Another size or another digest.
+    Different,
+    /// The same size; the Glance names no digest that could be compared.
+    Unknown,
+}
+
+impl Proof {
+    /// Compares what a Glance says of `image`.
+    pub fn compare(&self, image: &CloudImage) -> Comparison {
+        if image.size != Some(self.size) {
+            return Comparison::Different;
+        }
+        match sha512(image) {
+            None => Comparison::Unknown,
+            Some(digest) if digest == self.sha512 => Comparison::Same,
+            Some(_) => Comparison::Different,
+        }
+    }
+
+    /// Whether `image` can be named to consumers: active, in its own project, and nothing says that its bytes are others.
+    pub fn holds_for(&self, image: &CloudImage, project: &ProjectId) -> bool {
+        image.status == ImageStatus::Active
+            && image.owner.as_ref() == Some(project)
+            && self.compare(image) != Comparison::Different
+    }
+}
+
+/// The SHA-512 that a Glance names, if that is what it computes.
+pub fn sha512(image: &CloudImage) -> Option<&str> {
+    image.hash.as_deref().filter(|_| image.hash_algorithm.as_deref() == Some(ALGORITHM))
+}
+
+/// A finished build of a target: an image of the build project, of which all copies are made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revision {
+    /// The target.
+    #[serde(flatten)]
+    pub target: Target,
+    /// Its id in the build project, by which copies name their origin.
+    pub id: ImageId,
+    /// The job that built it.
+    pub job: JobId,
+    /// A digest of what went into it.
+    pub fingerprint: String,
+    /// When it was built.
+    pub built: Timestamp,
+    /// What its bytes are; absent until all of them were read once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
+    /// How often the build project could not give them, since it did last.
+    #[serde(default)]
+    pub failed_reads: u32,
+}
+
+/// What the journal knew when a job began.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// The finished builds.
+    pub revisions: Vec<Revision>,
+    /// The images that relations may name.
+    pub images: Vec<Image>,
+    /// What earlier jobs have made and neither removed nor published.
+    pub noted: Vec<(Target, Resource)>,
+}
+
+impl Known {
+    /// As `journal` has it.
+    pub fn of(journal: &Journal) -> Self {
+        let builds = journal.job.iter().flat_map(|job| &job.builds);
+        let noted =
+            builds.flat_map(|build| build.resources.iter().map(|resource| (build.target, resource.clone())));
+        Self { revisions: journal.revisions.clone(), images: journal.images.clone(), noted: noted.collect() }
+    }
+
+    /// The image of `target` in `cloud`.
+    pub fn image(&self, target: Target, cloud: &CloudName) -> Option<&Image> {
+        self.images.iter().find(|image| image.is_of(target, cloud))
+    }
+}
+
+impl Journal {
+    /// The build of this id.
+    pub fn revision(&self, id: &ImageId) -> Option<&Revision> {
+        self.revisions.iter().find(|revision| revision.id == *id)
+    }
+
+    /// The evidence for `image`; none for one that was delivered before evidence was kept.
+    pub fn proof_of(&self, image: &Image) -> Option<&Proof> {
+        self.revision(image.revision.as_ref()?)?.proof.as_ref()
+    }
+
+    /// Notes a build, or what has become known of it.
+    pub fn note_revision(&mut self, revision: Revision) {
+        self.revisions.retain(|known| known.id != revision.id);
+        self.revisions.push(revision);
+    }
+
+    /// Forgets the builds that no relation is told of, except those that `stays` names.
+    pub fn forget_revisions(&mut self, stays: impl Fn(&Revision) -> bool) {
+        let images = &self.images;
+        self.revisions.retain(|revision| {
+            stays(revision) || images.iter().any(|image| image.revision.as_ref() == Some(&revision.id))
+        });
+    }
+
+    /// Takes over what a leader before this one has announced and this journal lacks.
+    pub fn inherit(&mut self, announcement: &Announcement) {
+        for revision in announcement.revisions() {
+            if self.revision(&revision.id).is_none() {
+                self.revisions.push(revision.clone());
+            }
+        }
+        for image in announcement.images() {
+            if !self.images.iter().any(|known| known.result.config == image.result.config) {
+                self.images.push(image.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(fields: serde_json::Value) -> CloudImage {
+        let mut image = serde_json::json!({
+            "id": "i", "status": "active", "visibility": "private", "owner": "p", "size": 3,
+            "created_at": "2026-05-01T12:00:00Z", "os_hash_algo": "sha512", "os_hash_value": "ab",
+        });
+        for (name, value) in fields.as_object().unwrap() {
+            image[name] = value.clone();
+        }
+        serde_json::from_value(image).unwrap()
+    }
+
+    #[test]
+    fn an_image_has_our_bytes_by_its_size_and_by_the_digest_that_we_can_compare() {
+        let proof = Proof { sha512: "ab".into(), size: 3 };
+        for (fields, expected) in [
+            (serde_json::json!({}), Comparison::Same),
+            (serde_json::json!({"os_hash_value": "cd"}), Comparison::Different),
+            (serde_json::json!({"size": 4}), Comparison::Different),
+            (serde_json::json!({"size": null}), Comparison::Different),
+            (serde_json::json!({"os_hash_algo": "md5"}), Comparison::Unknown),
+            (serde_json::json!({"os_hash_value": null}), Comparison::Unknown),
+            (serde_json::json!({"os_hash_algo": null, "size": 4}), Comparison::Different),
+        ] {
+            assert_eq!(proof.compare(&image(fields.clone())), expected, "{fields}");
+        }
+    }
+
+    #[test]
+    fn only_an_active_image_of_the_project_itself_is_named_to_it() {
+        let proof = Proof { sha512: "ab".into(), size: 3 };
+        let project: ProjectId = "p".parse().unwrap();
+        assert!(proof.holds_for(&image(serde_json::json!({})), &project));
+        for fields in [
+            serde_json::json!({"status": "deactivated"}),
+            serde_json::json!({"owner": "another"}),
+            serde_json::json!({"owner": null}),
+            serde_json::json!({"os_hash_value": "cd"}),
+        ] {
+            assert!(!proof.holds_for(&image(fields.clone()), &project), "{fields}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What is to be delivered of one target: the build that the build project has, or a new one, proven and kept there.
+
+use std::time::Duration;
+
+use super::journal::{Failure, Phase, Timestamp};
+use super::ledger::Ledger;
+use super::place::{Built, Place};
+use super::plan::{Plan, built};
+use super::resource::{Resource, ResourceKind};
+use super::revisions::Revisions;
+use super::run::Run;
+use super::source::Parcel;
+use super::verify::VerificationError;
+use crate::deadline::Deadline;
+use crate::openstack_cloud::{Deletion, Image as CloudImage};
+use crate::target::Target;
+
+/// How long it may take to get ready for builds, and to remove an image.
+const LIMIT: Duration = Duration::from_secs(900);
+
+impl Run<'_> {
+    /// What is delivered: a build that the build project has, or else a new one.
+    pub(super) fn parcel(&self, plan: &Plan, deadline: Deadline) -> Result<Parcel, Failure> {
+        if let (Some(revision), Some(image)) = (&plan.current, &plan.source) {
+            return Ok(Parcel::new(revision.clone(), image.clone()));
+        }
+        self.builds.take_one();
+        let made = self.make(plan, deadline);
+        self.builds.give(1);
+        made
+    }
+
+    /// Builds the image, or goes on with a snapshot of an earlier run, and keeps it in the build project.
+    fn make(&self, plan: &Plan, deadline: Deadline) -> Result<Parcel, Failure> {
+        let target = plan.target();
+        let (image, made) = match &plan.snapshot {
+            Some(snapshot) => {
+                log::info!("{target}: going on with snapshot {} of an earlier run", snapshot.id);
+                self.context.progress.made(target, &self.noted(snapshot));
+                (Built::Snapshot(Box::new(snapshot.clone())), built(snapshot).min(Timestamp::now()))
+            }
+            None => {
+                let Self { context, config, http, .. } = self;
+                let ingredients = &plan.ingredients;
+                let build =
+                    self.place()?.build(context, config, &self.build_cloud, http, ingredients, deadline)?;
+                (build, Timestamp::now())
+            }
+        };
+        if self.config.verify_image
+            && let Built::Snapshot(snapshot) = &image
+        {
+            self.verify(plan, self.place()?, snapshot, deadline)?;
+        }
+        let ledger = Ledger { progress: self.context.progress, target };
+        let revisions = Revisions {
+            cloud: &self.build_cloud,
+            cloud_name: &self.config.build_cloud,
+            owner: &self.config.owner,
+            job: self.context.job,
+            ledger,
+        };
+        let fingerprint = &plan.ingredients.fingerprint;
+        let kept = match &image {
+            Built::Snapshot(snapshot) => revisions
+                .keep_snapshot(snapshot, fingerprint, made)
+                .inspect(|_| ledger.settled(&self.noted(snapshot)))
+                .inspect_err(|_| log::warn!("{target}: snapshot {} waits for the next try", snapshot.id)),
+            // Dropped, the file goes.
+            Built::File(file) => revisions.keep_file(file, fingerprint, deadline),
+        };
+        let (revision, image) = kept.map_err(|error| Failure::of(&error, error.operator_must_act()))?;
+        Ok(Parcel::new(revision, image))
+    }
+
+    /// Where images are built, made ready with the first that is.
+    fn place(&self) -> Result<&Place, Failure> {
+        let choose = || {
+            let deadline = Deadline::after(LIMIT);
+            Place::choose(self.context.host, &self.build_cloud, self.config, deadline)
+        };
+        self.place.get_or_init(choose).as_ref().map_err(Clone::clone)
+    }
+
+    /// Lets a snapshot prove itself. One that fails is no snapshot any more; one of which nothing was learnt stays.
+    fn verify(
+        &self,
+        plan: &Plan,
+        place: &Place,
+        snapshot: &CloudImage,
+        deadline: Deadline,
+    ) -> Result<(), Failure> {
+        let target = plan.target();
+        self.context.progress.phase(target, Phase::Verifying);
+        let verified =
+            place.verify(self.context, self.config, &self.build_cloud, &plan.ingredients, snapshot, deadline);
+        let Err(error) = verified else {
+            return Ok(());
+        };
+        match &error {
+            VerificationError::Failed { kept_as: Some(_), .. } => {
+                self.context.progress.settled(target, &self.noted(snapshot));
+            }
+            VerificationError::Failed { kept_as: None, .. } => self.remove_snapshot(target, snapshot),
+            VerificationError::Vm(_) => {
+                log::warn!("{target}: snapshot {} waits for the next try", snapshot.id);
+            }
+        }
+        Err(Failure::of(&error, error.operator_must_act()))
+    }
+
+    fn noted(&self, snapshot: &CloudImage) -> Resource {
+        Resource {
+            kind: ResourceKind::Snapshot,
+            cloud: self.config.build_cloud.clone(),
+            name: snapshot.name.clone(),
+            id: Some(snapshot.id.to_string()),
+            revision: None,
+        }
+    }
+
+    /// Removes a snapshot that nobody waits for.
+    pub(super) fn remove_snapshot(&self, target: Target, snapshot: &CloudImage) {
+        match self.build_cloud.images().delete(&snapshot.id, Deadline::after(LIMIT)) {
+            Ok(Deletion::Deleted | Deletion::Absent) => {
+                self.context.progress.settled(target, &self.noted(snapshot));
+            }
+            Ok(Deletion::InUse(why)) => log::warn!("snapshot {} stays, it is in use: {why}", snapshot.id),
+            Err(error) => log::warn!("snapshot {} stays for the next sweep: {error}", snapshot.id),
+        }
+    }
+}

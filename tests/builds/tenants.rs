@@ -1,0 +1,236 @@
+//! Related projects of different owners: what one of them does, plants or lets happen is no other's concern.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rehearsal::agent::Relation;
+use rehearsal::cloud::{CloudSetup, Fault, Image, Script, UserSetup, What};
+
+use crate::scene::{APPLICATION, Deployed, Scene, wait_for};
+
+const IMAGE: &str = "/v2/images/[^/]+$";
+const LIST: &str = "/v2/images\\?";
+const DATA: &str = "/v2/images/.*/file";
+
+/// Each build stops its VM and takes a snapshot.
+fn builds(scene: &Scene) -> usize {
+    scene.requests("POST", "/action") / 2
+}
+
+fn bytes(scene: &Scene, project: &str, id: &str) -> Vec<u8> {
+    scene.cloud.project(project).image_bytes(id).unwrap()
+}
+
+/// The bytes of the only build that the build project keeps.
+fn built(scene: &Scene) -> Vec<u8> {
+    let revisions = scene.images_of_stage("builder-project", "revision");
+    assert_eq!(revisions.len(), 1);
+    bytes(scene, "builder-project", &revisions[0])
+}
+
+/// Puts an image of a tenant's own into its project, with all labels that it can read on its copy of ours.
+fn plant(scene: &Scene, project: &str, labels: &BTreeMap<String, String>) -> String {
+    let labels: Vec<(&str, &str)> =
+        labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let view = scene.cloud.project(project);
+    let planted = view.add_image(&format!("{APPLICATION}-noble-x64"), b"poison", &labels).unwrap();
+    view.label_image(&planted.id, "runner_image_builder_self", &planted.id);
+    planted.id
+}
+
+fn copy(scene: &Scene, project: &str) -> Image {
+    scene.cloud.project(project).images().pop().unwrap()
+}
+
+#[test]
+fn an_image_that_a_tenant_has_labelled_as_ours_is_served_to_nobody() {
+    let scene = Scene::set(&[]);
+    let first = scene.integrate("upload");
+    assert_eq!(scene.job_ended().failures, []);
+    let ours = scene.told(&first, "id").unwrap();
+    plant(&scene, "upload-project", &copy(&scene, "upload-project").properties);
+    let second = scene.integrate("upload2");
+    assert_eq!(scene.job_ended().failures, []);
+    let id = scene.told(&second, "id").unwrap();
+    assert!(bytes(&scene, "upload2-project", &id) == built(&scene), "the tenant's bytes");
+    assert_eq!((scene.told(&first, "id"), builds(&scene)), (Some(ours), 1));
+}
+
+#[test]
+fn an_image_that_is_planted_ahead_of_the_next_build_is_told_to_nobody() {
+    let scene = Scene::set(&[]);
+    let first = scene.integrate("upload");
+    scene.job_ended();
+    let labels = copy(&scene, "upload-project").properties;
+    let planted = plant(&scene, "upload-project", &labels);
+    scene.cloud.project("upload-project").remove_image(&scene.told(&first, "id").unwrap());
+    scene.look_for_work();
+    assert_eq!(scene.job_ended().failures, []);
+    let id = scene.told(&first, "id").unwrap();
+    assert_ne!(id, planted, "its labels are no evidence");
+    assert!(bytes(&scene, "upload-project", &id) == built(&scene));
+    assert_eq!(builds(&scene), 1, "what was lost is copied again");
+}
+
+#[test]
+fn a_copy_whose_glance_names_no_digest_is_read_back() {
+    let scene = Scene::set(&[]);
+    let nameless = Script(|body| body.replace("\"sha512\"", "null"));
+    scene
+        .cloud
+        .inject(Fault::new("GET", IMAGE, What::Distort(nameless)).unwrap().of_project("upload-project"));
+    let relation = scene.integrate("upload");
+    assert_eq!(scene.job_ended().failures, []);
+    let id = scene.told(&relation, "id").unwrap();
+    assert_eq!(scene.requests("GET", &format!("/v2/images/{id}/file")), 1);
+
+    let other = What::Distort(Script(|body| "x".repeat(body.len())));
+    scene.cloud.inject(Fault::new("GET", DATA, other).unwrap().of_project("upload-project"));
+    let job = scene.build_again();
+    let [failure] = &job.failures[..] else { panic!("{:?}", job.failures) };
+    assert!(failure.message.contains("has other bytes"), "{failure:?}");
+    assert_eq!(scene.told(&relation, "id"), Some(id));
+    assert_eq!(scene.cloud.project("upload-project").images().len(), 1, "the copy is removed");
+}
+
+#[test]
+fn an_image_of_before_evidence_was_kept_stays_told_until_the_next_build() {
+    let scene = Scene::set(&[]);
+    let relation = scene.integrate("upload");
+    scene.job_ended();
+    let id = scene.told(&relation, "id").unwrap();
+    let hash = copy(&scene, "upload-project").hash;
+    scene.edit_journal(|journal| {
+        journal.revisions.clear();
+        journal.images[0].revision = None;
+        journal.images[0].hash = hash;
+    });
+    scene.next_hook();
+    assert_eq!(scene.told(&relation, "id"), Some(id.clone()));
+    scene.look_for_work();
+    assert_eq!(scene.job_ended().failures, []);
+    assert_ne!(scene.told(&relation, "id"), Some(id));
+    assert_eq!(builds(&scene), 2, "nothing is believed without evidence");
+}
+
+#[test]
+fn a_unit_in_the_place_of_the_last_has_its_evidence_and_builds_nothing() {
+    let scene = Scene::set(&[]);
+    let relation = scene.integrate("upload");
+    scene.job_ended();
+    let id = scene.told(&relation, "id").unwrap();
+    scene.next_hook();
+    // The embedded agent ends a relation with the last unit.
+    scene.app.remove_unit(0).unwrap();
+    scene.app.add_unit(scene.charm()).unwrap();
+    let relation = scene.integrate("upload");
+    let unit = scene.app.units().pop().unwrap();
+    assert_eq!(scene.job_of(&unit).failures, []);
+    unit.wait_idle(crate::scene::PATIENCE).unwrap();
+    assert_eq!(crate::scene::told_by(&unit, &relation, "id"), Some(id));
+    assert_eq!(builds(&scene), 1);
+}
+
+/// One that takes nothing of what is sent, of an image that is larger than what the machines between hold back.
+#[test]
+fn a_project_that_takes_its_image_slowly_holds_up_no_other() {
+    let scene = Scene::set(&[]);
+    let url = scene.site.serve_script("large.sh", "#!/bin/bash\nhead -c 16000000 /dev/urandom >/opt/large\n");
+    scene.app.set_config(&[("script-url", &url), ("paused", "true")]).unwrap();
+    let slow = scene.integrate("upload2");
+    let quick = scene.integrate("upload");
+    scene.cloud.inject(Fault::new("PUT", DATA, What::ReadSlowly(0)).unwrap().of_project("upload2-project"));
+    scene.app.set_config(&[("paused", "false")]).unwrap();
+    wait_for("the other's image", || {
+        assert!(scene.worker().is_some() || scene.told(&quick, "id").is_some());
+        scene.told(&quick, "id")
+    });
+    assert!(scene.worker().is_some(), "the slow one is still tried");
+    assert_eq!(scene.told(&slow, "id"), None);
+    assert_eq!(builds(&scene), 1);
+}
+
+/// Longer than it takes to give up a project that is slow, twice.
+const MINUTES: Duration = Duration::from_secs(300);
+
+#[test]
+fn a_project_that_comes_later_does_not_wait_for_one_that_takes_its_image_slowly() {
+    let scene = Scene::set(&[]);
+    let url = scene.site.serve_script("large.sh", "#!/bin/bash\nhead -c 16000000 /dev/urandom >/opt/large\n");
+    scene.app.set_config(&[("script-url", &url)]).unwrap();
+    scene.cloud.inject(Fault::new("PUT", DATA, What::ReadSlowly(0)).unwrap().of_project("upload2-project"));
+    scene.integrate("upload2");
+    wait_for("the delivery", || (scene.requests("GET", "/file") > 0).then_some(()));
+    let quick = scene.integrate("upload");
+    crate::scene::deployed::wait_for("the other's image", MINUTES, || scene.told(&quick, "id"));
+    assert_eq!(builds(&scene), 1);
+}
+
+/// A cloud with so many tenants beside the default ones.
+fn tenants(names: &[String]) -> CloudSetup {
+    let mut setup = CloudSetup::default();
+    for name in names {
+        setup.projects.push(format!("{name}-project"));
+        setup.users.push(UserSetup {
+            name: format!("{name}-user"),
+            password: format!("{name}-password"),
+            projects: vec![format!("{name}-project")],
+            roles: vec!["member".into(), "reader".into()],
+        });
+    }
+    setup
+}
+
+/// A list without end: each page begins where the last one ended.
+fn endless(url: &str) -> String {
+    let marker = url.split("marker=").nth(1).and_then(|rest| rest.split('&').next());
+    let first: u64 = marker.and_then(|marker| marker.parse().ok()).unwrap_or(0);
+    let image = |number: u64| {
+        serde_json::json!({"id": number.to_string(), "name": "x", "status": "active", "visibility": "private",
+            "owner": "x", "created_at": "2026-05-01T12:00:00Z"})
+    };
+    let images: Vec<_> = (first + 1..=first + 100).map(image).collect();
+    serde_json::json!({"images": images, "next": "/v2/images?marker=more"}).to_string()
+}
+
+#[test]
+fn of_twenty_projects_those_that_misbehave_hold_up_no_other() {
+    let status = |code| What::Status(code, vec![], "no".into());
+    let bad = [
+        ("errors", Some(("*", "/v2/images", status(500)))),
+        ("refuses", Some(("*", "/v2/images", status(403)))),
+        ("endless", Some(("GET", LIST, What::Say(Script(endless))))),
+        ("trickles", Some(("GET", LIST, What::Trickle))),
+        ("slow", Some(("PUT", DATA, What::ReadSlowly(2048)))),
+        ("stops", Some(("PUT", DATA, What::ReadSlowly(0)))),
+        ("hangs", Some(("POST", "/v3/auth/tokens$", What::AcceptAndHang))),
+        ("changed-password", None),
+    ];
+    let good: Vec<String> = (0..12).map(|number| format!("good{number}")).collect();
+    let names: Vec<String> =
+        bad.iter().map(|(name, _)| (*name).to_owned()).chain(good.iter().cloned()).collect();
+    let mut setup = tenants(&names);
+    setup.users.iter_mut().filter(|user| user.name.starts_with("changed-")).for_each(|user| {
+        user.password = "another".into();
+    });
+    let scene = Scene::among(setup, &[("paused", "true")]);
+    for (name, fault) in bad {
+        scene.integrate(name);
+        if let Some((method, url, what)) = fault {
+            let project = format!("{name}-project");
+            scene.cloud.inject(Fault::new(method, url, what).unwrap().of_project(&project));
+        }
+    }
+    let relations: Vec<Relation> = good.iter().map(|name| scene.integrate(name)).collect();
+    scene.app.set_config(&[("paused", "false")]).unwrap();
+    wait_for("an image for every good project", || {
+        relations.iter().all(|relation| scene.told(relation, "id").is_some()).then_some(())
+    });
+    assert!(scene.worker().is_some(), "those that hang were not waited for");
+    let build = built(&scene);
+    for (relation, name) in relations.iter().zip(&good) {
+        let id = scene.told(relation, "id").unwrap();
+        assert!(bytes(&scene, &format!("{name}-project"), &id) == build, "{name}");
+    }
+    assert_eq!(builds(&scene), 1);
+}
