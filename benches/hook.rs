@@ -109,6 +109,7 @@ fn settled(model: &Model, charm: &Path, root: &Path) -> Application {
         result: BuildResult { config, id },
         fingerprint: "f".into(),
         hash: None,
+        revision: None,
         built: Timestamp::now(),
     });
     journal.job = Some(Job {

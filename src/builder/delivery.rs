@@ -4,7 +4,7 @@
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Scope;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sha2::Sha512;
 
@@ -29,7 +29,9 @@ const TRANSFERS: usize = 8;
 /// How long one upload may take, its checks included.
 const LIMIT: Duration = Duration::from_secs(3600);
 /// How long a project may take to make a complete upload active.
-const SETTLE: Duration = Duration::from_secs(1800);
+const SETTLE: Duration = Duration::from_secs(600);
+/// How often it is looked whether other work waits for one that is slow.
+const LOOK: Duration = Duration::from_secs(1);
 /// How often a project is served when the build project's read broke off.
 const TRIES: u32 = 2;
 
@@ -50,6 +52,9 @@ pub enum DeliveryError {
         /// Why.
         problem: String,
     },
+    /// It takes its image slowly, and others wait.
+    #[error("delivering: it takes its image too slowly, and other work waits; tried again later")]
+    Slow,
     /// The copy could not be noted in the journal, and was not begun.
     #[error("{0}; nothing is delivered that cannot be noted")]
     Journal(#[from] JournalError),
@@ -125,24 +130,29 @@ impl<'a> Courier<'a> {
         let target = parcel.target();
         let room = self.slots.take_all();
         let recipients = self.board.next(target, room);
-        self.slots.give(room - recipients.len());
-        let (feeder, pieces) = Window::open(recipients.len());
+        let count = recipients.len();
+        self.slots.give(room - count);
+        let (feeder, pieces) = Window::open(count);
         for (recipient, pieces) in recipients.into_iter().zip(pieces) {
             let parcel = Arc::clone(parcel);
             scope.spawn(move || self.serve(&parcel, recipient, pieces, deadline));
         }
-        self.feed(parcel, feeder, deadline.at_most(LIMIT));
+        let dropped = self.feed(parcel, feeder, deadline.at_most(LIMIT));
+        // What is still to be answered or compared keeps nobody waiting.
+        self.slots.give(count - dropped);
     }
 
-    /// Reads the build once and gives each piece to every upload that still lives.
-    fn feed(&self, parcel: &Parcel, feeder: Feeder, deadline: Deadline) {
+    /// Reads the build once and gives each piece to every upload that still lives. Returns how many were dropped, whose
+    /// slots are free since.
+    fn feed(&self, parcel: &Parcel, feeder: Feeder, deadline: Deadline) -> usize {
         let target = parcel.target();
-        let others_wait = || self.board.others_wait(target);
+        let others_wait = || self.board.others_wait(target) || self.progress.is_waited_for();
         let mut source = match parcel.open(self.build_cloud, self.progress, deadline) {
             Ok(source) => source,
             Err(error) => {
                 self.could_not_be_read(parcel);
-                return feeder.end(Err(error.to_string()));
+                feeder.end(Err(error.to_string()));
+                return 0;
             }
         };
         let (mut buffer, mut laggards) = (vec![0; PIECE], 0);
@@ -156,7 +166,7 @@ impl<'a> Courier<'a> {
             self.slots.give(given.dropped);
             laggards += given.dropped;
             if !given.anybody {
-                return;
+                return laggards;
             }
         };
         // What was kept waiting may have been cut off for that.
@@ -164,6 +174,7 @@ impl<'a> Courier<'a> {
             self.could_not_be_read(parcel);
         }
         feeder.end(end.map_err(|error| error.to_string()));
+        laggards
     }
 
     /// The build project did not give the build: after a few times it is built anew.
@@ -178,11 +189,8 @@ impl<'a> Courier<'a> {
     fn serve(&self, parcel: &Parcel, recipient: Recipient, mut pieces: Pieces, deadline: Deadline) {
         let target = parcel.target();
         let mut result = self.copy(parcel, &recipient, &mut pieces, deadline.at_most(LIMIT));
-        match pieces.close() {
-            // The feeder has given its slot to others.
-            true if result.is_err() => result = self.serve_slowly(parcel, &recipient, deadline),
-            true => (),
-            false => self.slots.give(1),
+        if pieces.close() && result.is_err() {
+            result = self.serve_slowly(parcel, &recipient, deadline);
         }
         match result {
             Ok(image) => {
@@ -213,8 +221,12 @@ impl<'a> Courier<'a> {
         log::warn!("{} for {name}: it takes its image too slowly; it is served alone", parcel.target());
         let _turn = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
         let deadline = deadline.at_most(LIMIT);
-        let mut source = parcel.open(self.build_cloud, self.progress, deadline)?;
-        self.copy(parcel, recipient, &mut source, deadline)
+        let source = parcel.open(self.build_cloud, self.progress, deadline)?;
+        let mut source = Yielding { source, progress: self.progress, looked: Instant::now() };
+        self.copy(parcel, recipient, &mut source, deadline).map_err(|error| {
+            let yields = error.is_of_the_source() && self.progress.is_waited_for();
+            if yields { DeliveryError::Slow } else { error }
+        })
     }
 
     /// Copies what `bytes` gives. It is told as soon as it is there and compared.
@@ -270,6 +282,25 @@ impl<'a> Courier<'a> {
                 Err(error)
             }
         }
+    }
+}
+
+/// What is read for one that is slow: it ends when other work waits.
+struct Yielding<'a, R> {
+    source: R,
+    progress: &'a dyn Progress,
+    looked: Instant,
+}
+
+impl<R: Read> Read for Yielding<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.looked.elapsed() > LOOK {
+            self.looked = Instant::now();
+            if self.progress.is_waited_for() {
+                return Err(io::Error::other("other work waits"));
+            }
+        }
+        self.source.read(buffer)
     }
 }
 

@@ -24,7 +24,7 @@ use crate::http::HttpClient;
 use crate::openstack_cloud::{Cloud, OpenStackError};
 
 /// How long a project may take to accept us.
-const CONNECT: Duration = Duration::from_secs(120);
+const CONNECT: Duration = Duration::from_secs(60);
 /// How long it may take to search it for what earlier runs have left, runners that have expired left out.
 const SWEEP: Duration = Duration::from_secs(300);
 /// How long it may take to look for runners that have expired.

@@ -30,6 +30,8 @@ pub trait Progress: Sync {
     fn could_not_leave(&self, cloud: &CloudName, what: Option<Vec<String>>, why: Option<String>);
     /// A build is finished, or more is known of it.
     fn revision(&self, revision: &Revision);
+    /// Whether somebody waits for the end of this run: there is a newer request.
+    fn is_waited_for(&self) -> bool;
     /// An image is active and checked in its cloud.
     fn published(&self, image: Image);
 }

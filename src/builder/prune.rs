@@ -20,7 +20,9 @@ use crate::openstack_cloud::{
 use crate::target::Target;
 
 /// How long all of it may take: all projects are visited side by side.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(120);
+/// How long a project may take to accept us.
+const CONNECT: Duration = Duration::from_secs(60);
 
 /// Prunes old revisions in every cloud of `config`, after the new ones are published. `named` are the images that
 /// relations name; they stay. What could not be deleted is noted in `journal`.
@@ -36,7 +38,7 @@ pub fn prune_all(
     let names: Vec<&CloudName> = related.chain([&config.build_cloud]).collect();
     let deadline = Deadline::after(LIMIT);
     let noted = Mutex::new(std::mem::take(journal));
-    in_each(&known, &names, &http, deadline, |name, connection| {
+    in_each(&known, &names, &http, deadline.at_most(CONNECT), |name, connection| {
         let cloud = match connection {
             Ok(cloud) => cloud,
             Err(error) => return log::warn!("pruning in {name}: {error}"),

@@ -286,7 +286,7 @@ impl<'a> Run<'a> {
         let (target, board, progress) = (plan.target(), courier.board, self.context.progress);
         plan.stale.iter().for_each(|snapshot| self.remove_snapshot(target, snapshot));
         if !board.is_wanted(target) {
-            let nobody = self.config.clouds.len() > 0 && !board.anybody_has(target);
+            let nobody = !self.config.clouds.is_empty() && !board.anybody_has(target);
             progress.phase(target, if nobody { Phase::Failed } else { Phase::UpToDate });
             return Ok(());
         }

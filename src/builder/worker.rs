@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::config::{BuildSecrets, CloudName};
+use super::config::{BuildSecrets, CloudName, JobId};
 use super::evidence::{Known, Revision};
 use super::job::{Request, Task, worker_lock};
 use super::journal::{Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
@@ -161,7 +161,7 @@ fn do_request(
         return Ok(None);
     };
     secrets_stay_out_of_logs(&secrets);
-    let record = Record { host, journal: Mutex::new(journal), reporter };
+    let record = Record { host, job: &request.id, journal: Mutex::new(journal), reporter };
     let context = RunContext {
         host,
         job: &request.id,
@@ -220,6 +220,7 @@ fn secrets_stay_out_of_logs(secrets: &BuildSecrets) {
 /// Writes progress into the journal, and passes the news on.
 struct Record<'a> {
     host: &'a Host,
+    job: &'a JobId,
     journal: Mutex<Journal>,
     reporter: &'a Reporter,
 }
@@ -291,6 +292,11 @@ impl Progress for Record<'_> {
 
     fn revision(&self, revision: &Revision) {
         self.change(|journal| journal.note_revision(revision.clone()));
+    }
+
+    fn is_waited_for(&self) -> bool {
+        let newest = Request::load(self.host).ok().flatten();
+        newest.is_some_and(|request| request.id != *self.job)
     }
 
     fn published(&self, image: Image) {

@@ -1,6 +1,7 @@
 //! Related projects of different owners: what one of them does, plants or lets happen is no other's concern.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rehearsal::agent::Relation;
 use rehearsal::cloud::{CloudSetup, Fault, Image, Script, UserSetup, What};
@@ -146,6 +147,22 @@ fn a_project_that_takes_its_image_slowly_holds_up_no_other() {
     });
     assert!(scene.worker().is_some(), "the slow one is still tried");
     assert_eq!(scene.told(&slow, "id"), None);
+    assert_eq!(builds(&scene), 1);
+}
+
+/// Longer than it takes to give up a project that is slow, twice.
+const MINUTES: Duration = Duration::from_secs(300);
+
+#[test]
+fn a_project_that_comes_later_does_not_wait_for_one_that_takes_its_image_slowly() {
+    let scene = Scene::set(&[]);
+    let url = scene.site.serve_script("large.sh", "#!/bin/bash\nhead -c 16000000 /dev/urandom >/opt/large\n");
+    scene.app.set_config(&[("script-url", &url)]).unwrap();
+    scene.cloud.inject(Fault::new("PUT", DATA, What::ReadSlowly(0)).unwrap().of_project("upload2-project"));
+    scene.integrate("upload2");
+    wait_for("the delivery", || (scene.requests("GET", "/file") > 0).then_some(()));
+    let quick = scene.integrate("upload");
+    crate::scene::deployed::wait_for("the other's image", MINUTES, || scene.told(&quick, "id"));
     assert_eq!(builds(&scene), 1);
 }
 

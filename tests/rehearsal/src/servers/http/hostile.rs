@@ -33,8 +33,10 @@ pub(super) struct Throttled<'a, R> {
 impl<R: Read> Read for Throttled<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(rate) = self.rate else { return self.body.read(buffer) };
-        while rate == 0 {
-            pause(self.shared)?;
+        if rate == 0 {
+            loop {
+                pause(self.shared)?;
+            }
         }
         pause(self.shared)?;
         let most = buffer.len().min(usize::try_from(rate / 10).unwrap_or(usize::MAX).max(1));
