@@ -116,7 +116,7 @@ pub fn worker(machine: &Path) -> Option<i32> {
     let note = std::fs::read_to_string(Host::below(machine).state_dir().join("worker.lock")).ok()?;
     let process = note.trim().parse().ok()?;
     let command = std::fs::read_to_string(format!("/proc/{process}/cmdline")).ok()?;
-    command.ends_with("\0work\0").then_some(process)
+    command.contains("\0work\0").then_some(process)
 }
 
 /// Waits until no worker lives on a machine and returns its last job: the one that was asked for last.

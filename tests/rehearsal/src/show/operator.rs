@@ -184,7 +184,7 @@ impl Stage<'_> {
         let processes = unit.processes().unwrap_or_default();
         processes
             .iter()
-            .any(|process| process.command.contains("/bin/dispatch-") && process.command.ends_with(" work"))
+            .any(|process| process.command.contains("/bin/dispatch-") && process.command.contains(" work"))
     }
 
     /// Follows a unit until nothing works there any more and nothing waits for its turn.
