@@ -1,6 +1,7 @@
 //! The journal: what the worker does and has done, on disk, readable by people. The worker alone writes it, hooks
 //! read it. Every write is whole and flushed before it counts.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -134,7 +135,7 @@ impl Image {
     }
 }
 
-pub(super) const FILE: &str = "journal.json";
+const FILE: &str = "journal.json";
 
 impl Journal {
     /// The journal on disk; an empty one when there is none, or none that this version can read.
@@ -168,6 +169,11 @@ impl Journal {
             journal.stood(&request, failures_in_row, last_success);
         }
         Ok(Ok(journal))
+    }
+
+    /// Where it stands.
+    pub fn path(host: &Host) -> PathBuf {
+        host.state_dir().join(FILE)
     }
 
     /// Writes it to disk.

@@ -36,7 +36,7 @@ fn of_phase(phase: &Phase) -> Duration {
 
 /// Whether a worker lives that gets on with `journal`'s job. One that is overdue is ended.
 pub fn worker_gets_on(host: &Host, journal: &Journal) -> Result<bool, FileError> {
-    let notes = [host.state_dir().join(super::journal::FILE)];
+    let notes = [Journal::path(host)];
     gets_on(host, &worker_lock(host), &notes, limit(journal.job.as_ref()))
 }
 
