@@ -286,6 +286,7 @@ fn migrate(written: &mut Value, format: u64) -> Before {
     }
 }
 
+/// Writes `value` as a file of the state folder, whole or not at all.
 pub(super) fn write_json(
     host: &Host,
     file: &'static str,

@@ -173,6 +173,7 @@ impl Launch {
         matches!(self.state, LaunchState::Running | LaunchState::Failed { .. })
     }
 
+    /// Where it stands.
     pub(super) fn file(&self, host: &Host) -> PathBuf {
         folder(host).join(format!("{}.json", self.id))
     }
