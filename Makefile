@@ -127,10 +127,11 @@ lint: deps ## Formatting and clippy, without a warning
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
 .PHONY: check
-check: lint ## make lint, and documentation, yaml files, dependencies
+check: lint ## make lint, and documentation, the map of the folders, yaml files, dependencies
 # The documentation is for those who work on the charm: it shows private items, and may link to them.
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" \
 		cargo doc --workspace --no-deps --document-private-items --locked
+	$(PYTHON) -B tests/packaging/architecture.py .
 	$(PYTHON) -B tests/packaging/yaml_files.py .
 	$(PYTHON) tests/packaging/dependencies.py
 	tests/packaging/advisories.sh

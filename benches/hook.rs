@@ -8,11 +8,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use rehearsal::agent::{Application, HookRun, JujuVersion, Model};
-use runner_image_builder::builder::{
-    BuildConfig, BuildResult, CloudName, Image, Job, JobId, Journal, Request, Timestamp,
-};
 use runner_image_builder::host::Host;
-use runner_image_builder::target::{Arch, BaseImage};
+use runner_image_builder::model::{Arch, BaseImage, Timestamp};
+use runner_image_builder::record::{
+    BuildConfig, BuildResult, CloudName, Image, Job, JobId, Journal, Request,
+};
 
 const RUNS: usize = 50;
 
@@ -97,7 +97,7 @@ fn settled(model: &Model, charm: &Path, root: &Path) -> Application {
     ];
     app.integrate("image", "runner", &[&data]).expect("integration");
     let host = Host::below(root);
-    while runner_image_builder::builder::worker_lives(&host).expect("the lock") {
+    while runner_image_builder::record::worker_lives(&host).expect("the lock") {
         std::thread::sleep(Duration::from_millis(100));
     }
     let request = Request::load(&host).expect("requests").expect("a request");

@@ -6,14 +6,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use runner_image_builder::builder::Jobs;
 use runner_image_builder::charm::{Event, Unit};
+use runner_image_builder::cli::jobs::Jobs;
+use runner_image_builder::cli::{self, metrics};
 use runner_image_builder::host::{Host, LogFile, dump_no_core};
 use runner_image_builder::instance::DEFAULT_RECIPE;
 use runner_image_builder::juju::{Environment, JujuLog, ProcessTools};
-use runner_image_builder::printable::printable_lines;
-use runner_image_builder::secret::shown;
-use runner_image_builder::{builder, cli};
+use runner_image_builder::model::{self, printable_lines, shown};
+use runner_image_builder::worker;
 
 const HELP: &str = "\
 dispatch            run as a hook; started by the Juju agent
@@ -42,10 +42,10 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => hook(),
-        ["work"] => beside_hooks(builder::worker_log, builder::work),
+        ["work"] => beside_hooks(worker::worker_log, worker::work),
         // By hooks alone, where systemd limits the worker's memory.
-        ["work", "external"] => beside_hooks(builder::worker_log, builder::work_externally),
-        ["launch"] => beside_hooks(builder::launcher_log, builder::launch),
+        ["work", "external"] => beside_hooks(worker::worker_log, worker::work_externally),
+        ["launch"] => beside_hooks(worker::launcher_log, worker::launch),
         ["jobs"] => jobs(|jobs| Ok(jobs.to_string())),
         ["jobs", "--json"] => jobs(serde_json::to_string_pretty),
         ["cancel"] => by_hand("cancel", cli::cancel),
@@ -59,13 +59,13 @@ fn main() -> ExitCode {
         ["instance", operation, words @ ..] => {
             by_hand("instance", |host, say| cli::instance(host, operation, words, say))
         }
-        ["metrics"] => match builder::metrics(&Host::from_environment()) {
+        ["metrics"] => match metrics::metrics(&Host::from_environment()) {
             Ok(text) => print(&text),
             Err(error) => failed(&error),
         },
         // By the metrics' socket alone, with a connection as standard input and output.
         ["answer-collector"] => {
-            match builder::answer_collector(&Host::from_environment(), std::io::stdin(), std::io::stdout()) {
+            match metrics::answer_collector(&Host::from_environment(), std::io::stdin(), std::io::stdout()) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => failed(&error),
             }
@@ -130,7 +130,7 @@ fn beside_hooks<E: Error>(log_file: fn(&Host) -> PathBuf, work: fn(&Host) -> Res
             .filter_module("ureq_proto", log::LevelFilter::Warn)
             .filter_module("rustls", log::LevelFilter::Warn)
             .format(|out, record| {
-                let now = builder::Timestamp::now();
+                let now = model::Timestamp::now();
                 writeln!(out, "{now} {:5} {}", record.level(), shown(&record.args().to_string()))
             })
             .target(env_logger::Target::Pipe(Box::new(file)))

@@ -13,10 +13,9 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-use runner_image_builder::deadline::Deadline;
 use runner_image_builder::http::{HttpClient, Proxies};
+use runner_image_builder::model::{Deadline, Secret};
 use runner_image_builder::openstack_cloud::*;
-use runner_image_builder::secret::Secret;
 
 const SIZE: u64 = 64 * 1024 * 1024;
 const MARK: &str = "runner_image_builder_client_test";

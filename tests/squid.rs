@@ -14,9 +14,8 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use rehearsal::servers::own_address;
-use runner_image_builder::deadline::Deadline;
 use runner_image_builder::http::{HttpClient, HttpError, Method, Outgoing, Proxies, Request};
-use runner_image_builder::secret::Secret;
+use runner_image_builder::model::{Deadline, Secret};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;

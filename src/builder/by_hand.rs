@@ -7,23 +7,20 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{LocalBuild, Workshop};
-use crate::builder::config::{BuildSecrets, BuilderRunConfig};
-use crate::builder::connect::http_client;
-use crate::builder::journal::{Failure, Phase};
-use crate::builder::labels;
+use crate::builder::clouds::connect::http_client;
+use crate::builder::image::local::{LocalBuild, Workshop};
+use crate::builder::ownership::labels;
 use crate::builder::plan::{Ingredients, Planner};
 use crate::builder::script;
-use crate::deadline::Deadline;
 use crate::github::{GithubClient, GithubPath, RunnerApplication};
 use crate::host::Host;
 use crate::instance::{Recipe, RunnerTarball};
+use crate::model::{Deadline, Secret, Target};
 use crate::openstack_cloud::openstack_manager::{
     BuildImageConfig, BuildSite, DiskImageBuilder, MachineFile, build_image,
 };
 use crate::openstack_cloud::{CloudConfig, ImageId};
-use crate::secret::Secret;
-use crate::target::Target;
+use crate::record::{BuildSecrets, BuilderRunConfig, Failure, Phase};
 
 /// How long it may take, all in all.
 const LIMIT: Duration = Duration::from_secs(3 * 3600);
@@ -158,7 +155,7 @@ fn place(from: &Path, to: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::instance::DEFAULT_RECIPE;
-    use crate::target::{Arch, BaseImage};
+    use crate::model::{Arch, BaseImage};
 
     #[test]
     fn the_application_that_github_offers_is_what_is_installed() {

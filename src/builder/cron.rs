@@ -2,8 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
-use super::journal::Timestamp;
 use crate::host::{FileError, Host, Written};
+use crate::model::Timestamp;
 
 /// Where the cron file lies.
 pub const CRON_FILE: &str = "/etc/cron.d/build-runner-image";

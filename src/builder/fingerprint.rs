@@ -3,9 +3,8 @@
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::digest::hex;
 use crate::instance::{Recipe, RunnerBase, STEPS_VERSION};
-use crate::target::Target;
+use crate::model::{Target, hex};
 
 #[derive(Serialize)]
 struct Ingredients<'a> {
@@ -42,7 +41,7 @@ mod tests {
 
     use super::*;
     use crate::instance::{DEFAULT_RECIPE, ExternalScript, RunnerTarball, ToolDownload};
-    use crate::target::{Arch, BaseImage};
+    use crate::model::{Arch, BaseImage};
 
     #[test]
     fn every_ingredient_counts_and_nothing_else_does() {

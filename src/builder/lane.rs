@@ -3,26 +3,23 @@
 
 use std::time::Duration;
 
-use super::adoption::adopt;
-use super::board::Report;
-use super::clouds_yaml::Clouds;
-use super::config::{BuilderRunConfig, CloudName};
-use super::connect::{ConnectError, connect_to};
-use super::delivery::{Recipient, Telling, image_of};
-use super::evidence::{Comparison, Proof, Revision};
-use super::journal::{Failure, Image};
-use super::labels;
-use super::leave::leave_clouds;
-use super::ledger::Ledger;
-use super::outcome::Outcome;
 use super::plan::Plan;
-use super::projects::{Part, Projects};
-use super::resource::ResourceKind;
 use super::run_context::{RunContext, Sweep};
-use super::sweep::{Keep, sweep_copies, sweep_servers};
-use crate::deadline::Deadline;
+use crate::builder::clouds::clouds_yaml::Clouds;
+use crate::builder::clouds::connect::{ConnectError, connect_to};
+use crate::builder::clouds::projects::{Part, Projects};
+use crate::builder::delivery::board::Report;
+use crate::builder::delivery::distribution::{Recipient, Telling, image_of};
+use crate::builder::ownership::labels;
+use crate::builder::upkeep::adoption::adopt;
+use crate::builder::upkeep::leave::leave_clouds;
+use crate::builder::upkeep::sweep::{Keep, sweep_copies, sweep_servers};
 use crate::http::HttpClient;
+use crate::model::Deadline;
 use crate::openstack_cloud::{Cloud, OpenStackError};
+use crate::record::{
+    BuilderRunConfig, CloudName, Comparison, Failure, Image, Ledger, Outcome, Proof, ResourceKind, Revision,
+};
 
 /// How long a project may take to accept us.
 const CONNECT: Duration = Duration::from_secs(60);

@@ -2,18 +2,15 @@
 
 use std::time::Duration;
 
-use super::journal::{Failure, Phase, Timestamp};
-use super::ledger::Ledger;
 use super::place::{Built, Place};
 use super::plan::{Plan, built};
-use super::resource::{Resource, ResourceKind};
-use super::revisions::Revisions;
 use super::run::Run;
-use super::source::Parcel;
-use super::verify::VerificationError;
-use crate::deadline::Deadline;
+use crate::builder::delivery::revisions::Revisions;
+use crate::builder::delivery::source::Parcel;
+use crate::builder::image::verify::VerificationError;
+use crate::model::{Deadline, Target, Timestamp};
 use crate::openstack_cloud::{Deletion, Image as CloudImage};
-use crate::target::Target;
+use crate::record::{Failure, Ledger, Phase, Resource, ResourceKind};
 
 /// How long it may take to get ready for builds, and to remove an image.
 const LIMIT: Duration = Duration::from_secs(900);

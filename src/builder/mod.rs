@@ -10,113 +10,45 @@
 //! | `GetLatestImageConfig`, `GetLatestImageResult` | the types of the same names |
 //! | `BuilderSetupError`, `BuilderRunError`, `GetLatestImageError`, `UpgradeApplicationError` | the types of the same names |
 
-mod adoption;
-mod aside;
-mod base_image;
-mod board;
-mod build_state;
-mod clouds_yaml;
-mod config;
-mod connect;
+mod by_hand;
+pub mod clouds;
 mod cron;
-mod delivery;
-mod evidence;
-mod external;
+pub mod delivery;
 mod fingerprint;
-mod former_names;
-#[cfg(test)]
-mod hostile;
-mod identity;
-mod image_name;
-mod job;
-mod jobs;
-mod journal;
-mod labels;
+pub mod image;
 mod lane;
-mod latest;
-mod launch;
-mod leave;
-mod ledger;
-mod leftovers;
-mod local;
 mod making;
-mod metrics;
-mod metrics_socket;
-mod outcome;
-mod overdue;
-mod packages;
-mod peers;
+pub mod ownership;
 mod place;
 mod plan;
-mod process;
-mod progress;
-mod projects;
-mod prune;
-mod published;
 mod releases;
-mod removal;
-mod reporter;
-mod resource;
-mod revisions;
 mod run;
 mod run_context;
 mod script;
 mod setup;
 mod side_by_side;
-mod site;
-mod source;
-mod standing;
-mod sweep;
-mod take_over;
-mod transit;
-mod user_data;
-mod verify;
-mod vm;
-mod window;
-mod worker;
+pub mod upkeep;
 
-pub use aside::put_aside;
-pub use clouds_yaml::{
-    Clouds, CloudsYamlError, cloud_name, former_cloud_name, install_clouds_yaml, is_same_user,
-    read_clouds_file, read_clouds_yaml, related_cloud_name,
+pub use by_hand::ByHand;
+pub use clouds::clouds_yaml::{
+    Clouds, CloudsYamlError, cloud_name, entry, former_cloud_name, former_names, install_clouds_yaml,
+    is_same_user, read_clouds_file, read_clouds_yaml, related_cloud_name,
 };
-pub use config::{
-    BaseImageSource, BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm,
-    CloudName, JobId, Owner, ProxyConfig, RunnerSource,
-};
-pub use cron::{Schedule, configure_cron};
-pub use evidence::{Proof, Revision};
-pub use former_names::FormerNames;
-pub use image_name::{IMAGE_NAME_TMPL, image_name};
-pub use job::{Reason, Rebuild, Request, Task, TaskKind, worker_lives};
-pub use jobs::Jobs;
-pub use journal::{Build, Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
-pub use latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult, get_latest_image};
-pub use launch::{
-    Launch, LaunchOrder, LaunchSecrets, LaunchState, LauncherError, Server, launch, launcher_lives,
-    launcher_log, tend,
-};
-pub use leftovers::{Leftovers, Work};
-pub use local::ByHand;
-pub use metrics::{MetricsError, answer_collector, metrics};
-pub use metrics_socket::{METRICS_PORT, MetricsSocketError, close_metrics_socket, open_metrics_socket};
-pub use overdue::worker_gets_on;
-pub use packages::PackageError;
-pub use peers::{Announcement, Own, Peer, Peers};
-pub use process::{StartError, start_worker, stop_worker};
-pub use progress::Progress;
-pub use published::Published;
-pub use removal::{RemovalError, departs, note_departure, remove_cloud_resources, remove_host_files};
-pub use resource::{Resource, ResourceKind};
-pub use run::{BuilderRunError, run};
-pub use run_context::RunContext;
+pub use clouds::connect::{door, http_client, in_each};
+pub use clouds::latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult, get_latest_image};
+pub use cron::{CRON_FILE, Schedule, configure_cron};
+pub use run::{BuilderRunError, clean_up, run};
+pub use run_context::{RunContext, Sweep};
+pub use setup::packages::PackageError;
 pub use setup::{
-    BuilderInitConfig, BuilderSetupError, UpgradeApplicationError, check_owner, initialize,
-    install_dependencies, upgrade_app,
+    BuilderInitConfig, BuilderSetupError, LOGROTATE_FILE, UpgradeApplicationError, check_owner, initialize,
+    install_dependencies, remove_old_binaries, upgrade_app, worker_binary_dir,
 };
-pub use standing::{OpenFailure, Standing};
-pub use sweep::Extent;
-pub use worker::{WorkerError, work, work_externally, worker_log};
+pub use upkeep::prune::prune_all;
+pub use upkeep::sweep::{Extent, Keep, sweep_cloud};
+
+pub use crate::model::{IMAGE_NAME_TMPL, image_name};
+pub use crate::record::{BuildConfig, BuildResult, BuilderRunConfig};
 
 /// The user that Ubuntu's cloud images have, and that runs the runner (seed `builder`: `UBUNTU_USER`).
 pub const UBUNTU_USER: &str = crate::instance::RUNNER_USER;

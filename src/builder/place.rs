@@ -1,22 +1,19 @@
 //! Where images are built: in builder VMs of the build cloud, or on this machine.
 
-use super::base_image::BaseImages;
-use super::config::{BuildMode, BuilderRunConfig};
-use super::external::ExternalBuild;
-use super::journal::{Failure, Phase};
-use super::ledger::Ledger;
-use super::local::{LocalBuild, LocalImage, Workshop};
 use super::plan::Ingredients;
 use super::run_context::RunContext;
-use super::site::Site;
-use super::verify::{Verification, VerificationError};
-use super::vm::Launcher;
-use crate::deadline::Deadline;
+use crate::builder::image::base_image::BaseImages;
+use crate::builder::image::external::ExternalBuild;
+use crate::builder::image::local::{LocalBuild, LocalImage, Workshop};
+use crate::builder::image::site::Site;
+use crate::builder::image::verify::{Verification, VerificationError};
+use crate::builder::image::vm::Launcher;
 use crate::host::Host;
 use crate::http::HttpClient;
 use crate::instance::RunnerBase;
+use crate::model::{Deadline, Target};
 use crate::openstack_cloud::{Cloud, Image};
-use crate::target::Target;
+use crate::record::{BuildMode, BuilderRunConfig, Failure, Ledger, Phase};
 
 /// A place that is ready for builds.
 pub enum Place {

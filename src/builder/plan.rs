@@ -2,21 +2,19 @@
 
 use std::time::Duration;
 
-use super::base_image::{self, Offer};
-use super::config::{BuildMode, BuildSecrets, BuilderRunConfig, JobId};
-use super::evidence::{FAILED_READS, Known, Revision};
 use super::fingerprint::fingerprint;
-use super::job::Rebuild;
-use super::journal::{Failure, Timestamp};
-use super::labels::{self, FINGERPRINT, Stage};
 use super::releases::{find_runner, find_tools};
-use super::revisions;
-use crate::deadline::Deadline;
+use crate::builder::delivery::revisions;
+use crate::builder::image::base_image::{self, Offer};
+use crate::builder::ownership::labels::{self, FINGERPRINT, Stage};
 use crate::host::Host;
 use crate::http::HttpClient;
 use crate::instance::{ExternalScript, RunnerBase, RunnerTarball};
+use crate::model::{Deadline, Target, Timestamp};
 use crate::openstack_cloud::{Cloud, Image as CloudImage, ImageStatus, OpenStackError};
-use crate::target::Target;
+use crate::record::{
+    BuildMode, BuildSecrets, BuilderRunConfig, FAILED_READS, Failure, JobId, Known, Rebuild, Revision,
+};
 
 /// How long a snapshot that could not be verified is kept for further tries.
 const SNAPSHOT_KEPT: Duration = Duration::from_secs(24 * 3600);

@@ -1,11 +1,10 @@
 //! What an image's runner and tools are, found before it is built: their addresses and digests.
 
-use super::config::RunnerSource;
-use crate::deadline::Deadline;
 use crate::github::{GithubClient, GithubError, asset_path};
 use crate::http::HttpClient;
 use crate::instance::{Recipe, RunnerTarball, Tool, ToolDownload, ToolOrigin};
-use crate::target::Target;
+use crate::model::{Deadline, Target};
+use crate::record::RunnerSource;
 
 /// The runner or a tool could not be found.
 #[derive(Debug, thiserror::Error)]

@@ -1,12 +1,8 @@
 //! What a run works with beside its configuration.
 
-use super::config::{BuildSecrets, JobId};
-use super::evidence::Known;
-use super::job::Rebuild;
-use super::leftovers::Leftovers;
-use super::progress::Progress;
 use crate::host::Host;
-use crate::target::BaseImage;
+use crate::model::BaseImage;
+use crate::record::{BuildSecrets, JobId, Known, Leftovers, Progress, Rebuild};
 
 /// Whether a run begins with a sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

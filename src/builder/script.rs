@@ -4,10 +4,9 @@ use std::io::Read;
 
 use sha2::{Digest, Sha256};
 
-use crate::deadline::Deadline;
-use crate::digest::hex;
 use crate::http::{HttpClient, HttpError, Url};
 use crate::instance::ExternalScript;
+use crate::model::{Deadline, hex};
 
 /// The largest script.
 const LIMIT: u64 = 1 << 20;

@@ -1,17 +1,16 @@
 //! The host made ready for building, and what an older version left brought to this one.
 
+pub mod packages;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::aside::put_aside;
-use super::config::BuildMode;
-use super::job::worker_lives;
-use super::journal::JournalError;
-use super::packages::{PackageError, install_packages};
-use super::{APT_DEPENDENCIES, LOCAL_BUILD_DEPENDENCIES};
-use crate::deadline::Deadline;
+use crate::builder::setup::packages::{PackageError, install_packages};
+use crate::builder::{APT_DEPENDENCIES, LOCAL_BUILD_DEPENDENCIES};
 use crate::host::{FileError, Host};
 use crate::instance::LocalExecutor;
+use crate::model::Deadline;
+use crate::record::{BuildMode, RecordError, put_aside, worker_lives};
 
 /// What is needed to set the host up (seed `builder`: `BuilderInitConfig`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +55,7 @@ pub fn initialize(host: &Host, init_config: &BuilderInitConfig) -> Result<(), Bu
 }
 
 /// Where the log rotation is configured.
-pub(super) const LOGROTATE_FILE: &str = "/etc/logrotate.d/runner-image-builder";
+pub const LOGROTATE_FILE: &str = "/etc/logrotate.d/runner-image-builder";
 
 /// Notes whose folders these are; two units on one machine would take each other's journal.
 fn claim(host: &Host, unit_name: &str) -> Result<(), BuilderSetupError> {
@@ -100,7 +99,7 @@ pub enum UpgradeApplicationError {
     File(#[from] FileError),
     /// The journal could not be read, or not be put aside.
     #[error("upgrading: {0}")]
-    Journal(#[from] JournalError),
+    Journal(#[from] RecordError),
 }
 
 /// Upgrades the application (seed `builder`: `upgrade_app`). The application is this one binary, and Juju has replaced
@@ -120,7 +119,7 @@ pub fn upgrade_app(host: &Host) -> Result<(), UpgradeApplicationError> {
 }
 
 /// Removes the worker binaries, but for the one that runs.
-pub(super) fn remove_old_binaries(
+pub fn remove_old_binaries(
     host: &Host,
     running: Option<&std::path::Path>,
 ) -> Result<(), UpgradeApplicationError> {

@@ -1,5 +1,8 @@
 //! The operator's actions.
 
+pub mod cancel;
+pub mod launch;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -8,11 +11,10 @@ use serde_json::Value;
 use super::options::InvalidOption;
 use super::reconcile::Demand;
 use super::status;
-use crate::builder::{JobId, Journal, JournalError, Reason, Rebuild, Request, worker_lives};
-use crate::deadline::Deadline;
 use crate::host::{FileError, Host};
 use crate::juju::HookToolError;
-use crate::target::{BaseImage, Target};
+use crate::model::{BaseImage, Deadline, Target};
+use crate::record::{JobId, Journal, Reason, Rebuild, RecordError, Request, worker_lives};
 
 /// How long an action follows a job at most: `juju run` itself gives up after 60 s, and the unit runs nothing else.
 pub const WAIT: Duration = Duration::from_secs(50);
@@ -67,7 +69,7 @@ pub enum FollowError {
     Juju(#[from] HookToolError),
     /// The journal or the request could not be read.
     #[error(transparent)]
-    Journal(#[from] JournalError),
+    Journal(#[from] RecordError),
     /// The worker's lock could not be looked at.
     #[error(transparent)]
     File(#[from] FileError),

@@ -1,6 +1,8 @@
 //! The relation `cos-agent`: what a collector on this machine needs to know. Alert rules and dashboard are the files of
 //! `observability/`; the metrics are answered by a process per request, which systemd starts at a socket.
 
+pub mod metrics_socket;
+
 use std::time::Duration;
 
 use base64::Engine;
@@ -8,10 +10,10 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use super::event::COS_AGENT_ENDPOINT;
-use crate::builder::METRICS_PORT;
-use crate::deadline::Deadline;
+use crate::charm::cos_agent::metrics_socket::METRICS_PORT;
 use crate::host::{Program, Stdin};
 use crate::juju::{Databag, Environment, HookToolError, HookTools, RelationId};
+use crate::model::Deadline;
 
 const ALERT_RULES: &str = include_str!("../../observability/alert_rules.yaml");
 const DASHBOARD: &str = include_str!("../../observability/dashboard.json");

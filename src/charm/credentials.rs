@@ -3,9 +3,10 @@
 
 use super::reconcile::{ReconcileError, is_open};
 use super::state::{CharmState, image_relations};
-use crate::builder::{self, CloudName, Clouds, Journal, Request};
+use crate::builder::{self, Clouds};
 use crate::host::{Host, Written};
 use crate::juju::{Environment, HookTools, RelationId};
+use crate::record::{CloudName, Journal, Request};
 
 /// Brings clouds.yaml to what the state says.
 pub fn install(host: &Host, state: &CharmState, journal: &Journal) -> Result<Written, ReconcileError> {

@@ -4,21 +4,21 @@ use std::error::Error;
 use std::io::{self, ErrorKind};
 
 use super::actions::{self, FollowError, Followed, RunParameters, failures, follow};
-use super::cos_agent;
-use super::credentials;
+use super::cos_agent::{self, metrics_socket};
 use super::event::{Action, Event, RelationChange};
 use super::peers::{self, Exchange};
 use super::reconcile::{self, ReconcileError};
+use super::removal::{self, RemovalError};
 use super::state::{CharmState, StateError, proxies};
-use super::status;
 use super::turn::Turn;
-use crate::builder::{
-    self, BuildMode, BuilderInitConfig, BuilderSetupError, Image, JobId, Journal, JournalError,
-    LauncherError, MetricsSocketError, RemovalError,
-};
-use crate::deadline::Deadline;
+use super::{credentials, status};
+use crate::builder::{self, BuilderInitConfig, BuilderSetupError};
+use crate::charm::cos_agent::metrics_socket::MetricsSocketError;
 use crate::host::{FileError, Host, NotOurs, Written};
 use crate::juju::{Environment, HookToolError, HookTools, RelationId, Status};
+use crate::model::Deadline;
+use crate::record::{self, BuildMode, Image, JobId, Journal, RecordError};
+use crate::worker::{self, LauncherError};
 
 /// A hook failed: our own bug, or a machine in trouble. Juju runs the hook again.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +31,7 @@ pub enum DispatchError {
     Reconcile(#[from] ReconcileError),
     /// The journal could not be read.
     #[error(transparent)]
-    Journal(#[from] JournalError),
+    Journal(#[from] RecordError),
     /// What the charm stands on could not be set up.
     #[error(transparent)]
     Setup(#[from] BuilderSetupError),
@@ -122,7 +122,7 @@ impl Unit<'_> {
         if !matches!(event, Event::Stop | Event::Remove) {
             self.host.own_folders()?;
         }
-        builder::put_aside(self.host)?;
+        record::put_aside(self.host)?;
         match event {
             // Those that follow what they ask for give their turn back before.
             Event::Action(Action::Run) => self.run_action(event),
@@ -140,8 +140,8 @@ impl Unit<'_> {
             Event::Install => self.install(event),
             Event::UpgradeCharm => self.upgrade(event),
             Event::Stop => self.stop(),
-            Event::Remove => Ok(builder::remove_host_files(self.host)?),
-            Event::CosAgent(RelationChange::Broken) => Ok(builder::close_metrics_socket(self.host)?),
+            Event::Remove => Ok(removal::remove_host_files(self.host)?),
+            Event::CosAgent(RelationChange::Broken) => Ok(metrics_socket::close_metrics_socket(self.host)?),
             Event::CosAgent(_) => self.tell_collectors(self.environment.relation_id.as_ref()),
             Event::ConfigChanged
             | Event::Start
@@ -192,7 +192,7 @@ impl Unit<'_> {
     fn tell_collectors(&self, relation: Option<&RelationId>) -> Result<(), DispatchError> {
         if cos_agent::tell(self.tools, self.environment, relation)? {
             let dispatch = std::env::current_exe().map_err(DispatchError::Executable)?;
-            builder::open_metrics_socket(self.host, &dispatch)?;
+            metrics_socket::open_metrics_socket(self.host, &dispatch)?;
         }
         Ok(())
     }
@@ -212,7 +212,7 @@ impl Unit<'_> {
                 peers::missed(self.host, event)?;
                 let broken = self.broken_relation(event);
                 credentials::forget_departed(self.host, self.tools, self.environment, broken)?;
-                builder::tend(self.host, &proxies(self.environment))?;
+                worker::tend(self.host, &proxies(self.environment))?;
                 return Ok(self.tools.status_set(&status::invalid(&reason))?);
             }
             Err(StateError::Juju(error)) => return Err(error.into()),
@@ -255,7 +255,7 @@ impl Unit<'_> {
             }
             job => job,
         };
-        builder::tend(self.host, &state.secrets.proxies)?;
+        worker::tend(self.host, &state.secrets.proxies)?;
         self.tools.status_set(&status::status(state, &journal))?;
         Ok(job)
     }

@@ -3,10 +3,8 @@
 use super::event::{Event, RelationChange};
 use super::reconcile::{Demand, is_open, is_orphaned};
 use super::state::CharmState;
-use crate::builder::{
-    JobId, Journal, OpenFailure, Reason, Rebuild, Remedy, Request, Task, TaskKind, Timestamp,
-};
-use crate::target::BaseImage;
+use crate::model::{BaseImage, Timestamp};
+use crate::record::{JobId, Journal, OpenFailure, Reason, Rebuild, Remedy, Request, Task, TaskKind};
 
 /// How many earlier jobs a request goes on with at most.
 const MANY: usize = 20;

@@ -3,12 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::builder::{CloudName, Image, Journal, Published, former_cloud_name, related_cloud_name};
+use crate::builder::{former_cloud_name, related_cloud_name};
 use crate::juju::{Databag, HookToolError, HookTools, RelationId, UnitName};
+use crate::model::{Secret, Target, is_printable_line};
 use crate::openstack_cloud::{CloudConfig, ImageId, Interface};
-use crate::printable::is_printable_line;
-use crate::secret::Secret;
-use crate::target::Target;
+use crate::record::{CloudName, Image, Journal, Published};
 
 /// The keys that we write.
 const KEYS: [&str; 3] = ["id", "tags", "images"];
@@ -215,8 +214,8 @@ pub fn publish(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::builder::{BuildConfig, BuildResult, Timestamp};
-    use crate::target::{Arch, BaseImage};
+    use crate::model::{Arch, BaseImage, Timestamp};
+    use crate::record::{BuildConfig, BuildResult};
 
     const NOBLE: Target = Target { base: BaseImage::Noble, arch: Arch::X64 };
     const JAMMY: Target = Target { base: BaseImage::Jammy, arch: Arch::Arm64 };

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use super::event::{Event, PEER_ENDPOINT};
 use super::reconcile::{self, ReconcileError};
 use super::state::CharmState;
-use crate::builder::{self, Announcement, Image, Journal, Own, Peer, Peers, Request};
 use crate::host::Host;
 use crate::juju::{Databag, Environment, HookToolError, HookTools, RelationId};
+use crate::record::{self, Announcement, Image, Journal, Own, Peer, Peers, Request};
 
 /// The keys of the application's databag: the announced images, and the evidence for the builds that they are copies of.
 const IMAGES: &str = "images";
@@ -173,7 +173,7 @@ impl Exchange<'_> {
         let is_open = last.as_ref().is_some_and(|last| reconcile::is_open(last, self.journal));
         let was_tried = !is_open && last.is_some_and(|last| reconcile::is_about(&last, &news));
         // A worker that is still at an older announcement, or at a build, may yet add what this one does not name.
-        let is_busy = is_open && builder::worker_lives(self.host)?;
+        let is_busy = is_open && record::worker_lives(self.host)?;
         let acknowledged = if !is_busy && (news.is_empty() || was_tried) {
             announcement.digest()
         } else {

@@ -4,18 +4,18 @@
 use std::collections::BTreeSet;
 use std::iter;
 
-use super::credentials;
 use super::due::{Due, abandoned, due, has_lost_secrets, is_due};
 use super::event::Event;
-use super::image_relation;
 use super::state::CharmState;
-use crate::builder::{
-    self, CloudsYamlError, Image, Job, JobId, Journal, JournalError, Published, Reason, Rebuild, Request,
-    StartError, Task, TaskKind, Timestamp,
-};
+use super::{credentials, image_relation};
+use crate::builder::{self, CloudsYamlError};
 use crate::host::{FileError, Host, Written};
 use crate::juju::{Environment, HookToolError, HookTools};
-use crate::target::BaseImage;
+use crate::model::{BaseImage, Timestamp};
+use crate::record::{
+    Image, Job, JobId, Journal, Published, Reason, Rebuild, RecordError, Request, Task, TaskKind,
+};
+use crate::worker::{self, StartError};
 
 /// The host or a relation could not be brought to what the state says.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +31,7 @@ pub enum ReconcileError {
     CloudsYaml(#[from] CloudsYamlError),
     /// The journal could not be read, or a request not be written.
     #[error(transparent)]
-    Journal(#[from] JournalError),
+    Journal(#[from] RecordError),
     /// The worker could not be started.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -93,7 +93,7 @@ pub fn work(
     event: &Event,
     demand: Option<&Demand>,
 ) -> Result<Option<JobId>, ReconcileError> {
-    let lives = builder::worker_gets_on(host, journal)?;
+    let lives = worker::worker_gets_on(host, journal)?;
     // What a new leader did before, it did for another.
     let mut last = Request::load(host)?.filter(|last| !matches!(last.task, Task::TakeOver(_)));
     let builds = state.leader && !state.relations.is_empty() && !state.paused;
@@ -145,7 +145,7 @@ pub fn take_over(
     if news.is_empty() {
         return Ok(None);
     }
-    let lives = builder::worker_gets_on(host, journal)?;
+    let lives = worker::worker_gets_on(host, journal)?;
     let last = Request::load(host)?;
     let reason = match last.as_ref().filter(|last| is_about(last, &news)) {
         None => Some(Reason::Announcement),
@@ -190,7 +190,7 @@ fn ask(
     request.save(host, &state.secrets)?;
     log::info!("job {}: asked for, {:?}", request.id, request.reason);
     if !worker_lives {
-        builder::start_worker(host)?;
+        worker::start_worker(host)?;
     }
     Ok(request.id)
 }
@@ -219,7 +219,7 @@ fn attend(
 ) -> Result<Option<JobId>, ReconcileError> {
     let open = last.filter(|last| is_open(last, journal));
     if open.is_some() && !worker_lives {
-        builder::start_worker(host)?;
+        worker::start_worker(host)?;
     }
     Ok(open.map(|request| request.id))
 }

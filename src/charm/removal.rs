@@ -1,20 +1,17 @@
 //! The end: the worker stopped, what it made in the build cloud removed, the host left as it was.
 
+mod departure;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::clouds_yaml::read_clouds_yaml;
-use super::config::{CloudName, Owner, ProxyConfig};
-use super::connect::in_each;
-use super::cron::CRON_FILE;
-use super::launch::stop_launcher;
-use super::metrics_socket::{MetricsSocketError, close_metrics_socket};
-use super::process::stop_worker;
-use super::setup::LOGROTATE_FILE;
-use super::sweep::{Extent, Keep, sweep_cloud};
-use crate::deadline::Deadline;
+use crate::builder::{CRON_FILE, Extent, Keep, LOGROTATE_FILE, in_each, read_clouds_yaml, sweep_cloud};
+use crate::charm::cos_agent::metrics_socket::{MetricsSocketError, close_metrics_socket};
 use crate::host::{FileError, Host};
 use crate::http::HttpClient;
+use crate::model::Deadline;
+use crate::record::{CloudName, Owner, ProxyConfig};
+use crate::worker::{stop_launcher, stop_worker};
 
 /// How long the clean-up of all clouds may take.
 const LIMIT: Duration = Duration::from_secs(100);

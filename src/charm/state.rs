@@ -5,16 +5,18 @@ use std::collections::BTreeMap;
 
 use super::image_relation::ImageRelation;
 use super::options::{InvalidOption, Options};
-use crate::builder::{
-    BaseImageSource, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, Clouds, FormerNames, Journal,
-    JournalError, Owner, ProxyConfig, RunnerSource, cloud_name,
-};
+use crate::builder::{Clouds, cloud_name, former_names};
 use crate::charm::event::IMAGE_ENDPOINT;
 use crate::host::Host;
 use crate::http::{Near, Url};
 use crate::juju::{Environment, HookToolError, HookTools, RelationId, SecretUri};
+use crate::model::Secret;
 use crate::openstack_cloud::CloudConfig;
-use crate::secret::Secret;
+use crate::openstack_cloud::openstack_manager::ProxyConfig;
+use crate::record::{
+    BaseImageSource, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, FormerNames, Journal, Owner,
+    RecordError, RunnerSource,
+};
 
 /// The state cannot be known, or makes no sense.
 #[derive(Debug, thiserror::Error)]
@@ -150,7 +152,7 @@ impl CharmState {
     }
 
     /// The journal, with the names that clouds have now: a worker of an earlier revision may still write it.
-    pub fn journal(&self, host: &Host) -> Result<Journal, JournalError> {
+    pub fn journal(&self, host: &Host) -> Result<Journal, RecordError> {
         let mut journal = Journal::load(host)?;
         self.former_names().renew(&mut journal);
         Ok(journal)
@@ -158,7 +160,7 @@ impl CharmState {
 
     /// The names that earlier revisions of the charm have given to the clouds of now.
     pub fn former_names(&self) -> FormerNames {
-        FormerNames::of(&self.clouds, &self.run)
+        former_names(&self.clouds, &self.run)
     }
 }
 

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use super::options::InvalidOption;
 use super::state::CharmState;
-use crate::builder::{Failure, Job, Journal, Phase, Reason, Remedy, Schedule, TaskKind, Timestamp};
+use crate::builder::Schedule;
 use crate::juju::Status;
+use crate::model::Timestamp;
+use crate::record::{Failure, Job, Journal, Phase, Reason, Remedy, TaskKind};
 
 /// `juju status` shows about this much of a message.
 const LENGTH: usize = 400;
@@ -188,14 +190,14 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::builder::{
-        Build, BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, CloudName, Clouds, Image, JobId,
-    };
+    use crate::builder::Clouds;
     use crate::charm::image_relation::ImageRelation;
     use crate::juju::RelationId;
+    use crate::model::{Arch, BaseImage, Secret, Target};
     use crate::openstack_cloud::{CloudConfig, Interface};
-    use crate::secret::Secret;
-    use crate::target::{Arch, BaseImage, Target};
+    use crate::record::{
+        Build, BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, CloudName, Image, JobId,
+    };
 
     const NOBLE: Target = Target { base: BaseImage::Noble, arch: Arch::X64 };
     const JAMMY: Target = Target { base: BaseImage::Jammy, arch: Arch::X64 };

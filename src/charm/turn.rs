@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use crate::deadline::Deadline;
 use crate::host::{Exclusive, FileError, Host};
+use crate::model::Deadline;
 
 /// How long another's turn is waited for: whoever stops a worker may take some seconds.
 const WAIT: Duration = Duration::from_secs(10);

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use super::{CliError, secrets};
-use crate::charm::{self, Cancelled, Followed, Turn, failures, follow};
-use crate::deadline::Deadline;
+use crate::charm::Cancelled;
+use crate::charm::{self, Followed, Turn, failures, follow};
 use crate::host::Host;
+use crate::model::Deadline;
 
 /// How long the removal is followed.
 const WAIT: Duration = Duration::from_secs(120);

@@ -2,13 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::job::TaskKind;
 use super::jobs::Jobs;
-use super::journal::{Image, Journal};
-use super::peers::{Announcement, Peers};
-use super::published::Published;
-use crate::builder::{CloudName, Request};
 use crate::host::Host;
+use crate::record::{Announcement, CloudName, Image, Journal, Peers, Published, Request, TaskKind};
 use crate::testing::Random;
 
 const ROUNDS: usize = 600;

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::CliError;
-use crate::deadline::Deadline;
 use crate::host::{Exclusive, FileError, Host};
 use crate::instance::{
     Base, BaseParameters, BuilddBase, BuilddBaseAlias, CacheMount, Executor, LocalExecutor, Snap,
     SshExecutor, SshTarget, Timeout, setup, warmup,
 };
-use crate::secret::Secret;
+use crate::model::{Deadline, Secret};
 
 /// The options that take a value; those of [`SEVERAL`] may be given again.
 const VALUES: [&str; 13] = [

@@ -4,15 +4,12 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::cron::Schedule;
-use super::job::{Request, worker_lives};
-use super::journal::{Build, Job, Journal, JournalError, Phase, Timestamp};
-use super::launch::Launch;
-use super::leftovers::Leftovers;
-use super::peers::Peers;
-use super::standing::Standing;
+use crate::builder::Schedule;
 use crate::host::Host;
-use crate::printable::printable_line;
+use crate::model::{Timestamp, printable_line};
+use crate::record::{
+    Build, Job, Journal, Launch, Leftovers, Peers, Phase, RecordError, Request, Standing, worker_lives,
+};
 
 /// All that there is to tell; displays as a page of text, serialises as JSON.
 #[derive(Debug, Serialize)]
@@ -27,7 +24,7 @@ pub struct Jobs {
 
 impl Jobs {
     /// As of now. Reads files only, so it may be asked at any time.
-    pub fn load(host: &Host) -> Result<Self, JournalError> {
+    pub fn load(host: &Host) -> Result<Self, RecordError> {
         let (journal, request, peers) = (Journal::load(host)?, Request::load(host)?, Peers::load(host)?);
         let config = request.as_ref().map(|request| &request.config);
         Ok(Self {

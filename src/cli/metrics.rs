@@ -4,11 +4,10 @@
 use std::fmt::Write;
 use std::io::{self, Read};
 
-use super::cron::Schedule;
-use super::job::Request;
-use super::journal::{Journal, JournalError, Timestamp};
-use super::peers::Peers;
+use crate::builder::Schedule;
 use crate::host::{FileError, Host};
+use crate::model::Timestamp;
+use crate::record::{Journal, Peers, RecordError, Request};
 
 /// A longer request is none that a collector makes.
 const LONGEST_REQUEST: u64 = 8 << 10;
@@ -18,7 +17,7 @@ const LONGEST_REQUEST: u64 = 8 << 10;
 pub enum MetricsError {
     /// The journal or the last request could not be read.
     #[error(transparent)]
-    Journal(#[from] JournalError),
+    Journal(#[from] RecordError),
     /// A file could not be read.
     #[error(transparent)]
     File(#[from] FileError),

@@ -1,7 +1,11 @@
 //! The command line: what people do by hand, with the charm's own options.
 
 mod cancel;
+#[cfg(test)]
+mod hostile;
 mod instance;
+pub mod jobs;
+pub mod metrics;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -13,16 +17,17 @@ pub use instance::instance;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::builder::{
-    BaseImageSource, BuildMode, BuildSecrets, BuilderRunConfig, BuilderVm, ByHand, CloudName,
-    CloudsYamlError, Failure, Owner, Phase, ProxyConfig, RunnerSource, read_clouds_file, read_clouds_yaml,
-};
+use crate::builder::{ByHand, CloudsYamlError, read_clouds_file, read_clouds_yaml};
 use crate::charm::{InvalidOption, Options};
 use crate::github::NotAPath;
 use crate::host::Host;
 use crate::instance::{BaseConfigurationError, BaseError, ExecutorError, ProviderError};
-use crate::secret::Secret;
-use crate::target::{Arch, BaseImage, Target};
+use crate::model::{Arch, BaseImage, Secret, Target};
+use crate::openstack_cloud::openstack_manager::ProxyConfig;
+use crate::record::{
+    BaseImageSource, BuildMode, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, Failure, Owner, Phase,
+    RunnerSource,
+};
 
 /// A command that was not done.
 #[derive(Debug, thiserror::Error)]
@@ -176,7 +181,7 @@ fn options(settings: &[&str]) -> Result<Options, CliError> {
         r#type: String,
         default: Option<Value>,
     }
-    let declared: File = serde_yaml::from_str(include_str!("../config.yaml"))
+    let declared: File = serde_yaml::from_str(include_str!("../../config.yaml"))
         .map_err(|error| CliError::Failed(format!("reading the charm's own config.yaml: {error}")))?;
     let defaults = declared.options.iter().filter_map(|(name, option)| Some((name, option.default.clone()?)));
     let mut values: BTreeMap<String, Value> = defaults.map(|(name, value)| (name.clone(), value)).collect();

@@ -9,8 +9,8 @@ mod partitions;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::deadline::Deadline;
 use crate::host::{Namespaces, ProcessError};
+use crate::model::Deadline;
 use partitions::{FileSystem, Partition};
 
 /// How long a step may take that reads or writes tables and headers.

@@ -6,9 +6,8 @@ use serde::de::DeserializeOwned;
 
 use super::GithubError;
 use super::answer::checked;
-use crate::deadline::Deadline;
 use crate::http::{Answer, HttpClient, HttpError, Method, Request, Url};
-use crate::secret::{Secret, redact_from_now_on};
+use crate::model::{Deadline, Secret, redact_from_now_on};
 
 /// How long GitHub may take to answer, all attempts of one call together.
 const LIMIT: Duration = Duration::from_secs(120);

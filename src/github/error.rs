@@ -69,7 +69,7 @@ pub enum GithubError {
         /// What was being done.
         operation: String,
         /// The architecture.
-        arch: crate::target::Arch,
+        arch: crate::model::Arch,
     },
 }
 

@@ -6,9 +6,8 @@ use super::GithubError;
 use super::answer::checked;
 use super::client::{GithubClient, broken};
 use super::runners::is_digest;
-use crate::deadline::Deadline;
 use crate::http::Method;
-use crate::target::Arch;
+use crate::model::{Arch, Deadline};
 
 /// A release's tarball of the runner application.
 #[derive(Clone, Debug, PartialEq, Eq)]

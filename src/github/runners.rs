@@ -4,10 +4,8 @@ use serde::Deserialize;
 
 use super::client::GithubClient;
 use super::{GithubError, GithubPath};
-use crate::deadline::Deadline;
 use crate::http::Method;
-use crate::secret::{Secret, redact_from_now_on};
-use crate::target::Arch;
+use crate::model::{Arch, Deadline, Secret, redact_from_now_on};
 
 /// A runner application that GitHub offers for download.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use super::*;
-use crate::deadline::Deadline;
 use crate::http::testing::{Reply, Server};
 use crate::http::{HttpClient, Proxies};
-use crate::secret::Secret;
-use crate::target::Arch;
+use crate::model::{Arch, Deadline, Secret};
 
 const TOKEN: &str = "ghp_planted-token-0c5d";
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Host, ProcessError, Program, ROOT_VARIABLE};
-use crate::deadline::Deadline;
+use crate::model::Deadline;
 
 /// The variables that a detached process gets from us; all others (JUJU_* above all: juju-exec refuses to run
 /// inside a hook's context) stay behind.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::Host;
 use super::own::{open_folder, open_unlinked, refuse_link};
-use crate::deadline::Deadline;
+use crate::model::Deadline;
 
 /// A host file could not be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::process::kill_group;
 use super::{ProcessError, Program};
-use crate::deadline::Deadline;
+use crate::model::Deadline;
 
 /// How long the kernel may take to set up or take down namespaces on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::output::{Bounded, LineSink, Output, Seen, Streams, last_words};
-use crate::deadline::Deadline;
+use crate::model::Deadline;
 
 /// How long the rest of a program's output is waited for after its end: longer than a busy machine keeps us from reading
 /// what is there. Only what is left running with the pipe makes us wait for all of it.

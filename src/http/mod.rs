@@ -46,7 +46,7 @@ pub use request::{Method, Request};
 pub use retry::jittered;
 pub use url::{Url, encoded};
 
-use crate::deadline::Deadline;
+use crate::model::Deadline;
 use answer::Trip;
 use interim::Interim;
 use outgoing::Source;

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use ureq::http::Uri;
 
 use super::HttpError;
-use crate::secret::Secret;
+use crate::model::Secret;
 
 /// Juju's proxy settings for this charm (`JUJU_CHARM_HTTP_PROXY`, `.._HTTPS_PROXY`, `.._NO_PROXY`).
 #[derive(Clone, Debug, Default)]

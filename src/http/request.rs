@@ -7,7 +7,7 @@ use super::HttpError;
 use super::answer::ANSWER_LIMIT;
 use super::retry::Repeatable;
 use super::url::Url;
-use crate::secret::Secret;
+use crate::model::Secret;
 
 /// The methods that this crate uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,8 +7,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use super::HttpError;
-use crate::deadline::Deadline;
-use crate::timestamp::Timestamp;
+use crate::model::{Deadline, Timestamp};
 
 /// How often, and how patiently.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::testing::{Reply, Server, peak_memory};
 use super::*;
-use crate::secret::Secret;
+use crate::model::Secret;
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
 const HALF_A_GIB: u64 = 512 * 1024 * 1024;

@@ -10,8 +10,7 @@ use super::error::{BaseCompatibilityError, BaseConfigurationError, BaseError, Pr
 use super::executor::{Executor, Unhurried};
 use super::instance_config::InstanceConfiguration;
 use super::timeout::Timeout;
-use crate::deadline::Deadline;
-use crate::secret::Secret;
+use crate::model::{Deadline, Secret};
 
 /// The environment of a command; `None` removes a variable.
 pub type CommandEnvironment = BTreeMap<String, Option<Secret<String>>>;

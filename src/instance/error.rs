@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::executor::ExecutorError;
 use crate::host::FileError;
-use crate::target::Target;
+use crate::model::Target;
 
 /// Something went wrong with an instance (craft-providers: `ProviderError`).
 #[derive(Debug, thiserror::Error)]

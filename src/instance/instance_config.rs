@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::error::{BaseConfigurationError, ProviderError};
 use super::executor::Executor;
-use crate::deadline::Deadline;
+use crate::model::Deadline;
 
 /// Where it lies unless a base says otherwise.
 pub const INSTANCE_CONFIG_PATH: &str = "/etc/craft-instance.conf";

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::error::{BaseCompatibilityError, ProviderError};
 use super::executor::{Command, Executor};
-use crate::deadline::Deadline;
+use crate::model::Deadline;
 
 /// Refuses an instance that is not Ubuntu of this version; any version is good where none is given.
 pub(super) fn ensure_ubuntu(

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::error::{BaseConfigurationError, ProviderError};
 use super::executor::{Command, Executor, ExecutorError};
 use super::instance_config::{InstanceConfiguration, SnapRecord};
-use crate::deadline::Deadline;
+use crate::model::Deadline;
 
 /// Where a snap came from, as an instance's record says it.
 const STORE: &str = "store";

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::error::BaseConfigurationError;
-use crate::deadline::Deadline;
+use crate::model::Deadline;
 
 /// The time that a set-up or a warm-up has (craft-providers: `timeout`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

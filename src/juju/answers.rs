@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Databag, HookToolError, RelationId, SecretUri, UnitName};
-use crate::secret::{Secret, redacted};
+use crate::model::{Secret, redacted};
 
 /// `config-get`: the application's options.
 pub fn config(stdout: &[u8]) -> Result<BTreeMap<String, Value>, HookToolError> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{RelationId, UnitName};
-use crate::secret::Secret;
+use crate::model::Secret;
 
 /// The environment lacks what every hook context has: we were not started by a unit agent.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::secret::Secret;
+use crate::model::Secret;
 
 /// A unit's name, `application/number`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use super::HookTools;
-use crate::secret::shown;
+use crate::model::shown;
 
 /// A line of the log is cut at this many bytes.
 const LINE: usize = 2000;

@@ -6,10 +6,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{Databag, HookToolError, HookTools, RelationId, SecretUri, Status, UnitName, answers};
-use crate::deadline::Deadline;
 use crate::host::{Output, ProcessError, Program, Stdin};
-use crate::printable::{printable_line, printable_lines};
-use crate::secret::Secret;
+use crate::model::{Deadline, Secret, printable_line, printable_lines};
 
 /// How long a hook tool may take. The agent answers in milliseconds when it answers at all.
 const TOOL_LIMIT: Duration = Duration::from_secs(60);

@@ -1,6 +1,6 @@
 //! The names of images.
 
-use crate::target::Target;
+use super::target::Target;
 
 /// The names of images (seed `builder`: `IMAGE_NAME_TMPL`); see [`image_name`].
 pub const IMAGE_NAME_TMPL: &str = "{application}-{base}-{arch}";

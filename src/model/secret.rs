@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use crate::printable::printable_line;
+use super::printable::printable_line;
 
 /// A value that never shows itself. Serialised only where a type opts in field by field.
 #[derive(Clone, PartialEq, Eq, Default)]

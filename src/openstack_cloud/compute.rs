@@ -1,5 +1,8 @@
 //! Flavors and servers: Nova, version 2.1 of its API.
 
+pub mod placement;
+pub mod server_details;
+
 use std::collections::BTreeMap;
 
 use base64::Engine;
@@ -11,11 +14,10 @@ use super::catalog::Service;
 use super::error::{ErrorKind, OpenStackError};
 use super::ids::{FlavorId, ImageId, NetworkId, SecurityGroupId, ServerId};
 use super::outcome::{Deletion, absent_as_none, deletion};
-use super::server_details::{Server, ServerStatus};
 use super::session::{Call, Session, poll};
-use crate::deadline::Deadline;
 use crate::http::Method;
-use crate::secret::Secret;
+use crate::model::{Deadline, Secret};
+use crate::openstack_cloud::compute::server_details::{Server, ServerStatus};
 
 /// The longest user-data that Nova takes, in bytes.
 const USER_DATA_LIMIT: usize = 65_535 / 4 * 3;

@@ -1,5 +1,7 @@
 //! Images: Glance, version 2 of its API.
 
+pub mod image_details;
+
 use std::collections::BTreeMap;
 use std::io::Read;
 
@@ -8,11 +10,11 @@ use serde_json::{Map, Value, json};
 use super::catalog::Service;
 use super::error::{ErrorKind, OpenStackError};
 use super::ids::{ImageId, ProjectId};
-use super::image_details::{Hidden, Image, ImageStatus};
 use super::outcome::{Deletion, absent_as_none, deletion};
 use super::session::{Call, Session, poll};
-use crate::deadline::Deadline;
 use crate::http::{Incoming, Method, Outgoing};
+use crate::model::Deadline;
+use crate::openstack_cloud::image::image_details::{Hidden, Image, ImageStatus};
 
 /// The image service of one cloud.
 #[derive(Clone, Copy, Debug)]

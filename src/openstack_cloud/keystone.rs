@@ -10,10 +10,8 @@ use serde_json::json;
 use super::catalog::{Catalog, Interface};
 use super::error::{ErrorKind, OpenStackError};
 use super::ids::{ProjectId, UserId};
-use crate::deadline::Deadline;
 use crate::http::{Answer, HttpClient, HttpError, Method, Request, Url};
-use crate::secret::Secret;
-use crate::timestamp::Timestamp;
+use crate::model::{Deadline, Secret, Timestamp};
 
 /// The longest answer with a token, in bytes: the catalog of a large cloud has some 100 KiB.
 const ANSWER: u64 = 1 << 20;

@@ -9,15 +9,12 @@ mod compute;
 mod error;
 mod ids;
 mod image;
-mod image_details;
 mod keystone;
 mod listing;
 mod network;
 pub mod openstack_manager;
 mod outcome;
-mod placement;
 mod project_key;
-mod server_details;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -25,24 +22,24 @@ mod tests;
 use std::sync::Arc;
 
 pub use catalog::{Interface, NotAnInterface};
+pub use compute::placement::{Need, PlacementError, Wish, choose_flavor, choose_network};
+pub use compute::server_details::{Address, AddressKind, Server, ServerStatus};
 pub use compute::{Compute, Flavor, MetadataSource, NewServer};
 pub use error::{ErrorKind, OpenStackError};
 pub use ids::{
     FlavorId, ImageId, NetworkId, NotAnId, ProjectId, SecurityGroupId, ServerId, SubnetId, UserId,
 };
+pub use image::image_details::{Hidden, Image, ImageStatus, Visibility};
 pub use image::{ImageChange, ImageFilter, Images, NewImage};
-pub use image_details::{Hidden, Image, ImageStatus, Visibility};
 pub use keystone::CloudConfig;
 pub use network::{
     EtherType, Network, NetworkService, NewRule, Protocol, SecurityGroup, SecurityGroupRule, Subnet,
 };
 pub use outcome::Deletion;
-pub use placement::{Need, PlacementError, Wish, choose_flavor, choose_network};
 pub use project_key::ProjectKey;
-pub use server_details::{Address, AddressKind, Server, ServerStatus};
 
-use crate::deadline::Deadline;
 use crate::http::HttpClient;
+use crate::model::Deadline;
 use session::Session;
 
 /// A cloud that accepted our credentials. Cheap to clone; clones share one token, and threads may share it.

@@ -9,8 +9,8 @@ use super::error::{ErrorKind, OpenStackError};
 use super::ids::{NetworkId, SecurityGroupId, SubnetId};
 use super::outcome::{Deletion, deletion};
 use super::session::{Call, Session};
-use crate::deadline::Deadline;
 use crate::http::Method;
+use crate::model::Deadline;
 
 /// The network service of one cloud.
 #[derive(Clone, Copy, Debug)]

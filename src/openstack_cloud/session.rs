@@ -13,11 +13,10 @@ use super::ids::{ProjectId, UserId};
 use super::keystone::{Access, CloudConfig, authenticate, tokens_url};
 use super::listing::{Listing, PAGE, PAGE_BYTES, PAGES, Turned};
 use super::project_key::ProjectKey;
-use crate::deadline::Deadline;
 use crate::http::{
     Answer, HttpClient, HttpError, Incoming, Method, Opened, Outgoing, Request, Url, jittered,
 };
-use crate::secret::Secret;
+use crate::model::{Deadline, Secret};
 
 /// A token older than this is renewed before a transfer of unknown length.
 const FRESH: Duration = Duration::from_secs(60);

@@ -1,49 +1,38 @@
 //! The journal: what the worker does and has done, on disk, readable by people. The worker alone writes it, hooks
 //! read it. Every write is whole and flushed before it counts.
 
+pub(super) mod aside;
+pub(super) mod build_state;
+pub(super) mod evidence;
+pub(super) mod in_use;
+pub(super) mod standing;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::aside::Unreadable;
-pub use super::build_state::{Build, Failure, Job, Phase, Remedy};
-use super::config::{BuildResult, CloudName};
-use super::evidence::Revision;
-use super::job::Request;
+use super::journal::aside::Unreadable;
+use super::journal::build_state::Job;
+use super::journal::evidence::Revision;
+use super::journal::in_use::InUse;
+use super::journal::standing::Standing;
 use super::leftovers::Leftovers;
+use super::request::Request;
 use super::resource::Resource;
-use super::standing::Standing;
-use crate::host::{FileError, Host};
+use super::run_config::{BuildResult, CloudName};
+use crate::host::Host;
+use crate::model::Target;
+use crate::model::Timestamp;
 use crate::openstack_cloud::ImageId;
-use crate::target::Target;
-pub use crate::timestamp::Timestamp;
+use crate::record::file::{RecordError, write_json};
 
 /// The format that this version writes.
 pub const FORMAT: u32 = 3;
 
 /// How often the clouds are searched for what a run may have left, when nothing says that there is something.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
-
-/// The longest pause between two tries to delete an old revision.
-const PRUNE_PAUSE: Duration = Duration::from_secs(24 * 3600);
-
-/// The journal could not be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum JournalError {
-    /// A file operation failed.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// What was to be written cannot be.
-    #[error("writing {file}: {problem}")]
-    Format {
-        /// The file.
-        file: &'static str,
-        /// What was wrong.
-        problem: String,
-    },
-}
 
 /// All that the worker remembers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,29 +93,6 @@ pub struct Image {
     pub built: Timestamp,
 }
 
-/// An old revision that could not be deleted: something still uses it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InUse {
-    /// The cloud.
-    pub cloud: CloudName,
-    /// The image.
-    pub image: ImageId,
-    /// What the cloud has said.
-    pub why: String,
-    /// How often it was tried.
-    pub tries: u32,
-    /// When it was tried last.
-    pub last: Timestamp,
-}
-
-impl InUse {
-    /// An hour, doubled with each try, at most a day.
-    fn is_due(&self) -> bool {
-        let pause = Duration::from_secs(3600 << self.tries.saturating_sub(1).min(5)).min(PRUNE_PAUSE);
-        self.last.is_past(pause)
-    }
-}
-
 impl Image {
     /// Whether it is the image of `target` in `cloud`.
     pub fn is_of(&self, target: Target, cloud: &CloudName) -> bool {
@@ -139,12 +105,12 @@ const FILE: &str = "journal.json";
 
 impl Journal {
     /// The journal on disk; an empty one when there is none, or none that this version can read.
-    pub fn load(host: &Host) -> Result<Self, JournalError> {
+    pub fn load(host: &Host) -> Result<Self, RecordError> {
         Ok(Self::read(host)?.unwrap_or_default())
     }
 
     /// The journal on disk, or why this version cannot read it.
-    pub(super) fn read(host: &Host) -> Result<Result<Self, Unreadable>, JournalError> {
+    pub(crate) fn read(host: &Host) -> Result<Result<Self, Unreadable>, RecordError> {
         let Some(bytes) = host.read(&host.state_dir().join(FILE))? else { return Ok(Ok(Self::default())) };
         let unreadable = |problem: String| Unreadable::of(FILE, &bytes, problem);
         let mut written: Value = match serde_json::from_slice(&bytes) {
@@ -177,7 +143,7 @@ impl Journal {
     }
 
     /// Writes it to disk.
-    pub fn save(&self, host: &Host) -> Result<(), JournalError> {
+    pub fn save(&self, host: &Host) -> Result<(), RecordError> {
         write_json(host, FILE, self)
     }
 
@@ -286,25 +252,14 @@ fn migrate(written: &mut Value, format: u64) -> Before {
     }
 }
 
-/// Writes `value` as a file of the state folder, whole or not at all.
-pub(super) fn write_json(
-    host: &Host,
-    file: &'static str,
-    value: &impl Serialize,
-) -> Result<(), JournalError> {
-    let mut text = serde_json::to_vec_pretty(value)
-        .map_err(|error| JournalError::Format { file, problem: error.to_string() })?;
-    text.push(b'\n');
-    host.write(&host.state_dir().join(file), &text, 0o600)?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::builder::config::BuildConfig;
-    use crate::builder::job::TaskKind;
-    use crate::target::{Arch, BaseImage};
+    use crate::model::{Arch, BaseImage};
+    use crate::record::Phase;
+    use crate::record::journal::in_use::PRUNE_PAUSE;
+    use crate::record::request::TaskKind;
+    use crate::record::run_config::BuildConfig;
 
     fn image(id: &str) -> Image {
         let config =

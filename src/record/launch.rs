@@ -8,15 +8,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::builder::config::{CloudName, JobId, Owner, ProxyConfig};
-use crate::builder::journal::{JournalError, Timestamp};
-use crate::builder::transit::InTransit;
+use super::run_config::{CloudName, JobId, Owner, ProxyConfig};
+use super::transit::InTransit;
 use crate::github::GithubPath;
 use crate::host::{Exclusive, FileError, Host};
+use crate::model::{Secret, Target, Timestamp};
 use crate::openstack_cloud::ServerId;
 use crate::openstack_cloud::openstack_manager::SshDebugConnection;
-use crate::secret::Secret;
-use crate::target::Target;
+use crate::record::file::RecordError;
 
 /// What the names of files with the secrets of launches begin with.
 const SECRETS: &str = "launch-";
@@ -112,7 +111,7 @@ pub enum LaunchState {
 
 impl Launch {
     /// Records what was asked for, its secrets first: whoever sees the note finds them.
-    pub fn order(host: &Host, order: LaunchOrder, secrets: &LaunchSecrets) -> Result<Self, JournalError> {
+    pub fn order(host: &Host, order: LaunchOrder, secrets: &LaunchSecrets) -> Result<Self, RecordError> {
         let life = Duration::from_secs(u64::from(order.ttl_minutes) * 60);
         let at = Timestamp::now();
         let (state, expires) = (LaunchState::Waiting, at.plus(life));
@@ -142,22 +141,22 @@ impl Launch {
     }
 
     /// Writes it down.
-    pub fn save(&self, host: &Host) -> Result<(), JournalError> {
+    pub fn save(&self, host: &Host) -> Result<(), RecordError> {
         let text = serde_json::to_vec_pretty(self)
-            .map_err(|error| JournalError::Format { file: "launches", problem: error.to_string() })?;
+            .map_err(|error| RecordError::Format { file: "launches", problem: error.to_string() })?;
         host.private_dir(&folder(host))?;
         host.write(&self.file(host), &text, 0o600)?;
         Ok(())
     }
 
     /// Forgets it.
-    pub(super) fn forget(&self, host: &Host) -> Result<(), FileError> {
+    pub fn forget(&self, host: &Host) -> Result<(), FileError> {
         host.remove_file(&self.secrets_file(host))?;
         host.remove_file(&self.file(host))
     }
 
     /// Whether a launcher has something to do, once no other is at it.
-    pub(super) fn is_due(&self) -> bool {
+    pub fn is_due(&self) -> bool {
         let now = Timestamp::now();
         let may_try = self.tried.is_none_or(|tried| tried.is_past(PAUSE));
         match self.state {
@@ -174,12 +173,12 @@ impl Launch {
     }
 
     /// Where it stands.
-    pub(super) fn file(&self, host: &Host) -> PathBuf {
+    pub fn file(&self, host: &Host) -> PathBuf {
         folder(host).join(format!("{}.json", self.id))
     }
 
     /// Where its secrets wait for the launcher.
-    pub(super) fn secrets_file(&self, host: &Host) -> PathBuf {
+    pub fn secrets_file(&self, host: &Host) -> PathBuf {
         host.run_dir().join(format!("{SECRETS}{}.json", self.id))
     }
 }
@@ -194,7 +193,7 @@ fn order_lock(host: &Host) -> PathBuf {
 }
 
 /// Removes what orders that were killed have left: secrets that no launcher will take, and notes that nobody completes.
-pub(super) fn forget_unfinished(host: &Host) -> Result<(), FileError> {
+pub fn forget_unfinished(host: &Host) -> Result<(), FileError> {
     if unfinished(host)?.is_empty() {
         return Ok(());
     }
@@ -255,13 +254,13 @@ const TOKEN: &str = "token";
 
 impl LaunchSecrets {
     /// Puts them where only root looks, until the launcher takes them.
-    pub(super) fn save(&self, host: &Host, path: &Path) -> Result<(), FileError> {
+    pub fn save(&self, host: &Host, path: &Path) -> Result<(), FileError> {
         let secrets = BTreeMap::from([(TOKEN.to_owned(), self.token.clone())]);
         InTransit { secrets, proxies: self.proxies.clone() }.leave(host, path)
     }
 
     /// Takes them out of the run folder; `None` when they are lost.
-    pub(super) fn take(host: &Host, path: &Path) -> Result<Option<Self>, FileError> {
+    pub fn take(host: &Host, path: &Path) -> Result<Option<Self>, FileError> {
         Ok(InTransit::take(host, path)?.map(|InTransit { mut secrets, proxies }| Self {
             token: secrets.remove(TOKEN).unwrap_or_default(),
             proxies,
@@ -274,7 +273,7 @@ mod tests {
     use std::os::unix::fs::MetadataExt;
 
     use super::*;
-    use crate::target::{Arch, BaseImage};
+    use crate::model::{Arch, BaseImage};
     use crate::testing::Random;
 
     fn order() -> LaunchOrder {

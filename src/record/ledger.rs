@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use super::journal::JournalError;
 use super::progress::Progress;
 use super::resource::Resource;
-use crate::deadline::Deadline;
+use crate::model::{Deadline, Target};
 use crate::openstack_cloud::{ImageId, Images};
-use crate::target::Target;
+use crate::record::file::RecordError;
 
 /// How long the removal of an incomplete image may take.
 const REMOVAL: Duration = Duration::from_secs(60);
@@ -23,7 +22,7 @@ pub struct Ledger<'a> {
 
 impl Ledger<'_> {
     /// `resource` is about to be made. What cannot be noted must not be made.
-    pub fn makes(&self, resource: &Resource) -> Result<(), JournalError> {
+    pub fn makes(&self, resource: &Resource) -> Result<(), RecordError> {
         self.progress.makes(self.target, resource)
     }
 

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{BuilderRunConfig, CloudName};
-use super::journal::{Journal, Timestamp};
+use super::journal::Journal;
 use super::resource::ResourceKind;
+use super::run_config::{BuilderRunConfig, CloudName};
+use crate::model::Timestamp;
 
 /// How long what is left in a cloud that is not used any more is tried to be removed. By then everything that another
 /// unit has abandoned may be removed too.

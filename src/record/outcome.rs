@@ -2,8 +2,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::config::BuildResult;
-use super::journal::Failure;
+use super::journal::build_state::Failure;
+use super::run_config::BuildResult;
 
 /// Results and failures.
 #[derive(Default)]

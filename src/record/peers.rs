@@ -6,14 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::config::BuilderRunConfig;
-use super::evidence::Revision;
 use super::former_names::FormerNames;
-use super::job::TaskKind;
-use super::journal::{Image, Journal, JournalError, write_json};
-use crate::digest::hex;
+use super::journal::evidence::Revision;
+use super::journal::{Image, Journal};
+use super::request::TaskKind;
+use super::run_config::BuilderRunConfig;
 use crate::host::{FileError, Host};
+use crate::model::hex;
 use crate::openstack_cloud::ImageId;
+use crate::record::file::{RecordError, write_json};
 
 /// The images that the leader says others may publish, as text: so all units digest the same bytes. With them goes the
 /// evidence for each build that they are copies of, once, for whoever leads next.
@@ -143,7 +144,7 @@ impl Announcement {
     }
 }
 
-type Place<'a> = (crate::target::Target, &'a super::config::CloudName);
+type Place<'a> = (crate::model::Target, &'a super::run_config::CloudName);
 
 fn wanted(config: &BuilderRunConfig) -> impl Iterator<Item = Place<'_>> {
     config.targets.iter().flat_map(|target| config.clouds.iter().map(|cloud| (*target, cloud)))
@@ -205,7 +206,7 @@ impl Peers {
     }
 
     /// Keeps it for the next hook, and for the worker.
-    pub fn save(&self, host: &Host) -> Result<(), JournalError> {
+    pub fn save(&self, host: &Host) -> Result<(), RecordError> {
         write_json(host, FILE, self)
     }
 
@@ -249,7 +250,8 @@ impl Peers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::builder::{BuildConfig, BuildResult, CloudName, JobId, Timestamp};
+    use crate::model::Timestamp;
+    use crate::record::run_config::{BuildConfig, BuildResult, CloudName, JobId};
 
     #[test]
     fn a_unit_that_leaves_is_not_waited_for_and_one_that_has_gone_names_nothing() {
@@ -282,7 +284,7 @@ mod tests {
             job: JobId::random(),
             fingerprint: "f".into(),
             built: Timestamp(built),
-            proof: Some(crate::builder::evidence::Proof { sha512: "ab".repeat(64), size: 7 }),
+            proof: Some(crate::record::journal::evidence::Proof { sha512: "ab".repeat(64), size: 7 }),
             failed_reads: 0,
         }
     }

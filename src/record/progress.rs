@@ -1,17 +1,19 @@
 //! What a run tells while it works.
 
-use super::config::CloudName;
-use super::evidence::Revision;
-use super::journal::{Image, JournalError, Phase};
+use super::journal::Image;
+use super::journal::build_state::Phase;
+use super::journal::evidence::Revision;
 use super::resource::Resource;
-use crate::target::Target;
+use super::run_config::CloudName;
+use crate::model::Target;
+use crate::record::file::RecordError;
 
 /// Hears of a run's progress, from several threads, and writes it down.
 pub trait Progress: Sync {
     /// A target is in this phase now.
     fn phase(&self, target: Target, phase: Phase);
     /// Something is about to be made for a target; if this cannot be written down, it must not be made.
-    fn makes(&self, target: Target, resource: &Resource) -> Result<(), JournalError>;
+    fn makes(&self, target: Target, resource: &Resource) -> Result<(), RecordError>;
     /// It is there.
     fn made(&self, target: Target, resource: &Resource);
     /// It is gone, or published.
@@ -23,7 +25,7 @@ pub trait Progress: Sync {
     /// This run has left something that no ledger notes: the next one is to sweep, however soon it comes.
     fn sweep_again(&self);
     /// The run is about to make things in this cloud, `what` above all; if this cannot be written down, it must not.
-    fn works_in(&self, cloud: &CloudName, what: Vec<String>) -> Result<(), JournalError>;
+    fn works_in(&self, cloud: &CloudName, what: Vec<String>) -> Result<(), RecordError>;
     /// Nothing is left in a cloud that is not used any more.
     fn has_left(&self, cloud: &CloudName);
     /// Something had to stay there: `what`, where that is known, and why.

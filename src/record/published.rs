@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::config::CloudName;
-use super::journal::{JournalError, write_json};
+use super::run_config::CloudName;
 use crate::host::{FileError, Host};
+use crate::record::file::{RecordError, write_json};
 
 /// The contents of one databag.
 type Databag = BTreeMap<String, String>;
@@ -90,7 +90,7 @@ impl Published {
     }
 
     /// Keeps it for the next hook.
-    pub fn save(&self, host: &Host) -> Result<(), JournalError> {
+    pub fn save(&self, host: &Host) -> Result<(), RecordError> {
         write_json(host, FILE, self)
     }
 

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::aside::Unreadable;
-use super::config::{BuildSecrets, BuilderRunConfig, JobId};
-use super::journal::{Image, JournalError, Timestamp, write_json};
+use super::journal::Image;
+use super::journal::aside::Unreadable;
+use super::run_config::{BuildSecrets, BuilderRunConfig, JobId};
 use super::transit::InTransit;
 use crate::host::{Exclusive, FileError, Host};
-use crate::target::BaseImage;
+use crate::model::{BaseImage, Timestamp};
+use crate::record::file::{RecordError, write_json};
 
 /// Why a hook asks for a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,12 +132,12 @@ const SECRETS: &str = "secrets-";
 
 impl Request {
     /// The newest request on disk; none when there is none that this version can read.
-    pub fn load(host: &Host) -> Result<Option<Self>, JournalError> {
+    pub fn load(host: &Host) -> Result<Option<Self>, RecordError> {
         Ok(Self::read(host)?.ok().flatten())
     }
 
     /// The newest request on disk, or why this version cannot read it.
-    pub(super) fn read(host: &Host) -> Result<Result<Option<Self>, Unreadable>, JournalError> {
+    pub(crate) fn read(host: &Host) -> Result<Result<Option<Self>, Unreadable>, RecordError> {
         let Some(bytes) = host.read(&host.state_dir().join(FILE))? else { return Ok(Ok(None)) };
         let request = serde_json::from_slice(&bytes).map(Some);
         Ok(request.map_err(|error| Unreadable::of(FILE, &bytes, error)))
@@ -144,7 +145,7 @@ impl Request {
 
     /// Records the request, its secrets first: whoever sees the request finds them.
     /// All other requests' secrets go, also those of a hook that died between the two: nobody would take them any more.
-    pub fn save(&self, host: &Host, secrets: &BuildSecrets) -> Result<(), JournalError> {
+    pub fn save(&self, host: &Host, secrets: &BuildSecrets) -> Result<(), RecordError> {
         if self.has_secrets {
             let BuildSecrets { script, proxies } = secrets.clone();
             InTransit { secrets: script, proxies }.leave(host, &self.secrets_file(host))?;

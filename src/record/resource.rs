@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::CloudName;
+use super::run_config::CloudName;
 use crate::openstack_cloud::ImageId;
 
 /// What something in a cloud is.

@@ -7,13 +7,12 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::digest::hex;
 use crate::host::random_uuid;
 use crate::instance::Recipe;
+use crate::model::hex;
+use crate::model::{Arch, BaseImage, Secret, Target};
 use crate::openstack_cloud::ImageId;
 pub use crate::openstack_cloud::openstack_manager::ProxyConfig;
-use crate::secret::Secret;
-use crate::target::{Arch, BaseImage, Target};
 
 /// The name of a cloud in clouds.yaml: whole, in files and for programs. Displays for people, who are told the project
 /// and the relation, `runners (image:3)`, or the project and the beginning of the digest, `builders-1a2b3c4d`.

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::ProxyConfig;
+use super::run_config::ProxyConfig;
 use crate::host::{FileError, Host};
-use crate::secret::Secret;
+use crate::model::Secret;
 
 /// Secrets by name, and the model's proxies, whose URLs may hold credentials.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -5,12 +5,12 @@ mod random;
 
 pub use random::Random;
 
-use crate::builder::{
-    BaseImageSource, BuildMode, BuilderRunConfig, BuilderVm, CloudName, JobId, Owner, Reason, Rebuild,
-    Request, RunnerSource, Task, Timestamp,
-};
 use crate::instance::DEFAULT_RECIPE;
-use crate::target::{Arch, BaseImage, Target};
+use crate::model::{Arch, BaseImage, Target, Timestamp};
+use crate::record::{
+    BaseImageSource, BuildMode, BuilderRunConfig, BuilderVm, CloudName, JobId, Owner, Reason, Rebuild,
+    Request, RunnerSource, Task,
+};
 
 /// To build noble-x64 in `builders-1`, for nobody yet.
 pub fn run_config() -> BuilderRunConfig {

@@ -3,23 +3,19 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use super::note::{Launch, LaunchOrder, LaunchSecrets, LaunchState, Server};
-use crate::builder::clouds_yaml::{CloudsYamlError, entry, read_clouds_yaml};
-use crate::builder::config::{CloudName, ProxyConfig};
-use crate::builder::connect::door;
-use crate::builder::journal::JournalError;
-use crate::builder::labels;
-use crate::builder::latest::{GetLatestImageError, get_latest_image};
-use crate::deadline::Deadline;
+use crate::builder::ownership::labels;
+use crate::builder::{CloudsYamlError, GetLatestImageError, door, entry, get_latest_image, read_clouds_yaml};
 use crate::github::{GithubClient, GithubError};
 use crate::host::Host;
 use crate::http::{HttpClient, HttpError};
+use crate::model::{Deadline, Target, redact_from_now_on, redacted};
 use crate::openstack_cloud::openstack_manager::{
     LaunchNotes, LaunchSite, OpenstackInstanceLaunchError, create_instance, create_instance_config, remove,
 };
 use crate::openstack_cloud::{Cloud, CloudConfig, OpenStackError, Server as CloudServer, ServerId};
-use crate::secret::{redact_from_now_on, redacted};
-use crate::target::Target;
+use crate::record::{
+    CloudName, Launch, LaunchOrder, LaunchSecrets, LaunchState, ProxyConfig, RecordError, Server,
+};
 
 /// How long a launch may take, all tries together: the registration token is good for an hour.
 const LIMIT: Duration = Duration::from_secs(45 * 60);
@@ -48,7 +44,7 @@ enum LaunchFailure {
 }
 
 /// Launches a runner of the newest published image, and returns how that ended.
-pub fn perform(host: &Host, launch: Launch, secrets: Option<LaunchSecrets>) -> Result<Launch, JournalError> {
+pub fn perform(host: &Host, launch: Launch, secrets: Option<LaunchSecrets>) -> Result<Launch, RecordError> {
     log::info!("{launch}");
     let note = Note { host, launch: RefCell::new(launch) };
     let result = note.work(secrets);
@@ -148,7 +144,7 @@ impl Note<'_> {
         Ok(create_instance(&config, &instance, Some(&proxies), mirror, debug, site)?)
     }
 
-    fn change(&self, server: Option<Server>) -> Result<(), JournalError> {
+    fn change(&self, server: Option<Server>) -> Result<(), RecordError> {
         let mut launch = self.launch.borrow_mut();
         launch.server = server;
         launch.save(self.host)

@@ -4,13 +4,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::note::{Launch, LaunchSecrets, LaunchState, forget_unfinished};
-use super::perform::{clear_up, perform};
-use crate::builder::config::ProxyConfig;
-use crate::builder::journal::{JournalError, Timestamp};
-use crate::builder::overdue::gets_on;
-use crate::builder::process::{StartError, start, stop_holder};
+use super::launch::{clear_up, perform};
+use super::overdue::gets_on;
+use super::process::{StartError, start, stop_holder};
 use crate::host::{Exclusive, FileError, Host, Limits};
+use crate::model::Timestamp;
+use crate::record::{Launch, LaunchSecrets, LaunchState, ProxyConfig, RecordError, forget_unfinished};
 
 /// The longest that a launcher may go without a word in a note, well above what a launch may take.
 const LIMIT: Duration = Duration::from_secs(2 * 3600);
@@ -23,7 +22,7 @@ pub enum LauncherError {
     File(#[from] FileError),
     /// A note could not be written.
     #[error(transparent)]
-    Journal(#[from] JournalError),
+    Journal(#[from] RecordError),
     /// It could not be started.
     #[error(transparent)]
     Start(#[from] StartError),

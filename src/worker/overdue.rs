@@ -4,10 +4,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::job::worker_lock;
-use super::journal::{Job, Journal, Phase};
 use super::process::stop_holder;
 use crate::host::{Exclusive, FileError, Host};
+use crate::record::{Job, Journal, Phase, worker_lock};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

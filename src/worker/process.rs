@@ -3,11 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::config::{BuildMode, JobId};
-use super::job::{Request, worker_lock};
-use super::setup::worker_binary_dir;
-use crate::deadline::Deadline;
+use crate::builder::worker_binary_dir;
 use crate::host::{Exclusive, FileError, Host, Limits, ProcessError, kill_own, start_detached};
+use crate::model::Deadline;
+use crate::record::{BuildMode, JobId, Request, worker_lock};
 
 /// Stops the worker if one lives: at once, since whatever it was doing can be found and ended by another.
 pub fn stop_worker(host: &Host) {
@@ -63,7 +62,7 @@ pub fn start_worker(host: &Host) -> Result<(), StartError> {
 pub(super) fn start(host: &Host, name: &str, words: &[&str], limits: Limits) -> Result<(), StartError> {
     let ours = std::env::current_exe().map_err(StartError::Executable)?;
     let bytes = std::fs::read(&ours).map_err(StartError::Executable)?;
-    let digest = crate::digest::hex(&<sha2::Sha256 as sha2::Digest>::digest(&bytes));
+    let digest = crate::model::hex(&<sha2::Sha256 as sha2::Digest>::digest(&bytes));
     let copy =
         worker_binary_dir(host).join(format!("dispatch-{}-{}", env!("CARGO_PKG_VERSION"), &digest[..12]));
     if !copy.exists() {

@@ -7,9 +7,9 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::deadline::Deadline;
 use crate::host::{ProcessError, Program};
 use crate::http::jittered;
+use crate::model::Deadline;
 
 /// Progress is reported at most this often.
 const INTERVAL: Duration = Duration::from_secs(60);

@@ -4,17 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::clouds_yaml::read_clouds_yaml;
-use super::config::{BuildSecrets, CloudName, Owner};
-use super::connect::{http_client, in_each};
-use super::evidence::{Comparison, Revision};
-use super::journal::{Failure, Image};
-use super::labels;
-use super::progress::Progress;
-use crate::deadline::Deadline;
+use crate::builder::ownership::labels;
+use crate::builder::{http_client, in_each, read_clouds_yaml};
 use crate::host::Host;
+use crate::model::{Deadline, Target};
 use crate::openstack_cloud::{Cloud, OpenStackError};
-use crate::target::Target;
+use crate::record::{BuildSecrets, CloudName, Comparison, Failure, Image, Owner, Progress, Revision};
 
 /// How long one cloud may take.
 const LIMIT: Duration = Duration::from_secs(300);

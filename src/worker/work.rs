@@ -5,28 +5,20 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::aside::put_aside_locked;
-use super::clouds_yaml::read_clouds_yaml;
-use super::config::{BuildMode, BuildSecrets, BuilderRunConfig, CloudName, JobId};
-use super::evidence::{Known, Revision};
-use super::former_names::FormerNames;
-use super::job::{Request, Task, worker_lock};
-use super::journal::{Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
-use super::peers::{Announcement, Peers};
 use super::process::{StartError, start_worker};
-use super::progress::Progress;
-use super::prune::prune_all;
-use super::published::Published;
 use super::reporter::{News, Reporter, Standing};
-use super::resource::Resource;
-use super::run::{clean_up, run};
-use super::run_context::{RunContext, Sweep};
-use super::setup::{install_dependencies, remove_old_binaries};
 use super::take_over::{Announced, take_over};
-use crate::deadline::Deadline;
+use crate::builder::{
+    RunContext, Sweep, clean_up, former_names, install_dependencies, prune_all, read_clouds_yaml,
+    remove_old_binaries, run,
+};
 use crate::host::{Exclusive, FileError, Host};
-use crate::secret::redact_from_now_on;
-use crate::target::Target;
+use crate::model::{Deadline, Target, Timestamp, redact_from_now_on};
+use crate::record::{
+    Announcement, BuildMode, BuildSecrets, BuilderRunConfig, CloudName, Failure, Image, Job, JobId, Journal,
+    Known, Peers, Phase, Progress, Published, RecordError, Remedy, Request, Resource, Revision, Task,
+    put_aside_locked, worker_lock,
+};
 
 /// How often a newer request is looked for while Juju is told of the last one.
 const LOOK: Duration = Duration::from_millis(200);
@@ -45,7 +37,7 @@ pub enum WorkerError {
     File(#[from] FileError),
     /// The journal or a request could not be read or written.
     #[error(transparent)]
-    Journal(#[from] JournalError),
+    Journal(#[from] RecordError),
     /// Another worker could not be started.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -176,7 +168,7 @@ fn do_request(
         announced.iter().for_each(|announced| journal.inherit(announced));
     }
     if let Ok(clouds) = read_clouds_yaml(host) {
-        FormerNames::of(&clouds, &request.config).renew(&mut journal);
+        former_names(&clouds, &request.config).renew(&mut journal);
     }
     journal.begin(Job {
         id: request.id.clone(),
@@ -262,7 +254,7 @@ struct Record<'a> {
 
 impl Record<'_> {
     /// Changes the journal and writes it down.
-    fn write(&self, change: impl FnOnce(&mut Journal)) -> Result<(), JournalError> {
+    fn write(&self, change: impl FnOnce(&mut Journal)) -> Result<(), RecordError> {
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut journal);
         journal.save(self.host)
@@ -282,7 +274,7 @@ impl Progress for Record<'_> {
         self.reporter.tell(News::Progress);
     }
 
-    fn makes(&self, target: Target, resource: &Resource) -> Result<(), JournalError> {
+    fn makes(&self, target: Target, resource: &Resource) -> Result<(), RecordError> {
         let written = self.write(|journal| {
             journal.job.iter_mut().for_each(|job| job.build(target).note(resource));
         });
@@ -309,7 +301,7 @@ impl Progress for Record<'_> {
         self.change(|journal| journal.swept = None);
     }
 
-    fn works_in(&self, cloud: &CloudName, what: Vec<String>) -> Result<(), JournalError> {
+    fn works_in(&self, cloud: &CloudName, what: Vec<String>) -> Result<(), RecordError> {
         self.write(|journal| journal.works_in(cloud, what))
     }
 

@@ -5,7 +5,7 @@ use std::process::Output;
 use std::thread;
 
 use rehearsal::agent::{ActionStatus, RunKind, StoppedSocket};
-use runner_image_builder::builder::{BuildSecrets, JobId, Rebuild, Request};
+use runner_image_builder::record::{BuildSecrets, JobId, Rebuild, Request};
 use serde_json::json;
 
 use crate::scene::{Deployed, Scene, wait_for};

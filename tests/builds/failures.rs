@@ -1,8 +1,9 @@
 //! What goes wrong is said, leaves nothing behind, and is got over.
 
 use rehearsal::cloud::{Fault, What};
-use runner_image_builder::builder::{Journal, Phase, Timestamp};
 use runner_image_builder::instance::DEFAULT_RECIPE;
+use runner_image_builder::model::Timestamp;
+use runner_image_builder::record::{Journal, Phase};
 
 use crate::scene::{Deployed, SCRIPT_SECRET, Scene, wait_for};
 

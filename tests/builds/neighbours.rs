@@ -1,8 +1,8 @@
 //! Two applications in one project, the name of one the beginning of the other's: neither touches what the other has.
 
 use rehearsal::agent::{Application, Relation};
-use runner_image_builder::builder::{Journal, worker_lives};
 use runner_image_builder::host::Host;
+use runner_image_builder::record::{Journal, worker_lives};
 
 use crate::scene::{Deployed, Scene, wait_for};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rehearsal::cloud::{Fault, What};
-use runner_image_builder::builder::Timestamp;
+use runner_image_builder::model::Timestamp;
 
 use crate::scene::{APPLICATION, Deployed, Scene};
 

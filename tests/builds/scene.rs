@@ -14,8 +14,8 @@ use rehearsal::cloud::CloudSetup;
 use rehearsal::instance::archive::{Content, Entry};
 use rehearsal::scene;
 use rehearsal::servers::SiteSetup;
-use runner_image_builder::builder::{Job, Journal};
 use runner_image_builder::host::Host;
+use runner_image_builder::record::{Job, Journal};
 
 pub use self::deployed::{APPLICATION, Deployed, SCRIPT_SECRET, status};
 

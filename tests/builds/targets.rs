@@ -2,7 +2,7 @@
 
 use rehearsal::instance::archive::ImageTree;
 use rehearsal::servers::ReleasedTool;
-use runner_image_builder::builder::Remedy;
+use runner_image_builder::record::Remedy;
 
 use crate::scene::{APPLICATION, Deployed, Scene};
 

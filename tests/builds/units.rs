@@ -1,7 +1,7 @@
 //! Several units: one builds, all serve, and what one may still name no other prunes.
 
 use rehearsal::agent::{Relation, Unit};
-use runner_image_builder::builder::Journal;
+use runner_image_builder::record::Journal;
 
 use crate::scene::{Deployed, Scene, status, told_by, wait_for};
 

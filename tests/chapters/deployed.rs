@@ -7,8 +7,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rehearsal::agent::{Application, HookRun, Model, Relation, Unit};
-use runner_image_builder::builder::{Job, Journal, Request, worker_lives};
 use runner_image_builder::host::Host;
+use runner_image_builder::record::{Job, Journal, Request, worker_lives};
 
 /// The name of the application, and the beginning of all names that it gives.
 pub const APPLICATION: &str = "image-builder";

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use rehearsal::agent::Process;
-use runner_image_builder::builder::{Build, JobId, Journal, Phase, Remedy};
+use runner_image_builder::record::{Build, JobId, Journal, Phase, Remedy};
 use serde_json::json;
 
 use super::{Stage, Story};

@@ -8,13 +8,12 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use runner_image_builder::deadline::Deadline;
 use runner_image_builder::host::Host;
 use runner_image_builder::instance::{
     Base, BaseConfigurationError, BaseError, BaseParameters, BuilddBase, BuilddBaseAlias, CacheMount,
     Command, Executor, ExecutorError, INSTANCE_CONFIG_PATH, Output, Snap, Timeout, setup, warmup,
 };
-use runner_image_builder::secret::Secret;
+use runner_image_builder::model::{Deadline, Secret};
 use serde::Deserialize;
 
 #[derive(Deserialize)]

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use runner_image_builder::deadline::Deadline;
 use runner_image_builder::host::Namespaces;
 use runner_image_builder::instance::ChrootExecutor;
+use runner_image_builder::model::Deadline;
 
 use crate::promises::Place;
 

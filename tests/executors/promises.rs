@@ -4,10 +4,9 @@ use std::any::Any;
 use std::io::{self, Cursor, Read};
 use std::time::Duration;
 
-use runner_image_builder::deadline::Deadline;
 use runner_image_builder::host::random_uuid;
 use runner_image_builder::instance::{Command, Executor, ExecutorError, Output};
-use runner_image_builder::secret::Secret;
+use runner_image_builder::model::{Deadline, Secret};
 use sha2::Digest;
 
 /// Makes a test of each promise. `$place` gives a [`Place`].

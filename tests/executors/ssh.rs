@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use runner_image_builder::deadline::Deadline;
 use runner_image_builder::instance::{Command, Executor, ExecutorError, KeyPair, SshExecutor};
+use runner_image_builder::model::Deadline;
 
 use crate::promises::Place;
 use crate::sshd::Sshd;

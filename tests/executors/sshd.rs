@@ -7,9 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rehearsal::servers::own_address;
-use runner_image_builder::deadline::Deadline;
 use runner_image_builder::host::Host;
 use runner_image_builder::instance::{KeyPair, SshExecutor, SshTarget};
+use runner_image_builder::model::Deadline;
 
 /// A running server.
 pub struct Sshd {

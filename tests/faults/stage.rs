@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use rehearsal::agent::Relation;
 use rehearsal::cloud::{Fault as Rule, FaultId, What};
 
-use runner_image_builder::builder::worker_lives;
 use runner_image_builder::host::Host;
+use runner_image_builder::record::worker_lives;
 
 use crate::case::{Case, Fault};
 use crate::disk::Disk;

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use rehearsal::agent::{ActionRun, ActionStatus, Application};
-use runner_image_builder::builder::Rebuild;
+use runner_image_builder::record::Rebuild;
 use serde_json::json;
 
 use crate::cloud::NOBODY;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use runner_image_builder::builder::Published;
+use runner_image_builder::record::Published;
 use serde_json::json;
 
 use crate::deploy::Plan;

@@ -1,8 +1,8 @@
 //! What a hook costs: calls of hook tools, each of which takes a real agent 10 to 30 ms, and memory.
 
 use rehearsal::agent::{HookRun, Relation, RunKind};
-use runner_image_builder::builder::CloudName;
-use runner_image_builder::target::Target;
+use runner_image_builder::model::Target;
+use runner_image_builder::record::CloudName;
 
 use crate::cloud::{Credentials, NOBODY};
 use crate::deploy::Plan;

@@ -4,9 +4,10 @@ use std::net::TcpListener;
 use std::thread;
 
 use rehearsal::agent::Relation;
-use runner_image_builder::builder::{CloudName, former_cloud_name, related_cloud_name};
+use runner_image_builder::builder::{former_cloud_name, related_cloud_name};
+use runner_image_builder::model::Secret;
 use runner_image_builder::openstack_cloud::{CloudConfig, Interface};
-use runner_image_builder::secret::Secret;
+use runner_image_builder::record::CloudName;
 
 /// A Keystone that nobody runs: connections are refused at once.
 pub const NOBODY: &str = "http://127.0.0.1:1/v3";

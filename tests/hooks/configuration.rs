@@ -3,7 +3,7 @@
 use std::fs;
 
 use rehearsal::agent::{ActionStatus, JujuVersion};
-use runner_image_builder::builder::{Failure, Reason, Remedy};
+use runner_image_builder::record::{Failure, Reason, Remedy};
 use serde_json::json;
 
 use crate::deploy::Plan;

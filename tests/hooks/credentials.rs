@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use runner_image_builder::builder::{CloudName, Resource, ResourceKind, read_clouds_yaml};
+use runner_image_builder::builder::read_clouds_yaml;
+use runner_image_builder::record::{CloudName, Resource, ResourceKind};
 
 use crate::cloud::{Credentials, NOBODY, hanging};
 use crate::deploy::{PASSWORD, Plan};

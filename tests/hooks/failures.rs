@@ -1,8 +1,8 @@
 //! Failures of targets and projects: what ends them, and when they are tried again.
 
 use rehearsal::agent::{ActionRun, ActionStatus};
-use runner_image_builder::builder::{Failure, Phase, Rebuild, Remedy, TaskKind};
-use runner_image_builder::target::Target;
+use runner_image_builder::model::Target;
+use runner_image_builder::record::{Failure, Phase, Rebuild, Remedy, TaskKind};
 use serde_json::json;
 
 use crate::deploy::Plan;
@@ -36,7 +36,7 @@ fn run(site: &Site, params: serde_json::Value) -> ActionRun {
 fn told(site: &Site) -> (u32, String, String) {
     let journal = site.journal();
     let config = site.request().unwrap().config;
-    let text = |at: Option<runner_image_builder::builder::Timestamp>| at.map_or("".into(), String::from);
+    let text = |at: Option<runner_image_builder::model::Timestamp>| at.map_or("".into(), String::from);
     let next_try = text(journal.next_try(&config, TaskKind::Build));
     (journal.failures_in_row(&config, TaskKind::Build), next_try, text(journal.last_success()))
 }
@@ -90,7 +90,7 @@ fn a_rebuild_that_was_asked_for_and_failed_is_owed_until_it_succeeds() {
     run(&site, json!({}));
     site.finish_job(Vec::new(), |journal| {
         let old = image(FIRST, NOBLE, &plan.project().cloud());
-        journal.publish(runner_image_builder::builder::Image { built: forced.at, ..old });
+        journal.publish(runner_image_builder::record::Image { built: forced.at, ..old });
         journal.standings.iter_mut().for_each(|standing| standing.last_failure = Some(forced.at));
         journal.job.as_mut().unwrap().build(NOBLE).enter(Phase::UpToDate);
         journal.images[0].built.0 -= 60;

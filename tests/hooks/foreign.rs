@@ -5,7 +5,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::process::Command;
 
-use runner_image_builder::builder::{Failure, Remedy};
+use runner_image_builder::record::{Failure, Remedy};
 use serde_json::json;
 
 use crate::cloud::{Credentials, NOBODY};

@@ -1,7 +1,7 @@
 //! When there is something to build, and when there is not.
 
 use rehearsal::agent::{HookRun, Relation};
-use runner_image_builder::builder::{JobId, Request};
+use runner_image_builder::record::{JobId, Request};
 use serde_json::json;
 
 use crate::cloud::{Credentials, NOBODY};

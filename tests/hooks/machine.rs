@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rehearsal::agent::{Application, HookRun, Model, Process, Secret, Unit, processes_below};
-use runner_image_builder::builder::{
-    BuildConfig, BuildResult, CloudName, Failure, Image, Journal, Request, Timestamp, worker_lives,
-};
 use runner_image_builder::host::Host;
-use runner_image_builder::target::{Arch, BaseImage, Target};
+use runner_image_builder::model::{Arch, BaseImage, Target, Timestamp};
+use runner_image_builder::record::{
+    BuildConfig, BuildResult, CloudName, Failure, Image, Journal, Request, worker_lives,
+};
 use tempfile::TempDir;
 
 use crate::deploy::root;

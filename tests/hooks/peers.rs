@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use rehearsal::agent::{Databag, JujuVersion, Relation, Unit};
-use runner_image_builder::builder::{CloudName, Image, Journal, Peers, Request, Task, Timestamp};
 use runner_image_builder::host::Host;
+use runner_image_builder::model::Timestamp;
+use runner_image_builder::record::{CloudName, Image, Journal, Peers, Request, Task};
 use serde_json::Value;
 
 use crate::deploy::{Plan, root};

@@ -3,7 +3,7 @@
 use std::fs;
 
 use rehearsal::agent::{Databag, Relation};
-use runner_image_builder::builder::Journal;
+use runner_image_builder::record::Journal;
 use serde_json::{Value, json};
 
 use crate::cloud::{Credentials, NOBODY};

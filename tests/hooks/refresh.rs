@@ -5,10 +5,10 @@ use std::fs;
 
 use rehearsal::agent::{HookRun, Relation};
 use runner_image_builder::builder::{
-    BuildSecrets, CloudName, Clouds, Phase, Resource, ResourceKind, cloud_name, former_cloud_name,
-    install_clouds_yaml, read_clouds_yaml,
+    Clouds, cloud_name, former_cloud_name, install_clouds_yaml, read_clouds_yaml,
 };
 use runner_image_builder::host::Exclusive;
+use runner_image_builder::record::{BuildSecrets, CloudName, Phase, Resource, ResourceKind};
 
 use crate::cloud::{Credentials, NOBODY};
 use crate::deploy::Plan;

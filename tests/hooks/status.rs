@@ -1,7 +1,7 @@
 //! What an operator reads in `juju status` while builds run, fail and succeed.
 
-use runner_image_builder::builder::{Build, Failure, Phase, Remedy, Timestamp};
-use runner_image_builder::target::Target;
+use runner_image_builder::model::{Target, Timestamp};
+use runner_image_builder::record::{Build, Failure, Phase, Remedy};
 
 use crate::deploy::Plan;
 use crate::machine::{JAMMY, NOBLE, Site, image};
@@ -67,7 +67,7 @@ fn with_an_image_the_unit_is_active_also_while_the_next_is_built() {
     site.worker();
     let mut journal = site.journal();
     let cloud = plan.project().cloud();
-    journal.publish(runner_image_builder::builder::Image { built: ago(180), ..image(FIRST, NOBLE, &cloud) });
+    journal.publish(runner_image_builder::record::Image { built: ago(180), ..image(FIRST, NOBLE, &cloud) });
     journal.save(&site.host()).unwrap();
     at_work(&site, &[(NOBLE, installing(), 4)]);
     site.next_hook();

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use rehearsal::agent::{JujuVersion, Tracing};
-use runner_image_builder::builder::Remedy;
+use runner_image_builder::record::Remedy;
 use serde_json::json;
 
 use crate::cloud::NOBODY;

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use rehearsal::cloud::{CloudSetup, Fault, RehearsalCloud, What};
 use rehearsal::servers::{GITHUB_TOKEN, Site, SiteSetup};
-use runner_image_builder::deadline::Deadline;
 use runner_image_builder::github::{GithubClient, GithubPath, RunnerApplication};
 use runner_image_builder::http::{HttpClient, Proxies};
+use runner_image_builder::model::{Arch, BaseImage, Deadline, Secret, Target};
 use runner_image_builder::openstack_cloud::openstack_manager::{
     BuildImageConfig, BuildSite, DiskImageBuilder, IMAGE_NAME, ImageDeleteError, InstanceConfig, LaunchNotes,
     LaunchSite, MachineFile, OpenstackImageBuildError, OpenstackInstanceLaunchError, ProxyConfig,
@@ -19,8 +19,6 @@ use runner_image_builder::openstack_cloud::openstack_manager::{
 use runner_image_builder::openstack_cloud::{
     Cloud, CloudConfig, Image, ImageId, Interface, Server, ServerId,
 };
-use runner_image_builder::secret::Secret;
-use runner_image_builder::target::{Arch, BaseImage, Target};
 
 const PROJECT: &str = "upload-project";
 

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use rehearsal::agent::{ActionRun, ActionStatus, Proxies, Relation, Secret};
 use rehearsal::cloud::{Fault, What};
 use rehearsal::servers::GITHUB_TOKEN;
-use runner_image_builder::builder::{Launch, LaunchState, Timestamp};
 use runner_image_builder::host::Host;
+use runner_image_builder::model::Timestamp;
+use runner_image_builder::record::{Launch, LaunchState};
 use serde_json::{Value, json};
 
 use crate::scene::{APPLICATION, Deployed, Scene, wait_for};

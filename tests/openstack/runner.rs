@@ -4,8 +4,9 @@ use std::fs;
 use std::time::Duration;
 
 use rehearsal::agent::{ActionRun, ActionStatus, Secret};
-use runner_image_builder::builder::{Launch, LaunchState, Timestamp};
 use runner_image_builder::host::Host;
+use runner_image_builder::model::Timestamp;
+use runner_image_builder::record::{Launch, LaunchState};
 use serde_json::json;
 
 use crate::charm::{APPLICATION, Charm, PROXY};

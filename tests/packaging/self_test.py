@@ -8,6 +8,7 @@ import unittest
 import zipfile
 from pathlib import Path
 
+import architecture
 import charm_archive
 import dependencies
 import yaml_files
@@ -207,6 +208,65 @@ class Dependencies(unittest.TestCase):
     def test_finds_a_rule_that_is_not_applied(self):
         rules = {"graph": {}, "licenses": {"confidence-threshold": 1}, "bans": {}, "sources": {}}
         self.assertIn("licenses.confidence-threshold is not known", next(dependencies.check_rules(rules)))
+
+
+class Map(unittest.TestCase):
+    """A small house of two folders, of which `charm` may use `host`."""
+
+    LIB = "//! | folder | holds | uses |\n//! |---|---|---|\n"
+    ROWS = "//! | `charm` | decisions | `host` |\n//! | `host` | the machine | nothing |\n"
+
+    def setUp(self):
+        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.write("lib.rs", self.LIB + self.ROWS + "mod charm;\nmod host;\n")
+        self.write("charm/mod.rs", "mod event;\nuse crate::host::Host;\n")
+        self.write("charm/event.rs", "use super::Charm;\n")
+        self.write("host/mod.rs", "//! Uses crate::charm in no way: \"crate::charm\".\npub struct Host;\n")
+
+    def write(self, name, text):
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+    def assert_found(self, fault):
+        self.assertIn(fault, "\n".join(architecture.check(self.folder)))
+
+    def test_accepts_the_project_and_the_small_house(self):
+        self.assertEqual(architecture.check(SOURCES / "src"), [])
+        self.assertEqual(architecture.check(self.folder), [])
+
+    def test_finds_a_use_against_the_map(self):
+        self.write("host/files.rs", "use std::fs;\nuse crate::{charm::Event, other};\n")
+        self.assert_found("host/files.rs:2: host uses charm (crate::charm::Event)")
+
+    def test_finds_a_path_against_the_map(self):
+        self.write("host/files.rs", "fn name() -> String { super::super::charm::name() }\n")
+        self.assert_found("host uses charm")
+
+    def test_does_not_mind_what_tests_use(self):
+        self.write("host/files.rs", "#[cfg(test)]\nmod tests {\n    use crate::charm::Event;\n}\n")
+        self.assertEqual(architecture.check(self.folder), [])
+
+    def test_finds_a_folder_without_a_row_and_a_row_without_a_folder(self):
+        self.write("utils/mod.rs", "")
+        self.write("lib.rs", self.LIB + self.ROWS + "//! | `web` | doors | nothing |\n")
+        self.assert_found("utils/mod.rs: no row")
+        self.assert_found("web stands in the map, and there is no such folder")
+
+    def test_finds_a_circle(self):
+        self.write("lib.rs", self.LIB + self.ROWS.replace("nothing", "`charm`"))
+        self.assert_found("host uses charm, which stands above it: a circle")
+
+    def test_finds_a_row_that_allows_what_nothing_uses(self):
+        self.write("charm/mod.rs", "mod event;\n")
+        self.assert_found("charm does not use host")
+
+    def test_finds_a_file_that_is_too_long_and_a_folder_that_is_too_full(self):
+        self.write("host/long.rs", "\n" * 401)
+        for number in range(20):
+            self.write(f"charm/event{number}.rs", "")
+        self.assert_found("host/long.rs: 401 lines")
+        self.assert_found("charm: 22 files")
 
 
 if __name__ == "__main__":

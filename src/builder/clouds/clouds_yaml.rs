@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::config::CloudName;
-use crate::digest::hex;
 use crate::host::{FileError, Host, Written};
+use crate::model::{Secret, hex};
 use crate::openstack_cloud::{CloudConfig, Interface};
-use crate::secret::Secret;
+use crate::record::{BuilderRunConfig, CloudName, FormerNames};
 
 /// The contents of clouds.yaml.
 pub type Clouds = BTreeMap<CloudName, CloudConfig>;
@@ -81,10 +80,15 @@ pub fn related_cloud_name(config: &CloudConfig, relation: &str) -> CloudName {
 }
 
 /// The name that earlier revisions of the charm have given to a cloud, whoever named it: see
-/// [`FormerNames`](super::FormerNames). Nothing is named so any more, since 32 bits of a digest can be forged.
+/// [`FormerNames`]. Nothing is named so any more, since 32 bits of a digest can be forged.
 pub fn former_cloud_name(config: &CloudConfig) -> CloudName {
     let readable = readable(config, |c| matches!(c, '-' | '_' | '.'));
     CloudName::new(format!("{readable}-{}", &digest(&identity(config))[..8]))
+}
+
+/// The former names of the clouds that `config` names and `clouds` tells of.
+pub fn former_names(clouds: &Clouds, config: &BuilderRunConfig) -> FormerNames {
+    FormerNames::of(config, |name| Some(former_cloud_name(clouds.get(name)?)))
 }
 
 /// The entry of this name, which may be one that an earlier revision of the charm has given; then rather a relation's than

@@ -3,11 +3,10 @@
 use std::panic::resume_unwind;
 
 use super::clouds_yaml::{Clouds, cloud_name};
-use super::config::{BuildSecrets, CloudName};
-use super::journal::Failure;
-use crate::deadline::Deadline;
 use crate::http::HttpClient;
+use crate::model::Deadline;
 use crate::openstack_cloud::{Cloud, CloudConfig, OpenStackError};
+use crate::record::{BuildSecrets, CloudName, Failure};
 
 /// A cloud could not be connected to.
 #[derive(Debug, thiserror::Error)]
@@ -76,10 +75,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::builder::clouds_yaml::related_cloud_name;
+    use crate::builder::clouds::clouds_yaml::related_cloud_name;
     use crate::http::Proxies;
+    use crate::model::Secret;
     use crate::openstack_cloud::{ErrorKind, Interface};
-    use crate::secret::Secret;
 
     fn config(auth_url: &str) -> CloudConfig {
         CloudConfig {

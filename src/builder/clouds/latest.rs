@@ -3,15 +3,13 @@
 use std::time::Duration;
 
 use super::clouds_yaml::{CloudsYamlError, entry, read_clouds_yaml};
-use super::config::{CloudName, Owner};
 use super::connect::door;
-use super::journal::{Journal, JournalError};
-use super::labels::{self, Stage};
-use crate::deadline::Deadline;
+use crate::builder::ownership::labels::{self, Stage};
 use crate::host::Host;
 use crate::http::HttpClient;
+use crate::model::{Arch, BaseImage, Deadline, Target};
 use crate::openstack_cloud::{Cloud, Image, ImageId, ImageStatus, OpenStackError};
-use crate::target::{Arch, BaseImage, Target};
+use crate::record::{CloudName, Journal, Owner, RecordError};
 
 /// How long the search may take.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -50,7 +48,7 @@ pub enum GetLatestImageError {
     Cloud(#[from] OpenStackError),
     /// What was delivered to it is not known.
     #[error("looking for the latest images: {0}")]
-    Journal(#[from] JournalError),
+    Journal(#[from] RecordError),
 }
 
 /// Fetches the latest images (seed `builder`: `get_latest_image`): for each base the image that was delivered last to the
@@ -86,13 +84,13 @@ pub fn get_latest_image(
 }
 
 /// The published, active images of a target in a cloud, newest first.
-pub(super) fn published(
+pub fn published(
     cloud: &Cloud,
     owner: &Owner,
     target: Target,
     deadline: Deadline,
 ) -> Result<Vec<Image>, OpenStackError> {
-    let name = super::image_name(&owner.application, target);
+    let name = crate::model::image_name(&owner.application, target);
     let deadline = deadline.at_most(LIST_LIMIT);
     let mut images = labels::images(cloud, owner, Stage::Published, Some(&name), deadline)?;
     images.retain(|image| image.status == ImageStatus::Active);

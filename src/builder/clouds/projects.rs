@@ -4,9 +4,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::config::CloudName;
-use super::journal::Image;
 use crate::openstack_cloud::{Cloud, ProjectKey};
+use crate::record::{CloudName, Image};
 
 /// All projects that were reached; threads may share it.
 #[derive(Debug, Default)]
@@ -76,9 +75,8 @@ fn of(image: &Image, name: &CloudName) -> Image {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::builder::config::{BuildConfig, BuildResult};
-    use crate::builder::journal::Timestamp;
-    use crate::target::{Arch, BaseImage};
+    use crate::model::{Arch, BaseImage, Timestamp};
+    use crate::record::{BuildConfig, BuildResult};
 
     fn name(relation: &str) -> CloudName {
         CloudName::new(relation)

@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::deadline::Deadline;
-use crate::target::Target;
+use crate::model::{Deadline, Target};
 
 /// How long a delivery waits for further projects that may lack the same image: one read of it serves all.
 const GATHER: Duration = Duration::from_secs(3);
@@ -181,7 +180,7 @@ impl Slots {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::target::{Arch, BaseImage};
+    use crate::model::{Arch, BaseImage};
 
     const NOBLE: Target = Target { base: BaseImage::Noble, arch: Arch::X64 };
     const JAMMY: Target = Target { base: BaseImage::Jammy, arch: Arch::X64 };

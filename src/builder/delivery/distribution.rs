@@ -9,21 +9,17 @@ use std::time::{Duration, Instant};
 use sha2::Sha512;
 
 use super::board::{Board, Slots};
-use super::config::{BuildConfig, BuildResult, CloudName, JobId, Owner};
-use super::evidence::{Comparison, Proof, Revision};
-use super::journal::{Failure, Image, JournalError};
-use super::labels;
-use super::ledger::Ledger;
-use super::outcome::Outcome;
-use super::progress::Progress;
-use super::projects::Projects;
-use super::resource::{Resource, ResourceKind};
 use super::source::Parcel;
 use super::window::{Feeder, PIECE, Pieces, Window};
-use crate::deadline::Deadline;
-use crate::digest::Digesting;
+use crate::builder::clouds::projects::Projects;
+use crate::builder::ownership::labels;
 use crate::host::random_uuid;
+use crate::model::{Deadline, Digesting};
 use crate::openstack_cloud::{Cloud, ErrorKind, ImageId, Images, NewImage, OpenStackError};
+use crate::record::{
+    BuildConfig, BuildResult, CloudName, Comparison, Failure, Image, JobId, Ledger, Outcome, Owner, Progress,
+    Proof, RecordError, Resource, ResourceKind, Revision,
+};
 
 /// How many uploads there are at a time.
 const TRANSFERS: usize = 8;
@@ -58,7 +54,7 @@ pub enum DeliveryError {
     Slow,
     /// The copy could not be noted in the journal, and was not begun.
     #[error("{0}; nothing is delivered that cannot be noted")]
-    Journal(#[from] JournalError),
+    Journal(#[from] RecordError),
     /// No id could be made for the copy.
     #[error("no random image id could be made")]
     NoId,
@@ -269,7 +265,7 @@ impl<'a> Courier<'a> {
         properties.extend(labels::firmware(&parcel.image));
         let new = NewImage {
             id: Some(id.clone()),
-            name: super::image_name(&self.owner.application, target),
+            name: crate::model::image_name(&self.owner.application, target),
             disk_format: parcel.image.disk_format.clone().unwrap_or_else(|| "qcow2".into()),
             container_format: "bare".into(),
             min_disk: parcel.image.min_disk,

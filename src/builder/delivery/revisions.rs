@@ -6,19 +6,13 @@ use std::time::Duration;
 
 use sha2::Sha512;
 
-use super::config::{CloudName, JobId, Owner};
-use super::delivery::{DeliveryError, compare};
-use super::evidence::{Comparison, Proof, Revision};
-use super::journal::Timestamp;
-use super::labels::{self, Stage};
-use super::ledger::Ledger;
-use super::local::LocalImage;
-use super::resource::{Resource, ResourceKind};
-use crate::deadline::Deadline;
-use crate::digest::Digesting;
+use super::distribution::{DeliveryError, compare};
+use crate::builder::image::local::LocalImage;
+use crate::builder::ownership::labels::{self, Stage};
 use crate::host::random_uuid;
+use crate::model::{Deadline, Digesting, Target, Timestamp};
 use crate::openstack_cloud::{Cloud, Image, ImageId, ImageStatus, NewImage, OpenStackError};
-use crate::target::Target;
+use crate::record::{CloudName, Comparison, JobId, Ledger, Owner, Proof, Resource, ResourceKind, Revision};
 
 /// How long it may take to make a build a revision.
 const KEEP: Duration = Duration::from_secs(300);

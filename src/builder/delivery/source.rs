@@ -5,13 +5,10 @@ use std::sync::OnceLock;
 
 use sha2::Sha512;
 
-use super::evidence::{Comparison, Proof, Revision};
-use super::progress::Progress;
-use crate::deadline::Deadline;
-use crate::digest::Digesting;
 use crate::http::Incoming;
+use crate::model::{Deadline, Digesting, Target};
 use crate::openstack_cloud::{Cloud, Image, OpenStackError};
-use crate::target::Target;
+use crate::record::{Comparison, Progress, Proof, Revision};
 
 /// A finished build on its way to related projects.
 pub struct Parcel {

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use super::identity::Identity;
-use super::journal::{JournalError, Phase};
-use super::labels::{self, Stage};
-use super::resource::{Resource, ResourceKind};
 use super::vm::{Launcher, Purpose, Vm, VmError};
-use crate::deadline::Deadline;
+use crate::builder::ownership::identity::Identity;
+use crate::builder::ownership::labels::{self, Stage};
 use crate::instance::{BaseError, CacheMount, RunnerBase, Timeout, setup};
+use crate::model::Deadline;
 use crate::openstack_cloud::{Image, ImageId, OpenStackError, ServerStatus};
+use crate::record::{Phase, RecordError, Resource, ResourceKind};
 
 /// Longest times.
 const STOP: Duration = Duration::from_secs(600);
@@ -27,7 +26,7 @@ pub enum ExternalBuildError {
     Base(#[from] BaseError),
     /// The snapshot could not be noted, and was not taken.
     #[error("{0}; no snapshot is taken that cannot be noted")]
-    Journal(#[from] JournalError),
+    Journal(#[from] RecordError),
     /// The snapshot has no bytes: the VM's disk is a volume.
     #[error(
         "the snapshot of builder VM {0} is empty: its disk is a volume; choose a build-flavor with a local disk"

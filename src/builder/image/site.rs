@@ -1,12 +1,12 @@
 //! Where builder VMs are put: flavor, network and security group, chosen once for a job and before anything is started.
 
-use super::config::{BuilderVm, Owner};
-use super::labels;
-use crate::deadline::Deadline;
+use crate::builder::ownership::labels;
+use crate::model::Deadline;
 use crate::openstack_cloud::{
     Cloud, Deletion, EtherType, FlavorId, Need, NetworkId, NewRule, OpenStackError, PlacementError, Protocol,
     SecurityGroup, SecurityGroupId, Wish, choose_flavor, choose_network,
 };
+use crate::record::{BuilderVm, Owner};
 
 /// What the builder needs at least, as the Python charm has it.
 const NEED: Need = Need { vcpus: 2, ram_mb: 1024, disk_gb: 20 };

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::instance::KeyPair;
-use crate::secret::Secret;
+use crate::model::Secret;
 
 /// The host key that only this VM's sshd uses, beside those that the machine has of its own.
 const KEY_ASIDE: &str = "/etc/ssh/runner-image-builder-host-key";

@@ -3,14 +3,13 @@
 
 use std::time::Duration;
 
-use super::config::Owner;
-use super::identity::Identity;
-use super::labels::{self, Stage};
 use super::vm::{Launcher, Purpose, VmError};
-use crate::deadline::Deadline;
+use crate::builder::ownership::identity::Identity;
+use crate::builder::ownership::labels::{self, Stage};
 use crate::instance::{Command, Executor, ExecutorError, RUNNER_HOME, RUNNER_USER};
+use crate::model::{Deadline, Target};
 use crate::openstack_cloud::{Cloud, Image, ImageId, OpenStackError};
-use crate::target::Target;
+use crate::record::Owner;
 
 /// How long all of it may take, the boot included.
 const LIMIT: Duration = Duration::from_secs(3600);

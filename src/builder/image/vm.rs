@@ -4,20 +4,16 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::config::{BuilderVm, CloudName, JobId, Owner};
-use super::journal::JournalError;
-use super::labels;
-use super::ledger::Ledger;
-use super::resource::{Resource, ResourceKind};
 use super::site::Site;
 use super::user_data::{HostKeyUse, user_data};
-use crate::deadline::Deadline;
+use crate::builder::ownership::labels;
 use crate::host::Host;
 use crate::instance::{ExecutorError, KeyPair, RUNNER_USER, SshExecutor, SshTarget};
+use crate::model::{Deadline, Secret};
 use crate::openstack_cloud::{
     AddressKind, Cloud, ImageId, MetadataSource, NewServer, OpenStackError, Server, ServerId, ServerStatus,
 };
-use crate::secret::Secret;
+use crate::record::{BuilderVm, CloudName, JobId, Ledger, Owner, RecordError, Resource, ResourceKind};
 
 /// Longest times.
 const LAUNCH: Duration = Duration::from_secs(1200);
@@ -37,7 +33,7 @@ pub enum VmError {
     Executor(#[from] ExecutorError),
     /// The VM could not be noted, and was not launched.
     #[error("{0}; no VM is launched that cannot be noted")]
-    Journal(#[from] JournalError),
+    Journal(#[from] RecordError),
 }
 
 impl VmError {

@@ -5,9 +5,8 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use crate::deadline::Deadline;
-use crate::digest::hex;
 use crate::instance::{Command, Executor, ExecutorError};
+use crate::model::{Deadline, hex};
 
 /// What a machine, and nobody else, should have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

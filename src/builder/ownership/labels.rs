@@ -9,14 +9,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::config::{JobId, Owner};
 use super::identity::Identity;
-use super::journal::Timestamp;
-use crate::deadline::Deadline;
+use crate::model::{Deadline, Target, Timestamp};
 use crate::openstack_cloud::{
     Cloud, Hidden, Image, ImageChange, ImageFilter, ImageId, ImageStatus, OpenStackError, Server, ServerId,
 };
-use crate::target::Target;
+use crate::record::{JobId, Owner};
 
 /// `MODEL-UUID/APPLICATION`.
 const OWNER: &str = "runner_image_builder_owner";

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use crate::deadline::Deadline;
 use crate::instance::{Command, Executor, ExecutorError};
-use crate::secret::Secret;
+use crate::model::{Deadline, Secret};
 
 /// The packages that the charm stands on could not be installed.
 #[derive(Debug, thiserror::Error)]

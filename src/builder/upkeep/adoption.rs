@@ -1,11 +1,10 @@
 //! Images that the Python charm has left: taken over when the operator says so (option `adopt`). They have no labels,
 //! only the names that ours have too.
 
-use super::config::{BuilderRunConfig, CloudName, JobId, Owner};
-use super::labels;
-use crate::deadline::Deadline;
+use crate::builder::ownership::labels;
+use crate::model::{Deadline, Target};
 use crate::openstack_cloud::{Cloud, ImageFilter, OpenStackError};
-use crate::target::Target;
+use crate::record::{BuilderRunConfig, CloudName, JobId, Owner};
 
 /// Takes over the images of all targets in `clouds`. What fails is tried again with the next job.
 pub fn adopt<'a>(
@@ -33,7 +32,7 @@ fn adopt_in(
     deadline: Deadline,
 ) -> Result<(), OpenStackError> {
     let filter = ImageFilter {
-        name: Some(super::image_name(&owner.application, target)),
+        name: Some(crate::model::image_name(&owner.application, target)),
         owner: Some(cloud.project_id()),
         ..ImageFilter::default()
     };

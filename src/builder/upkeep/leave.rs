@@ -3,17 +3,14 @@
 
 use std::time::Duration;
 
-use super::clouds_yaml::{is_same_project, read_clouds_yaml};
-use super::config::{BuilderRunConfig, CloudName, JobId};
-use super::connect::{ConnectError, in_each};
-use super::leftovers::{Leftovers, Work};
-use super::progress::Progress;
 use super::sweep::{Keep, sweep_cloud, sweep_copies};
-use crate::deadline::Deadline;
+use crate::builder::clouds::clouds_yaml::{is_same_project, read_clouds_yaml};
+use crate::builder::clouds::connect::{ConnectError, in_each};
 use crate::host::Host;
 use crate::http::HttpClient;
+use crate::model::{Deadline, redacted};
 use crate::openstack_cloud::Cloud;
-use crate::secret::redacted;
+use crate::record::{BuilderRunConfig, CloudName, JobId, Leftovers, Progress, Work};
 
 /// How long all of them may take: a build waits for it.
 const LIMIT: Duration = Duration::from_secs(120);

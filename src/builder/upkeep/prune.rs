@@ -5,20 +5,18 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::clouds_yaml::read_clouds_yaml;
-use super::config::{BuildSecrets, BuilderRunConfig, CloudName, Owner};
-use super::connect::{http_client, in_each};
-use super::journal::{Image, Journal};
-use super::labels::{self, Stage};
-use super::latest::published;
-use super::projects::{Part, Projects};
-use super::revisions;
-use crate::deadline::Deadline;
+use crate::builder::clouds::clouds_yaml::read_clouds_yaml;
+use crate::builder::clouds::connect::{http_client, in_each};
+use crate::builder::clouds::latest::published;
+use crate::builder::clouds::projects::{Part, Projects};
+use crate::builder::delivery::revisions;
+use crate::builder::ownership::labels::{self, Stage};
 use crate::host::Host;
+use crate::model::{Deadline, Target};
 use crate::openstack_cloud::{
     Cloud, Deletion, Hidden, Image as CloudImage, ImageChange, ImageId, OpenStackError,
 };
-use crate::target::Target;
+use crate::record::{BuildSecrets, BuilderRunConfig, CloudName, Image, Journal, Owner};
 
 /// How long all of it may take: all projects are visited side by side.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -87,7 +85,7 @@ impl Pruner<'_> {
         let last = self.journal().image(target, self.name).map(|image| image.result.id.clone());
         // An image that is not there any more says nothing about the age of others.
         let Some(last) = images.iter().find(|image| Some(&image.id) == last.as_ref()) else { return Ok(()) };
-        let image_name = super::image_name(&self.owner.application, target);
+        let image_name = crate::model::image_name(&self.owner.application, target);
         let hidden =
             labels::hidden_images(self.cloud, self.owner, Stage::Published, Some(&image_name), deadline)?;
         let is_old = |image: &&CloudImage| {

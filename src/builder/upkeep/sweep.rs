@@ -3,14 +3,13 @@
 use std::collections::BTreeSet;
 use std::slice;
 
-use super::base_image::base_image_name;
-use super::config::{BuildMode, BuilderRunConfig, JobId, Owner};
-use super::labels::{self, DIGEST, Stage};
-use super::revisions;
-use super::site::{remove_security_group, remove_security_groups};
-use crate::deadline::Deadline;
+use crate::builder::delivery::revisions;
+use crate::builder::image::base_image::base_image_name;
+use crate::builder::image::site::{remove_security_group, remove_security_groups};
+use crate::builder::ownership::labels::{self, DIGEST, Stage};
+use crate::model::{Deadline, Target};
 use crate::openstack_cloud::{Cloud, Deletion, Image, ImageStatus, OpenStackError, Server};
-use crate::target::Target;
+use crate::record::{BuildMode, BuilderRunConfig, JobId, Owner};
 
 /// What a sweep leaves in place.
 #[derive(Clone, Copy)]

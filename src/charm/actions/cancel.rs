@@ -1,15 +1,16 @@
 //! Stops a job and has what it made removed: for the action `cancel`, and for people on the unit.
 
-use super::actions::{self, Followed, failures, follow};
-use super::dispatch::{DispatchError, Unit};
-use super::reconcile::{self, ReconcileError};
-use super::state::proxies;
-use super::turn::Turn;
-use crate::builder::{
-    self, BuildSecrets, JobId, Journal, ProxyConfig, Reason, Rebuild, Request, Task, Timestamp,
-};
-use crate::deadline::Deadline;
+use super as actions;
+use super::{Followed, failures, follow};
+use crate::charm::dispatch::{DispatchError, Unit};
+use crate::charm::reconcile::{self, ReconcileError};
+use crate::charm::state::proxies;
+use crate::charm::turn::Turn;
 use crate::host::Host;
+use crate::model::{Deadline, Timestamp};
+use crate::openstack_cloud::openstack_manager::ProxyConfig;
+use crate::record::{BuildSecrets, JobId, Journal, Reason, Rebuild, Request, Task};
+use crate::worker;
 
 /// A job that was stopped.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ pub fn cancel(host: &Host, proxies: ProxyConfig, turn: Turn) -> Result<Option<Ca
         return Ok(None);
     }
     let what = journal.running().map_or("a job that waited".to_owned(), |job| job.id.to_string());
-    builder::stop_worker(host);
+    worker::stop_worker(host);
     // It may have made more until then.
     let made = Journal::load(host)?.resources().map(ToString::to_string).collect();
     let secrets = BuildSecrets { proxies, ..BuildSecrets::default() };
@@ -47,13 +48,13 @@ pub fn cancel(host: &Host, proxies: ProxyConfig, turn: Turn) -> Result<Option<Ca
         ..last
     };
     request.save(host, &secrets)?;
-    builder::start_worker(host)?;
+    worker::start_worker(host)?;
     drop(turn);
     Ok(Some(Cancelled { what, made, removal: request.id }))
 }
 
 impl Unit<'_> {
-    pub(super) fn cancel_action(&self) -> Result<(), DispatchError> {
+    pub(in crate::charm) fn cancel_action(&self) -> Result<(), DispatchError> {
         let turn = Turn::take(self.host)?;
         let Some(cancelled) = cancel(self.host, proxies(self.environment), turn)? else {
             return Ok(self.tools.action_set(&[("cancelled", "nothing: no job runs or waits".into())])?);
@@ -72,7 +73,7 @@ impl Unit<'_> {
     }
 
     /// Says how to go on watching a job that takes longer than an action may.
-    pub(super) fn goes_on(&self, job: &JobId) -> Result<(), DispatchError> {
+    pub(in crate::charm) fn goes_on(&self, job: &JobId) -> Result<(), DispatchError> {
         let unit = &self.environment.unit;
         let watch = format!(
             "Job {job} goes on: juju status shows its progress, juju exec --unit {unit} ./dispatch jobs all of it."

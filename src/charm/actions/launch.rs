@@ -5,18 +5,17 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::dispatch::{DispatchError, Unit};
-use super::event::Event;
-use super::image_relation::ImageRelation;
-use super::options::InvalidOption;
-use super::state::{CharmState, proxies};
-use super::turn::Turn;
-use crate::builder::{self, JobId, Launch, LaunchOrder, LaunchSecrets, LaunchState, LauncherError, Server};
-use crate::deadline::Deadline;
+use crate::charm::dispatch::{DispatchError, Unit};
+use crate::charm::event::Event;
+use crate::charm::image_relation::ImageRelation;
+use crate::charm::options::InvalidOption;
+use crate::charm::state::{CharmState, proxies};
+use crate::charm::turn::Turn;
 use crate::host::Host;
 use crate::juju::{Environment, HookToolError, RelationId, SecretUri};
-use crate::secret::{Secret, redact_from_now_on};
-use crate::target::{Arch, BaseImage, Target};
+use crate::model::{Arch, BaseImage, Deadline, Secret, Target, redact_from_now_on};
+use crate::record::{JobId, Launch, LaunchOrder, LaunchSecrets, LaunchState, Server};
+use crate::worker::{self, LauncherError};
 
 /// How long the action holds the unit's turn at most.
 const WAIT: Duration = Duration::from_secs(10 * 60);
@@ -28,7 +27,7 @@ const START: u32 = 60;
 const TTL: std::ops::RangeInclusive<i64> = 1..=7200;
 
 impl Unit<'_> {
-    pub(super) fn launch_runner(&self, event: &Event) -> Result<(), DispatchError> {
+    pub(in crate::charm) fn launch_runner(&self, event: &Event) -> Result<(), DispatchError> {
         let turn = Turn::take(self.host)?;
         let Some(state) = self.state_for_action(event)? else { return Ok(()) };
         // clouds.yaml has the clouds of all relations from here on.
@@ -44,7 +43,7 @@ impl Unit<'_> {
         let secrets = LaunchSecrets { token, proxies: proxies.clone() };
         let id = Launch::order(self.host, order, &secrets).map_err(LauncherError::from)?.id;
         self.tools.action_set(&[("launch", id.to_string())])?;
-        builder::tend(self.host, &proxies)?;
+        worker::tend(self.host, &proxies)?;
         drop(turn);
         let Some(launch) = follow(self.host, &id)? else {
             let message = format!("Launch {id} goes on; `dispatch jobs` on the unit tells of it.");
@@ -98,7 +97,7 @@ fn follow(host: &Host, id: &JobId) -> Result<Option<Launch>, LauncherError> {
             return Ok(launch);
         }
         // One that has just been started holds no lock yet; one that was killed leaves the rest to the next hook.
-        lonely = if builder::launcher_lives(host)? { 0 } else { lonely + 1 };
+        lonely = if worker::launcher_lives(host)? { 0 } else { lonely + 1 };
         if lonely > START || !deadline.sleep(LOOK) {
             return Ok(None);
         }

@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::deadline::Deadline;
 use crate::host::{FileError, Host, ProcessError, Program, Written};
+use crate::model::Deadline;
 
 /// The port on the loopback interface where the metrics are found while `cos-agent` is related.
 pub const METRICS_PORT: u16 = 9473;

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::builder::BuildMode;
 use crate::instance::{DEFAULT_RECIPE, Recipe};
 use crate::juju::SecretUri;
-use crate::target::{Arch, BaseImage, Target};
+use crate::model::{Arch, BaseImage, Target};
+use crate::record::BuildMode;
 
 /// An option makes no sense; its text is the message of the blocked status.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

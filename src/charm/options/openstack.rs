@@ -3,8 +3,8 @@
 use super::urls::check_url;
 use super::{Checked, InvalidOption, Options};
 use crate::juju::SecretUri;
+use crate::model::Secret;
 use crate::openstack_cloud::{CloudConfig, Interface};
-use crate::secret::Secret;
 
 /// The OpenStack options, but for the password, which is in the secret.
 #[derive(Debug)]

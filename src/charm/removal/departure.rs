@@ -1,21 +1,23 @@
 //! The unit's end: how it is known, and what goes with the unit.
 
-use super::dispatch::{DispatchError, Unit};
-use super::event::Event;
-use super::options::Options;
-use super::state::proxies;
-use crate::builder::{self, Extent};
+use crate::builder::Extent;
+use crate::charm::dispatch::{DispatchError, Unit};
+use crate::charm::event::Event;
+use crate::charm::options::Options;
+use crate::charm::removal;
+use crate::charm::state::proxies;
 use crate::juju::Status;
+use crate::record;
 
 impl Unit<'_> {
     /// Whether this unit, or the whole application, is being removed. Its relations go first: what it knows of their
     /// clouds is kept for `stop`, and nothing is begun any more.
-    pub(super) fn departs(&self, event: &Event) -> Result<bool, DispatchError> {
+    pub(in crate::charm) fn departs(&self, event: &Event) -> Result<bool, DispatchError> {
         let is_leaving = self.environment.departing_unit.as_ref() == Some(&self.environment.unit);
         if is_leaving || *event == Event::PeersEnd {
-            builder::note_departure(self.host)?;
+            removal::note_departure(self.host)?;
         }
-        Ok(builder::departs(self.host))
+        Ok(removal::departs(self.host))
     }
 
     /// What goes with this unit. In doubt, what others may need stays, and that is told.
@@ -37,16 +39,16 @@ impl Unit<'_> {
         }
     }
 
-    pub(super) fn stop(&self) -> Result<(), DispatchError> {
+    pub(in crate::charm) fn stop(&self) -> Result<(), DispatchError> {
         self.tools.status_set(&Status::Maintenance("Removing builder VMs and base images.".into()))?;
-        let owner = builder::Owner {
+        let owner = record::Owner {
             model_uuid: self.environment.model_uuid.clone(),
             application: self.environment.unit.application().to_owned(),
             unit: self.environment.unit.number(),
         };
         let (extent, doubt) = self.extent();
         let proxies = proxies(self.environment);
-        let mut left = builder::remove_cloud_resources(self.host, &owner, &proxies, extent);
+        let mut left = removal::remove_cloud_resources(self.host, &owner, &proxies, extent);
         left.extend(doubt);
         for what in &left {
             log::warn!("left behind: {what}");

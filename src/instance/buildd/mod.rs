@@ -14,9 +14,8 @@ use super::hostname::hostname;
 use super::instance_config::INSTANCE_CONFIG_PATH;
 use super::os_release::ensure_ubuntu;
 use super::snaps::Snap;
-use crate::deadline::Deadline;
 use crate::host::Host;
-use crate::secret::Secret;
+use crate::model::{Deadline, Secret};
 
 /// What instances of this base are set up as; raised by whoever changes what a set-up does.
 const COMPATIBILITY_TAG: &str = "buildd-base-v7";

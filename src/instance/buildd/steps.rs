@@ -4,14 +4,12 @@
 use std::time::Duration;
 
 use super::BuilddBase;
-use crate::deadline::Deadline;
 use crate::http::jittered;
-use crate::instance::INSTANCE_CONFIG_PATH;
 use crate::instance::base::{COMPLEX, SIMPLE};
 use crate::instance::error::{BaseConfigurationError, ProviderError};
 use crate::instance::executor::{Executor, ExecutorError, Output};
-use crate::instance::snaps;
-use crate::secret::Secret;
+use crate::instance::{INSTANCE_CONFIG_PATH, snaps};
+use crate::model::{Deadline, Secret};
 
 /// The longest time of a step that fetches from elsewhere.
 pub(super) const UNPREDICTABLE: Duration = Duration::from_secs(3600);

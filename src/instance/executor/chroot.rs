@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Command, Executor, ExecutorError, Output, root_shell};
-use crate::deadline::Deadline;
 use crate::host::{Namespaces, ProcessError, Program};
+use crate::model::Deadline;
 
 /// How long preparing and tidying up may take.
 const LIMIT: Duration = Duration::from_secs(60);

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::{Command, Executor, ExecutorError, Output, root_shell};
-use crate::deadline::Deadline;
 use crate::host::{Program, ROOT_VARIABLE};
+use crate::model::Deadline;
 
 /// Where systemd is PID 1, this folder exists (sd_booted(3)).
 const SYSTEMD_RUNS: &str = "/run/systemd/system";

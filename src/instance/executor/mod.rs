@@ -14,9 +14,8 @@ pub use chroot::ChrootExecutor;
 pub use local::LocalExecutor;
 pub use ssh::{KeyPair, SshExecutor, SshTarget};
 
-use crate::deadline::Deadline;
 use crate::host::ProcessError;
-use crate::secret::Secret;
+use crate::model::{Deadline, Secret};
 
 /// A command in an instance did not do its work.
 #[derive(Debug, thiserror::Error)]

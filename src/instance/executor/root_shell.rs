@@ -8,8 +8,8 @@
 use std::time::Duration;
 
 use super::{Command, ExecutorError, Output, quoted};
-use crate::deadline::Deadline;
 use crate::host::{ProcessError, Program, Stdin, random_uuid};
+use crate::model::Deadline;
 
 /// How long the shell may take longer than its command, which `timeout` ends and, after a moment of grace, kills.
 const GRACE: Duration = Duration::from_secs(30);

@@ -9,9 +9,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{Command, Executor, ExecutorError, Output, root_shell};
-use crate::deadline::Deadline;
 use crate::host::{FileError, Host, ProcessError, Program, Running, random_uuid};
-use crate::secret::Secret;
+use crate::model::{Deadline, Secret};
 
 /// One attempt to open the connection.
 const ATTEMPT: Duration = Duration::from_secs(30);

@@ -11,7 +11,7 @@ use super::words::{
     AccountName, AssetName, Channel, DownloadUrl, FilePath, Mode, NpmName, Owner, PackageName, Repository,
     Script, Sha256, SnapName, Version, Word,
 };
-use crate::target::{Arch, BaseImage, Target};
+use crate::model::{Arch, BaseImage, Target};
 
 /// For which images an entry is: for all where it says nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]

@@ -23,7 +23,7 @@ pub use entries::{
 };
 pub use words::{AccountName, SysctlName, SysctlValue, UnitName};
 
-use crate::target::{Arch, BaseImage, Target};
+use crate::model::{Arch, BaseImage, Target};
 
 /// The recipe that is used when the operator gives none.
 pub const DEFAULT_RECIPE: &str = include_str!("default.yaml");

@@ -2,8 +2,8 @@
 //! anything of them is used.
 
 use super::{Done, RUNNER_HOME, RUNNER_USER, RunnerBase, RunnerTarball, ToolDownload, UNPREDICTABLE};
-use crate::deadline::Deadline;
 use crate::instance::executor::Executor;
+use crate::model::Deadline;
 
 /// Fetches `$1` with the digest `$2` into `$file`, which goes with the shell. A server that sends nothing for a minute is
 /// asked again.

@@ -1,8 +1,8 @@
 //! The end of a build: the operator's own script, and the traces that it must not leave.
 
 use super::{COMPLEX, Done, RunnerBase, SIMPLE, UNPREDICTABLE};
-use crate::deadline::Deadline;
 use crate::instance::executor::Executor;
+use crate::model::Deadline;
 
 /// Where the external script lies while it runs.
 const SCRIPT: &str = "/root/runner-image-builder-script";

@@ -19,9 +19,7 @@ use super::error::ProviderError;
 use super::executor::{Command, Executor, ExecutorError};
 use super::os_release::ensure_ubuntu;
 use super::recipe::Recipe;
-use crate::deadline::Deadline;
-use crate::secret::Secret;
-use crate::target::Target;
+use crate::model::{Deadline, Secret, Target};
 
 /// Raised whenever a change to the steps makes another image of the same recipe: part of every image's fingerprint.
 pub const STEPS_VERSION: u32 = 3;

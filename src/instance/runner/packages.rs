@@ -2,10 +2,10 @@
 //! booted as it does in a machine.
 
 use super::{Done, RunnerBase, UNPREDICTABLE};
-use crate::deadline::Deadline;
 use crate::instance::error::{BaseConfigurationError, ProviderError};
 use crate::instance::executor::{Command, Executor, ExecutorError};
 use crate::instance::recipe::{AptSource, Package, SourceKey};
+use crate::model::Deadline;
 
 /// Where the image's own apt sources lie while a mirror is used.
 const SOURCES_ASIDE: &str = "/var/lib/runner-image-builder-sources";

@@ -2,9 +2,9 @@
 //! them at the first boot of each machine that is made from it.
 
 use super::{Done, RunnerBase, SIMPLE, UNPREDICTABLE};
-use crate::deadline::Deadline;
 use crate::instance::executor::Executor;
 use crate::instance::recipe::Snap;
+use crate::model::Deadline;
 
 /// The unit that installs the snaps at the first boot.
 const UNIT: &str = "runner-image-builder-snaps.service";

@@ -1,9 +1,9 @@
 //! The system itself: units, users, files, commands.
 
 use super::{COMPLEX, Done, RUNNER_USER, RunnerBase};
-use crate::deadline::Deadline;
 use crate::instance::executor::Executor;
 use crate::instance::recipe::{AccountName, File, User};
+use crate::model::Deadline;
 
 /// Where kernel parameters are set for each boot.
 const SYSCTL: &str = "/etc/sysctl.d/60-runner-image-builder.conf";

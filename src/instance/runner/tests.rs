@@ -9,7 +9,7 @@ use crate::instance::base::{CacheMount, setup};
 use crate::instance::executor::Output;
 use crate::instance::recipe::DEFAULT_RECIPE;
 use crate::instance::timeout::Timeout;
-use crate::target::{Arch, BaseImage};
+use crate::model::{Arch, BaseImage};
 
 fn base(recipe: &str) -> RunnerBase {
     let target = Target { base: BaseImage::Noble, arch: Arch::X64 };

@@ -1,10 +1,10 @@
 //! Where a new server is put: the flavor and the network that somebody named, else the first that will do.
 
-use super::compute::Flavor;
-use super::error::OpenStackError;
-use super::ids::NetworkId;
-use super::{Cloud, FlavorId};
-use crate::deadline::Deadline;
+use super::Flavor;
+use crate::model::Deadline;
+use crate::openstack_cloud::error::OpenStackError;
+use crate::openstack_cloud::ids::NetworkId;
+use crate::openstack_cloud::{Cloud, FlavorId};
 
 /// What a server needs at least.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use serde::Deserialize;
 
-use super::ids::ServerId;
+use crate::openstack_cloud::ids::ServerId;
 
 /// A server.
 #[derive(Clone, Debug, Deserialize)]

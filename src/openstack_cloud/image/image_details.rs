@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::ids::{ImageId, ProjectId};
+use crate::openstack_cloud::ids::{ImageId, ProjectId};
 
 /// The fields of an image that are not properties of its owner, beside those that [`Image`] has.
 const OTHER_FIELDS: [&str; 12] = [

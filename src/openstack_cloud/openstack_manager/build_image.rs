@@ -12,17 +12,15 @@ use super::instance_config::OS_VERSION;
 use super::proxies::{ProxyConfig, ProxyStringValues};
 use super::templates::{MachineFile, TemplateError, docker_files};
 use super::{BUILD_OPENSTACK_IMAGE_SCRIPT_FILENAME, IMAGE_NAME, IMAGE_PATH_TMPL};
-use crate::deadline::Deadline;
-use crate::digest::Digesting;
 use crate::github::{GithubClient, GithubError, GithubPath, RunnerApplication};
 use crate::host::random_uuid;
 use crate::http::HttpClient;
 use crate::instance::RUNNER_USER;
+use crate::model::{Arch, BaseImage, Deadline, Digesting, Target};
 use crate::openstack_cloud::{
     Cloud, CloudConfig, Deletion, Image, ImageFilter, ImageId, ImageStatus, Images, NewImage, NotAnId,
     OpenStackError,
 };
-use crate::target::{Arch, BaseImage, Target};
 
 /// What is to be built (seed `openstack_manager`: `BuildImageConfig`).
 #[derive(Clone, Debug)]

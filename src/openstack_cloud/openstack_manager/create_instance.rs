@@ -7,16 +7,15 @@ use super::instance_config::InstanceConfig;
 use super::proxies::{ProxyConfig, ProxyStringValues};
 use super::ssh_debug::SshDebugConnection;
 use super::templates::{MachineFile, RunnerEnvironment, TemplateError, UserData, docker_files, runner_unit};
-use crate::deadline::Deadline;
 use crate::github::{GithubOrg, GithubPath};
 use crate::host::random_uuid;
 use crate::http::{HttpClient, jittered};
 use crate::instance::{RUNNER_HOME, RUNNER_USER};
+use crate::model::{Deadline, Secret};
 use crate::openstack_cloud::{
     Cloud, CloudConfig, MetadataSource, Need, NewServer, OpenStackError, PlacementError, Server, ServerId,
     ServerStatus, Wish, choose_flavor, choose_network,
 };
-use crate::secret::Secret;
 
 /// How often it is tried.
 const TRIES: u32 = 5;

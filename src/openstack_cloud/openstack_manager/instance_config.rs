@@ -1,11 +1,9 @@
 //! What a runner is to be, found before it is launched.
 
-use crate::deadline::Deadline;
 use crate::github::{GithubClient, GithubError, GithubPath};
 use crate::host::random_uuid;
+use crate::model::{BaseImage, Deadline, Secret};
 use crate::openstack_cloud::Image;
-use crate::secret::Secret;
-use crate::target::BaseImage;
 
 /// The property of an image that says which release of Ubuntu it is made of, by Glance's own name for it.
 pub const OS_VERSION: &str = "os_version";

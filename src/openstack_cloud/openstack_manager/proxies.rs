@@ -2,7 +2,7 @@
 
 use crate::http::{HttpError, Proxies};
 use crate::instance::CommandEnvironment;
-use crate::secret::Secret;
+use crate::model::Secret;
 
 /// The model's proxy settings, as Juju gives them (seed `openstack_manager`: `ProxyConfig`). The addresses may hold
 /// credentials.

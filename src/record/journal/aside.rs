@@ -3,10 +3,11 @@
 
 use serde_json::Value;
 
-use super::job::{Request, worker_lock};
-use super::journal::{Journal, JournalError};
-use super::leftovers::Leftovers;
 use crate::host::{Exclusive, Host};
+use crate::record::file::RecordError;
+use crate::record::journal::Journal;
+use crate::record::leftovers::Leftovers;
+use crate::record::request::{Request, worker_lock};
 
 /// A record that cannot be read.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ impl Unreadable {
 
 /// For a hook: puts aside what cannot be read, unless a worker lives. One of another version can read it, and writes it
 /// again; it is waited for.
-pub fn put_aside(host: &Host) -> Result<(), JournalError> {
+pub fn put_aside(host: &Host) -> Result<(), RecordError> {
     if unreadable(host)?.is_empty() {
         return Ok(());
     }
@@ -57,7 +58,7 @@ pub fn put_aside(host: &Host) -> Result<(), JournalError> {
 }
 
 /// The same for whoever holds the worker's lock.
-pub fn put_aside_locked(host: &Host) -> Result<(), JournalError> {
+pub fn put_aside_locked(host: &Host) -> Result<(), RecordError> {
     for record in unreadable(host)? {
         let kept_as = record.kept_as();
         host.rename(&host.state_dir().join(record.file), &host.state_dir().join(&kept_as))?;
@@ -74,7 +75,7 @@ pub fn put_aside_locked(host: &Host) -> Result<(), JournalError> {
     Ok(())
 }
 
-fn unreadable(host: &Host) -> Result<Vec<Unreadable>, JournalError> {
+fn unreadable(host: &Host) -> Result<Vec<Unreadable>, RecordError> {
     let journal = Journal::read(host)?.err();
     let request = Request::read(host)?.err();
     Ok(journal.into_iter().chain(request).collect())

@@ -4,12 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{BuildConfig, CloudName, JobId, Owner};
-use super::job::Reason;
-use super::resource::Resource;
-use crate::secret::redacted;
-use crate::target::Target;
-use crate::timestamp::Timestamp;
+use crate::model::{Target, Timestamp, redacted};
+use crate::record::request::Reason;
+use crate::record::resource::Resource;
+use crate::record::run_config::{BuildConfig, CloudName, JobId, Owner};
 
 /// One run of the worker over all targets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,12 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{CloudName, JobId};
-use super::journal::{Image, Journal, Timestamp};
-use super::peers::Announcement;
-use super::resource::Resource;
+use crate::model::{Target, Timestamp};
 use crate::openstack_cloud::{Image as CloudImage, ImageId, ImageStatus, ProjectId};
-use crate::target::Target;
+use crate::record::journal::{Image, Journal};
+use crate::record::peers::Announcement;
+use crate::record::resource::Resource;
+use crate::record::run_config::{CloudName, JobId};
 
 /// What Glance calls the algorithm of [`Proof::sha512`], which is also the one that it uses unless it is told otherwise.
 const ALGORITHM: &str = "sha512";

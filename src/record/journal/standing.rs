@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{BuildConfig, BuilderRunConfig, CloudName, JobId};
-use super::job::{Reason, Rebuild, Request, Task, TaskKind};
-use super::journal::{Failure, Job, Journal, Phase, Remedy, Timestamp};
-use crate::target::Target;
+use crate::model::{Target, Timestamp};
+use crate::record::journal::Journal;
+use crate::record::journal::build_state::{Failure, Job, Phase, Remedy};
+use crate::record::request::{Reason, Rebuild, Request, Task, TaskKind};
+use crate::record::run_config::{BuildConfig, BuilderRunConfig, CloudName, JobId};
 
 /// How many earlier jobs a retry goes on with at most: what older ones have built has grown old since.
 const MANY: usize = 20;

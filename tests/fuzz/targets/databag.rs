@@ -5,13 +5,12 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "a failure is what is looked for")]
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
-use runner_image_builder::builder::{
-    Announcement, CloudName, Clouds, cloud_name, install_clouds_yaml, read_clouds_yaml,
-};
+use runner_image_builder::builder::{Clouds, cloud_name, install_clouds_yaml, read_clouds_yaml};
 use runner_image_builder::charm::ImageRelation;
 use runner_image_builder::host::Host;
 use runner_image_builder::juju::{RelationId, answers};
 use runner_image_builder::openstack_cloud::CloudConfig;
+use runner_image_builder::record::{Announcement, CloudName};
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     fuzz::mutate_json(data, size, max_size, seed, 0)

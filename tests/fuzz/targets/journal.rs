@@ -7,8 +7,10 @@
 use std::fs;
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
-use runner_image_builder::builder::{CloudName, Jobs, Journal, metrics};
+use runner_image_builder::cli::jobs::Jobs;
+use runner_image_builder::cli::metrics::metrics;
 use runner_image_builder::host::Host;
+use runner_image_builder::record::{CloudName, Journal};
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     fuzz::mutate_json(data, size, max_size, seed, 0)

@@ -11,10 +11,9 @@ use std::thread;
 use std::time::Duration;
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
-use runner_image_builder::deadline::Deadline;
 use runner_image_builder::http::{HttpClient, Proxies};
+use runner_image_builder::model::{Deadline, Secret};
 use runner_image_builder::openstack_cloud::{Cloud, CloudConfig, ImageFilter, Interface, OpenStackError};
-use runner_image_builder::secret::Secret;
 
 /// Those after which nothing is asked again, which would take its time.
 const STATUSES: [u16; 8] = [200, 200, 200, 200, 400, 403, 404, 409];

@@ -9,11 +9,10 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest, Sha256};
 
 use super::{BaseImageError, Offer, open};
-use crate::deadline::Deadline;
-use crate::digest::hex;
 use crate::disk_image::DiskImage;
 use crate::host::{FileError, Host, Namespaces, open_unlinked};
 use crate::http::{HttpClient, jittered};
+use crate::model::{Deadline, hex};
 
 /// How many images are kept, and how many that are not complete.
 const KEPT: usize = 4;

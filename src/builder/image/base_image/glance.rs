@@ -5,16 +5,12 @@ use std::time::Duration;
 use sha2::Sha256;
 
 use super::{BaseImageError, Offer, Opened, open};
-use crate::builder::config::{CloudName, JobId, Owner};
-use crate::builder::labels::{self, DIGEST, Stage};
-use crate::builder::ledger::Ledger;
-use crate::builder::resource::{Resource, ResourceKind};
-use crate::deadline::Deadline;
-use crate::digest::Digesting;
+use crate::builder::ownership::labels::{self, DIGEST, Stage};
 use crate::host::random_uuid;
 use crate::http::HttpClient;
+use crate::model::{Deadline, Digesting, Target};
 use crate::openstack_cloud::{Cloud, ImageChange, ImageId, ImageStatus, NewImage};
-use crate::target::Target;
+use crate::record::{CloudName, JobId, Ledger, Owner, Resource, ResourceKind};
 
 /// The build cloud's copies of base images.
 pub struct BaseImages<'a> {

@@ -14,14 +14,12 @@ use std::time::Duration;
 pub use cache::BaseImageCache;
 pub use glance::{BaseImages, base_image_name};
 
-use super::config::BaseImageSource;
-use super::journal::{JournalError, Timestamp};
-use crate::deadline::Deadline;
 use crate::disk_image::DiskError;
 use crate::host::{FileError, Host};
 use crate::http::{HttpClient, HttpError, Url};
+use crate::model::{Deadline, Target, Timestamp};
 use crate::openstack_cloud::OpenStackError;
-use crate::target::Target;
+use crate::record::{BaseImageSource, RecordError};
 
 /// The list of digests and its signature are small; anything larger is none.
 const LIST_LIMIT: u64 = 4 << 20;
@@ -94,7 +92,7 @@ pub enum BaseImageError {
     File(#[from] FileError),
     /// The copy could not be noted in the journal, and was not begun.
     #[error("{0}; nothing is uploaded that cannot be noted")]
-    Journal(#[from] JournalError),
+    Journal(#[from] RecordError),
     /// It could not be kept on this machine.
     #[error("keeping {url} in {}: {source}{}", folder.display(), remedy(source))]
     Store {

@@ -7,10 +7,9 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::builder::config::BaseImageSource;
-use crate::builder::journal::{JournalError, Timestamp, write_json};
 use crate::host::Host;
-use crate::target::BaseImage;
+use crate::model::{BaseImage, Timestamp};
+use crate::record::{BaseImageSource, RecordError, write_json};
 
 const FILE: &str = "signed-lists.json";
 
@@ -64,7 +63,7 @@ fn load(host: &Host) -> BTreeMap<String, SignedList> {
     })
 }
 
-fn save(host: &Host, lists: &BTreeMap<String, SignedList>) -> Result<(), JournalError> {
+fn save(host: &Host, lists: &BTreeMap<String, SignedList>) -> Result<(), RecordError> {
     host.private_dir(&host.state_dir())?;
     write_json(host, FILE, lists)
 }

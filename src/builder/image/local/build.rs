@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use super::workshop::{Workshop, WorkshopError};
-use crate::builder::base_image::{BaseImageError, Offer};
-use crate::builder::journal::Phase;
-use crate::builder::verify::{self, VerificationError};
-use crate::deadline::Deadline;
+use crate::builder::image::base_image::{BaseImageError, Offer};
+use crate::builder::image::verify::{self, VerificationError};
 use crate::disk_image::{DiskError, DiskImage};
 use crate::host::{FileError, Host, Namespaces, ProcessError};
 use crate::http::HttpClient;
 use crate::instance::{BaseError, CacheMount, ChrootExecutor, ExecutorError, RunnerBase, Timeout, setup};
+use crate::model::Deadline;
+use crate::record::Phase;
 
 /// The disk of a built image, as large as builder VMs have theirs at least.
 const DISK: u64 = 20 << 30;

@@ -2,9 +2,7 @@
 //! packed.
 
 mod build;
-mod by_hand;
 mod workshop;
 
 pub use build::{LocalBuild, LocalImage};
-pub use by_hand::ByHand;
 pub use workshop::Workshop;

@@ -3,9 +3,9 @@
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
-use super::super::base_image::BaseImageCache;
+use crate::builder::image::base_image::BaseImageCache;
 use crate::host::{Exclusive, FileError, Host};
-use crate::target::Target;
+use crate::model::Target;
 
 /// What a build may need at a time: the base image, its copy with everything installed, and that packed.
 const ROOM: u64 = 10 << 30;

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::*;
-use crate::secret::Secret;
+use crate::model::Secret;
 
 /// What breaks out of other people's templates.
 const HOSTILE: [&str; 10] = [

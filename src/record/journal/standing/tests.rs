@@ -1,9 +1,10 @@
 //! What ends a failure, and when it is retried.
 
 use super::*;
-use crate::builder::config::BuildResult;
-use crate::builder::journal::{Build, Image};
-use crate::target::{Arch, BaseImage};
+use crate::model::{Arch, BaseImage};
+use crate::record::journal::Image;
+use crate::record::journal::build_state::Build;
+use crate::record::run_config::BuildResult;
 use crate::testing::{request, run_config};
 
 const NOBLE: Target = Target { base: BaseImage::Noble, arch: Arch::X64 };

@@ -3,11 +3,7 @@
 //! with such names, by a worker that was at work when the charm was refreshed, or by a unit that was not refreshed yet. Here
 //! they become the names of now, and the other way round.
 
-use super::clouds_yaml::{Clouds, former_cloud_name};
-use super::config::{BuilderRunConfig, CloudName};
-use super::journal::{Image, Journal};
-use super::leftovers::Work;
-use super::resource::ResourceKind;
+use crate::record::{BuilderRunConfig, CloudName, Image, Journal, ResourceKind, Work};
 
 /// The former names of the clouds of a configuration.
 #[derive(Clone, Debug, Default)]
@@ -24,10 +20,9 @@ struct Pair {
 }
 
 impl FormerNames {
-    /// Those of the clouds that `config` names and `clouds` tells of.
-    pub fn of(clouds: &Clouds, config: &BuilderRunConfig) -> Self {
-        let pair =
-            |now: &CloudName| Some(Pair { former: former_cloud_name(clouds.get(now)?), now: now.clone() });
+    /// Those of the clouds that `config` names, as far as `former` knows them.
+    pub fn of(config: &BuilderRunConfig, former: impl Fn(&CloudName) -> Option<CloudName>) -> Self {
+        let pair = |now: &CloudName| Some(Pair { former: former(now)?, now: now.clone() });
         Self { build: pair(&config.build_cloud), related: config.clouds.iter().filter_map(pair).collect() }
     }
 
@@ -125,12 +120,10 @@ fn add(images: &mut Vec<Image>, image: &Image, cloud: &CloudName) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::builder::clouds_yaml::{cloud_name, related_cloud_name};
-    use crate::builder::config::{BuildConfig, BuildResult};
-    use crate::builder::journal::Timestamp;
+    use crate::builder::{Clouds, cloud_name, former_cloud_name, former_names, related_cloud_name};
+    use crate::model::{Arch, BaseImage, Secret, Timestamp};
     use crate::openstack_cloud::{CloudConfig, Interface};
-    use crate::secret::Secret;
-    use crate::target::{Arch, BaseImage};
+    use crate::record::{BuildConfig, BuildResult};
 
     fn config(project: &str) -> CloudConfig {
         CloudConfig {
@@ -162,7 +155,7 @@ mod tests {
         run.clouds = related.iter().map(|(name, _)| name.clone()).collect();
         run.build_cloud = build.0.clone();
         let clouds: Clouds = related.iter().chain([&build]).cloned().collect();
-        (FormerNames::of(&clouds, &run), related.map(|(name, _)| name), build.0)
+        (former_names(&clouds, &run), related.map(|(name, _)| name), build.0)
     }
 
     #[test]

@@ -1,0 +1,6 @@
+//! Clouds by name: clouds.yaml, the way in, and what is published there.
+
+pub mod clouds_yaml;
+pub mod connect;
+pub mod latest;
+pub mod projects;

@@ -1,0 +1,4 @@
+//! What is ours in a cloud, and by which evidence.
+
+pub mod identity;
+pub mod labels;

@@ -1,0 +1,6 @@
+//! What goes: orphans, old revisions, and what is left in clouds that are not used any more.
+
+pub mod adoption;
+pub mod leave;
+pub mod prune;
+pub mod sweep;

@@ -1,0 +1,74 @@
+//! Images.
+
+use super::*;
+
+#[test]
+fn an_images_own_properties_are_told_from_glances_fields() {
+    let (_server, cloud) = cloud(vec![Reply::json(200, &image_json(ID, "queued")), Reply::json(404, "{}")]);
+    let image = cloud.images().get(&id(), soon()).unwrap().unwrap();
+    assert_eq!((image.status, image.size, image.hidden), (ImageStatus::Queued, Some(5), Hidden::Yes));
+    assert_eq!(image.hash.as_deref(), Some("ab"));
+    let properties: Vec<_> = image.properties.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    assert_eq!(properties, ["architecture=x86_64", "stores=a"]);
+    assert!(cloud.images().get(&id(), soon()).unwrap().is_none());
+}
+
+#[test]
+fn an_upload_has_a_fresh_token_and_is_repeated_only_untouched() {
+    let refusal = "HTTP/1.1 401 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let server = Server::scripted(|origin| {
+        vec![token(origin, 59), Reply::Early(refusal.into()), token(origin, 59), Reply::json(204, "")]
+    });
+    let cloud = connect(&server).unwrap();
+    cloud.images().upload(&id(), Some(4), &mut &b"data"[..], soon()).unwrap();
+    let received = server.received();
+    assert_eq!(received[3].line, format!("PUT /image/v2/images/{ID}/file HTTP/1.1"));
+    assert_eq!(received[3].body, b"data");
+
+    let server = Server::scripted(|origin| {
+        vec![token(origin, 59), Reply::json(401, ""), token(origin, 59), Reply::json(204, "")]
+    });
+    let cloud = connect(&server).unwrap();
+    let error = cloud.images().upload(&id(), None, &mut &b"data"[..], soon()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Source, "{error}");
+}
+
+#[test]
+fn a_download_that_breaks_off_is_a_read_error() {
+    let short = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nshort";
+    let (_server, cloud) = cloud(vec![Reply::Raw(short.into()), Reply::json(403, "<p>Forbidden<p>")]);
+    let mut data = cloud.images().download(&id(), soon()).unwrap();
+    assert_eq!(data.size(), Some(9));
+    assert!(data.read_to_end(&mut Vec::new()).is_err());
+    let error = cloud.images().download(&id(), soon()).unwrap_err();
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Forbidden, "Forbidden"));
+}
+
+#[test]
+fn a_deletion_says_what_became_of_it() {
+    let (_server, cloud) = cloud(vec![
+        Reply::json(204, ""),
+        Reply::json(404, "{}"),
+        Reply::json(409, "<html><body>Image is in use</body></html>"),
+        Reply::json(403, "{}"),
+    ]);
+    let delete = || cloud.images().delete(&id(), soon());
+    assert_eq!(delete().unwrap(), Deletion::Deleted);
+    assert_eq!(delete().unwrap(), Deletion::Absent);
+    assert_eq!(delete().unwrap(), Deletion::InUse("Image is in use".to_owned()));
+    assert_eq!(delete().unwrap_err().kind(), ErrorKind::Forbidden);
+}
+
+#[test]
+fn waiting_for_an_image_ends_when_it_cannot_become_active() {
+    let (_server, cloud) = cloud(vec![
+        Reply::json(200, &image_json(ID, "saving")),
+        Reply::json(200, &image_json(ID, "active")),
+        Reply::json(200, &image_json(ID, "killed")),
+        Reply::json(404, "{}"),
+    ]);
+    let wait = || cloud.images().wait_until_active(&id(), soon());
+    assert_eq!(wait().unwrap().status, ImageStatus::Active);
+    assert!(wait().unwrap_err().to_string().ends_with("it is killed"));
+    assert_eq!(wait().unwrap_err().kind(), ErrorKind::Failed);
+}

@@ -1,0 +1,30 @@
+//! Records as files of the state folder: JSON for people, written whole.
+
+use serde::Serialize;
+
+use crate::host::{FileError, Host};
+
+/// A record could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// A file operation failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// What was to be written cannot be.
+    #[error("writing {file}: {problem}")]
+    Format {
+        /// The file.
+        file: &'static str,
+        /// What was wrong.
+        problem: String,
+    },
+}
+
+/// Writes `value` as a file of the state folder, whole or not at all.
+pub fn write_json(host: &Host, file: &'static str, value: &impl Serialize) -> Result<(), RecordError> {
+    let mut text = serde_json::to_vec_pretty(value)
+        .map_err(|error| RecordError::Format { file, problem: error.to_string() })?;
+    text.push(b'\n');
+    host.write(&host.state_dir().join(file), &text, 0o600)?;
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! What is written on the unit's disk by one process and read by others: hooks write requests and what databags say,
+//! the worker writes the journal, the launcher writes its notes. Each write is atomic.
+
+mod file;
+mod former_names;
+mod journal;
+mod launch;
+mod ledger;
+mod leftovers;
+mod outcome;
+mod peers;
+mod progress;
+mod published;
+mod request;
+mod resource;
+mod run_config;
+mod transit;
+
+pub use file::{RecordError, write_json};
+pub use former_names::FormerNames;
+pub use journal::aside::{put_aside, put_aside_locked};
+pub use journal::build_state::{Build, Failure, Job, Phase, Remedy};
+pub use journal::evidence::{Comparison, FAILED_READS, Known, Proof, Revision};
+pub use journal::standing::{OpenFailure, Standing};
+pub use journal::{Image, Journal};
+pub use launch::{Launch, LaunchOrder, LaunchSecrets, LaunchState, Server, forget_unfinished};
+pub use ledger::Ledger;
+pub use leftovers::{Leftovers, Work};
+pub use outcome::Outcome;
+pub use peers::{Announcement, Own, Peer, Peers};
+pub use progress::Progress;
+pub use published::Published;
+pub use request::{Reason, Rebuild, Request, Task, TaskKind, worker_lives, worker_lock};
+pub use resource::{Resource, ResourceKind};
+pub use run_config::{
+    BaseImageSource, BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm,
+    CloudName, JobId, Owner, ProxyConfig, RunnerSource,
+};
