@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         [] => hook(),
         ["work"] => beside_hooks(builder::worker_log, builder::work),
         // By hooks alone, where systemd limits the worker's memory.
-        ["work", "external"] => beside_hooks(builder::worker_log, builder::work_externally),
+        ["--limited", "work"] => beside_hooks(builder::worker_log, builder::work_externally),
         ["launch"] => beside_hooks(builder::launcher_log, builder::launch),
         ["jobs"] => jobs(|jobs| Ok(jobs.to_string())),
         ["jobs", "--json"] => jobs(serde_json::to_string_pretty),
