@@ -1,4 +1,4 @@
-# The words: make charm | test | check | fmt, and those that `make help` lists.
+# The words: make charm | test | lint | format, and all that `make help` lists.
 # Everything that is made lies below target/.
 
 SHELL := /bin/bash
@@ -13,6 +13,8 @@ ARCHIVE := target/$(NAME)_$(ARCH).charm
 CARGO_HOME ?= $(HOME)/.cargo
 # The system's own Python: Debian's modules (yaml, apt) belong to it, not to another one in PATH.
 PYTHON := /usr/bin/python3
+# cargo beside another cargo: it takes processors as it needs them, not as this make's --jobs allows.
+ALONE := env -u MAKEFLAGS -u MFLAGS
 # The oldest time that a zip archive can tell.
 TIMESTAMP := 1980-01-01T00:00:00Z
 
@@ -28,17 +30,18 @@ export MANIFEST
 
 .PHONY: help
 help: ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r word does; do \
+		printf '  make %-22s%s\n' "$$word" "$$does"; done
 
 .PHONY: rehearse
-rehearse: unpacked ## Show the charm's whole life, without root, Juju or OpenStack (ARGS="--help" tells more)
+rehearse: deps-rehearse unpacked ## Show the charm's whole life, without root, Juju or OpenStack (ARGS="--help" tells more)
 	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) cargo run --quiet --locked -p rehearsal -- $(ARGS)
 
 .PHONY: unpacked
-unpacked:
+unpacked: deps-build
 # The archive is the same wherever it is built: no path of the builder's home is in the binary.
 	RUSTFLAGS="$${RUSTFLAGS-} --remap-path-prefix=$(CARGO_HOME)/registry/src=/crates" \
-		cargo build --release --locked --bin dispatch
+		$(ALONE) cargo build --release --locked --bin dispatch
 	rm -rf $(CHARM)
 	install -d -m 0755 $(CHARM) $(CHARM)/hooks $(CHARM)/scripts
 	install -m 0755 $${CARGO_TARGET_DIR:-target}/release/dispatch $(CHARM)/dispatch
@@ -50,18 +53,36 @@ unpacked:
 	find $(CHARM) -exec touch --date=$(TIMESTAMP) {} +
 
 .PHONY: charm
-charm: unpacked ## Build target/charm/ (runnable) and the .charm beside it (deployable)
-	@command -v zip >/dev/null || $(MAKE) --no-print-directory deps
+charm: deps-charm unpacked ## Build target/charm/ (runnable) and the .charm beside it (deployable)
 	rm -f $(ARCHIVE)
 	cd $(CHARM); find . -type f -printf '%P\n' | LC_ALL=C sort | TZ=UTC zip -q -X -D -9 ../$(notdir $(ARCHIVE)) -@
 	chmod 0644 $(ARCHIVE)
 	@ls -l $(CHARM)/dispatch $(ARCHIVE)
 
 .PHONY: test
-test: deps charm ## Run all tests that need no cloud, against the charm's release binary
-	$(foreach share,$(SHARES),cargo test --locked --no-run $($(share)-tests) &&) true
+test: deps ## Run all tests that need no cloud, against the charm's release binary
+# Side by side: linking the release binary takes long and keeps one processor busy.
+	$(MAKE) --no-print-directory --jobs=2 charm compiled-tests
 # Side by side, since most tests wait most of their time: for a machine, a process, a deadline.
 	$(MAKE) --no-print-directory --jobs=3 $(SHARES:%=test-of-%)
+
+.PHONY: compiled-tests
+compiled-tests: deps-build
+	$(foreach share,$(SHARES),$(ALONE) cargo test --locked --no-run $($(share)-tests) &&) true
+
+.PHONY: unit
+unit: deps ## Run the unit tests alone, which stand beside the code (ONLY=part of their names)
+	cargo test --locked --workspace --exclude fuzz --lib --bins -- $(ONLY)
+
+.PHONY: integration
+integration: deps charm ## Run the tests below tests/ that need no cloud (TEST=hooks: one of them; ONLY=part of their names)
+	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) \
+		cargo test --locked --workspace --exclude fuzz $(addprefix --test ,$(or $(TEST),$(TESTS))) -- $(ONLY)
+
+# What Cargo.toml does not let run by itself needs more than a machine without a cloud, but for the builds.
+TESTS = $(filter-out $(shell sed -n 's/^name = "\(.*\)"/\1/p' Cargo.toml | grep -vx builds), \
+	$(foreach folder,tests tests/rehearsal/tests,$(patsubst $(folder)/%.rs,%, \
+		$(patsubst %/main.rs,%.rs,$(wildcard $(folder)/*.rs $(folder)/*/main.rs)))))
 
 # About equally long. The first leaves out what Cargo.toml says is run by itself.
 SHARES := charm rehearsal builds
@@ -90,7 +111,7 @@ fuzz: deps ## Try whatever comes in at the charm's doors, TIME=60 seconds at eac
 
 .PHONY: test-openstack
 test-openstack: deps charm ## Start an OpenStack on this machine and run the charm on it (root)
-	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) tests/openstack/run.sh
+	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) tests/openstack/run.sh $(ARGS)
 
 .PHONY: test-packaging
 test-packaging: deps ## Check the charm's folder and archive, and pack it with the real charmcraft
@@ -100,10 +121,13 @@ test-packaging: deps ## Check the charm's folder and archive, and pack it with t
 test-craft-providers: deps ## Compare what builders are set up with to craft-providers from PyPI
 	tests/craft_providers/run.sh
 
-.PHONY: check
-check: deps ## Formatting, lints, documentation, yaml files, dependencies
+.PHONY: lint
+lint: deps ## Formatting and clippy, without a warning
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+.PHONY: check
+check: lint ## make lint, and documentation, yaml files, dependencies
 # The documentation is for those who work on the charm: it shows private items, and may link to them.
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" \
 		cargo doc --workspace --no-deps --document-private-items --locked
@@ -111,13 +135,16 @@ check: deps ## Formatting, lints, documentation, yaml files, dependencies
 	$(PYTHON) tests/packaging/dependencies.py
 	tests/packaging/advisories.sh
 
-.PHONY: fmt
-fmt: ## Format the sources
+.PHONY: fmt format
+format: ## Format the sources (make fmt does, too)
 	cargo fmt --all
+fmt: format
 
-.PHONY: deps
+.PHONY: deps deps-build deps-charm deps-rehearse
 deps: ## Install the Debian packages that building and testing need, if any is missing (root)
 	@tests/deps.sh
+deps-build deps-charm deps-rehearse: deps-%:
+	@tests/deps.sh $*
 
 .PHONY: clean
 clean: ## Remove all that was made

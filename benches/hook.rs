@@ -119,6 +119,8 @@ fn settled(model: &Model, charm: &Path, root: &Path) -> Application {
         started: Timestamp::now(),
         finished: Some(Timestamp::now()),
         builds: Vec::new(),
+        found: Vec::new(),
+        delivered: Vec::new(),
         failures: Vec::new(),
     });
     journal.save(&host).expect("the journal");

@@ -1,11 +1,13 @@
 //! The command line: what people do by hand, with the charm's own options.
 
+mod cancel;
 mod instance;
 
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
+pub use cancel::cancel;
 pub use instance::instance;
 
 use serde::Deserialize;

@@ -15,7 +15,7 @@
 //! | [`github`] | what releases hold and with which digests, and what makes a runner one of a repository |
 //! | [`http`] | the one door to the web: deadlines, retries, proxies, trust |
 //! | [`host`] | the one door to the machine: its files and its commands |
-//! | [`target`], [`secret`], [`printable`], [`deadline`], [`digest`] | the small types that all rooms share |
+//! | [`target`], [`timestamp`], [`secret`], [`printable`], [`deadline`], [`digest`] | the small types that all rooms share |
 //!
 //! Dependencies point one way: `cli` -> `charm` -> `builder` -> {`openstack_cloud`, `instance`, `disk_image`, `github`}
 //! -> {`http`, `host`}; `openstack_cloud::openstack_manager` uses `instance` and `github` beside it; `juju` is known to
@@ -47,3 +47,4 @@ pub mod secret;
 pub mod target;
 #[cfg(test)]
 mod testing;
+pub mod timestamp;

@@ -18,6 +18,7 @@ use runner_image_builder::{builder, cli};
 const HELP: &str = "\
 dispatch            run as a hook; started by the Juju agent
 dispatch jobs       show what is asked for, what runs, what came of it; with --json for programs
+dispatch cancel     stop the job that runs or waits, at once, and remove what it has made; needs root
 dispatch work       do the requests that hooks have left; started by a hook, safe to start by hand
 dispatch launch     launch the runners that actions have asked for, remove those that have expired; as above
 dispatch recipe     print the default recipe: what goes into an image
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         ["launch"] => beside_hooks(builder::launcher_log, builder::launch),
         ["jobs"] => jobs(|jobs| Ok(jobs.to_string())),
         ["jobs", "--json"] => jobs(serde_json::to_string_pretty),
+        ["cancel"] => by_hand("cancel", cli::cancel),
         ["recipe"] => print(DEFAULT_RECIPE),
         ["local-build", target, file, settings @ ..] => {
             by_hand("local-build", |host, say| cli::local_build(host, target, Path::new(file), settings, say))

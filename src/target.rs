@@ -140,7 +140,35 @@ pub struct Target {
     pub arch: Arch,
 }
 
+/// There is no such image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "Unsupported arch='{}' for base {}: {} images exist for {}. Change architecture or base-image.",
+    .0.arch,
+    .0.base,
+    .0.arch,
+    Target::bases_for(.0.arch)
+)]
+pub struct UnsupportedTarget(Target);
+
 impl Target {
+    /// This one, unless there is no such image: what 32-bit ARM needs, Ubuntu has from noble on.
+    pub fn supported(self) -> Result<Self, UnsupportedTarget> {
+        match self.is_supported() {
+            true => Ok(self),
+            false => Err(UnsupportedTarget(self)),
+        }
+    }
+
+    fn is_supported(self) -> bool {
+        self.arch != Arch::Arm || self.base >= BaseImage::Noble
+    }
+
+    fn bases_for(arch: Arch) -> String {
+        let bases = BaseImage::ALL.into_iter().filter(|base| Self { base: *base, arch }.is_supported());
+        bases.map(BaseImage::as_str).collect::<Vec<_>>().join(", ")
+    }
+
     /// The tags by which consumers of the image relation choose, for example `x64,noble`.
     pub fn tags(self) -> String {
         format!("{},{}", self.arch, self.base)
@@ -189,6 +217,23 @@ mod tests {
             assert_eq!(base.version(), version);
         }
         assert_eq!(BaseImage::parse("bionic"), None);
+    }
+
+    #[test]
+    fn arm_exists_from_noble_on_and_the_refusal_names_both_options() {
+        for base in BaseImage::ALL {
+            for arch in Arch::ALL {
+                let target = Target { base, arch };
+                let refused = arch == Arch::Arm && matches!(base, BaseImage::Focal | BaseImage::Jammy);
+                assert_eq!(target.supported().is_err(), refused, "{target}");
+            }
+        }
+        let refusal = Target { base: BaseImage::Jammy, arch: Arch::Arm }.supported().unwrap_err().to_string();
+        assert_eq!(
+            refusal,
+            "Unsupported arch='arm' for base jammy: arm images exist for noble, resolute. Change architecture or \
+             base-image."
+        );
     }
 
     #[test]

@@ -1,19 +1,34 @@
 #!/bin/bash
-# Installs the Debian packages that building, testing and packaging need, those only that are missing. No service
-# is started by it. Without root it prints the command instead, and fails if something is missing.
+# deps.sh [build|charm|rehearse|all]: installs the Debian packages that this needs (all, unless said), those only that are
+# missing. No service is started by it. Without root it says how it is called, and fails if something is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages=(
-    # building: ring compiles C, and libFuzzer is C++
-    gcc g++ libc6-dev ca-certificates bsdextrautils
-    # the charm's archive and its test
-    zip unzip binutils python3 python3-apt python3-venv python3-yaml
+build=(gcc libc6-dev ca-certificates) # ring compiles C
+charm=("${build[@]}" zip)
+rehearse=("${build[@]}" curl gnupg gpgv openssh-client util-linux)
+all=(
+    "${charm[@]}" "${rehearse[@]}"
+    # libFuzzer is C++
+    g++
+    # the test of the charm's archive
+    unzip binutils python3 python3-apt python3-venv python3-yaml
     # what the charm calls on a unit
-    cron gpgv logrotate openssh-client
+    cron logrotate
     # what tests call besides
-    curl gnupg iproute2 openssh-server openssl procps python3-openstackclient squid strace util-linux
+    iproute2 openssh-server openssl procps python3-openstackclient squid strace
 )
+purpose=${1:-all}
+case $purpose in
+    build) packages=("${build[@]}") ;;
+    charm) packages=("${charm[@]}") ;;
+    rehearse) packages=("${rehearse[@]}") ;;
+    all) packages=("${all[@]}") ;;
+    *)
+        echo "deps.sh [build|charm|rehearse|all]" >&2
+        exit 2
+        ;;
+esac
 
 missing=()
 for package in "${packages[@]}"; do
@@ -21,7 +36,8 @@ for package in "${packages[@]}"; do
         missing+=("$package")
 done
 
-if ! command -v cargo >/dev/null; then
+# Whoever calls it by sudo has cargo in a PATH that sudo does not keep.
+if [[ -z ${SUDO_USER-} || -n ${MAKELEVEL-} ]] && ! command -v cargo >/dev/null; then
     echo "cargo is missing: install Rust $(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or later" \
         "(https://rustup.rs), with clippy and rustfmt" >&2
     exit 1
@@ -30,7 +46,8 @@ if ((${#missing[@]} == 0)); then
     exit 0
 fi
 if ((EUID != 0)); then
-    echo "missing packages, run as root: apt-get update && apt-get install ${missing[*]}" >&2
+    echo "missing packages: ${missing[*]}. This installs them, and starts no service:" >&2
+    echo "    sudo $PWD/tests/deps.sh $purpose" >&2
     exit 1
 fi
 

@@ -1,18 +1,19 @@
 //! Requests through a real Squid with the access rules that Debian ships.
 //!
-//! Squid listens on a loopback port and knows the name `cloud.test`, which nobody else does: what reaches the
+//! Squid listens on a loopback address of its own and knows the name `cloud.test`, which nobody else does: what reaches the
 //! target under that name came through the proxy.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use rehearsal::servers::own_address;
 use runner_image_builder::deadline::Deadline;
 use runner_image_builder::http::{HttpClient, HttpError, Method, Outgoing, Proxies, Request};
 use runner_image_builder::secret::Secret;
@@ -28,7 +29,7 @@ const UPLOAD: u64 = 8 * 1024 * 1024;
 /// A running Squid. Ends with the test, however that ends.
 struct Squid {
     process: Child,
-    port: u16,
+    address: SocketAddr,
     _folder: TempDir,
 }
 
@@ -40,13 +41,8 @@ enum Users {
 }
 
 impl Squid {
-    /// Starts Squid. `tunnels` are ports beside 443 to which it lets CONNECT. Another test may take the port between our
-    /// choice and Squid's start, so a start that fails is tried once more.
+    /// Starts Squid. `tunnels` are ports beside 443 to which it lets CONNECT.
     fn start(users: &Users, tunnels: &[u16]) -> Self {
-        Self::start_once(users, tunnels).or_else(|_| Self::start_once(users, tunnels)).unwrap()
-    }
-
-    fn start_once(users: &Users, tunnels: &[u16]) -> Result<Self, String> {
         assert!(Path::new(SQUID).exists(), "{SQUID} is missing: apt-get install squid");
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
@@ -55,7 +51,7 @@ impl Squid {
             std::fs::write(&path, text).unwrap();
             path.display().to_string()
         };
-        let port = free_port();
+        let address = own_address().unwrap();
         let shipped = std::fs::read_to_string(RULES).unwrap();
         let mut config: Vec<String> =
             tunnels.iter().map(|port| format!("acl SSL_ports port {port}")).collect();
@@ -74,7 +70,7 @@ impl Squid {
             config.push(rule.to_owned());
         }
         config.extend([
-            format!("http_port 127.0.0.1:{port}"),
+            format!("http_port {address}"),
             format!("hosts_file {}", file("hosts", "127.0.0.1 cloud.test\n")),
             format!("coredump_dir {}", folder.path().display()),
             "visible_hostname squid.test".to_owned(),
@@ -94,29 +90,26 @@ impl Squid {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut squid = Self { process, port, _folder: folder };
-        squid.wait_until_it_listens()?;
-        Ok(squid)
+        let mut squid = Self { process, address, _folder: folder };
+        squid.wait_until_it_listens();
+        squid
     }
 
-    fn wait_until_it_listens(&mut self) -> Result<(), String> {
-        for _ in 0..300 {
-            // Ours must live, or somebody else listens there.
+    fn wait_until_it_listens(&mut self) {
+        let deadline = soon();
+        while TcpStream::connect(self.address).is_err() {
             if let Some(status) = self.process.try_wait().unwrap() {
                 let mut words = String::new();
                 self.process.stderr.take().unwrap().read_to_string(&mut words).unwrap();
-                return Err(format!("squid ended with {status}: {words}"));
+                panic!("squid ended with {status}: {words}");
             }
-            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
-                return Ok(());
-            }
+            assert!(!deadline.passed(), "squid does not listen");
             std::thread::sleep(Duration::from_millis(100));
         }
-        Err("squid does not listen".to_owned())
     }
 
     fn client(&self, user: &str, no_proxy: &str) -> HttpClient {
-        let proxy = Secret::new(format!("http://{user}127.0.0.1:{}", self.port));
+        let proxy = Secret::new(format!("http://{user}{}", self.address));
         HttpClient::new(Proxies::parse(&proxy, &proxy, no_proxy).unwrap())
     }
 }
@@ -126,10 +119,6 @@ impl Drop for Squid {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// What the target saw: the request's lines in lower case, and how many bytes followed.
@@ -173,7 +162,7 @@ impl Target {
     }
 
     fn seen(&self) -> Seen {
-        self.seen.recv_timeout(Duration::from_secs(10)).unwrap()
+        self.seen.recv_timeout(Duration::from_secs(120)).unwrap()
     }
 }
 
@@ -242,7 +231,7 @@ fn certificate() -> (String, Arc<rustls::ServerConfig>) {
 }
 
 fn soon() -> Deadline {
-    Deadline::after(Duration::from_secs(30))
+    Deadline::after(Duration::from_secs(120))
 }
 
 #[test]
@@ -295,7 +284,7 @@ fn a_tunnel_against_the_rules_is_explained() {
     let error = squid.client("me:hunter2@", "").call(&request, soon()).unwrap_err();
     let shown = error.to_string();
     assert!(matches!(error, HttpError::Proxy { status: 403, .. }), "{shown}");
-    assert!(shown.contains(&format!("the proxy 127.0.0.1:{} answered 403", squid.port)), "{shown}");
+    assert!(shown.contains(&format!("the proxy {} answered 403", squid.address)), "{shown}");
     assert!(shown.contains("add the host to Juju's no-proxy settings"), "{shown}");
     assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
 }
@@ -320,7 +309,7 @@ fn exceptions_are_reached_directly() {
     assert_eq!(direct.unwrap().status(), 200);
     assert!(!target.seen().head.contains("via:"));
     // Only Squid knows the name.
-    let within = Deadline::after(Duration::from_secs(2));
+    let within = Deadline::after(Duration::from_secs(10));
     let error =
         squid.client("me:hunter2@", ".test").call(&target.request(Method::Get, "http"), within).unwrap_err();
     assert!(error.to_string().contains("connecting to cloud.test"), "{error}");

@@ -2,6 +2,7 @@
 //! only the names that ours have too.
 
 use super::config::{BuilderRunConfig, CloudName, JobId, Owner};
+use super::connect::visit_each;
 use super::labels;
 use crate::deadline::Deadline;
 use crate::openstack_cloud::{Cloud, ImageFilter, OpenStackError};
@@ -14,13 +15,13 @@ pub fn adopt<'a>(
     job: &JobId,
     deadline: Deadline,
 ) {
-    for (name, cloud) in clouds {
+    visit_each(clouds, |name, cloud| {
         for target in &config.targets {
             if let Err(error) = adopt_in(cloud, &config.owner, job, *target, deadline) {
                 log::warn!("taking over images of {target} in {name}: {error}");
             }
         }
-    }
+    });
 }
 
 /// Labels the images of `target` in the cloud's project that have our name for them and nobody's label: from now on
@@ -41,7 +42,9 @@ fn adopt_in(
     found.retain(|image| image.owner.as_ref() == Some(&cloud.project_id()) && labels::may_be_adopted(image));
     for image in found {
         log::info!("taking over image {} ({})", image.name, image.id);
-        cloud.images().update(&image.id, &labels::adopt(owner, job, &image), deadline)?;
+        if let Err(error) = cloud.images().update(&image.id, &labels::adopt(owner, job, &image), deadline) {
+            log::warn!("image {} ({}) is not taken over: {error}", image.name, image.id);
+        }
     }
     Ok(())
 }

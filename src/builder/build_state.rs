@@ -4,12 +4,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{CloudName, JobId, Owner};
+use super::config::{BuildConfig, CloudName, JobId, Owner};
 use super::job::Reason;
 use super::resource::Resource;
-use super::timestamp::Timestamp;
 use crate::secret::redacted;
 use crate::target::Target;
+use crate::timestamp::Timestamp;
 
 /// One run of the worker over all targets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,12 @@ pub struct Job {
     pub finished: Option<Timestamp>,
     /// Where each target is.
     pub builds: Vec<Build>,
+    /// Where it has found images that are up to date.
+    #[serde(default)]
+    pub found: Vec<BuildConfig>,
+    /// Where relations may name a new image since.
+    #[serde(default)]
+    pub delivered: Vec<BuildConfig>,
     /// What went wrong, for the whole or for one cloud.
     pub failures: Vec<Failure>,
 }
@@ -153,5 +159,18 @@ impl Failure {
     pub fn of(error: &impl fmt::Display, operator_must_act: bool) -> Self {
         let remedy = if operator_must_act { Remedy::Operator } else { Remedy::Retry };
         Self { target: None, cloud: None, message: redacted(&error.to_string()), remedy }
+    }
+}
+
+/// `noble-x64 for ci-1a2b3c4d: listing images: ...`
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.target, &self.cloud) {
+            (Some(target), Some(cloud)) => write!(f, "{target} for {cloud}: ")?,
+            (Some(target), None) => write!(f, "{target}: ")?,
+            (None, Some(cloud)) => write!(f, "{cloud}: ")?,
+            (None, None) => (),
+        }
+        f.write_str(&self.message)
     }
 }

@@ -61,21 +61,55 @@ struct Auth {
     username: String,
 }
 
-/// The name under which a cloud stands in clouds.yaml: the project's name, for people, and a digest of all that
-/// makes two clouds different, so that equal names in different clouds never meet. The password is no part of it.
+/// How much of a project's name stands in the name of its cloud.
+const READABLE: usize = 64;
+
+/// The name under which the build cloud stands in clouds.yaml: the project's name, for people, and a whole digest of all
+/// that makes two clouds different, so that nobody can make up another cloud of the same name. What may be replaced by its
+/// like, the password and the certificates to trust, is no part of it.
 pub fn cloud_name(config: &CloudConfig) -> CloudName {
+    let readable = readable(config, |c| matches!(c, '-' | '_' | '.'));
+    CloudName::new(format!("{readable}-{}", digest(&identity(config))))
+}
+
+/// The name under which the cloud of `relation` (`image:3`) stands there. It is the relation's own: another relation, or
+/// the operator, may have said the same with another password, and each authenticates with exactly what it brought.
+pub fn related_cloud_name(config: &CloudConfig, relation: &str) -> CloudName {
+    let readable = readable(config, |c| matches!(c, '-' | '_'));
+    let digest = digest(&(identity(config), relation));
+    CloudName::new(format!("{readable}.{}.{digest}", relation.replace(':', "-")))
+}
+
+/// The name that earlier revisions of the charm have given to a cloud, whoever named it: see
+/// [`FormerNames`](super::FormerNames). Nothing is named so any more, since 32 bits of a digest can be forged.
+pub fn former_cloud_name(config: &CloudConfig) -> CloudName {
+    let readable = readable(config, |c| matches!(c, '-' | '_' | '.'));
+    CloudName::new(format!("{readable}-{}", &digest(&identity(config))[..8]))
+}
+
+/// The entry of this name, which may be one that an earlier revision of the charm has given; then rather a relation's than
+/// the operator's.
+pub fn entry<'a>(clouds: &'a Clouds, name: &CloudName) -> Option<&'a CloudConfig> {
+    let was_named = || clouds.iter().filter(|(_, config)| former_cloud_name(config) == *name);
+    let related = || was_named().find(|(now, config)| **now != cloud_name(config));
+    clouds.get(name).or_else(|| related().or_else(|| was_named().next()).map(|(_, config)| config))
+}
+
+fn readable(config: &CloudConfig, is_kept: impl Fn(char) -> bool) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || is_kept(c) { c } else { '-' };
+    config.project_name.chars().map(plain).take(READABLE).collect()
+}
+
+fn identity(config: &CloudConfig) -> [&str; 6] {
     let [auth_url, region_name, project_domain_name, project_name] = project(config);
     let [_, user_domain_name, username] = user(config);
-    let identity = [auth_url, region_name, project_domain_name, project_name, user_domain_name, username];
-    // As JSON, where a value cannot run over into the next. An array of strings always serialises.
-    let digest = hex(&Sha256::digest(serde_json::to_vec(&identity).unwrap_or_default()));
-    let readable: String = config
-        .project_name
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' })
-        .take(64)
-        .collect();
-    CloudName::new(format!("{readable}-{}", &digest[..8]))
+    [auth_url, region_name, project_domain_name, project_name, user_domain_name, username]
+}
+
+/// As JSON, where a value cannot run over into the next.
+fn digest(what: &impl Serialize) -> String {
+    // Strings always serialise.
+    hex(&Sha256::digest(serde_json::to_vec(what).unwrap_or_default()))
 }
 
 fn auth_url(config: &CloudConfig) -> &str {
@@ -111,7 +145,7 @@ pub fn install_clouds_yaml(host: &Host, cloud_config: &Clouds) -> Result<Written
         let cacert = match &config.ca_certificate {
             None => None,
             Some(pem) => {
-                let path = host.state_dir().join("ca").join(format!("{name}.pem"));
+                let path = host.state_dir().join("ca").join(format!("{}.pem", name.as_str()));
                 if host.write(&path, pem.as_bytes(), 0o600)? == Written::Changed {
                     written = Written::Changed;
                 }
@@ -215,6 +249,39 @@ mod tests {
             CloudConfig { user_domain_name: "Default\nx".into(), username: "ci".into(), ..split.clone() };
         assert_ne!(cloud_name(&split), cloud_name(&moved));
         assert!(one.as_str().starts_with("ci-"), "{one}");
+    }
+
+    #[test]
+    fn credentials_are_of_one_relation_whatever_their_password() {
+        let config = config("https://a:5000/v3", "ci.of.us");
+        let rotated = CloudConfig { password: Secret::new("another".into()), ..config.clone() };
+        let rotated = CloudConfig { ca_certificate: None, ..rotated };
+        let [third, tenth] = ["image:3", "image:10"].map(|id| related_cloud_name(&config, id));
+        assert_eq!(third, related_cloud_name(&rotated, "image:3"));
+        assert!(third != tenth && third != cloud_name(&config) && tenth != cloud_name(&config));
+        let digest = third.as_str().strip_prefix("ci-of-us.image-3.").unwrap();
+        assert!(digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()), "{digest}");
+        assert_eq!(
+            (third.to_string().as_str(), tenth.to_string().as_str()),
+            ("ci-of-us (image:3)", "ci-of-us (image:10)")
+        );
+        let own = cloud_name(&config).to_string();
+        assert_eq!(own, former_cloud_name(&config).to_string(), "the operator's is told as it was");
+        assert_eq!(own.len(), "ci.of.us-".len() + 8);
+    }
+
+    #[test]
+    fn a_former_name_leads_to_what_a_relation_brought_first() {
+        let config = config("https://a:5000/v3", "ci");
+        let brought = CloudConfig { password: Secret::new("theirs".into()), ..config.clone() };
+        let own = (cloud_name(&config), config.clone());
+        let former = former_cloud_name(&config);
+        let mut clouds = Clouds::from([own, (related_cloud_name(&brought, "image:3"), brought.clone())]);
+        assert_eq!(entry(&clouds, &former), Some(&brought));
+        assert_eq!(entry(&clouds, &cloud_name(&config)), Some(&config));
+        clouds.retain(|name, _| *name == cloud_name(&config));
+        assert_eq!(entry(&clouds, &former), Some(&config));
+        assert_eq!(entry(&clouds, &CloudName::new("ci-00000000")), None);
     }
 
     #[test]

@@ -15,7 +15,8 @@ pub use crate::openstack_cloud::openstack_manager::ProxyConfig;
 use crate::secret::Secret;
 use crate::target::{Arch, BaseImage, Target};
 
-/// The name of a cloud in clouds.yaml.
+/// The name of a cloud in clouds.yaml: whole, in files and for programs. Displays for people, who are told the project
+/// and the relation, `runners (image:3)`, or the project and the beginning of the digest, `builders-1a2b3c4d`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CloudName(String);
@@ -30,11 +31,25 @@ impl CloudName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// What stands before the digest, and the digest; `None` of a name without one.
+    fn parts(&self) -> Option<(&str, &str)> {
+        let (readable, digest) = self.0.split_at_checked(self.0.len().checked_sub(DIGEST)?)?;
+        digest.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some((readable, digest))
+    }
 }
+
+/// The length of the digest that a name ends in, in hexadecimal digits.
+const DIGEST: usize = 64;
 
 impl fmt::Display for CloudName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        let Some((readable, digest)) = self.parts() else { return f.write_str(&self.0) };
+        let related = readable.strip_suffix('.').and_then(|readable| readable.split_once('.'));
+        match related.and_then(|(project, relation)| Some((project, relation.rsplit_once('-')?))) {
+            Some((project, (endpoint, number))) => write!(f, "{project} ({endpoint}:{number})"),
+            None => write!(f, "{readable}{}", &digest[..8]),
+        }
     }
 }
 

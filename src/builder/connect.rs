@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 use std::time::Duration;
 
-use super::clouds_yaml::{Clouds, read_clouds_yaml};
+use super::clouds_yaml::{Clouds, cloud_name, read_clouds_yaml};
 use super::config::{BuildSecrets, BuilderRunConfig, CloudName};
 use super::journal::Failure;
 use super::outcome::Outcome;
+use super::projects::{Part, Projects};
 use crate::deadline::Deadline;
 use crate::host::Host;
 use crate::http::HttpClient;
-use crate::openstack_cloud::{Cloud, OpenStackError};
+use crate::openstack_cloud::{Cloud, CloudConfig, OpenStackError};
 
 /// How long one cloud may take.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -39,6 +40,28 @@ pub fn http_client(secrets: &BuildSecrets) -> Result<HttpClient, Failure> {
     Ok(HttpClient::new(secrets.proxies.resolved().map_err(|error| Failure::of(&error, true))?))
 }
 
+/// The door by which the cloud of this name is reached. What a relation names, and what its servers name in turn, must not
+/// lead to the unit itself unless the operator's own cloud is there too.
+pub fn door(known: &Clouds, name: &CloudName, http: &HttpClient) -> HttpClient {
+    let is_operators = |name: &CloudName, config: &CloudConfig| *name == cloud_name(config);
+    if known.get(name).is_some_and(|config| is_operators(name, config)) {
+        return http.clone();
+    }
+    let own = known.iter().filter(|(name, config)| is_operators(name, config));
+    http.guarded(own.filter_map(|(_, config)| config.auth_url.parse().ok()).collect())
+}
+
+/// Connects to the cloud of this name.
+pub fn connect_to(
+    known: &Clouds,
+    name: &CloudName,
+    http: &HttpClient,
+    deadline: Deadline,
+) -> Result<Cloud, ConnectError> {
+    let config = known.get(name).ok_or(ConnectError::Forgotten)?;
+    Ok(Cloud::connect(config, &door(known, name, http), deadline)?)
+}
+
 /// Connects to each of these clouds, each within `deadline`, and does `work` with what came of it, side by side: one that
 /// hangs uses up the time of no other. The results come in the order of the names.
 pub fn in_each<T: Send>(
@@ -48,16 +71,39 @@ pub fn in_each<T: Send>(
     deadline: Deadline,
     work: impl Fn(&CloudName, Result<Cloud, ConnectError>) -> T + Sync,
 ) -> Vec<T> {
-    let connect = |name: &CloudName| match known.get(name) {
-        None => Err(ConnectError::Forgotten),
-        Some(config) => Ok(Cloud::connect(config, http, deadline)?),
-    };
-    let visit = |name: &CloudName| work(name, connect(name));
+    let visit = |name: &CloudName| work(name, connect_to(known, name, http, deadline));
     let visit = &visit;
     std::thread::scope(|scope| {
         let visits: Vec<_> = names.iter().map(|name| scope.spawn(move || visit(name))).collect();
         visits.into_iter().map(|visit| visit.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
     })
+}
+
+/// Does `work` in each of these clouds side by side: one that hangs uses up the time of no other. The results come in the
+/// order of the clouds.
+pub fn visit_each<'c, T: Send>(
+    clouds: impl IntoIterator<Item = (&'c CloudName, &'c Cloud)>,
+    work: impl Fn(&'c CloudName, &'c Cloud) -> T + Sync,
+) -> Vec<T> {
+    let work = &work;
+    std::thread::scope(|scope| {
+        let clouds = clouds.into_iter();
+        let visits: Vec<_> = clouds.map(|(name, cloud)| scope.spawn(move || work(name, cloud))).collect();
+        visits.into_iter().map(|visit| visit.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    })
+}
+
+/// The projects of the related clouds in `clouds`: the oldest relation that has authenticated does the work in each.
+pub fn related_projects(clouds: &BTreeMap<CloudName, Cloud>, config: &BuilderRunConfig) -> Projects {
+    let projects = Projects::default();
+    for name in &config.clouds {
+        if let Some(cloud) = clouds.get(name)
+            && projects.join(name, cloud) != Part::First
+        {
+            log::info!("{name} shares the project of an older relation");
+        }
+    }
+    projects
 }
 
 /// Connects to the build cloud and to the related clouds; one that does not answer is a failure of its own.
@@ -90,4 +136,48 @@ pub fn connect(
         }
     }
     clouds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::builder::clouds_yaml::related_cloud_name;
+    use crate::http::Proxies;
+    use crate::openstack_cloud::{ErrorKind, Interface};
+    use crate::secret::Secret;
+
+    fn config(auth_url: &str) -> CloudConfig {
+        CloudConfig {
+            auth_url: auth_url.into(),
+            region_name: None,
+            interface: Interface::Public,
+            ca_certificate: None,
+            project_name: "p".into(),
+            project_domain_name: "Default".into(),
+            user_domain_name: "Default".into(),
+            username: "me".into(),
+            password: Secret::default(),
+        }
+    }
+
+    /// What comes of connecting to what a relation says, beside this cloud of the operator's.
+    fn beside(operators: &str, said: &str) -> ErrorKind {
+        let name = related_cloud_name(&config(said), "image:3");
+        let own = (cloud_name(&config(operators)), config(operators));
+        let known = Clouds::from([(name.clone(), config(said)), own]);
+        let http = HttpClient::new(Proxies::default());
+        match connect_to(&known, &name, &http, Deadline::after(Duration::from_secs(20))) {
+            Err(ConnectError::Cloud(error)) => error.kind(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_relation_reaches_the_units_own_machine_only_where_the_operators_cloud_is() {
+        // Nobody listens there.
+        let local = "http://localhost:1/v3";
+        assert_eq!(beside("http://192.0.2.1:5000", local), ErrorKind::Configuration);
+        assert_eq!(beside("http://127.0.0.1:2", local), ErrorKind::Unavailable);
+        assert_eq!(beside("http://127.0.0.1:2", "http://169.254.169.254/v3"), ErrorKind::Configuration);
+    }
 }

@@ -46,8 +46,9 @@ impl ExternalBuildError {
     pub fn operator_must_act(&self) -> bool {
         match self {
             Self::Vm(error) => error.operator_must_act(),
+            Self::Base(error) => error.operator_must_act(),
             Self::VolumeBacked(_) => true,
-            Self::Base(_) | Self::Journal(_) => false,
+            Self::Journal(_) => false,
         }
     }
 }

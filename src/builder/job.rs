@@ -1,16 +1,15 @@
 //! A request for work, from a hook to the worker: `request.json`, written by hooks alone. The newest wins; a
 //! worker that ends one looks for a newer before it goes.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{BuildMode, BuildSecrets, BuilderRunConfig, JobId};
+use super::aside::Unreadable;
+use super::config::{BuildSecrets, BuilderRunConfig, JobId};
 use super::journal::{Image, JournalError, Timestamp, write_json};
 use super::transit::InTransit;
-use crate::deadline::Deadline;
-use crate::host::{Exclusive, FileError, Host, Limits, ProcessError, kill_own, start_detached};
+use crate::host::{Exclusive, FileError, Host};
 use crate::target::BaseImage;
 
 /// Why a hook asks for a job.
@@ -66,6 +65,29 @@ pub enum Task {
     CleanUp,
 }
 
+impl Task {
+    /// Its kind.
+    pub fn kind(&self) -> TaskKind {
+        match self {
+            Self::Build => TaskKind::Build,
+            Self::TakeOver(_) => TaskKind::TakeOver,
+            Self::CleanUp => TaskKind::CleanUp,
+        }
+    }
+}
+
+/// The kinds of [`Task`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskKind {
+    /// [`Task::Build`].
+    Build,
+    /// [`Task::TakeOver`].
+    TakeOver,
+    /// [`Task::CleanUp`].
+    CleanUp,
+}
+
 /// Whether an image that is up to date is built all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -108,12 +130,16 @@ const FILE: &str = "request.json";
 const SECRETS: &str = "secrets-";
 
 impl Request {
-    /// The newest request on disk.
+    /// The newest request on disk; none when there is none that this version can read.
     pub fn load(host: &Host) -> Result<Option<Self>, JournalError> {
-        let Some(bytes) = host.read(&host.state_dir().join(FILE))? else { return Ok(None) };
-        serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|error| JournalError::Format { file: FILE, problem: error.to_string() })
+        Ok(Self::read(host)?.ok().flatten())
+    }
+
+    /// The newest request on disk, or why this version cannot read it.
+    pub(super) fn read(host: &Host) -> Result<Result<Option<Self>, Unreadable>, JournalError> {
+        let Some(bytes) = host.read(&host.state_dir().join(FILE))? else { return Ok(Ok(None)) };
+        let request = serde_json::from_slice(&bytes).map(Some);
+        Ok(request.map_err(|error| Unreadable::of(FILE, &bytes, error)))
     }
 
     /// Records the request, its secrets first: whoever sees the request finds them.
@@ -160,81 +186,7 @@ pub fn worker_lock(host: &Host) -> PathBuf {
     host.state_dir().join("worker.lock")
 }
 
-/// Stops the worker if one lives: at once, since whatever it was doing can be found and ended by another.
-pub fn stop_worker(host: &Host) {
-    stop_holder(host, &worker_lock(host));
-}
-
 /// Whether a worker lives.
 pub fn worker_lives(host: &Host) -> Result<bool, FileError> {
-    is_held(&worker_lock(host))
-}
-
-/// Stops the process that holds `lock` and has noted itself there, if it runs an executable of ours.
-pub(super) fn stop_holder(host: &Host, lock: &Path) {
-    if let Ok(true) = is_held(lock)
-        && let Ok(Some(pid)) = host.read(lock)
-        && let Ok(pid) = String::from_utf8_lossy(&pid).trim().parse()
-    {
-        log::info!("stopping the holder of {}, process {pid}", lock.display());
-        let (binaries, own) = (worker_binary_dir(host), std::env::current_exe().ok());
-        if let Err(problem) =
-            kill_own(pid, |path| path.starts_with(&binaries) || own.as_deref() == Some(path))
-        {
-            log::warn!("process {pid} is left alone: {problem}");
-            return;
-        }
-        // Its lock goes with it.
-        let deadline = Deadline::after(Duration::from_secs(5));
-        while is_held(lock).unwrap_or(false) && deadline.sleep(Duration::from_millis(50)) {}
-    }
-}
-
-/// Whether a process holds `lock`.
-pub(super) fn is_held(lock: &Path) -> Result<bool, FileError> {
-    Ok(Exclusive::try_acquire(lock)?.is_none())
-}
-
-/// The worker, or the launcher, could not be started.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// Its binary could not be put into place.
-    #[error("starting a process beside the hooks: {0}")]
-    File(#[from] FileError),
-    /// It could not be run.
-    #[error("starting a process beside the hooks: {0}")]
-    Process(#[from] ProcessError),
-    /// We do not know our own executable.
-    #[error("starting a process beside the hooks: finding our own executable: {0}")]
-    Executable(std::io::Error),
-}
-
-/// Starts a worker from a copy of our own binary, which a refresh of the charm does not touch. A second worker
-/// finds the lock taken and goes; so a start too many does no harm.
-/// One that is not to build on this machine has little to need, and is held to that.
-pub fn start_worker(host: &Host) -> Result<(), StartError> {
-    let request = Request::load(host).ok().flatten();
-    match request.map(|request| request.config.build_mode) {
-        Some(BuildMode::External) => start(host, "worker", &["--limited", "work"], Limits::Small),
-        Some(BuildMode::Local) | None => start(host, "worker", &["work"], Limits::Machine),
-    }
-}
-
-/// Starts our own binary with `words` as its arguments, as a process that outlives hooks.
-pub(super) fn start(host: &Host, name: &str, words: &[&str], limits: Limits) -> Result<(), StartError> {
-    let ours = std::env::current_exe().map_err(StartError::Executable)?;
-    let bytes = std::fs::read(&ours).map_err(StartError::Executable)?;
-    let digest = crate::digest::hex(&<sha2::Sha256 as sha2::Digest>::digest(&bytes));
-    let copy =
-        worker_binary_dir(host).join(format!("dispatch-{}-{}", env!("CARGO_PKG_VERSION"), &digest[..12]));
-    if !copy.exists() {
-        host.install_executable(&ours, &copy)?;
-    }
-    let unit = format!("runner-image-builder-{name}-{}", JobId::random());
-    Ok(start_detached(host, &unit, &copy, words, limits)?)
-}
-
-/// Where the worker's binaries lie, one a version.
-pub fn worker_binary_dir(host: &Host) -> PathBuf {
-    host.state_dir().join("bin")
+    Exclusive::is_held(&worker_lock(host))
 }

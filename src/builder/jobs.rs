@@ -6,9 +6,11 @@ use serde::Serialize;
 
 use super::cron::Schedule;
 use super::job::{Request, worker_lives};
-use super::journal::{Build, Failure, Job, Journal, JournalError, Phase, Timestamp};
+use super::journal::{Build, Job, Journal, JournalError, Phase, Timestamp};
 use super::launch::Launch;
 use super::leftovers::Leftovers;
+use super::peers::Peers;
+use super::standing::Standing;
 use crate::host::Host;
 use crate::printable::printable_line;
 
@@ -26,11 +28,12 @@ pub struct Jobs {
 impl Jobs {
     /// As of now. Reads files only, so it may be asked at any time.
     pub fn load(host: &Host) -> Result<Self, JournalError> {
-        let journal = Journal::load(host)?;
+        let (journal, request, peers) = (Journal::load(host)?, Request::load(host)?, Peers::load(host)?);
+        let config = request.as_ref().map(|request| &request.config);
         Ok(Self {
             worker_lives: worker_lives(host)?,
-            request: Request::load(host)?,
-            next_try: journal.retry_at(),
+            next_try: config.and_then(|config| journal.next_try(config, peers.task())),
+            request,
             next_look: Schedule::load(host)?.map(|schedule| schedule.next_after(Timestamp::now())),
             journal,
             launches: Launch::all(host)?,
@@ -50,8 +53,9 @@ impl fmt::Display for Jobs {
             Some(job) => self.write_job(f, job)?,
         }
         if let Some(at) = self.next_try {
-            writeln!(f, "  next try: {at}, failures in a row: {}", self.journal.failures_in_row)?;
+            writeln!(f, "  next try: {at}")?;
         }
+        self.journal.standings.iter().try_for_each(|standing| write_standing(f, standing))?;
         if let Some(request) = self.waiting() {
             writeln!(f, "job {}: waits since {}, {}", request.id, request.at, request.reason.as_str())?;
         }
@@ -64,7 +68,7 @@ impl fmt::Display for Jobs {
         self.journal.leftovers.iter().try_for_each(|leftovers| self.write_leftovers(f, leftovers))?;
         self.launches.iter().try_for_each(|launch| line(f, format_args!("{launch}")))?;
         let ever = |moment: Option<Timestamp>| moment.map_or("never".into(), |moment| moment.to_string());
-        writeln!(f, "last success: {}", ever(self.journal.last_success))?;
+        writeln!(f, "last success: {}", ever(self.journal.last_success()))?;
         writeln!(f, "cron looks for work next: {}", ever(self.next_look))?;
         writeln!(f, "last sweep of the clouds: {}", ever(self.journal.swept))
     }
@@ -94,14 +98,23 @@ impl Jobs {
             line(f, format_args!("  {target}: {}, since {since}", describe(phase)))?;
             resources.iter().try_for_each(|resource| line(f, format_args!("    {resource}")))?;
         }
-        for Failure { target, cloud, message, .. } in &job.failures {
-            write!(f, "  failed: ")?;
-            target.iter().try_for_each(|target| write!(f, "{target}: "))?;
-            cloud.iter().try_for_each(|cloud| write!(f, "for {cloud}: "))?;
-            line(f, format_args!("{message}"))?;
-        }
-        Ok(())
+        job.failures.iter().try_for_each(|failure| line(f, format_args!("  failed: {failure}")))
     }
+}
+
+/// `failing: noble-x64 in ci-1a2b3c4d, 3 in a row, last ..., next try ...: ...`
+fn write_standing(f: &mut fmt::Formatter<'_>, standing: &Standing) -> fmt::Result {
+    let Standing { target, cloud, last_failure, open: Some(open), .. } = standing else { return Ok(()) };
+    write!(f, "failing: ")?;
+    match target {
+        Some(target) => write!(f, "{target}")?,
+        None => write!(f, "removing what a job has left")?,
+    }
+    cloud.iter().try_for_each(|cloud| write!(f, " in {cloud}"))?;
+    write!(f, ", {} in a row", open.in_row)?;
+    last_failure.iter().try_for_each(|at| write!(f, ", last {at}"))?;
+    let messages: Vec<&str> = open.failures.iter().map(|failure| failure.message.as_str()).collect();
+    line(f, format_args!(", next try {}: {}", open.next_try(), messages.join("; ")))
 }
 
 /// A line that may quote what a cloud has said.

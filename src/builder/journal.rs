@@ -6,17 +6,20 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::aside::Unreadable;
 pub use super::build_state::{Build, Failure, Job, Phase, Remedy};
 use super::config::{BuildResult, CloudName};
+use super::job::Request;
 use super::leftovers::Leftovers;
 use super::resource::Resource;
-pub use super::timestamp::Timestamp;
+use super::standing::Standing;
 use crate::host::{FileError, Host};
 use crate::openstack_cloud::ImageId;
 use crate::target::Target;
+pub use crate::timestamp::Timestamp;
 
 /// The format that this version writes.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// How often the clouds are searched for what a run may have left, when nothing says that there is something.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
@@ -30,8 +33,8 @@ pub enum JournalError {
     /// A file operation failed.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The file is not a journal.
-    #[error("reading {file}: {problem}; it was left as it is, move it away to begin anew")]
+    /// What was to be written cannot be.
+    #[error("writing {file}: {problem}")]
     Format {
         /// The file.
         file: &'static str,
@@ -50,10 +53,8 @@ pub struct Journal {
     pub job: Option<Job>,
     /// The newest image of each target in each cloud that relations may name.
     pub images: Vec<Image>,
-    /// How many jobs have failed since the last that did not.
-    pub failures_in_row: u32,
-    /// When a job last ended without any failure.
-    pub last_success: Option<Timestamp>,
+    /// How each target stands in each project.
+    pub standings: Vec<Standing>,
     /// Old revisions that something still used when they were to be deleted.
     pub in_use: Vec<InUse>,
     /// When the clouds were last searched for what a run may have left, and nothing had to stay.
@@ -70,8 +71,7 @@ impl Default for Journal {
             format: FORMAT,
             job: None,
             images: Vec::new(),
-            failures_in_row: 0,
-            last_success: None,
+            standings: Vec::new(),
             in_use: Vec::new(),
             swept: None,
             leftovers: Vec::new(),
@@ -120,21 +120,37 @@ impl InUse {
 pub(super) const FILE: &str = "journal.json";
 
 impl Journal {
-    /// The journal on disk, an empty one when there is none.
+    /// The journal on disk; an empty one when there is none, or none that this version can read.
     pub fn load(host: &Host) -> Result<Self, JournalError> {
-        let Some(bytes) = host.read(&host.state_dir().join(FILE))? else { return Ok(Self::default()) };
-        let format_error = |problem| JournalError::Format { file: FILE, problem };
-        let mut written: Value =
-            serde_json::from_slice(&bytes).map_err(|error| format_error(error.to_string()))?;
-        match written.get("format").and_then(Value::as_u64) {
-            Some(1) => migrate(&mut written),
-            Some(format) if format == u64::from(FORMAT) => (),
+        Ok(Self::read(host)?.unwrap_or_default())
+    }
+
+    /// The journal on disk, or why this version cannot read it.
+    pub(super) fn read(host: &Host) -> Result<Result<Self, Unreadable>, JournalError> {
+        let Some(bytes) = host.read(&host.state_dir().join(FILE))? else { return Ok(Ok(Self::default())) };
+        let unreadable = |problem: String| Unreadable::of(FILE, &bytes, problem);
+        let mut written: Value = match serde_json::from_slice(&bytes) {
+            Ok(written) => written,
+            Err(error) => return Ok(Err(unreadable(error.to_string()))),
+        };
+        let before = match written.get("format").and_then(Value::as_u64) {
+            Some(format @ (1 | 2)) => Some(migrate(&mut written, format)),
+            Some(format) if format == u64::from(FORMAT) => None,
             format => {
                 let format = format.map_or("no format".to_owned(), |format| format!("format {format}"));
-                return Err(format_error(format!("{format}, this version knows 1 and {FORMAT}")));
+                return Ok(Err(unreadable(format!("{format}, this version knows 1 to {FORMAT}"))));
             }
+        };
+        let mut journal: Self = match serde_json::from_value(written) {
+            Ok(journal) => journal,
+            Err(error) => return Ok(Err(unreadable(error.to_string()))),
+        };
+        if let Some(Before { failures_in_row, last_success }) = before
+            && let Some(request) = Request::load(host)?
+        {
+            journal.stood(&request, failures_in_row, last_success);
         }
-        serde_json::from_value(written).map_err(|error| format_error(error.to_string()))
+        Ok(Ok(journal))
     }
 
     /// Writes it to disk.
@@ -190,6 +206,11 @@ impl Journal {
 
     /// Notes `image` as the newest of its target in its cloud.
     pub fn publish(&mut self, image: Image) {
+        let is_known = self.images.iter().any(|known| known.result == image.result);
+        if let Some(job) = &mut self.job {
+            let places = if is_known { &mut job.found } else { &mut job.delivered };
+            places.push(image.result.config.clone());
+        }
         self.images.retain(|other| other.result.config != image.result.config);
         self.images.push(image);
     }
@@ -213,33 +234,35 @@ impl Journal {
     pub fn pruned(&mut self, cloud: &CloudName, image: &ImageId) {
         self.in_use.retain(|known| (&known.cloud, &known.image) != (cloud, image));
     }
-
-    /// When a job that failed for want of time is tried again.
-    pub fn retry_at(&self) -> Option<Timestamp> {
-        let job = self.job.as_ref()?;
-        let ended = job.finished.filter(|_| !job.failures.is_empty())?;
-        let now = Timestamp::now();
-        if ended > now {
-            // The clock was wrong then.
-            return Some(now);
-        }
-        // 5 minutes, doubled with each failure, at most 2 hours.
-        let pause = 300u64 << self.failures_in_row.saturating_sub(1).min(5);
-        Some(ended.plus(Duration::from_secs(pause.min(7200))))
-    }
 }
 
-/// Brings a journal of format 1, which did not note what builds make, to format 2.
-fn migrate(written: &mut Value) {
-    written["format"] = json!(FORMAT);
-    written["in_use"] = json!([]);
-    written["swept"] = Value::Null;
-    if let Some(job) = written.get_mut("job").filter(|job| job.is_object()) {
-        job["reason"] = Value::Null;
-        let builds = job.get_mut("builds").and_then(Value::as_array_mut).into_iter().flatten();
-        for build in builds.filter_map(Value::as_object_mut) {
-            build.insert("resources".into(), json!([]));
+/// What formats 1 and 2 told of all targets together.
+#[derive(Default)]
+struct Before {
+    failures_in_row: u32,
+    last_success: Option<Timestamp>,
+}
+
+/// Brings a journal of `format` 1, which did not note what builds make, or 2 to the present one.
+fn migrate(written: &mut Value, format: u64) -> Before {
+    let Some(journal) = written.as_object_mut() else { return Before::default() };
+    let (failures_in_row, last_success) = (journal.remove("failures_in_row"), journal.remove("last_success"));
+    journal.insert("format".into(), json!(FORMAT));
+    journal.insert("standings".into(), json!([]));
+    if format == 1 {
+        journal.insert("in_use".into(), json!([]));
+        journal.insert("swept".into(), Value::Null);
+        if let Some(job) = journal.get_mut("job").filter(|job| job.is_object()) {
+            job["reason"] = Value::Null;
+            let builds = job.get_mut("builds").and_then(Value::as_array_mut).into_iter().flatten();
+            for build in builds.filter_map(Value::as_object_mut) {
+                build.insert("resources".into(), json!([]));
+            }
         }
+    }
+    Before {
+        failures_in_row: failures_in_row.and_then(|count| u32::try_from(count.as_u64()?).ok()).unwrap_or(0),
+        last_success: last_success.and_then(|at| Timestamp::of_rfc3339(at.as_str()?)),
     }
 }
 
@@ -258,7 +281,8 @@ pub(super) fn write_json(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::builder::config::{BuildConfig, JobId, Owner};
+    use crate::builder::config::BuildConfig;
+    use crate::builder::job::TaskKind;
     use crate::target::{Arch, BaseImage};
 
     fn image(id: &str) -> Image {
@@ -284,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_is_read_back_and_a_foreign_one_is_refused_and_kept() {
+    fn a_journal_is_read_back_and_a_foreign_one_is_kept_and_not_used() {
         let dir = tempfile::tempdir().unwrap();
         let host = Host::below(dir.path());
         assert_eq!(Journal::load(&host).unwrap(), Journal::default());
@@ -299,7 +323,10 @@ mod tests {
             "{\"format\":99,\"job\":null,\"images\":[],\"failures_in_row\":0,\"last_success\":null}",
         ] {
             host.write(&host.state_dir().join(FILE), foreign.as_bytes(), 0o600).unwrap();
-            assert!(Journal::load(&host).is_err(), "{foreign}");
+            assert!(Journal::read(&host).unwrap().is_err(), "{foreign}");
+            assert_eq!(Journal::load(&host).unwrap(), Journal::default(), "{foreign}");
+            let kept = host.read(&host.state_dir().join(FILE)).unwrap();
+            assert_eq!(kept.as_deref(), Some(foreign.as_bytes()));
         }
     }
 
@@ -314,13 +341,39 @@ mod tests {
                  "since": "2026-05-01T12:00:00Z"}]}}"#;
         host.write(&host.state_dir().join(FILE), first.as_bytes(), 0o600).unwrap();
         let journal = Journal::load(&host).unwrap();
-        assert_eq!((journal.format, journal.failures_in_row), (FORMAT, 2));
+        assert_eq!(journal.format, FORMAT);
         assert_eq!(journal.running().unwrap().builds[0].phase, Phase::Launching);
         assert!(journal.left_something() && journal.sweep_is_due());
         for nonsense in [r#"{"format": 1, "job": 7}"#, r#"{"format": 1, "job": {"builds": [1, "x", []]}}"#] {
             host.write(&host.state_dir().join(FILE), nonsense.as_bytes(), 0o600).unwrap();
-            assert!(Journal::load(&host).is_err());
+            assert!(Journal::read(&host).unwrap().is_err());
         }
+    }
+
+    #[test]
+    fn a_journal_of_the_second_format_keeps_its_failures_and_their_retry() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::below(dir.path());
+        let mut config = crate::testing::run_config();
+        config.clouds = vec![CloudName::new("ci-1")];
+        let request = crate::testing::request(config.clone());
+        request.save(&host, &Default::default()).unwrap();
+        let ended = Timestamp::now();
+        let second = json!({
+            "format": 2, "failures_in_row": 3, "last_success": "2026-05-01T12:00:00Z", "in_use": [], "swept": null,
+            "images": [image("i")], "job": {
+                "id": request.id, "reason": "schedule", "config_digest": config.digest(), "builds": [],
+                "owner": config.owner, "started": ended, "finished": ended,
+                "failures": [{"target": null, "cloud": null, "message": "no mirror", "remedy": "retry"}]}});
+        host.write(&host.state_dir().join(FILE), second.to_string().as_bytes(), 0o600).unwrap();
+        let journal = Journal::load(&host).unwrap();
+        assert_eq!(journal.job.as_ref().unwrap().failures[0].message, "no mirror");
+        let (standing, open) = journal.failing(&config, TaskKind::Build).next().unwrap();
+        assert_eq!((standing.target, &standing.cloud, open.in_row), (Some(config.targets[0]), &None, 3));
+        assert_eq!(open.next_try, ended.plus(Duration::from_secs(1200)));
+        assert_eq!(journal.last_success(), Timestamp::of_rfc3339("2026-05-01T12:00:00Z"));
+        journal.save(&host).unwrap();
+        assert_eq!(Journal::load(&host).unwrap(), journal);
     }
 
     #[test]
@@ -337,27 +390,5 @@ mod tests {
         };
         assert!(in_use(future).is_due() && !in_use(Timestamp::now()).is_due());
         assert!(in_use(Timestamp(Timestamp::now().0 - PRUNE_PAUSE.as_secs())).is_due());
-    }
-
-    #[test]
-    fn retries_come_later_with_each_failure_and_never_more_than_two_hours_apart() {
-        let owner = Owner { model_uuid: "m".into(), application: "a".into(), unit: 0 };
-        let failure = Failure { target: None, cloud: None, message: "no".into(), remedy: Remedy::Retry };
-        let job = Job {
-            id: JobId::random(),
-            reason: None,
-            config_digest: String::new(),
-            owner,
-            started: Timestamp(0),
-            finished: Some(Timestamp(1000)),
-            builds: vec![],
-            failures: vec![failure],
-        };
-        let at = |failures| {
-            Journal { job: Some(job.clone()), failures_in_row: failures, ..Journal::default() }.retry_at()
-        };
-        assert_eq!(at(1), Some(Timestamp(1300)));
-        assert_eq!(at(2), Some(Timestamp(1600)));
-        assert_eq!(at(99), Some(Timestamp(8200)));
     }
 }

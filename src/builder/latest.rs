@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::clouds_yaml::{CloudsYamlError, read_clouds_yaml};
+use super::clouds_yaml::{CloudsYamlError, entry, read_clouds_yaml};
 use super::config::{CloudName, Owner};
+use super::connect::door;
 use super::labels::{self, Stage};
 use crate::deadline::Deadline;
 use crate::host::Host;
@@ -13,6 +14,9 @@ use crate::target::{Arch, BaseImage, Target};
 
 /// How long the search may take.
 const LIMIT: Duration = Duration::from_secs(120);
+
+/// How long one project may take to list its images of one target.
+const LIST_LIMIT: Duration = Duration::from_secs(60);
 
 /// Which image was asked for (seed `builder`: `GetLatestImageConfig`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,9 +61,9 @@ pub fn get_latest_image(
 ) -> Result<Vec<GetLatestImageResult>, GetLatestImageError> {
     let deadline = Deadline::after(LIMIT);
     let clouds = read_clouds_yaml(host)?;
-    let config =
-        clouds.get(cloud_name).ok_or_else(|| CloudsYamlError::UnknownCloud(cloud_name.to_string()))?;
-    let cloud = Cloud::connect(config, http, deadline)?;
+    let config = entry(&clouds, cloud_name)
+        .ok_or_else(|| CloudsYamlError::UnknownCloud(cloud_name.as_str().to_owned()))?;
+    let cloud = Cloud::connect(config, &door(&clouds, cloud_name, http), deadline)?;
     let mut results = Vec::new();
     for base in bases {
         let newest = published(&cloud, owner, Target { base, arch }, deadline)?.into_iter().next();
@@ -79,6 +83,7 @@ pub(super) fn published(
     deadline: Deadline,
 ) -> Result<Vec<Image>, OpenStackError> {
     let name = super::image_name(&owner.application, target);
+    let deadline = deadline.at_most(LIST_LIMIT);
     let mut images = labels::images(cloud, owner, Stage::Published, Some(&name), deadline)?;
     images.retain(|image| image.status == ImageStatus::Active);
     Ok(images)

@@ -7,9 +7,10 @@ use super::clouds_yaml::{is_same_project, read_clouds_yaml};
 use super::config::{BuilderRunConfig, CloudName};
 use super::connect::{ConnectError, in_each};
 use super::leftovers::{Leftovers, Work};
-use super::run_context::RunContext;
+use super::progress::Progress;
 use super::sweep::{Keep, sweep_cloud, sweep_copies};
 use crate::deadline::Deadline;
+use crate::host::Host;
 use crate::http::HttpClient;
 use crate::openstack_cloud::Cloud;
 use crate::secret::redacted;
@@ -20,17 +21,20 @@ const LIMIT: Duration = Duration::from_secs(120);
 const CONNECT_LIMIT: Duration = Duration::from_secs(30);
 
 /// Removes what is left in the clouds that `config` does not use any more. `build_cloud` is the one that it does use:
-/// before it has answered nothing is left for it, a name with a typing error above all.
+/// before it has answered nothing is left for it, a name with a typing error above all. `former` are the clouds that may
+/// hold something.
 pub fn leave_clouds(
-    context: &RunContext<'_>,
+    host: &Host,
+    former: &[Leftovers],
+    progress: &dyn Progress,
     config: &BuilderRunConfig,
     http: &HttpClient,
     build_cloud: &Cloud,
 ) {
-    if context.former.is_empty() {
+    if former.is_empty() {
         return;
     }
-    let known = match read_clouds_yaml(context.host) {
+    let known = match read_clouds_yaml(host) {
         Ok(known) => known,
         Err(error) => return log::warn!("{error}"),
     };
@@ -39,8 +43,8 @@ pub fn leave_clouds(
         |name: &CloudName| current.zip(known.get(name)).is_some_and(|(a, b)| is_same_project(a, b));
     // What is ours in a project that is still built in, as another user or under another address, is found there.
     let (same, former): (Vec<&Leftovers>, Vec<&Leftovers>) =
-        context.former.iter().partition(|leftovers| is_current(&leftovers.cloud));
-    same.iter().for_each(|leftovers| context.progress.has_left(&leftovers.cloud));
+        former.iter().partition(|leftovers| is_current(&leftovers.cloud));
+    same.iter().for_each(|leftovers| progress.has_left(&leftovers.cloud));
     let names: Vec<&CloudName> = former.iter().map(|leftovers| &leftovers.cloud).collect();
     let deadline = Deadline::after(LIMIT);
     in_each(&known, &names, http, deadline.at_most(CONNECT_LIMIT), |name, connection| {
@@ -55,24 +59,24 @@ pub fn leave_clouds(
                 Some(Work::Builds) | None => sweep_cloud(&cloud, &config.owner, Keep::Nothing, deadline),
             }
         });
-        tell(context, name, left);
+        tell(progress, name, left);
     });
 }
 
-fn tell(context: &RunContext<'_>, name: &CloudName, left: Result<Vec<String>, ConnectError>) {
+fn tell(progress: &dyn Progress, name: &CloudName, left: Result<Vec<String>, ConnectError>) {
     match left {
         Ok(left) if left.is_empty() => {
             log::info!("nothing is left in {name}, which is not used any more");
-            context.progress.has_left(name);
+            progress.has_left(name);
         }
         Ok(left) => {
             log::warn!("left in {name}, which is not used any more: {}", left.join("; "));
-            context.progress.could_not_leave(name, Some(left), None);
+            progress.could_not_leave(name, Some(left), None);
         }
         Err(error) => {
             let why = redacted(&error.to_string());
             log::warn!("{name}, which is not used any more, could not be searched: {why}");
-            context.progress.could_not_leave(name, None, Some(why));
+            progress.could_not_leave(name, None, Some(why));
         }
     }
 }

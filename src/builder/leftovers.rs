@@ -160,6 +160,11 @@ impl Journal {
         known.given_up.is_some()
     }
 
+    /// Whether `cloud` is noted as one that was built in: its credentials are the operator's.
+    pub fn was_built_in(&self, cloud: &CloudName) -> bool {
+        self.leftovers.iter().any(|known| known.cloud == *cloud && known.work == Work::Builds)
+    }
+
     /// Whether the credentials of `cloud` are needed to remove what a job has left there, or may leave.
     pub fn needs_credentials_of(&self, cloud: &CloudName) -> bool {
         let noted = |known: &Leftovers| known.cloud == *cloud && known.given_up.is_none();

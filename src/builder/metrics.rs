@@ -10,9 +10,6 @@ use super::journal::{Journal, JournalError, Timestamp};
 use super::peers::Peers;
 use crate::host::{FileError, Host};
 
-/// The port on the loopback interface where the metrics are found while `cos-agent` is related.
-pub const METRICS_PORT: u16 = 9473;
-
 /// A longer request is none that a collector makes.
 const LONGEST_REQUEST: u64 = 8 << 10;
 
@@ -32,19 +29,20 @@ pub enum MetricsError {
 
 /// All metrics of this unit.
 pub fn metrics(host: &Host) -> Result<String, MetricsError> {
-    let (journal, leads) = (Journal::load(host)?, Peers::load(host)?.leads);
+    let (journal, peers, request) = (Journal::load(host)?, Peers::load(host)?, Request::load(host)?);
+    let config = request.as_ref().map(|request| &request.config);
     let mut text = Text::default();
-    text.gauge("leader", "Whether this unit leads, and so is the one that builds.", [u64::from(leads)]);
+    text.gauge("leader", "Whether this unit leads, and so is the one that builds.", [u64::from(peers.leads)]);
     text.gauge(
         "failures_in_row",
-        "Jobs that have failed since the last that did not.",
-        [u64::from(journal.failures_in_row)],
+        "The most failures in a row that a target has in a project.",
+        [u64::from(config.map_or(0, |config| journal.failures_in_row(config, peers.task())))],
     );
     let seconds = |at: Timestamp| at.0;
     text.gauge(
         "last_success_timestamp_seconds",
-        "When a job last ended without any failure.",
-        journal.last_success.map(seconds),
+        "When a target last got a new image in a project.",
+        journal.last_success().map(seconds),
     );
     text.gauge(
         "last_run_timestamp_seconds",
@@ -53,19 +51,21 @@ pub fn metrics(host: &Host) -> Result<String, MetricsError> {
     );
     if let Some(schedule) = Schedule::load(host)? {
         let next = schedule.next_after(Timestamp::now());
-        let next = journal.retry_at().filter(|at| *at > Timestamp::now()).map_or(next, |at| at.min(next));
+        let retry = config.and_then(|config| journal.next_try(config, peers.task()));
+        let next = retry.filter(|at| *at > Timestamp::now()).map_or(next, |at| at.min(next));
         text.gauge("next_run_timestamp_seconds", "When work is next looked for.", [next.0]);
         text.gauge("build_interval_seconds", "The option build-interval.", [schedule.interval * 3600]);
     }
-    if let Some(request) = Request::load(host)? {
-        let age = u64::from(request.config.max_image_age_hours) * 3600;
+    if let Some(config) = config {
+        let age = u64::from(config.max_image_age_hours) * 3600;
         text.gauge("max_image_age_seconds", "The option max-image-age.", [age]);
     }
     text.head("image_built_timestamp_seconds", "When the newest image of a target in a cloud was built.");
     for image in &journal.images {
         let place = &image.result.config;
         // None of these words can hold a quote or a line's end.
-        let labels = format!("{{target=\"{}-{}\",cloud=\"{}\"}}", place.base, place.arch, place.cloud_name);
+        let labels =
+            format!("{{target=\"{}-{}\",cloud=\"{}\"}}", place.base, place.arch, place.cloud_name.as_str());
         text.sample("image_built_timestamp_seconds", &labels, image.built.0);
     }
     Ok(text.0)

@@ -4,9 +4,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::metrics::METRICS_PORT;
 use crate::deadline::Deadline;
 use crate::host::{FileError, Host, ProcessError, Program, Written};
+
+/// The port on the loopback interface where the metrics are found while `cos-agent` is related.
+pub const METRICS_PORT: u16 = 9473;
 
 const SOCKET: &str = "runner-image-builder-metrics.socket";
 const SOCKET_FILE: &str = "/etc/systemd/system/runner-image-builder-metrics.socket";

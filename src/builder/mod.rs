@@ -11,6 +11,7 @@
 //! | `BuilderSetupError`, `BuilderRunError`, `GetLatestImageError`, `UpgradeApplicationError` | the types of the same names |
 
 mod adoption;
+mod aside;
 mod base_image;
 mod build_state;
 mod clouds_yaml;
@@ -20,9 +21,11 @@ mod cron;
 mod delivery;
 mod external;
 mod fingerprint;
+mod former_names;
 #[cfg(test)]
 mod hostile;
 mod identity;
+mod image_name;
 mod job;
 mod jobs;
 mod journal;
@@ -41,7 +44,9 @@ mod packages;
 mod peers;
 mod place;
 mod plan;
+mod process;
 mod progress;
+mod projects;
 mod prune;
 mod published;
 mod releases;
@@ -55,25 +60,28 @@ mod setup;
 mod side_by_side;
 mod site;
 mod source;
+mod standing;
 mod sweep;
 mod take_over;
-mod timestamp;
 mod transit;
 mod user_data;
 mod verify;
 mod vm;
 mod worker;
 
+pub use aside::put_aside;
 pub use clouds_yaml::{
-    Clouds, CloudsYamlError, cloud_name, install_clouds_yaml, is_same_user, read_clouds_file,
-    read_clouds_yaml,
+    Clouds, CloudsYamlError, cloud_name, former_cloud_name, install_clouds_yaml, is_same_user,
+    read_clouds_file, read_clouds_yaml, related_cloud_name,
 };
 pub use config::{
     BaseImageSource, BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm,
     CloudName, JobId, Owner, ProxyConfig, RunnerSource,
 };
 pub use cron::{Schedule, configure_cron};
-pub use job::{Reason, Rebuild, Request, StartError, Task, start_worker, stop_worker, worker_lives};
+pub use former_names::FormerNames;
+pub use image_name::{IMAGE_NAME_TMPL, image_name};
+pub use job::{Reason, Rebuild, Request, Task, TaskKind, worker_lives};
 pub use jobs::Jobs;
 pub use journal::{Build, Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
 pub use latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult, get_latest_image};
@@ -83,11 +91,12 @@ pub use launch::{
 };
 pub use leftovers::{Leftovers, Work};
 pub use local::ByHand;
-pub use metrics::{METRICS_PORT, MetricsError, answer_collector, metrics};
-pub use metrics_socket::{MetricsSocketError, close_metrics_socket, open_metrics_socket};
+pub use metrics::{MetricsError, answer_collector, metrics};
+pub use metrics_socket::{METRICS_PORT, MetricsSocketError, close_metrics_socket, open_metrics_socket};
 pub use overdue::worker_gets_on;
 pub use packages::PackageError;
 pub use peers::{Announcement, Own, Peer, Peers};
+pub use process::{StartError, start_worker, stop_worker};
 pub use progress::Progress;
 pub use published::Published;
 pub use removal::{RemovalError, departs, note_departure, remove_cloud_resources, remove_host_files};
@@ -95,9 +104,10 @@ pub use resource::{Resource, ResourceKind};
 pub use run::{BuilderRunError, run};
 pub use run_context::RunContext;
 pub use setup::{
-    BuilderInitConfig, BuilderSetupError, UpgradeApplicationError, initialize, install_dependencies,
-    upgrade_app,
+    BuilderInitConfig, BuilderSetupError, UpgradeApplicationError, check_owner, initialize,
+    install_dependencies, upgrade_app,
 };
+pub use standing::{OpenFailure, Standing};
 pub use sweep::Extent;
 pub use worker::{WorkerError, work, work_externally, worker_log};
 
@@ -110,14 +120,3 @@ pub const APT_DEPENDENCIES: [&str; 5] = ["cron", "gpgv", "logrotate", "openssh-c
 
 /// What building on the host itself stands on besides.
 pub const LOCAL_BUILD_DEPENDENCIES: [&str; 3] = ["e2fsprogs", "fdisk", "qemu-utils"];
-
-/// The names of images (seed `builder`: `IMAGE_NAME_TMPL`); see [`image_name`].
-pub const IMAGE_NAME_TMPL: &str = "{application}-{base}-{arch}";
-
-/// The name of an application's image of a target.
-pub fn image_name(application: &str, target: crate::target::Target) -> String {
-    IMAGE_NAME_TMPL
-        .replace("{application}", application)
-        .replace("{base}", target.base.as_str())
-        .replace("{arch}", target.arch.as_str())
-}

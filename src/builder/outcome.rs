@@ -15,7 +15,7 @@ pub struct Outcome {
 impl Outcome {
     /// Something went wrong.
     pub fn fail(&self, failure: Failure) {
-        log::error!("{}", failure.message);
+        log::error!("{failure}");
         lock(&self.failures).push(failure);
     }
 

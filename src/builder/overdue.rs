@@ -4,9 +4,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::job::{is_held, stop_holder, worker_lock};
+use super::job::worker_lock;
 use super::journal::{Job, Journal, Phase};
-use crate::host::{FileError, Host};
+use super::process::stop_holder;
+use crate::host::{Exclusive, FileError, Host};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -14,8 +15,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// those end a phase that is merely slow.
 fn limit(job: Option<&Job>) -> Duration {
     let Some(job) = job.filter(|job| job.finished.is_none()) else {
-        // Juju is told, the other units follow, old images go.
-        return 120 * MINUTE;
+        // Juju is told, for hours where it cannot be reached; the other units follow, old images go.
+        return 14 * 60 * MINUTE;
     };
     // Before a target's turn: packages, clouds, the sweep, the script. After all of them: the security group.
     job.builds.iter().map(|build| of_phase(&build.phase)).fold(90 * MINUTE, Duration::max)
@@ -46,7 +47,7 @@ pub(super) fn gets_on(
     notes: &[impl AsRef<Path>],
     limit: Duration,
 ) -> Result<bool, FileError> {
-    if !is_held(lock)? {
+    if !Exclusive::is_held(lock)? {
         return Ok(false);
     }
     let files = notes.iter().map(AsRef::as_ref).chain([lock]);
@@ -60,5 +61,5 @@ pub(super) fn gets_on(
         age.as_secs() / 60
     );
     stop_holder(host, lock);
-    is_held(lock)
+    Exclusive::is_held(lock)
 }

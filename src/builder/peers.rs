@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::config::BuilderRunConfig;
+use super::former_names::FormerNames;
+use super::job::TaskKind;
 use super::journal::{Image, Journal, JournalError, write_json};
 use crate::digest::hex;
 use crate::host::{FileError, Host};
@@ -22,9 +24,11 @@ pub struct Announcement {
 const LONGEST: usize = 1 << 20;
 
 impl Announcement {
-    /// What `journal` has for the targets and clouds of `config`.
-    pub fn of(journal: &Journal, config: &BuilderRunConfig) -> Self {
-        let images: Vec<Image> = wanted(config).filter_map(|place| find(journal, place).cloned()).collect();
+    /// What `journal` has for the targets and clouds of `config`, told to units that know the clouds by their former names
+    /// as well.
+    pub fn of(journal: &Journal, config: &BuilderRunConfig, names: &FormerNames) -> Self {
+        let images = wanted(config).filter_map(|place| find(journal, place).cloned()).collect();
+        let images = names.with_former(images);
         // Plain data always serialises.
         Self { text: serde_json::to_string(&images).unwrap_or_default(), images }
     }
@@ -49,16 +53,17 @@ impl Announcement {
         digest
     }
 
-    /// The announced images that `config` wants and `journal` does not have.
-    pub fn news(&self, journal: &Journal, config: &BuilderRunConfig) -> Vec<Image> {
-        let is_news = |image: &&Image| {
+    /// The announced images that `config` wants and `journal` does not have; a leader that was not refreshed yet announces
+    /// them under former names.
+    pub fn news(&self, journal: &Journal, config: &BuilderRunConfig, names: &FormerNames) -> Vec<Image> {
+        let is_news = |image: &Image| {
             let place = &image.result.config;
             wanted(config).any(|(target, cloud)| {
                 (target.base, target.arch, cloud) == (place.base, place.arch, &place.cloud_name)
                     && find(journal, (target, cloud)).is_none_or(|known| known.result.id != image.result.id)
             })
         };
-        self.images.iter().filter(is_news).cloned().collect()
+        names.renewed(self.images.clone()).into_iter().filter(is_news).collect()
     }
 }
 
@@ -79,6 +84,9 @@ pub struct Peer {
     pub acknowledged: String,
     /// The images that its relations name, or may name once its hook has ended.
     pub names: BTreeSet<String>,
+    /// Whether it is being removed: it names what it names until it is gone, and follows no announcement any more.
+    #[serde(default)]
+    pub leaves: bool,
 }
 
 /// One of our own databags in the peer relation.
@@ -128,14 +136,46 @@ impl Peers {
         host.remove_file(&host.state_dir().join(FILE))
     }
 
+    /// The kind of jobs that this unit has, in its role.
+    pub fn task(&self) -> TaskKind {
+        if self.leads { TaskKind::Build } else { TaskKind::TakeOver }
+    }
+
     /// The units that have not dealt with what is announced: they may yet name an image that is announced no more.
     pub fn behind(&self) -> Vec<&str> {
-        let behind = self.units.iter().filter(|(_, unit)| unit.acknowledged != self.announced);
+        let is_behind = |unit: &Peer| !unit.leaves && unit.acknowledged != self.announced;
+        let behind = self.units.iter().filter(|(_, unit)| is_behind(unit));
         behind.map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// Keeps of the other units those that `goals` has, as goal-state tells them. A unit that is gone holds up nothing,
+    /// whatever relations still list.
+    pub fn keep_living(&mut self, goals: &BTreeMap<String, String>) {
+        self.units.retain(|name, _| goals.contains_key(name));
+        for (name, unit) in &mut self.units {
+            unit.leaves = goals.get(name).is_some_and(|goal| goal == "dying");
+        }
     }
 
     /// The images that relations of other units name.
     pub fn named_images(&self) -> BTreeSet<String> {
         self.units.values().flat_map(|unit| unit.names.iter().cloned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_that_leaves_is_not_waited_for_and_one_that_has_gone_names_nothing() {
+        let peer = |name: &str| Peer { names: BTreeSet::from([name.to_owned()]), ..Peer::default() };
+        let units = ["b/1", "b/2", "b/3"].map(|unit| (unit.to_owned(), peer(unit)));
+        let mut peers = Peers { announced: "now".into(), units: units.into(), ..Peers::default() };
+        assert_eq!(peers.behind(), ["b/1", "b/2", "b/3"]);
+        let goals = [("b/0", "active"), ("b/1", "dying"), ("b/3", "blocked")];
+        peers.keep_living(&goals.map(|(unit, goal)| (unit.to_owned(), goal.to_owned())).into());
+        assert_eq!(peers.behind(), ["b/3"]);
+        assert_eq!(peers.named_images(), BTreeSet::from(["b/1".to_owned(), "b/3".to_owned()]));
     }
 }

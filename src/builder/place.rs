@@ -83,8 +83,8 @@ impl<'a> Place<'a> {
                     .map_err(|error| Failure::of(&error, error.operator_must_act()))
             }
             Self::Here(workshop) => {
-                let build =
-                    LocalBuild { host: context.host, workshop, http, offer, base, progress: &progress };
+                let (host, verify) = (context.host, config.verify_image);
+                let build = LocalBuild { host, workshop, http, offer, base, verify, progress: &progress };
                 build
                     .run(deadline)
                     .map(Built::File)
@@ -93,7 +93,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// Proves a snapshot with a VM of it. What is built here is not booted.
+    /// Proves a snapshot with a VM of it. What is built here was looked at before it was packed, and is not booted.
     pub fn verify(
         &self,
         context: &RunContext<'_>,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::base_image::{self, Offer};
 use super::config::{BuildMode, BuildSecrets, BuilderRunConfig, CloudName, JobId};
+use super::connect::visit_each;
 use super::fingerprint::fingerprint;
 use super::job::Rebuild;
 use super::journal::{Failure, Timestamp};
@@ -38,6 +39,8 @@ pub struct Plan {
     pub present: Vec<(CloudName, CloudImage)>,
     /// The clouds that lack it.
     pub missing: Vec<CloudName>,
+    /// Why it is not known of the other clouds whether they have it.
+    pub unknown: Vec<Failure>,
     /// A snapshot of it that an earlier run has left to be delivered.
     pub snapshot: Option<CloudImage>,
     /// Snapshots for this target that nobody waits for any more.
@@ -127,12 +130,19 @@ impl Planner<'_> {
         let counts =
             |image: &CloudImage| wanted.accepts(image) && self.is_fresh(image, &ingredients.fingerprint);
         let failure = |error: OpenStackError| Failure::of(&error, error.operator_must_act());
-        let (mut present, mut missing) = (Vec::new(), Vec::new());
-        for (name, cloud) in clouds {
-            let images = published(cloud, &self.config.owner, target, deadline).map_err(failure)?;
-            match images.into_iter().find(|image| counts(image)) {
-                Some(image) => present.push((name.clone(), image)),
-                None => missing.push(name.clone()),
+        let looks =
+            visit_each(clouds, |name, cloud| (name, published(cloud, &self.config.owner, target, deadline)));
+        let (mut present, mut missing, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
+        for (name, images) in looks {
+            match images.map(|images| images.into_iter().find(counts)) {
+                Ok(Some(image)) => present.push((name.clone(), image)),
+                Ok(None) => missing.push(name.clone()),
+                // The others are served all the same.
+                Err(error) => unknown.push(Failure {
+                    target: Some(target),
+                    cloud: Some(name.clone()),
+                    ..failure(error)
+                }),
             }
         }
         let mut stale = labels::images(build_cloud, &self.config.owner, Stage::Snapshot, None, deadline)
@@ -141,11 +151,11 @@ impl Planner<'_> {
             labels::is_of_this_unit(&self.config.owner, image) && labels::is_for(target, image)
         });
         // One that is built here has no need of a snapshot, and no VM to verify it with.
-        let undelivered =
-            present.is_empty() && !missing.is_empty() && self.config.build_mode == BuildMode::External;
+        let is_wanted = !missing.is_empty() || !unknown.is_empty();
+        let undelivered = present.is_empty() && is_wanted && self.config.build_mode == BuildMode::External;
         let usable = stale.iter().position(|image| undelivered && is_complete(image) && counts(image));
         let snapshot = usable.map(|index| stale.remove(index));
-        Ok(Plan { ingredients, present, missing, snapshot, stale })
+        Ok(Plan { ingredients, present, missing, unknown, snapshot, stale })
     }
 
     fn is_fresh(&self, image: &CloudImage, fingerprint: &str) -> bool {

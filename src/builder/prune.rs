@@ -2,10 +2,11 @@
 //! was published last. One that something still uses is hidden, and tried again later.
 
 use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::config::{BuildSecrets, BuilderRunConfig, CloudName, Owner};
-use super::connect::{connect, http_client};
+use super::connect::{connect, http_client, related_projects, visit_each};
 use super::journal::Journal;
 use super::labels::{self, Stage};
 use super::latest::published;
@@ -31,15 +32,19 @@ pub fn prune_all(
     let deadline = Deadline::after(LIMIT);
     let Ok(http) = http_client(secrets) else { return };
     let clouds = connect(host, config, &http, &outcome, deadline);
-    for (name, cloud) in clouds.iter().filter(|(name, _)| config.clouds.contains(name)) {
-        let pruner =
-            Pruner { name, cloud, owner: &config.owner, limit: config.revision_history_limit, named };
+    let journal = Mutex::new(journal);
+    let projects = related_projects(&clouds, config);
+    let related = clouds.iter().filter(|(name, _)| projects.is_first(name));
+    visit_each(related, |name, cloud| {
+        let limit = config.revision_history_limit;
+        let pruner = Pruner { name, cloud, owner: &config.owner, limit, named, journal: &journal };
         for target in &config.targets {
-            if let Err(error) = pruner.prune(*target, journal, deadline) {
-                log::warn!("pruning {target} in {name}: {error}");
+            if let Err(error) = pruner.prune(*target, deadline) {
+                log::warn!("{name} is not pruned any further: {target}: {error}");
+                return;
             }
         }
-    }
+    });
 }
 
 /// What prunes one cloud.
@@ -51,14 +56,20 @@ struct Pruner<'a> {
     limit: u32,
     /// The images that relations name.
     named: &'a BTreeSet<String>,
+    /// Where what could not be deleted is noted.
+    journal: &'a Mutex<&'a mut Journal>,
 }
 
-impl Pruner<'_> {
+impl<'a> Pruner<'a> {
+    fn journal(&self) -> MutexGuard<'_, &'a mut Journal> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Keeps the newest images of `target`, and all that relations name; deletes the others. What cannot be deleted now
-    /// is noted in `journal`.
-    fn prune(&self, target: Target, journal: &mut Journal, deadline: Deadline) -> Result<(), OpenStackError> {
+    /// is noted.
+    fn prune(&self, target: Target, deadline: Deadline) -> Result<(), OpenStackError> {
         let images = published(self.cloud, self.owner, target, deadline)?;
-        let Some(last) = journal.image(target, self.name).map(|image| image.result.id.clone()) else {
+        let Some(last) = self.journal().image(target, self.name).map(|image| image.result.id.clone()) else {
             return Ok(());
         };
         // An image that is not there any more says nothing about the age of others.
@@ -71,24 +82,24 @@ impl Pruner<'_> {
             image.id != last.id
                 && image.created_at <= last.created_at
                 && !self.named.contains(image.id.as_str())
-                && journal.may_prune(self.name, &image.id)
+                && self.journal().may_prune(self.name, &image.id)
         });
         let old: Vec<&Image> = old.collect();
         for image in old {
-            self.delete(image, target, journal, deadline);
+            self.delete(image, target, deadline);
         }
         Ok(())
     }
 
-    fn delete(&self, image: &Image, target: Target, journal: &mut Journal, deadline: Deadline) {
+    fn delete(&self, image: &Image, target: Target, deadline: Deadline) {
         match self.cloud.images().delete(&image.id, deadline) {
             Ok(Deletion::Deleted | Deletion::Absent) => {
                 log::info!("image {} ({target}) is pruned", image.id);
-                journal.pruned(self.name, &image.id);
+                self.journal().pruned(self.name, &image.id);
             }
             Ok(Deletion::InUse(why)) => {
                 log::warn!("image {} ({target}) stays hidden for now, it is in use: {why}", image.id);
-                journal.is_in_use(self.name, &image.id, why);
+                self.journal().is_in_use(self.name, &image.id, why);
                 let hide = [ImageChange::Replace("os_hidden".into(), true.into())];
                 if image.hidden == Hidden::No
                     && let Err(error) = self.cloud.images().update(&image.id, &hide, deadline)

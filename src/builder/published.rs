@@ -33,6 +33,11 @@ impl Memory {
         self.read.as_ref().filter(|_| self.written.is_empty())
     }
 
+    /// What the databag holds as far as we know: what was written last, else what was read.
+    pub fn last(&self) -> Option<&Databag> {
+        self.written.last().map(|(_, databag)| databag).or(self.read.as_ref())
+    }
+
     /// Whether `wanted` is to be written whatever the databag holds: it is not what was written last.
     pub fn is_superseded_by(&self, wanted: Option<&Databag>) -> bool {
         let last = self.written.last();
@@ -51,6 +56,12 @@ impl Memory {
     /// This hook has written `databag` with images of `cloud`; whether it took effect, the next one will see.
     pub fn was_written(&mut self, cloud: &CloudName, databag: Databag) {
         self.written.push((cloud.clone(), databag));
+    }
+
+    /// The cloud that is `now` may stand here under its `former` name.
+    pub fn renew(&mut self, former: &CloudName, now: &CloudName) {
+        let names = self.cloud.iter_mut().chain(self.written.iter_mut().map(|(cloud, _)| cloud));
+        names.filter(|name| *name == former).for_each(|name| name.clone_from(now));
     }
 
     /// Its images are in `cloud`.

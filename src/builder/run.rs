@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::adoption::adopt;
 use super::base_image::base_image_name;
 use super::config::{BuildConfig, BuildMode, BuildResult, BuilderRunConfig, CloudName, JobId};
-use super::connect::{connect, http_client};
+use super::connect::{connect, http_client, related_projects, visit_each};
 use super::delivery::{Delivery, Parcel};
 use super::journal::{Failure, Image, Phase, Timestamp};
 use super::leave::leave_clouds;
@@ -15,6 +15,7 @@ use super::ledger::Ledger;
 use super::outcome::Outcome;
 use super::place::{Built, Place};
 use super::plan::{Plan, Planner, Wanted, built};
+use super::projects::Projects;
 use super::resource::{Resource, ResourceKind};
 use super::run_context::{RunContext, Sweep};
 use super::script;
@@ -33,8 +34,8 @@ use crate::target::Target;
 const BUILD_LIMIT: Duration = Duration::from_secs(3 * 3600);
 /// How long looking, connecting and sweeping may take.
 const LOOK_LIMIT: Duration = Duration::from_secs(900);
-/// How long it may take to look for runners that have expired, in one cloud.
-const RUNNERS_LIMIT: Duration = Duration::from_secs(60);
+/// How long it may take to sweep a related project: a build waits for it.
+const PROJECT_LIMIT: Duration = Duration::from_secs(60);
 
 /// Not everything that was asked for was built (seed `builder`: `BuilderRunError`). What was built stands in it.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +68,7 @@ pub fn clean_up(context: &RunContext<'_>, config: &BuilderRunConfig) -> Vec<Fail
         Err(failure) => outcome.fail(failure),
         Ok(run) => {
             let left = run.sweep(Keep::BaseImages(config), Deadline::after(LOOK_LIMIT));
-            leave_clouds(context, config, &run.http, &run.build_cloud);
+            leave_clouds(context.host, context.former, context.progress, config, &run.http, &run.build_cloud);
             if left.is_empty() {
                 context.progress.swept();
             } else {
@@ -86,6 +87,7 @@ struct Run<'a> {
     http: HttpClient,
     build_cloud: Cloud,
     clouds: BTreeMap<CloudName, Cloud>,
+    projects: Projects,
     script: Option<ExternalScript>,
 }
 
@@ -102,7 +104,8 @@ impl<'a> Run<'a> {
             let reason = outcome.take_last_failure();
             return Err(reason.unwrap_or_else(|| Failure::of(&"no build cloud", true)));
         };
-        Ok(Self { context, config, outcome, http, build_cloud, clouds, script: None })
+        let projects = related_projects(&clouds, config);
+        Ok(Self { context, config, outcome, http, build_cloud, clouds, projects, script: None })
     }
 
     /// Connects, sweeps if that is due, and fetches what all targets share.
@@ -116,14 +119,16 @@ impl<'a> Run<'a> {
         if context.sweep == Sweep::Due && run.sweep(Keep::Usable(config), deadline).is_empty() {
             context.progress.swept();
         }
-        leave_clouds(context, config, &run.http, &run.build_cloud);
+        leave_clouds(context.host, context.former, context.progress, config, &run.http, &run.build_cloud);
         if config.build_mode == BuildMode::External {
             let noted = context.progress.works_in(&config.build_cloud, run.base_images());
             noted.map_err(|error| Failure::of(&error, false))?;
         }
         if config.adopt {
-            adopt(run.related_clouds(), config, context.job, deadline);
+            adopt(run.related_clouds(), config, context.job, Deadline::after(PROJECT_LIMIT));
         }
+        // Whatever clouds have taken, the script's server has its own time.
+        let deadline = Deadline::after(LOOK_LIMIT);
         let script =
             config.script_url.as_deref().map(|url| script::fetch(&run.http, url, deadline)).transpose();
         let script = script.map_err(|error| Failure::of(&error, error.operator_must_act()))?;
@@ -133,16 +138,24 @@ impl<'a> Run<'a> {
     /// Removes what earlier runs have left; tells of what had to stay.
     fn sweep(&self, keep: Keep<'_>, deadline: Deadline) -> Vec<String> {
         let owner = &self.config.owner;
-        let mut left = sweep_cloud(&self.build_cloud, owner, keep, deadline);
-        for (name, cloud) in self.related_clouds().filter(|(name, _)| **name != self.config.build_cloud) {
-            let mut stays = sweep_copies(cloud, owner, keep, deadline);
-            match sweep_servers(cloud, owner, keep, deadline.at_most(RUNNERS_LIMIT)) {
-                Ok(runners) => stays.extend(runners),
-                // Builds have no need of that cloud's Nova, and the launcher has notes of its own.
-                Err(error) => log::info!("{name}: runners that have expired are not looked for: {error}"),
-            }
-            left.extend(stays.into_iter().map(|what| format!("{name}: {what}")));
-        }
+        let build_cloud = &self.config.build_cloud;
+        let build_project = self.build_cloud.project_key();
+        let related = self.related_clouds().filter(|(_, cloud)| cloud.project_key() != build_project);
+        let swept =
+            visit_each([(build_cloud, &self.build_cloud)].into_iter().chain(related), |name, cloud| {
+                if name == build_cloud {
+                    return sweep_cloud(cloud, owner, keep, deadline);
+                }
+                let deadline = deadline.at_most(PROJECT_LIMIT);
+                let mut stays = sweep_copies(cloud, owner, keep, deadline);
+                match sweep_servers(cloud, owner, keep, deadline) {
+                    Ok(runners) => stays.extend(runners),
+                    // Builds have no need of that cloud's Nova, and the launcher has notes of its own.
+                    Err(error) => log::info!("{name}: runners that have expired are not looked for: {error}"),
+                }
+                stays.into_iter().map(|what| format!("{name}: {what}")).collect()
+            });
+        let mut left: Vec<String> = swept.into_iter().flatten().collect();
         let unreached = self.config.clouds.iter().filter(|name| !self.clouds.contains_key(name));
         left.extend(unreached.map(|name| format!("{name}: it could not be searched")));
         left.iter().for_each(|what| log::warn!("left for the next sweep: {what}"));
@@ -215,9 +228,9 @@ impl<'a> Run<'a> {
         self.outcome.fail(Failure { target: Some(target), ..failure });
     }
 
-    /// The clouds of relations that could be reached.
+    /// The projects of relations that could be reached, each by the relation that does the work.
     fn related_clouds(&self) -> impl Iterator<Item = (&CloudName, &Cloud)> {
-        self.clouds.iter().filter(|(name, _)| self.config.clouds.contains(name))
+        self.clouds.iter().filter(|(name, _)| self.projects.is_first(name))
     }
 
     fn execute(
@@ -230,9 +243,15 @@ impl<'a> Run<'a> {
         for (name, image) in &plan.present {
             self.publish(target, name, image, &plan.ingredients.fingerprint, built(image));
         }
+        plan.unknown.iter().for_each(|failure| self.outcome.fail(failure.clone()));
         plan.stale.iter().for_each(|snapshot| self.remove_snapshot(target, snapshot));
         if plan.missing.is_empty() {
-            self.context.progress.phase(target, Phase::UpToDate);
+            let phase = match (plan.unknown.is_empty(), plan.present.is_empty()) {
+                (true, _) => Phase::UpToDate,
+                (false, false) => Phase::Done,
+                (false, true) => Phase::Failed,
+            };
+            self.context.progress.phase(target, phase);
             return Ok(());
         }
         // A cloud that has it can give it to the others: nothing is built twice.
@@ -359,14 +378,16 @@ impl<'a> Run<'a> {
         built: Timestamp,
     ) {
         let config = BuildConfig { base: target.base, arch: target.arch, cloud_name: cloud.clone() };
-        let result = BuildResult { config, id: image.id.clone() };
-        self.context.progress.published(Image {
-            result: result.clone(),
+        let published = Image {
+            result: BuildResult { config, id: image.id.clone() },
             fingerprint: fingerprint.to_owned(),
             hash: image.hash.clone(),
             built,
-        });
-        self.outcome.succeed(result);
+        };
+        for image in self.projects.publish(&published) {
+            self.outcome.succeed(image.result.clone());
+            self.context.progress.published(image);
+        }
     }
 }
 

@@ -1,10 +1,12 @@
 //! The host made ready for building, and what an older version left brought to this one.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use super::aside::put_aside;
 use super::config::BuildMode;
-use super::job::{worker_binary_dir, worker_lives};
-use super::journal::{Journal, JournalError};
+use super::job::worker_lives;
+use super::journal::JournalError;
 use super::packages::{PackageError, install_packages};
 use super::{APT_DEPENDENCIES, LOCAL_BUILD_DEPENDENCIES};
 use crate::deadline::Deadline;
@@ -58,14 +60,25 @@ pub(super) const LOGROTATE_FILE: &str = "/etc/logrotate.d/runner-image-builder";
 
 /// Notes whose folders these are; two units on one machine would take each other's journal.
 fn claim(host: &Host, unit_name: &str) -> Result<(), BuilderSetupError> {
-    let path = host.state_dir().join("unit");
-    let other = host.read(&path)?.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
-    match other {
+    check_owner(host, unit_name)?;
+    host.write(&owner_file(host), format!("{unit_name}\n").as_bytes(), 0o600)?;
+    Ok(())
+}
+
+/// Refuses when the charm's folders on this machine are those of another unit: nothing there is `unit_name`'s to change or
+/// to remove.
+pub fn check_owner(host: &Host, unit_name: &str) -> Result<(), BuilderSetupError> {
+    let owner = host.read(&owner_file(host))?.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
+    match owner {
         Some(other) if other != unit_name => {
             Err(BuilderSetupError::Taken { path: host.state_dir().display().to_string(), other })
         }
-        _ => Ok(host.write(&path, format!("{unit_name}\n").as_bytes(), 0o600).map(drop)?),
+        _ => Ok(()),
     }
+}
+
+fn owner_file(host: &Host) -> PathBuf {
+    host.state_dir().join("unit")
 }
 
 /// Installs what builds in this mode stand on, those packages that are missing: [`APT_DEPENDENCIES`], and for local
@@ -85,14 +98,14 @@ pub enum UpgradeApplicationError {
     /// A file operation failed.
     #[error("upgrading: {0}")]
     File(#[from] FileError),
-    /// The journal is of a version that we do not know.
+    /// The journal could not be read, or not be put aside.
     #[error("upgrading: {0}")]
     Journal(#[from] JournalError),
 }
 
 /// Upgrades the application (seed `builder`: `upgrade_app`). The application is this one binary, and Juju has replaced
-/// it before it calls; what is left to do is to bring what an older version installed to this one: the journal must
-/// be of a format that we know, and the binaries of workers that have ended are removed. Files that hooks write
+/// it before it calls; what is left to do is to bring what another version installed to this one: a journal
+/// that we cannot read is put aside, and the binaries of workers that have ended are removed. Files that hooks write
 /// (clouds.yaml, cron, log rotation) are brought to this version by the reconciliation that follows.
 ///
 /// Idempotent, and never under a living worker: that one keeps its own binary, ends its job, and the next upgrade or
@@ -102,7 +115,7 @@ pub fn upgrade_app(host: &Host) -> Result<(), UpgradeApplicationError> {
         log::info!("a worker is building; it goes on with the version that it has");
         return Ok(());
     }
-    Journal::load(host)?;
+    put_aside(host)?;
     remove_old_binaries(host, None)
 }
 
@@ -117,6 +130,11 @@ pub(super) fn remove_old_binaries(
         }
     }
     Ok(())
+}
+
+/// Where the worker's binaries lie, one a version.
+pub fn worker_binary_dir(host: &Host) -> PathBuf {
+    host.state_dir().join("bin")
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The proof of an image that a builder VM has made: a VM that was booted from it comes up and can do what a runner needs.
-//! Without it no such image is delivered, unless the operator says so.
+//! The proof of an image: a VM that was booted from it comes up and can do what a runner needs. Of an image that is made on
+//! this machine, what a system that is not booted can tell. Without it no image is delivered, unless the operator says so.
 
 use std::time::Duration;
 
@@ -46,20 +46,32 @@ impl VerificationError {
     }
 }
 
-/// One thing that must be so in a VM of the image. The script gets the runner's home, user and version as `$0`, `$1`, `$2`,
-/// and says on standard error what is not so.
+/// One thing that must be so in a system of the image. The script gets the runner's home, user and version as `$0`, `$1`,
+/// `$2`, and says on standard error what is not so.
 struct Check {
     name: &'static str,
     limit: Duration,
+    /// What it can be asked of.
+    of: Asked,
     script: &'static str,
+}
+
+/// The systems that a check can be asked of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// A machine, whose services run.
+    Machine,
+    /// Also a system that is not booted.
+    Any,
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-const CHECKS: [Check; 6] = [
+const CHECKS: [Check; 7] = [
     Check {
         name: "waiting for cloud-init",
         limit: MINUTE.saturating_mul(10),
+        of: Asked::Machine,
         // 2 means done, with something to complain about.
         script: "code=0; cloud-init status --wait >/dev/null || code=$?
             [ $code -eq 0 ] || [ $code -eq 2 ] || { cloud-init status --long >&2; exit 1; }",
@@ -67,6 +79,7 @@ const CHECKS: [Check; 6] = [
     Check {
         name: "looking for failed units",
         limit: MINUTE.saturating_mul(10),
+        of: Asked::Machine,
         script: "systemctl is-system-running --wait >/dev/null || true
             failed=$(systemctl list-units --state=failed --plain --no-legend | cut -d' ' -f1)
             [ -z \"$failed\" ] || { echo failed: $failed >&2; exit 1; }",
@@ -74,32 +87,82 @@ const CHECKS: [Check; 6] = [
     Check {
         name: "looking for the runner's users",
         limit: MINUTE,
+        of: Asked::Any,
         script: "say() { echo \"$*\" >&2; exit 1; }
             for user in \"$1\" runner; do getent passwd \"$user\" >/dev/null || say \"there is no user $user\"; done
             [ \"$(id -u \"$1\")\" = \"$(id -u runner)\" ] || say \"users $1 and runner are not the same\"
-            [ \"$(readlink -f /home/runner)\" = \"$(readlink -f \"/home/$1\")\" ] || say \"/home/runner is not the home of $1\"",
+            [ \"$(readlink -f /home/runner)\" = \"$(readlink -f \"/home/$1\")\" ] || say \"/home/runner is not the home of $1\"
+            getent group runner >/dev/null || say 'there is no group runner'
+            groups_of() { id -nG \"$1\" | tr ' ' '\\n' | sort; }
+            missing=$(comm -23 <(groups_of \"$1\") <(groups_of runner) | paste -sd' ')
+            [ -z \"$missing\" ] || say \"runner is not in the groups of $1: $missing\"",
     },
     Check {
         name: "starting the runner application",
         limit: MINUTE.saturating_mul(5),
-        script: "said=$(runuser -u \"$1\" -- \"$0/bin/Runner.Listener\" --version | tail -n 1)
-            [ \"$said\" = \"$2\" ] || { echo \"its version is '$said', not $2\" >&2; exit 1; }",
+        of: Asked::Any,
+        script: "for user in \"$1\" runner; do
+                said=$(runuser -u \"$user\" -- \"$0/bin/Runner.Listener\" --version | tail -n 1)
+                [ \"$said\" = \"$2\" ] || { echo \"its version is '$said', not $2\" >&2; exit 1; }
+            done",
     },
     Check {
         name: "looking at the runner's files",
         limit: MINUTE,
+        of: Asked::Any,
         script: "for file in config.sh run.sh env.sh; do
                 [ -x \"$0/$file\" ] || { echo \"$0/$file is missing\" >&2; exit 1; }
             done
-            runuser -u \"$1\" -- test -w \"$0\" || { echo \"$1 may not write to $0\" >&2; exit 1; }",
+            for user in \"$1\" runner; do
+                runuser -u \"$user\" -- test -w \"$0\" || { echo \"$user may not write to $0\" >&2; exit 1; }
+            done",
+    },
+    Check {
+        name: "asking sudo",
+        limit: MINUTE,
+        // The rule for it comes with cloud-init's first boot.
+        of: Asked::Machine,
+        script: "command -v sudo >/dev/null || exit 0
+            for user in \"$1\" runner; do
+                runuser -u \"$user\" -- sudo --non-interactive true ||
+                    { echo \"$user may not use sudo without a password\" >&2; exit 1; }
+            done",
     },
     Check {
         name: "asking docker",
         limit: MINUTE.saturating_mul(5),
+        of: Asked::Machine,
         script: "command -v docker >/dev/null || exit 0
-            runuser -u \"$1\" -- docker version >/dev/null",
+            for user in \"$1\" runner; do
+                runuser -u \"$user\" -- docker version >/dev/null || { echo \"asked by $user\" >&2; exit 1; }
+            done",
     },
 ];
+
+/// What comes before a check of a system that is not booted, so that nothing of the check stays in the image: what it
+/// writes to /tmp goes with its mount, the application's log is removed.
+const TRACELESS: &str = "mount -t tmpfs -o mode=1777 none /tmp
+    [ -e \"$0/_diag\" ] || trap 'rm -rf \"$0/_diag\"' EXIT\n";
+
+/// Looks whether a system of the image can do what a runner needs: a machine, or one that is not booted, as far as that
+/// goes.
+pub fn check(
+    executor: &dyn Executor,
+    runner_version: &str,
+    deadline: Deadline,
+) -> Result<(), VerificationError> {
+    let booted = executor.is_booted();
+    for Check { name, limit, script, .. } in
+        CHECKS.into_iter().filter(|check| booted || check.of == Asked::Any)
+    {
+        log::info!("{}: {name}", executor.instance());
+        let script = if booted { script.to_owned() } else { format!("{TRACELESS}{script}") };
+        let words = ["bash", "-euo", "pipefail", "-c", &script, RUNNER_HOME, RUNNER_USER, runner_version];
+        let look = || executor.run(Command::new(words).limit(limit), deadline);
+        once_more(look).map_err(|error| failed(name, &error))?;
+    }
+    Ok(())
+}
 
 /// A snapshot that is to be proven.
 pub struct Verification<'a> {
@@ -143,18 +206,12 @@ impl Verification<'_> {
         origin: &Identity,
         deadline: Deadline,
     ) -> Result<(), VerificationError> {
-        for Check { name, limit, script } in CHECKS {
-            log::info!("{}: {name}", executor.instance());
-            let words =
-                ["bash", "-euo", "pipefail", "-c", script, RUNNER_HOME, RUNNER_USER, self.runner_version];
-            let look = || executor.run(Command::new(words).limit(limit), deadline);
-            once_more(look).map_err(|error| failed(name, &error))?;
-        }
-        let check = "telling the machine from its builder";
+        check(executor, self.runner_version, deadline)?;
+        let name = "telling the machine from its builder";
         let identity =
-            once_more(|| Identity::of(executor, deadline)).map_err(|error| failed(check, &error))?;
+            once_more(|| Identity::of(executor, deadline)).map_err(|error| failed(name, &error))?;
         match identity.problem(origin) {
-            Some(problem) => Err(VerificationError::Failed { check, problem, kept_as: None }),
+            Some(problem) => Err(VerificationError::Failed { check: name, problem, kept_as: None }),
             None => Ok(()),
         }
     }

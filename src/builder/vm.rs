@@ -4,7 +4,6 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::UBUNTU_USER;
 use super::config::{BuilderVm, CloudName, JobId, Owner};
 use super::journal::JournalError;
 use super::labels;
@@ -14,7 +13,7 @@ use super::site::Site;
 use super::user_data::{HostKeyUse, user_data};
 use crate::deadline::Deadline;
 use crate::host::Host;
-use crate::instance::{ExecutorError, KeyPair, SshExecutor, SshTarget};
+use crate::instance::{ExecutorError, KeyPair, RUNNER_USER, SshExecutor, SshTarget};
 use crate::openstack_cloud::{
     AddressKind, Cloud, ImageId, MetadataSource, NewServer, OpenStackError, Server, ServerId, ServerStatus,
 };
@@ -216,7 +215,7 @@ impl Vm<'_> {
         let target = SshTarget {
             name: name.clone(),
             address: address.to_string(),
-            user: UBUNTU_USER.into(),
+            user: RUNNER_USER.into(),
             key: self.our_key.private.clone(),
             host_key: self.host_key.public.clone(),
             options: settings.ssh_options.clone(),

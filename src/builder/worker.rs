@@ -5,14 +5,18 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::config::{BuildMode, BuildSecrets, CloudName};
-use super::job::{Request, StartError, Task, start_worker, worker_lock};
+use super::aside::put_aside_locked;
+use super::clouds_yaml::read_clouds_yaml;
+use super::config::{BuildMode, BuildSecrets, BuilderRunConfig, CloudName};
+use super::former_names::FormerNames;
+use super::job::{Request, Task, worker_lock};
 use super::journal::{Failure, Image, Job, Journal, JournalError, Phase, Remedy, Timestamp};
 use super::peers::Peers;
+use super::process::{StartError, start_worker};
 use super::progress::Progress;
 use super::prune::prune_all;
 use super::published::Published;
-use super::reporter::{News, Reporter};
+use super::reporter::{News, Reporter, Standing};
 use super::resource::Resource;
 use super::run::{clean_up, run};
 use super::run_context::{RunContext, Sweep};
@@ -25,6 +29,9 @@ use crate::target::Target;
 
 /// How often a newer request is looked for while Juju is told of the last one.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// The same while Juju cannot be reached, for half a day perhaps.
+const RARE_LOOK: Duration = Duration::from_secs(2);
 
 /// How long the other units may take to follow what is announced, before pruning is left to the next job.
 const FOLLOW: Duration = Duration::from_secs(10 * 60);
@@ -59,6 +66,7 @@ fn work_in(host: &Host, ours: fn(&Request) -> bool) -> Result<(), WorkerError> {
         let Some(mut lock) = Exclusive::acquire(&worker_lock(host))? else { return Ok(()) };
         // For whoever must stop us.
         let _ = lock.note(&std::process::id().to_string());
+        put_aside_locked(host)?;
         let reporter = Reporter::default();
         std::thread::scope(|scope| {
             scope.spawn(|| reporter.serve());
@@ -80,22 +88,36 @@ fn work_in(host: &Host, ours: fn(&Request) -> bool) -> Result<(), WorkerError> {
 /// What builds put into the run folder, and what a worker that was killed has left there.
 const RUN_FILES: [&str; 3] = ["key-", "ssh-", "sums-"];
 
-/// Does requests until there is none and Juju has heard of all that came of them; then prunes.
+/// Does requests until there is none and Juju has heard of all that came of them; then prunes. While Juju cannot be
+/// reached, it prunes what it may already.
 fn do_all(host: &Host, reporter: &Reporter, ours: fn(&Request) -> bool) -> Result<(), WorkerError> {
     host.remove_beginning(&host.run_dir(), &RUN_FILES)?;
     let mut last = None;
+    let mut has_pruned = false;
     let mut patience = Deadline::after(FOLLOW);
     loop {
+        let standing = reporter.standing();
         if let Some(request) = next_request(host)? {
             if !ours(&request) {
                 return Ok(());
             }
             let secrets = do_request(host, reporter, &request)?;
             last = secrets.filter(|_| request.task == Task::Build).map(|secrets| (request, secrets));
-            patience = Deadline::after(FOLLOW);
-        } else if !reporter.is_idle() {
+            (patience, has_pruned) = (Deadline::after(FOLLOW), false);
+        } else if standing == Standing::Reporting {
             // The unit's turn may be held by an action that waits for a newer request: that must not wait for the turn.
-            std::thread::sleep(LOOK);
+            reporter.rest(LOOK);
+        } else if standing == Standing::Unheard {
+            // Units that follow hear of it later, too.
+            patience = Deadline::after(FOLLOW);
+            match last.as_ref().filter(|_| !has_pruned) {
+                None => reporter.rest(RARE_LOOK),
+                Some((request, secrets)) => {
+                    // What relations still name stays, and goes once they have heard.
+                    prune(host, request, secrets)?;
+                    has_pruned = true;
+                }
+            }
         } else if last.is_some() && others_follow(host)? && !patience.passed() {
             std::thread::sleep(LOOK);
         } else if let Some((request, secrets)) = last.take() {
@@ -148,6 +170,9 @@ fn do_request(
 ) -> Result<Option<BuildSecrets>, WorkerError> {
     log::info!("job {}: {:?}, {:?}", request.id, request.reason, request.rebuild);
     let mut journal = Journal::load(host)?;
+    if let Ok(clouds) = read_clouds_yaml(host) {
+        FormerNames::of(&clouds, &request.config).renew(&mut journal);
+    }
     journal.begin(Job {
         id: request.id.clone(),
         reason: Some(request.reason),
@@ -156,6 +181,8 @@ fn do_request(
         started: Timestamp::now(),
         finished: None,
         builds: Vec::new(),
+        found: Vec::new(),
+        delivered: Vec::new(),
         failures: Vec::new(),
     });
     journal.leaves_clouds(&request.config);
@@ -168,7 +195,8 @@ fn do_request(
         log::warn!("job {}: its secrets are lost; the next hook brings them again", request.id);
         let failures =
             whole("the secrets of the build were lost with an earlier worker".into(), Remedy::Hook);
-        finish(host, &mut journal, failures)?;
+        journal.end(request, failures);
+        journal.save(host)?;
         reporter.tell(News::Important);
         return Ok(None);
     };
@@ -199,24 +227,13 @@ fn do_request(
     let mut journal = record.journal.into_inner().unwrap_or_else(PoisonError::into_inner);
     // What a cloud has that nobody is related to any more may be gone when somebody is again.
     journal.images.retain(|image| request.config.clouds.contains(&image.result.config.cloud_name));
-    finish(host, &mut journal, failures)?;
+    let BuilderRunConfig { build_cloud, clouds, .. } = &request.config;
+    journal.in_use.retain(|known| known.cloud == *build_cloud || clouds.contains(&known.cloud));
+    journal.end(request, failures);
+    journal.save(host)?;
     reporter.tell(News::Important);
     log::info!("job {}: ended", request.id);
     Ok(Some(secrets))
-}
-
-fn finish(host: &Host, journal: &mut Journal, failures: Vec<Failure>) -> Result<(), JournalError> {
-    if failures.is_empty() {
-        journal.failures_in_row = 0;
-        journal.last_success = Some(Timestamp::now());
-    } else {
-        journal.failures_in_row = journal.failures_in_row.saturating_add(1);
-    }
-    if let Some(job) = &mut journal.job {
-        job.failures = failures;
-        job.finished = Some(Timestamp::now());
-    }
-    journal.save(host)
 }
 
 fn secrets_stay_out_of_logs(secrets: &BuildSecrets) {

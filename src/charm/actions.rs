@@ -8,16 +8,14 @@ use serde_json::Value;
 use super::options::InvalidOption;
 use super::reconcile::Demand;
 use super::status;
-use crate::builder::{JobId, Journal, JournalError, Rebuild, Request, worker_lives};
+use crate::builder::{JobId, Journal, JournalError, Reason, Rebuild, Request, worker_lives};
 use crate::deadline::Deadline;
 use crate::host::{FileError, Host};
-use crate::juju::{HookToolError, HookTools};
-use crate::target::BaseImage;
+use crate::juju::HookToolError;
+use crate::target::{BaseImage, Target};
 
-/// How long `wait=true` holds the unit's turn at most.
-pub const RUN_WAIT: Duration = Duration::from_secs(30 * 60);
-/// How long `cancel` waits for what was made to be removed.
-pub const CANCEL_WAIT: Duration = Duration::from_secs(120);
+/// How long an action follows a job at most: `juju run` itself gives up after 60 s, and the unit runs nothing else.
+pub const WAIT: Duration = Duration::from_secs(50);
 /// How often the journal is looked into.
 const LOOK: Duration = Duration::from_secs(1);
 /// How many looks a worker may take to start.
@@ -43,6 +41,22 @@ impl RunParameters {
         let rebuild = if flag("force") { Rebuild::Always } else { Rebuild::Due };
         Ok(Self { demand: Demand { rebuild, bases: bases.collect::<Result<_, _>>()? }, wait: flag("wait") })
     }
+
+    /// Why a unit that builds `targets` does not do it: it would do nothing for a base that it does not build.
+    pub fn refusal(&self, targets: &[Target]) -> Option<String> {
+        let mut configured: Vec<&str> = targets.iter().map(|target| target.base.as_str()).collect();
+        configured.dedup();
+        let is_unknown = |base: &&BaseImage| !configured.contains(&base.as_str());
+        let unknown: Vec<&str> =
+            self.demand.bases.iter().filter(is_unknown).map(|base| base.as_str()).collect();
+        (!unknown.is_empty()).then(|| {
+            format!(
+                "Not configured: {}. The option base-image has {}.",
+                unknown.join(", "),
+                configured.join(", ")
+            )
+        })
+    }
 }
 
 /// Following a job did not work.
@@ -64,19 +78,21 @@ pub enum FollowError {
 pub enum Followed {
     /// It has ended; the journal tells how.
     Ended(Box<Journal>),
+    /// Somebody has cancelled it.
+    Cancelled,
     /// Nobody works at it: its worker has died.
     Orphaned,
     /// It goes on, longer than we may wait.
     TimeIsUp,
 }
 
-/// Follows `job` in the journal and shows its progress in the action's log. A job whose request was replaced by a
+/// Follows `job` in the journal and gives its progress to `show`. A job whose request was replaced by a
 /// newer one before a worker took it up is done with that one.
 pub fn follow(
     host: &Host,
-    tools: &dyn HookTools,
     job: &JobId,
     deadline: Deadline,
+    show: &mut dyn FnMut(&str) -> Result<(), HookToolError>,
 ) -> Result<Followed, FollowError> {
     let (mut job, mut shown, mut lonely) = (job.clone(), String::new(), 0);
     loop {
@@ -89,11 +105,16 @@ pub fn follow(
                 let progress = status::progress(current);
                 let step = progress.rsplit_once(", ").map_or(progress.as_str(), |(step, _)| step);
                 if shown != step {
-                    tools.action_log(&progress)?;
+                    show(&progress)?;
                     shown = step.to_owned();
                 }
             }
-            None => job = request.map_or(job, |newest| newest.id),
+            None => match request {
+                Some(newest) if newest.reason == Reason::Cancel && newest.id != job => {
+                    return Ok(Followed::Cancelled);
+                }
+                newest => job = newest.map_or(job, |newest| newest.id),
+            },
         }
         // One that has just been started holds no lock yet.
         lonely = if lives { 0 } else { lonely + 1 };
@@ -104,4 +125,11 @@ pub fn follow(
             return Ok(Followed::TimeIsUp);
         }
     }
+}
+
+/// All that the last job could not do, in one line.
+pub fn failures(journal: &Journal) -> Option<String> {
+    let failures: Vec<String> =
+        journal.job.iter().flat_map(|job| &job.failures).map(ToString::to_string).collect();
+    (!failures.is_empty()).then(|| failures.join("; "))
 }

@@ -3,20 +3,21 @@
 use std::error::Error;
 use std::io::{self, ErrorKind};
 
-use super::actions::{self, FollowError, Followed, RunParameters};
+use super::actions::{self, FollowError, Followed, RunParameters, failures, follow};
 use super::cos_agent;
+use super::credentials;
 use super::event::{Action, Event, RelationChange};
-use super::options::Options;
 use super::peers::{self, Exchange};
 use super::reconcile::{self, ReconcileError};
 use super::state::{CharmState, StateError, proxies};
 use super::status;
+use super::turn::Turn;
 use crate::builder::{
-    self, BuildMode, BuilderInitConfig, BuilderSetupError, Extent, Image, JobId, Journal, JournalError,
+    self, BuildMode, BuilderInitConfig, BuilderSetupError, Image, JobId, Journal, JournalError,
     LauncherError, MetricsSocketError, RemovalError,
 };
 use crate::deadline::Deadline;
-use crate::host::{FileError, Host, NotOurs};
+use crate::host::{FileError, Host, NotOurs, Written};
 use crate::juju::{Environment, HookToolError, HookTools, RelationId, Status};
 
 /// A hook failed: our own bug, or a machine in trouble. Juju runs the hook again.
@@ -54,9 +55,7 @@ pub enum DispatchError {
 impl DispatchError {
     /// What the operator must do about the machine, when that is what stands in the way.
     fn remedy(&self) -> Option<String> {
-        if let Self::Journal(error) | Self::Reconcile(ReconcileError::Journal(error)) = self
-            && matches!(error, JournalError::Format { .. })
-        {
+        if let Self::Setup(error @ BuilderSetupError::Taken { .. }) = self {
             return Some(error.to_string());
         }
         let mut cause: Option<&dyn Error> = Some(self);
@@ -100,8 +99,8 @@ pub struct Unit<'a> {
 }
 
 impl Unit<'_> {
-    /// Does what `event` asks for. A disk that is full and a file that cannot be read are the operator's affair and no
-    /// failure of the hook.
+    /// Does what `event` asks for. A disk that is full, a file that cannot be read and a machine that another unit has are
+    /// the operator's affair and no failure of the hook; an action fails with the same words.
     pub fn dispatch(&self, event: &Event) -> Result<(), DispatchError> {
         let Err(error) = self.handle(event) else { return Ok(()) };
         let Some(remedy) = error.remedy() else { return Err(error) };
@@ -112,18 +111,36 @@ impl Unit<'_> {
     }
 
     fn handle(&self, event: &Event) -> Result<(), DispatchError> {
+        match (builder::check_owner(self.host, self.environment.unit.as_str()), event) {
+            (Err(error @ BuilderSetupError::Taken { .. }), Event::Stop | Event::Remove) => {
+                log::info!("{error}: nothing on this machine is this unit's to remove");
+                return Ok(());
+            }
+            (checked, _) => checked?,
+        }
         // What is removed need not be ours.
         if !matches!(event, Event::Stop | Event::Remove) {
             self.host.own_folders()?;
         }
+        builder::put_aside(self.host)?;
+        match event {
+            // Those that follow what they ask for give their turn back before.
+            Event::Action(Action::Run) => self.run_action(event),
+            Event::Action(Action::Cancel) => self.cancel_action(),
+            Event::Action(Action::LaunchRunner) => self.launch_runner(event),
+            _ => {
+                let _turn = Turn::take(self.host)?;
+                self.handle_hook(event)
+            }
+        }
+    }
+
+    fn handle_hook(&self, event: &Event) -> Result<(), DispatchError> {
         match event {
             Event::Install => self.install(event),
             Event::UpgradeCharm => self.upgrade(event),
             Event::Stop => self.stop(),
             Event::Remove => Ok(builder::remove_host_files(self.host)?),
-            Event::Action(Action::Run) => self.run_action(event),
-            Event::Action(Action::Cancel) => self.cancel_action(),
-            Event::Action(Action::LaunchRunner) => self.launch_runner(event),
             Event::CosAgent(RelationChange::Broken) => Ok(builder::close_metrics_socket(self.host)?),
             Event::CosAgent(_) => self.tell_collectors(self.environment.relation_id.as_ref()),
             Event::ConfigChanged
@@ -133,9 +150,10 @@ impl Unit<'_> {
             | Event::SecretChanged { .. }
             | Event::ImageRelation(_)
             | Event::Peers
+            | Event::PeersEnd
             | Event::Scheduled
             | Event::WorkerReport => self.reconcile(event),
-            Event::Other(_) => {
+            Event::Action(_) | Event::Other(_) => {
                 log::info!("event {event} is none of this charm's, nothing to do");
                 Ok(())
             }
@@ -144,6 +162,7 @@ impl Unit<'_> {
 
     fn install(&self, event: &Event) -> Result<(), DispatchError> {
         self.tools.status_set(&Status::Maintenance("Setting up Builder.".into()))?;
+        self.tell_version();
         self.initialize()?;
         // The worker installs what is missing before each job, so a package server that is down blocks nothing here.
         if let Err(error) = builder::install_dependencies(BuildMode::External) {
@@ -154,11 +173,19 @@ impl Unit<'_> {
 
     fn upgrade(&self, event: &Event) -> Result<(), DispatchError> {
         self.tools.status_set(&Status::Maintenance("Running builder upgrade.".into()))?;
+        self.tell_version();
         if let Err(error) = builder::upgrade_app(self.host) {
             log::warn!("{error}");
         }
         self.tell_collectors(None)?;
         self.reconcile(event)
+    }
+
+    /// Tells which version `juju status` is to show. The unit works without that, too.
+    fn tell_version(&self) {
+        if let Err(error) = self.tools.application_version_set(env!("CARGO_PKG_VERSION")) {
+            log::warn!("the charm's version is not shown: {error}");
+        }
     }
 
     /// Tells the collector of one relation, or all that there are.
@@ -176,14 +203,15 @@ impl Unit<'_> {
     }
 
     fn reconcile(&self, event: &Event) -> Result<(), DispatchError> {
-        if self.departs()? {
+        if self.departs(event)? {
             return Ok(self.tools.status_set(&Status::Maintenance("Being removed.".into()))?);
         }
         let state = match self.state(event) {
             Ok(state) => state,
             Err(StateError::Invalid(reason)) => {
                 peers::missed(self.host, event)?;
-                reconcile::forget_departed(self.host, self.tools, self.broken_relation(event))?;
+                let broken = self.broken_relation(event);
+                credentials::forget_departed(self.host, self.tools, self.environment, broken)?;
                 builder::tend(self.host, &proxies(self.environment))?;
                 return Ok(self.tools.status_set(&status::invalid(&reason))?);
             }
@@ -191,15 +219,6 @@ impl Unit<'_> {
         };
         self.converge(&state, event, None)?;
         Ok(())
-    }
-
-    /// Whether this unit, or the whole application, is being removed. Its relations go first: what it knows of their
-    /// clouds is kept for `stop`, and nothing is begun any more.
-    fn departs(&self) -> Result<bool, DispatchError> {
-        if self.environment.departing_unit.as_ref() == Some(&self.environment.unit) {
-            builder::note_departure(self.host)?;
-        }
-        Ok(builder::departs(self.host))
     }
 
     fn state(&self, event: &Event) -> Result<CharmState, StateError> {
@@ -222,8 +241,12 @@ impl Unit<'_> {
         demand: Option<&reconcile::Demand>,
     ) -> Result<Option<JobId>, DispatchError> {
         self.initialize()?;
-        let journal = Journal::load(self.host)?;
-        reconcile::host_files(self.host, self.environment, state, &journal)?;
+        let journal = state.journal(self.host)?;
+        let event = match (reconcile::host_files(self.host, self.environment, state, &journal)?, event) {
+            // Juju does not tell of everything that changes.
+            (Written::Changed, Event::UpdateStatus) => &Event::ConfigChanged,
+            _ => event,
+        };
         let news = self.publish(state, &journal, event)?;
         // What a unit has left goes first, whoever leads.
         let job = match reconcile::work(self.host, self.environment, state, &journal, event, demand)? {
@@ -265,6 +288,7 @@ impl Unit<'_> {
     }
 
     fn run_action(&self, event: &Event) -> Result<(), DispatchError> {
+        let turn = Turn::take(self.host)?;
         let Some(state) = self.state_for_action(event)? else { return Ok(()) };
         let parameters = match RunParameters::parse(&self.tools.action_get()?) {
             Ok(parameters) => parameters,
@@ -277,6 +301,9 @@ impl Unit<'_> {
         if !state.leader {
             return Ok(self.tools.action_fail("This unit does not build; run the action on the leader.")?);
         }
+        if let Some(refusal) = parameters.refusal(&state.run.targets) {
+            return Ok(self.tools.action_fail(&refusal)?);
+        }
         if state.paused {
             self.converge(&state, event, None)?;
             let refusal = "Paused: no builds are started. Set paused=false, then run again.";
@@ -286,102 +313,42 @@ impl Unit<'_> {
             return Ok(self.tools.action_fail("No job was started; see the unit's status.")?);
         };
         self.tools.action_set(&[("job", job.to_string())])?;
+        drop(turn);
         if parameters.wait { self.wait_for(&state, event, job) } else { Ok(()) }
     }
 
     fn wait_for(&self, state: &CharmState, event: &Event, mut job: JobId) -> Result<(), DispatchError> {
-        let deadline = Deadline::after(actions::RUN_WAIT);
+        let deadline = Deadline::after(actions::WAIT);
+        let show = &mut |progress: &str| self.tools.action_log(progress);
         let journal = loop {
-            match actions::follow(self.host, self.tools, &job, deadline)? {
-                Followed::Ended(journal) => break *journal,
-                Followed::Orphaned => match self.converge(state, event, None)? {
-                    Some(again) => job = again,
-                    None => return Ok(self.tools.action_fail(&format!("Job {job} was given up."))?),
-                },
-                Followed::TimeIsUp => {
-                    let message = format!("Job {job} still runs; the unit's status follows it.");
-                    return Ok(self.tools.action_fail(&message)?);
+            match follow(self.host, &job, deadline, show)? {
+                Followed::Ended(_) => break state.journal(self.host)?,
+                Followed::Orphaned => {
+                    let _turn = Turn::take(self.host)?;
+                    match self.converge(state, event, None)? {
+                        Some(again) => job = again,
+                        None => return Ok(self.tools.action_fail(&format!("Job {job} was given up."))?),
+                    }
                 }
+                Followed::Cancelled => {
+                    return Ok(self.tools.action_fail(&format!("Job {job} was cancelled."))?);
+                }
+                Followed::TimeIsUp => return self.goes_on(&job),
             }
         };
+        let _turn = Turn::take(self.host)?;
         self.publish(state, &journal, event)?;
         self.tools.status_set(&status::status(state, &journal))?;
         let images = journal.images.iter().map(|image| {
             let config = &image.result.config;
-            format!("{}-{} {} {}", config.base, config.arch, config.cloud_name, image.result.id)
+            format!("{}-{} {} {}", config.base, config.arch, config.cloud_name.as_str(), image.result.id)
         });
         self.tools.action_set(&[("images", images.collect::<Vec<_>>().join("\n"))])?;
         match failures(&journal) {
-            None => Ok(()),
+            None => Ok(self.tools.action_set(&[("state", "done".into())])?),
             Some(failures) => Ok(self.tools.action_fail(&failures)?),
         }
     }
-
-    fn cancel_action(&self) -> Result<(), DispatchError> {
-        let before = Journal::load(self.host)?;
-        let Some(job) = reconcile::cancel(self.host, self.environment)? else {
-            return Ok(self.tools.action_set(&[("cancelled", "nothing: no job runs or waits".into())])?);
-        };
-        let made: Vec<String> = before.resources().map(ToString::to_string).collect();
-        let cancelled = before.running().map_or("a job that waited".to_owned(), |job| job.id.to_string());
-        self.tools.action_set(&[("cancelled", cancelled), ("removed-by", job.to_string())])?;
-        let deadline = Deadline::after(actions::CANCEL_WAIT);
-        let Followed::Ended(journal) = actions::follow(self.host, self.tools, &job, deadline)? else {
-            let message = format!("Nothing is built any more; job {job} still removes what was made.");
-            return Ok(self.tools.action_fail(&message)?);
-        };
-        match failures(&journal) {
-            None => Ok(self.tools.action_set(&[("removed", made.join("; "))])?),
-            Some(failures) => Ok(self.tools.action_fail(&format!("{failures}. The charm tries again."))?),
-        }
-    }
-
-    /// What goes with this unit. In doubt, what others may need stays, and that is told.
-    fn extent(&self) -> (Extent, Option<String>) {
-        let ours = self.environment.unit.as_str();
-        let others = match self.tools.goal_state_units() {
-            Ok(units) => units.iter().any(|(unit, status)| unit != ours && status != "dying"),
-            Err(error) => {
-                return (Extent::Unit, Some(format!("what other units may need, if there are any: {error}")));
-            }
-        };
-        if others {
-            return (Extent::Unit, None);
-        }
-        match self.tools.config_get().map(|config| Options::new(config).remove_images_on_removal()) {
-            Ok(true) => (Extent::ApplicationAndImages, None),
-            Ok(false) => (Extent::Application, None),
-            Err(error) => (Extent::Application, Some(format!("published images: {error}"))),
-        }
-    }
-
-    fn stop(&self) -> Result<(), DispatchError> {
-        self.tools.status_set(&Status::Maintenance("Removing builder VMs and base images.".into()))?;
-        let owner = builder::Owner {
-            model_uuid: self.environment.model_uuid.clone(),
-            application: self.environment.unit.application().to_owned(),
-            unit: self.environment.unit.number(),
-        };
-        let (extent, doubt) = self.extent();
-        let proxies = proxies(self.environment);
-        let mut left = builder::remove_cloud_resources(self.host, &owner, &proxies, extent);
-        left.extend(doubt);
-        for what in &left {
-            log::warn!("left behind: {what}");
-        }
-        if !left.is_empty() {
-            let message = format!("Left behind in the cloud: {}", left.join("; "));
-            self.tools.status_set(&Status::Maintenance(message.chars().take(400).collect()))?;
-        }
-        Ok(())
-    }
-}
-
-/// All that the last job could not do, in one line.
-fn failures(journal: &Journal) -> Option<String> {
-    let failures: Vec<&str> =
-        journal.job.iter().flat_map(|job| &job.failures).map(|failure| failure.message.as_str()).collect();
-    (!failures.is_empty()).then(|| failures.join("; "))
 }
 
 #[cfg(test)]

@@ -39,6 +39,8 @@ pub enum Event {
     CosAgent(RelationChange),
     /// A unit of ours came or went, or told us something.
     Peers,
+    /// The relation with our own units ends, and with it this unit's part of the application.
+    PeersEnd,
     /// The unit ends its life.
     Stop,
     /// The last that the unit sees.
@@ -116,6 +118,7 @@ impl Event {
             | "units-relation-joined"
             | "units-relation-changed"
             | "units-relation-departed" => Self::Peers,
+            "units-relation-broken" => Self::PeersEnd,
             "cos-agent-relation-created" => Self::CosAgent(RelationChange::Created),
             "cos-agent-relation-joined" => Self::CosAgent(RelationChange::Joined),
             "cos-agent-relation-changed" => Self::CosAgent(RelationChange::Changed),
@@ -174,6 +177,7 @@ mod tests {
             ("hooks/units-relation-joined", Event::Peers),
             ("hooks/units-relation-changed", Event::Peers),
             ("hooks/units-relation-departed", Event::Peers),
+            ("hooks/units-relation-broken", Event::PeersEnd),
             ("hooks/stop", Event::Stop),
             ("hooks/remove", Event::Remove),
             ("run", Event::Scheduled),

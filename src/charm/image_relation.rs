@@ -1,9 +1,9 @@
 //! The image relation, interface `github_runner_image_v0`: the cloud that a related application wants its images
 //! in, and the databag in which it finds them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::builder::{CloudName, Image, Journal, Published, cloud_name};
+use crate::builder::{CloudName, Image, Journal, Published, former_cloud_name, related_cloud_name};
 use crate::juju::{Databag, HookToolError, HookTools, RelationId, UnitName};
 use crate::openstack_cloud::{CloudConfig, ImageId, Interface};
 use crate::printable::is_printable_line;
@@ -16,41 +16,45 @@ const KEYS: [&str; 3] = ["id", "tags", "images"];
 /// A longer value is none that a cloud has; the longest is a chain of certificates.
 const LONGEST: usize = 64 << 10;
 
+/// How many units are looked at in search of complete data: each costs a call, whoever runs them.
+const UNITS: usize = 10;
+
 /// A relation whose remote side has told us its cloud.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageRelation {
-    /// The cloud's name in clouds.yaml.
+    /// The name in clouds.yaml of the cloud as this relation brought it.
     pub cloud: CloudName,
     /// How to reach it.
     pub config: CloudConfig,
 }
 
 impl ImageRelation {
-    /// Reads the remote units' databags: the lowest-numbered unit with complete data counts; that others say
-    /// otherwise is logged. `None` when no unit has complete data.
-    pub fn load(tools: &dyn HookTools, relation: &RelationId) -> Result<Option<Self>, HookToolError> {
+    /// Reads what the remote units say: the lowest-numbered unit with complete data counts, and no unit after it is read,
+    /// so that a hook costs the same however many there are. The data of `changed`, the unit that the event is about, is
+    /// compared with it, and disagreement logged. `None` when none of the units that are looked at has complete data.
+    pub fn load(
+        tools: &dyn HookTools,
+        relation: &RelationId,
+        changed: Option<&UnitName>,
+    ) -> Result<Option<Self>, HookToolError> {
         let mut units = tools.relation_list(relation)?;
         units.sort_by_key(UnitName::number);
-        let mut chosen: Option<Self> = None;
-        for unit in &units {
-            let databag = match tools.relation_get(relation, unit) {
-                Ok(databag) => databag,
-                // Another application's mistake is no failure of our hook.
-                Err(error @ HookToolError::TooLong { .. }) => {
-                    log::warn!("relation {relation}: the data of {unit} is not used: {error}");
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            if let Some(key) = unprintable_key(&databag) {
-                log::warn!(
-                    "relation {relation}: the data of {unit} is not used: {key} has control characters; correct it there"
-                );
-                continue;
+        let (mut chosen, mut read) = (None, 0);
+        for unit in units.iter().take(UNITS) {
+            read += 1;
+            chosen = Self::said_by(tools, relation, unit)?;
+            if chosen.is_some() {
+                break;
             }
-            let Some(said) = Self::of(&databag) else { continue };
+        }
+        let is_unread = |unit: &&UnitName| units.iter().skip(read).any(|other| other == *unit);
+        if let Some(unit) = changed.filter(is_unread)
+            && let Some(said) = Self::said_by(tools, relation, unit)?
+        {
             match &chosen {
-                None => chosen = Some(said),
+                None => log::warn!(
+                    "relation {relation}: the data of {unit} is not used: the {UNITS} units before it have none"
+                ),
                 Some(known) if known.config != said.config => {
                     log::warn!(
                         "relation {relation}: {unit} gives another cloud than the unit before it; not used"
@@ -62,8 +66,32 @@ impl ImageRelation {
         Ok(chosen)
     }
 
-    /// The cloud that a remote unit's databag tells of; `None` when a field is missing or cannot be one.
-    pub fn of(databag: &Databag) -> Option<Self> {
+    /// The cloud that one remote unit tells of.
+    fn said_by(
+        tools: &dyn HookTools,
+        relation: &RelationId,
+        unit: &UnitName,
+    ) -> Result<Option<Self>, HookToolError> {
+        match tools.relation_get(relation, unit) {
+            Ok(databag) => {
+                if let Some(key) = unprintable_key(&databag) {
+                    log::warn!(
+                        "relation {relation}: the data of {unit} is not used: {key} has control characters; correct it there"
+                    );
+                }
+                Ok(Self::of(relation, &databag))
+            }
+            // Another application's mistake is no failure of our hook.
+            Err(error @ HookToolError::TooLong { .. }) => {
+                log::warn!("relation {relation}: the data of {unit} is not used: {error}");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The cloud that a remote unit's databag in `relation` tells of; `None` when a field is missing or cannot be one.
+    pub fn of(relation: &RelationId, databag: &Databag) -> Option<Self> {
         if unprintable_key(databag).is_some() {
             return None;
         }
@@ -84,7 +112,12 @@ impl ImageRelation {
             username: field("username")?,
             password: Secret::new(databag.get("password").filter(sound)?.clone()),
         };
-        Some(Self { cloud: cloud_name(&config), config })
+        Some(Self { cloud: related_cloud_name(&config, relation.as_str()), config })
+    }
+
+    /// Whether the cloud stands in clouds.yaml under this name, or did so in an earlier revision of the charm.
+    pub fn is_named(&self, name: &CloudName) -> bool {
+        self.cloud == *name || former_cloud_name(&self.config) == *name
     }
 }
 
@@ -97,19 +130,25 @@ fn unprintable_key(databag: &Databag) -> Option<&'static str> {
 }
 
 /// An image as consumers read it from the key `images`.
-#[derive(Serialize)]
-struct Listed<'a> {
-    id: &'a ImageId,
+#[derive(Serialize, Deserialize)]
+struct Listed {
+    id: ImageId,
     tags: String,
 }
 
 /// What the relation's databag should say: the images of its cloud, in the order of `targets`; `id` and `tags` are
-/// those of the first target, absent as long as that has no image. `None` when the cloud has no image at all.
-pub fn databag(journal: &Journal, cloud: &CloudName, targets: &[Target]) -> Option<Databag> {
-    let image = |target: &Target| journal.image(*target, cloud).map(|Image { result, .. }| &result.id);
-    let listed: Vec<Listed<'_>> = targets
+/// those of the first target, absent as long as that has no image. What it tells now of a target, `told`, stays as long as
+/// the journal knows none. `None` when the cloud has no image at all.
+pub fn databag(journal: &Journal, cloud: &CloudName, targets: &[Target], told: &Databag) -> Option<Databag> {
+    let told: Vec<Listed> =
+        told.get("images").and_then(|images| serde_json::from_str(images).ok()).unwrap_or_default();
+    let image = |target: &Target| {
+        let known = journal.image(*target, cloud).map(|Image { result, .. }| &result.id);
+        known.or_else(|| told.iter().find(|listed| listed.tags == target.tags()).map(|listed| &listed.id))
+    };
+    let listed: Vec<Listed> = targets
         .iter()
-        .filter_map(|target| Some(Listed { id: image(target)?, tags: target.tags() }))
+        .filter_map(|target| Some(Listed { id: image(target)?.clone(), tags: target.tags() }))
         .collect();
     if listed.is_empty() {
         return None;
@@ -124,23 +163,34 @@ pub fn databag(journal: &Journal, cloud: &CloudName, targets: &[Target]) -> Opti
     Some(databag)
 }
 
-/// Brings this unit's databag of `relation` to `wanted`; leaves the last good images in place while there are no new
-/// ones, unless they are in another cloud than the relation is about now. `published` remembers what stands where.
+/// Brings this unit's databag of `relation` to what is `wanted` after what it tells now; leaves the last good images in place
+/// while there are no new ones, unless they are in another cloud than the relation is about now. `published` remembers
+/// what stands where.
 pub fn publish(
     tools: &dyn HookTools,
     published: &mut Published,
     unit: &UnitName,
     relation: &RelationId,
-    cloud: &CloudName,
-    wanted: Option<Databag>,
+    ImageRelation { cloud, config }: &ImageRelation,
+    wanted: impl Fn(&Databag) -> Option<Databag>,
 ) -> Result<(), HookToolError> {
     let memory = published.relation(relation.as_str());
+    memory.renew(&former_cloud_name(config), cloud);
+    let read = || {
+        let mut databag = tools.relation_get(relation, unit)?;
+        databag.retain(|key, _| KEYS.contains(&key.as_str()));
+        Ok::<_, HookToolError>(databag)
+    };
+    if memory.last().is_none() {
+        memory.was_read(read()?);
+    }
+    let told = memory.last().filter(|_| !memory.is_of_another_cloud(cloud)).cloned().unwrap_or_default();
+    let wanted = wanted(&told);
     let present = match memory.trusted() {
         Some(databag) => Some(databag.clone()),
         None if memory.is_superseded_by(wanted.as_ref()) => None,
         None => {
-            let mut databag = tools.relation_get(relation, unit)?;
-            databag.retain(|key, _| KEYS.contains(&key.as_str()));
+            let databag = read()?;
             memory.was_read(databag.clone());
             Some(databag)
         }
@@ -190,22 +240,37 @@ mod tests {
             ("tags".into(), "arm64,jammy".into()),
             ("images".into(), r#"[{"id":"j","tags":"arm64,jammy"},{"id":"n","tags":"x64,noble"}]"#.into()),
         ]);
-        assert_eq!(databag(&journal, &CloudName::new("here"), &[JAMMY, NOBLE]), Some(expected));
+        assert_eq!(
+            databag(&journal, &CloudName::new("here"), &[JAMMY, NOBLE], &Databag::new()),
+            Some(expected)
+        );
+    }
+
+    #[test]
+    fn what_is_told_of_a_target_stays_while_the_journal_knows_none() {
+        let whole = journal(&[("n", NOBLE, "here"), ("j", JAMMY, "here")]);
+        let told = databag(&whole, &CloudName::new("here"), &[NOBLE, JAMMY], &Databag::new()).unwrap();
+        let part = journal(&[("j2", JAMMY, "here")]);
+        let databag = databag(&part, &CloudName::new("here"), &[NOBLE, JAMMY], &told).unwrap();
+        assert_eq!(databag["id"], "n");
+        let expected = r#"[{"id":"n","tags":"x64,noble"},{"id":"j2","tags":"arm64,jammy"}]"#;
+        assert_eq!(databag["images"], expected);
     }
 
     #[test]
     fn id_and_tags_are_absent_while_the_first_target_has_no_image() {
         let journal = journal(&[("n", NOBLE, "here")]);
-        let databag = databag(&journal, &CloudName::new("here"), &[JAMMY, NOBLE]).unwrap();
+        let databag = databag(&journal, &CloudName::new("here"), &[JAMMY, NOBLE], &Databag::new()).unwrap();
         assert_eq!(databag.keys().collect::<Vec<_>>(), ["images"]);
     }
 
     #[test]
     fn a_cloud_without_any_wanted_image_has_nothing_to_say() {
         let journal = journal(&[("n", NOBLE, "here")]);
-        assert_eq!(databag(&journal, &CloudName::new("there"), &[NOBLE]), None);
-        assert_eq!(databag(&journal, &CloudName::new("here"), &[JAMMY]), None);
-        assert_eq!(databag(&journal, &CloudName::new("here"), &[]), None);
+        let none = Databag::new();
+        assert_eq!(databag(&journal, &CloudName::new("there"), &[NOBLE], &none), None);
+        assert_eq!(databag(&journal, &CloudName::new("here"), &[JAMMY], &none), None);
+        assert_eq!(databag(&journal, &CloudName::new("here"), &[], &none), None);
     }
 
     /// Whatever another application writes: its cloud is not used, or clouds.yaml says exactly that, and nothing else.
@@ -232,6 +297,7 @@ mod tests {
             "https://[::1",
             "file:///etc/shadow",
         ];
+        let id = RelationId::parse("image:1234567").unwrap();
         let mut random = crate::testing::Random::seeded(0xdb_a6);
         let mut used = 0;
         for _ in 0..1000 {
@@ -251,10 +317,12 @@ mod tests {
             ];
             let mut databag = Databag::from(names.map(|name| (name.to_owned(), text())));
             databag.insert("auth_url".into(), format!("https://k/{}", text()));
-            let Some(ImageRelation { cloud: name, config }) = ImageRelation::of(&databag) else { continue };
+            let Some(ImageRelation { cloud: name, config }) = ImageRelation::of(&id, &databag) else {
+                continue;
+            };
             used += 1;
             let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-            assert!(name.as_str().chars().all(plain) && name.as_str().len() <= 80, "{name}");
+            assert!(name.as_str().chars().all(plain) && name.as_str().len() <= 160, "{name}");
             let dir = tempfile::tempdir().unwrap();
             let host = crate::host::Host::below(dir.path());
             let clouds = crate::builder::Clouds::from([(name, config)]);
@@ -270,14 +338,15 @@ mod tests {
             ["auth_url", "password", "project_domain_name", "project_name", "user_domain_name", "username"];
         let mut complete = Databag::from(names.map(|name| (name.to_owned(), " x ".to_owned())));
         complete.insert("auth_url".into(), "https://k/v3".into());
-        let config = ImageRelation::of(&complete).unwrap().config;
+        let id = RelationId::parse("image:3").unwrap();
+        let config = ImageRelation::of(&id, &complete).unwrap().config;
         assert_eq!((config.username.as_str(), config.password.expose().as_str()), ("x", " x "));
         for name in names {
             let mut databag = complete.clone();
             databag.insert(name.into(), String::new());
-            assert!(ImageRelation::of(&databag).is_none(), "{name} empty");
+            assert!(ImageRelation::of(&id, &databag).is_none(), "{name} empty");
             databag.remove(name);
-            assert!(ImageRelation::of(&databag).is_none(), "{name} absent");
+            assert!(ImageRelation::of(&id, &databag).is_none(), "{name} absent");
         }
     }
 }

@@ -10,10 +10,11 @@ use super::event::Event;
 use super::image_relation::ImageRelation;
 use super::options::InvalidOption;
 use super::state::{CharmState, proxies};
+use super::turn::Turn;
 use crate::builder::{self, JobId, Launch, LaunchOrder, LaunchSecrets, LaunchState, LauncherError, Server};
 use crate::deadline::Deadline;
 use crate::host::Host;
-use crate::juju::{Environment, HookToolError, SecretUri};
+use crate::juju::{Environment, HookToolError, RelationId, SecretUri};
 use crate::secret::{Secret, redact_from_now_on};
 use crate::target::{Arch, BaseImage, Target};
 
@@ -28,6 +29,7 @@ const TTL: std::ops::RangeInclusive<i64> = 1..=7200;
 
 impl Unit<'_> {
     pub(super) fn launch_runner(&self, event: &Event) -> Result<(), DispatchError> {
+        let turn = Turn::take(self.host)?;
         let Some(state) = self.state_for_action(event)? else { return Ok(()) };
         // clouds.yaml has the clouds of all relations from here on.
         self.converge(&state, event, None)?;
@@ -43,6 +45,7 @@ impl Unit<'_> {
         let id = Launch::order(self.host, order, &secrets).map_err(LauncherError::from)?.id;
         self.tools.action_set(&[("launch", id.to_string())])?;
         builder::tend(self.host, &proxies)?;
+        drop(turn);
         let Some(launch) = follow(self.host, &id)? else {
             let message = format!("Launch {id} goes on; `dispatch jobs` on the unit tells of it.");
             return Ok(self.tools.action_fail(&message)?);
@@ -78,6 +81,9 @@ impl Unit<'_> {
             Err(HookToolError::SecretNotGranted(_)) => refusal(format!(
                 "Charm does not have access to secret {uri}. Please grant the charm read access to it."
             )),
+            Err(HookToolError::SecretRefused { reason, .. }) => {
+                refusal(format!("Secret {uri} cannot be read: {reason}. Check the secret and its grant."))
+            }
             Err(error) => refusal(format!("Secret {uri} could not be read: {error}")),
         }
     }
@@ -164,21 +170,31 @@ fn order(
     })
 }
 
-/// The cloud of a related application: the one that was named, by its name in clouds.yaml or its project, else the only one.
+/// The cloud of a related application: the one that was named, by its relation, its project, or its name in clouds.yaml, else
+/// the only one. Relations that bring the same are one, the oldest.
 fn cloud<'a>(wanted: Option<&str>, state: &'a CharmState) -> Result<&'a ImageRelation, InvalidOption> {
-    let mut clouds: Vec<&ImageRelation> = state.relations.values().collect();
-    clouds.sort_by(|a, b| a.cloud.cmp(&b.cloud));
-    clouds.dedup_by(|a, b| a.cloud == b.cloud);
-    if clouds.is_empty() {
+    if state.relations.is_empty() {
         return Err(InvalidOption::new("Image relation not yet ready."));
     }
-    let names: Vec<&str> = clouds.iter().map(|relation| relation.cloud.as_str()).collect();
-    let names = names.join(", ");
-    if let Some(wanted) = wanted {
-        clouds.retain(|relation| relation.cloud.as_str() == wanted || relation.config.project_name == wanted);
+    let is_wanted = |id: &RelationId, relation: &ImageRelation| {
+        let names = [id.as_str(), relation.cloud.as_str(), &relation.config.project_name];
+        wanted.is_none_or(|wanted| names.contains(&wanted))
+    };
+    let mut found: Vec<&ImageRelation> = Vec::new();
+    for (_, relation) in state.relations.iter().filter(|(id, relation)| is_wanted(id, relation)) {
+        if found.iter().all(|known| known.config != relation.config) {
+            found.push(relation);
+        }
     }
-    match clouds[..] {
+    match found[..] {
         [relation] => Ok(relation),
-        _ => Err(InvalidOption::new(format!("Set cloud to one of {names}."))),
+        _ => {
+            let all = state
+                .relations
+                .iter()
+                .map(|(id, relation)| format!("{id} ({})", relation.config.project_name));
+            let all = all.collect::<Vec<_>>().join(", ");
+            Err(InvalidOption::new(format!("Set cloud to one of {all}.")))
+        }
     }
 }

@@ -2,8 +2,12 @@
 //! what is due, shows a status, and ends; it never waits for a cloud.
 
 mod actions;
+mod cancel;
 mod cos_agent;
+mod credentials;
+mod departure;
 mod dispatch;
+mod due;
 mod event;
 mod image_relation;
 mod launch;
@@ -12,8 +16,13 @@ mod peers;
 mod reconcile;
 mod state;
 mod status;
+mod turn;
 
+pub use actions::{FollowError, Followed, failures, follow};
+pub use cancel::{Cancelled, cancel};
 pub use dispatch::{DispatchError, Unit};
 pub use event::{Action, Event, RelationChange};
 pub use image_relation::ImageRelation;
 pub use options::{InvalidOption, Options};
+pub use reconcile::ReconcileError;
+pub use turn::Turn;

@@ -59,6 +59,9 @@ impl Exchange<'_> {
             Some(relation) if leads => {
                 if is_news {
                     self.hear_units(&mut peers, &relation)?;
+                } else if !peers.units.is_empty() {
+                    // Juju does not always tell of a unit that has gone.
+                    peers.keep_living(&self.tools.goal_state_units()?);
                 }
                 self.announce(&mut peers, &relation, named)?;
                 Vec::new()
@@ -86,14 +89,22 @@ impl Exchange<'_> {
 
     fn hear_units(&self, peers: &mut Peers, relation: &RelationId) -> Result<(), HookToolError> {
         peers.units.clear();
-        for unit in self.tools.relation_list(relation)? {
-            let databag = self.tools.relation_get(relation, &unit)?;
+        let listed = self.tools.relation_list(relation)?;
+        if listed.is_empty() {
+            return Ok(());
+        }
+        let goals = self.tools.goal_state_units()?;
+        // The databag of a unit that has gone need not be readable.
+        for unit in listed.iter().filter(|unit| goals.contains_key(unit.as_str())) {
+            let databag = self.tools.relation_get(relation, unit)?;
             let text = |key: &str| databag.get(key).map(String::as_str).unwrap_or_default();
             // A unit that has said nothing, or nothing that we understand, has acknowledged nothing.
             let names = serde_json::from_str(text(NAMES)).ok();
-            let peer = names.map(|names| Peer { acknowledged: text(ACKNOWLEDGED).to_owned(), names });
+            let acknowledged = text(ACKNOWLEDGED).to_owned();
+            let peer = names.map(|names| Peer { acknowledged, names, leaves: false });
             peers.units.insert(unit.to_string(), peer.unwrap_or_default());
         }
+        peers.keep_living(&goals);
         Ok(())
     }
 
@@ -103,7 +114,7 @@ impl Exchange<'_> {
         relation: &RelationId,
         named: &BTreeSet<String>,
     ) -> Result<(), HookToolError> {
-        let announcement = Announcement::of(self.journal, &self.state.run);
+        let announcement = Announcement::of(self.journal, &self.state.run, &self.state.former_names());
         peers.announced = announcement.digest();
         // Nobody hears a unit that is alone, and what it said before must not be the first that a newcomer hears.
         let is_alone = peers.units.is_empty();
@@ -141,7 +152,7 @@ impl Exchange<'_> {
             }
             None => return Ok(Vec::new()),
         };
-        let news = announcement.news(self.journal, &self.state.run);
+        let news = announcement.news(self.journal, &self.state.run, &self.state.former_names());
         let last = Request::load(self.host)?;
         let is_open = last.as_ref().is_some_and(|last| reconcile::is_open(last, self.journal));
         let was_tried = !is_open && last.is_some_and(|last| reconcile::is_about(&last, &news));

@@ -2,20 +2,20 @@
 //! do. Nothing here calls a cloud, so no cloud can make a hook wait.
 
 use std::collections::BTreeSet;
+use std::iter;
 
-use super::event::{Event, RelationChange};
+use super::credentials;
+use super::due::{Due, abandoned, due, has_lost_secrets, is_due};
+use super::event::Event;
 use super::image_relation;
-use super::state::{CharmState, image_relations, proxies};
+use super::state::CharmState;
 use crate::builder::{
-    self, BuildSecrets, Clouds, CloudsYamlError, Image, Job, JobId, Journal, JournalError, Published, Reason,
-    Rebuild, Remedy, Request, StartError, Task, Timestamp,
+    self, CloudsYamlError, Image, Job, JobId, Journal, JournalError, Published, Reason, Rebuild, Request,
+    StartError, Task, TaskKind, Timestamp,
 };
-use crate::host::{FileError, Host};
-use crate::juju::{Environment, HookToolError, HookTools, RelationId};
+use crate::host::{FileError, Host, Written};
+use crate::juju::{Environment, HookToolError, HookTools};
 use crate::target::BaseImage;
-
-/// How many earlier jobs a request goes on with at most.
-const MANY: usize = 20;
 
 /// The host or a relation could not be brought to what the state says.
 #[derive(Debug, thiserror::Error)]
@@ -46,63 +46,17 @@ pub struct Demand {
     pub bases: Vec<BaseImage>,
 }
 
-/// Brings the host's files to what the state says: clouds.yaml and cron.
+/// Brings the host's files to what the state says: clouds.yaml and cron. Returns whether the clouds or their credentials are
+/// others than before.
 pub fn host_files(
     host: &Host,
     environment: &Environment,
     state: &CharmState,
     journal: &Journal,
-) -> Result<(), ReconcileError> {
-    let mut clouds = clouds_to_leave(host, state, journal)?;
-    let build_cloud = state.clouds.get(&state.run.build_cloud);
-    for former in clouds.values_mut() {
-        if let Some(current) = build_cloud.filter(|current| builder::is_same_user(current, former)) {
-            former.password = current.password.clone();
-        }
-    }
-    clouds.extend(state.clouds.clone());
-    builder::install_clouds_yaml(host, &clouds)?;
+) -> Result<Written, ReconcileError> {
+    let written = credentials::install(host, state, journal)?;
     builder::configure_cron(host, environment.unit.as_str(), state.build_interval)?;
-    Ok(())
-}
-
-/// The clouds in clouds.yaml that `state` does not name and in which a job has left something, or may do so yet: it can
-/// be removed only with the credentials that stand there.
-fn clouds_to_leave(host: &Host, state: &CharmState, journal: &Journal) -> Result<Clouds, ReconcileError> {
-    let mut clouds = builder::read_clouds_yaml(host).unwrap_or_default();
-    clouds.retain(|name, _| !state.clouds.contains_key(name));
-    if clouds.is_empty() {
-        return Ok(clouds);
-    }
-    let open = Request::load(host)?.filter(|request| is_open(request, journal));
-    clouds.retain(|name, _| {
-        journal.needs_credentials_of(name)
-            || open.as_ref().is_some_and(|request| request.config.build_cloud == *name)
-    });
-    Ok(clouds)
-}
-
-/// Takes the credentials of departed relations out of clouds.yaml: all that can be done while the configuration is
-/// refused. The build cloud's stay, what was made there may have to be removed.
-pub fn forget_departed(
-    host: &Host,
-    tools: &dyn HookTools,
-    broken: Option<&RelationId>,
-) -> Result<(), ReconcileError> {
-    let mut clouds = builder::read_clouds_yaml(host).unwrap_or_default();
-    if clouds.is_empty() {
-        return Ok(());
-    }
-    let journal = Journal::load(host)?;
-    let build_cloud = Request::load(host)?.map(|request| request.config.build_cloud);
-    let (_, relations) = image_relations(tools, broken)?;
-    clouds.retain(|name, _| {
-        Some(name) == build_cloud.as_ref()
-            || journal.needs_credentials_of(name)
-            || relations.values().any(|relation| relation.cloud == *name)
-    });
-    builder::install_clouds_yaml(host, &clouds)?;
-    Ok(())
+    Ok(written)
 }
 
 /// Publishes to each relation the images that its cloud has: every unit in a databag of its own. Returns the images
@@ -117,8 +71,13 @@ pub fn relations(
     let mut published = Published::load(host)?;
     published.retain(|id| state.relation_ids.iter().any(|known| known.as_str() == id));
     for (id, relation) in &state.relations {
-        let wanted = image_relation::databag(journal, &relation.cloud, &state.run.targets);
-        image_relation::publish(tools, &mut published, &environment.unit, id, &relation.cloud, wanted)?;
+        // Who brings exactly the same as another has proved the same: there is no need to wait for the next job.
+        let same = state.relations.values().filter(|other| other.config == relation.config);
+        let clouds: Vec<_> = iter::once(relation).chain(same).map(|relation| &relation.cloud).collect();
+        let wanted = |told: &_| {
+            clouds.iter().find_map(|cloud| image_relation::databag(journal, cloud, &state.run.targets, told))
+        };
+        image_relation::publish(tools, &mut published, &environment.unit, id, relation, wanted)?;
     }
     published.save(host)?;
     Ok(published.named_images())
@@ -193,7 +152,10 @@ pub fn take_over(
         Some(last) if is_open(last, journal) => {
             is_orphaned(last, journal, lives).then_some(Reason::Announcement)
         }
-        Some(_) => is_to_be_retried(journal, event).then_some(Reason::Retry),
+        Some(_) => {
+            let failed = journal.failing(&state.run, TaskKind::TakeOver).any(|(_, open)| is_due(open, event));
+            (failed || has_lost_secrets(journal)).then_some(Reason::Retry)
+        }
     };
     let Some(reason) = reason else { return attend(host, last, journal, lives) };
     let request = Request {
@@ -233,44 +195,18 @@ fn ask(
     Ok(request.id)
 }
 
-/// Stops the worker and has another remove what it has made. Returns the job that does so, `None` when there was
-/// nothing to cancel. Needs no configuration but that of the job, so it works while the present one is refused.
-pub fn cancel(host: &Host, environment: &Environment) -> Result<Option<JobId>, ReconcileError> {
-    let Some(last) = Request::load(host)? else { return Ok(None) };
-    let journal = Journal::load(host)?;
-    if !is_open(&last, &journal) && !journal.left_something() {
-        return Ok(None);
-    }
-    builder::stop_worker(host);
-    let secrets = BuildSecrets { proxies: proxies(environment), ..BuildSecrets::default() };
-    let request = Request {
-        id: JobId::random(),
-        at: Timestamp::now(),
-        reason: Reason::Cancel,
-        task: Task::CleanUp,
-        rebuild: Rebuild::Due,
-        bases: Vec::new(),
-        has_secrets: !secrets.is_empty(),
-        continues: Vec::new(),
-        ..last
-    };
-    request.save(host, &secrets)?;
-    builder::start_worker(host)?;
-    Ok(Some(request.id))
-}
-
 /// Whether the worker has not ended `request` yet.
 pub fn is_open(request: &Request, journal: &Journal) -> bool {
     !journal.job.as_ref().is_some_and(|job: &Job| job.id == request.id && job.finished.is_some())
 }
 
-fn is_taken_up(request: &Request, journal: &Journal) -> bool {
+pub(super) fn is_taken_up(request: &Request, journal: &Journal) -> bool {
     journal.job.as_ref().is_some_and(|job| job.id == request.id)
 }
 
 /// Whether a worker that died left `request` behind. What none has taken up wants a worker, not another request: one that
 /// has just been started may hold no lock yet.
-fn is_orphaned(request: &Request, journal: &Journal, worker_lives: bool) -> bool {
+pub(super) fn is_orphaned(request: &Request, journal: &Journal, worker_lives: bool) -> bool {
     is_taken_up(request, journal) && !worker_lives
 }
 
@@ -301,95 +237,4 @@ fn withdraw(
         }
         other => Ok(other),
     }
-}
-
-/// The clean-up after a worker that died, or could not remove all, when nothing is to be built that would begin with it.
-fn abandoned(state: &CharmState, journal: &Journal, worker_lives: bool) -> Option<Due> {
-    let is_time = journal.retry_at().is_none_or(|at| at <= Timestamp::now());
-    // While builds are merely paused, a finished snapshot may wait.
-    let left = if state.paused { journal.is_building() } else { journal.left_something() };
-    let leaves = !journal.clouds_to_leave(&state.run).is_empty();
-    (((left && is_time) || leaves) && !worker_lives)
-        .then(|| Due { task: Task::CleanUp, ..Due::whatever(Reason::Abandoned) })
-}
-
-/// What the worker is to be asked for, and why.
-struct Due {
-    reason: Reason,
-    task: Task,
-    demand: Demand,
-    continues: Vec<JobId>,
-}
-
-impl Due {
-    /// What changed or grew old.
-    fn whatever(reason: Reason) -> Self {
-        let demand = Demand { rebuild: Rebuild::Due, bases: Vec::new() };
-        Self { reason, task: Task::Build, demand, continues: Vec::new() }
-    }
-
-    /// What `last` has asked for, from where it has come to, with the secrets of now.
-    fn again(reason: Reason, last: &Request) -> Self {
-        // What the oldest have built has grown old since.
-        let earlier = last.continues.iter().rev().take(MANY).rev();
-        Self {
-            reason,
-            task: last.task.clone(),
-            demand: Demand { rebuild: last.rebuild, bases: last.bases.clone() },
-            continues: earlier.chain([&last.id]).cloned().collect(),
-        }
-    }
-}
-
-fn due(
-    state: &CharmState,
-    journal: &Journal,
-    event: &Event,
-    last: Option<&Request>,
-    worker_lives: bool,
-) -> Option<Due> {
-    let Some(last) = last else { return Some(Due::whatever(Reason::Configuration)) };
-    // After a clean-up only, what was being built still is to be.
-    if last.config.digest() != state.run.digest() || last.reason == Reason::Abandoned {
-        return Some(Due::whatever(Reason::Configuration));
-    }
-    if let Event::SecretChanged { id } = event
-        && state.script_secret.as_ref().is_some_and(|secret| secret.is(id))
-    {
-        let demand = Demand { rebuild: Rebuild::Always, bases: Vec::new() };
-        return Some(Due { demand, ..Due::whatever(Reason::Secret) });
-    }
-    if is_open(last, journal) {
-        return is_orphaned(last, journal, worker_lives).then(|| Due::again(last.reason, last));
-    }
-    let failures: Vec<_> = journal.job.iter().flat_map(|job| &job.failures).collect();
-    if *event == Event::Scheduled {
-        // What was to be built whatever its age, and was not, still is.
-        let is_owed = !failures.is_empty() && last.rebuild == Rebuild::Always && last.bases.is_empty();
-        return Some(match is_owed {
-            true => Due::again(Reason::Schedule, last),
-            false => Due::whatever(Reason::Schedule),
-        });
-    }
-    if failures.iter().any(|failure| failure.remedy == Remedy::Hook) {
-        return Some(Due::again(last.reason, last));
-    }
-    let reason = if last.task == Task::Build { Reason::Retry } else { last.reason };
-    if is_to_be_retried(journal, event) {
-        return Some(Due::again(reason, last));
-    }
-    // Every job begins with what is left in clouds that are not used any more; one that failed is tried again anyway.
-    let leaves = failures.is_empty() && !journal.clouds_to_leave(&state.run).is_empty();
-    leaves.then(|| Due::whatever(Reason::Leftovers))
-}
-
-/// Whether the last job failed, and it is time to try again.
-fn is_to_be_retried(journal: &Journal, event: &Event) -> bool {
-    let mut failures = journal.job.iter().flat_map(|job| &job.failures);
-    // What an operator can mend may just have been mended: credentials come by these events.
-    let may_be_mended = matches!(
-        event,
-        Event::ConfigChanged | Event::SecretChanged { .. } | Event::ImageRelation(RelationChange::Changed)
-    ) && failures.any(|failure| failure.remedy == Remedy::Operator);
-    may_be_mended || journal.retry_at().is_some_and(|at| at <= Timestamp::now())
 }

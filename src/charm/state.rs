@@ -6,14 +6,15 @@ use std::collections::BTreeMap;
 use super::image_relation::ImageRelation;
 use super::options::{InvalidOption, Options};
 use crate::builder::{
-    BaseImageSource, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, Clouds, Owner, ProxyConfig,
-    RunnerSource, cloud_name,
+    BaseImageSource, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, Clouds, FormerNames, Journal,
+    JournalError, Owner, ProxyConfig, RunnerSource, cloud_name,
 };
 use crate::charm::event::IMAGE_ENDPOINT;
+use crate::host::Host;
+use crate::http::{Near, Url};
 use crate::juju::{Environment, HookToolError, HookTools, RelationId, SecretUri};
 use crate::openstack_cloud::CloudConfig;
 use crate::secret::Secret;
-use crate::target::Target;
 
 /// The state cannot be known, or makes no sense.
 #[derive(Debug, thiserror::Error)]
@@ -39,9 +40,11 @@ pub struct CharmState {
     pub relations: BTreeMap<RelationId, ImageRelation>,
     /// All image relations that exist.
     pub relation_ids: Vec<RelationId>,
+    /// Those whose address leads to the unit itself or to its link, where the operator's own cloud is not.
+    pub too_near: Vec<RelationId>,
     /// The contents of clouds.yaml: the build cloud and the cloud of each usable relation.
     pub clouds: Clouds,
-    /// What to build, for the clouds of the usable relations.
+    /// What to build, for the clouds of the usable relations, the oldest relation first.
     pub run: BuilderRunConfig,
     /// The secrets that go with it.
     pub secrets: BuildSecrets,
@@ -59,7 +62,7 @@ impl CharmState {
         let options = Options::new(tools.config_get()?);
         // The Python charm's order: OpenStack first, then as the options stand in its documentation.
         let build_cloud_config = build_cloud(&options, tools)?;
-        let (arches, bases) = (options.architectures()?, options.bases()?);
+        let targets = options.targets()?;
         let build_interval = options.build_interval()?;
         let paused = options.flag("paused")?;
         let build_mode = options.build_mode()?;
@@ -91,18 +94,21 @@ impl CharmState {
         let verify_image = options.flag("verify-image")?;
 
         let leader = tools.is_leader()?;
-        let (relation_ids, relations) = image_relations(tools, broken)?;
+        let (relation_ids, mut relations) = image_relations(tools, environment, broken)?;
+        let near = near(&build_cloud_config);
+        let is_too_near = |_: &RelationId, relation: &mut ImageRelation| {
+            let near_relation = self::near(&relation.config);
+            near_relation.is_some() && near_relation != near
+        };
+        let too_near: Vec<RelationId> = relations.extract_if(.., is_too_near).map(|(id, _)| id).collect();
+        for id in &too_near {
+            log::warn!("relation {id}: its auth_url leads to this unit's own machine or link; not used");
+        }
 
         let build_cloud = cloud_name(&build_cloud_config);
-        let mut clouds = Clouds::new();
-        for relation in relations.values() {
-            // Of two relations with one identity and two passwords the first counts; the second is told of.
-            let known = clouds.entry(relation.cloud.clone()).or_insert_with(|| relation.config.clone());
-            if known.password != relation.config.password {
-                log::warn!("two image relations give different passwords for cloud {}", relation.cloud);
-            }
-        }
-        let wanted: Vec<CloudName> = clouds.keys().cloned().collect();
+        let related = |relation: &ImageRelation| (relation.cloud.clone(), relation.config.clone());
+        let mut clouds: Clouds = relations.values().map(related).collect();
+        let wanted: Vec<CloudName> = relations.values().map(|relation| relation.cloud.clone()).collect();
         clouds.insert(build_cloud.clone(), build_cloud_config);
 
         let unit = &environment.unit;
@@ -111,10 +117,6 @@ impl CharmState {
             application: unit.application().to_owned(),
             unit: unit.number(),
         };
-        let targets = bases
-            .iter()
-            .flat_map(|base| arches.iter().map(|arch| Target { base: *base, arch: *arch }))
-            .collect();
         let run = BuilderRunConfig {
             owner,
             targets,
@@ -139,24 +141,45 @@ impl CharmState {
             build_interval,
             relations,
             relation_ids,
+            too_near,
             clouds,
             run,
             secrets,
             script_secret,
         })
     }
+
+    /// The journal, with the names that clouds have now: a worker of an earlier revision may still write it.
+    pub fn journal(&self, host: &Host) -> Result<Journal, JournalError> {
+        let mut journal = Journal::load(host)?;
+        self.former_names().renew(&mut journal);
+        Ok(journal)
+    }
+
+    /// The names that earlier revisions of the charm have given to the clouds of now.
+    pub fn former_names(&self) -> FormerNames {
+        FormerNames::of(&self.clouds, &self.run)
+    }
+}
+
+/// How near a cloud is by the words of its address.
+fn near(config: &CloudConfig) -> Option<Near> {
+    config.auth_url.parse().ok().and_then(|url: Url| url.near())
 }
 
 /// The image relations: all that exist, and those that have usable data. `broken` is one that ends with this hook.
 pub fn image_relations(
     tools: &dyn HookTools,
+    environment: &Environment,
     broken: Option<&RelationId>,
 ) -> Result<(Vec<RelationId>, BTreeMap<RelationId, ImageRelation>), HookToolError> {
     let mut ids = tools.relation_ids(IMAGE_ENDPOINT)?;
     ids.retain(|id| Some(id) != broken);
     let mut relations = BTreeMap::new();
     for id in &ids {
-        if let Some(relation) = ImageRelation::load(tools, id)? {
+        let changed =
+            environment.remote_unit.as_ref().filter(|_| environment.relation_id.as_ref() == Some(id));
+        if let Some(relation) = ImageRelation::load(tools, id, changed)? {
             relations.insert(id.clone(), relation);
         }
     }
@@ -190,6 +213,13 @@ fn build_cloud(options: &Options, tools: &dyn HookTools) -> Result<CloudConfig, 
             ))
             .into());
         }
+        Err(HookToolError::SecretRefused { reason, .. }) => {
+            return Err(InvalidOption::new(format!(
+                "OpenStack password secret cannot be read: {reason}. Check the secret and its grant, or set \
+                 openstack-password-secret to another. ({uri})"
+            ))
+            .into());
+        }
         Err(error) => return Err(error.into()),
     };
     let password = password.ok_or_else(|| {
@@ -213,6 +243,11 @@ fn script_variables(
         .into()),
         Err(HookToolError::SecretNotGranted(_)) => Err(InvalidOption::new(format!(
             "Charm does not have access to the script secret. Please grant the charm read access to the secret. ({uri})"
+        ))
+        .into()),
+        Err(HookToolError::SecretRefused { reason, .. }) => Err(InvalidOption::new(format!(
+            "Script secret cannot be read: {reason}. Check the secret and its grant, or set script-secret-id to \
+             another. ({uri})"
         ))
         .into()),
         Err(error) => Err(error.into()),

@@ -1,10 +1,11 @@
 //! The unit's status, a pure function of configuration, relations and journal.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::options::InvalidOption;
 use super::state::CharmState;
-use crate::builder::{Failure, Job, Journal, Phase, Reason, Remedy, Schedule, Timestamp};
+use crate::builder::{Failure, Job, Journal, Phase, Reason, Remedy, Schedule, TaskKind, Timestamp};
 use crate::juju::Status;
 
 /// `juju status` shows about this much of a message.
@@ -29,12 +30,16 @@ pub fn machine_in_trouble(remedy: &str) -> Status {
 /// What the unit shows.
 pub fn status(state: &CharmState, journal: &Journal) -> Status {
     if state.relations.is_empty() {
-        let message = if state.relation_ids.is_empty() {
-            "image integration required."
-        } else {
-            "image integration required. The related application has not given its OpenStack credentials yet."
+        let why = match (state.too_near.first(), state.relation_ids.is_empty()) {
+            (Some(id), _) => {
+                format!(" The auth_url of {id} leads to this unit's own machine or link; it is not used.")
+            }
+            (None, false) => {
+                " The related application has not given its OpenStack credentials yet.".to_owned()
+            }
+            (None, true) => String::new(),
         };
-        return Status::Blocked(message.into());
+        return Status::Blocked(format!("image integration required.{why}"));
     }
     let trouble = trouble(state, journal);
     if !state.leader {
@@ -122,32 +127,37 @@ fn is_over(phase: &Phase) -> bool {
     matches!(phase, Phase::Done | Phase::UpToDate | Phase::Failed)
 }
 
-/// What the last job could not do, and who can mend it: what the operator can mend comes first.
+/// What has failed and not succeeded since, and who can mend it: what the operator can mend comes first, then what failed
+/// last.
 fn trouble(state: &CharmState, journal: &Journal) -> Option<(Remedy, String)> {
-    let job = journal.job.as_ref()?;
+    // While a job runs its progress is told.
+    if journal.running().is_some() {
+        return None;
+    }
+    let task = if state.leader { TaskKind::Build } else { TaskKind::TakeOver };
+    let failing = [task, TaskKind::CleanUp].into_iter().flat_map(|task| journal.failing(&state.run, task));
     // A job of another configuration has nothing to say about this one.
-    let current = job.finished.is_some() && job.config_digest == state.run.digest();
-    let failures: Vec<&Failure> = job.failures.iter().filter(|_| current).collect();
+    let digest = state.run.digest();
+    let mut failing: Vec<_> = failing.filter(|(_, open)| open.config_digest == digest).collect();
+    failing.sort_by_key(|(standing, _)| Reverse(standing.last_failure));
+    // That a project cannot be reached concerns each target, and is told once.
+    let mut failures: Vec<&Failure> = Vec::new();
+    for failure in failing.iter().flat_map(|(_, open)| &open.failures) {
+        if !failures.contains(&failure) {
+            failures.push(failure);
+        }
+    }
     let first = failures.iter().find(|failure| failure.remedy == Remedy::Operator).or(failures.first())?;
-    let subject = match (&first.target, &first.cloud) {
-        (Some(target), Some(cloud)) => format!("{target} for {cloud}: "),
-        (Some(target), None) => format!("{target}: "),
-        (None, Some(cloud)) => format!("{cloud}: "),
-        (None, None) => String::new(),
-    };
     let more = match failures.len() {
         1 => String::new(),
         count => format!(" (and {} more, see the unit's log)", count - 1),
     };
-    let next = match (first.remedy, journal.retry_at()) {
+    let next = match (first.remedy, failing.iter().map(|(_, open)| open.next_try()).min()) {
         (Remedy::Operator, _) | (_, None) => String::new(),
         (_, Some(at)) => format!(" Next try {}.", at.time_of_day()),
     };
     let what = if state.leader { "Build" } else { "Last job" };
-    Some((
-        first.remedy,
-        format!("{what} failed: {subject}{}{more}.{next}", first.message.trim_end_matches('.')),
-    ))
+    Some((first.remedy, format!("{what} failed: {}{more}.{next}", first.to_string().trim_end_matches('.'))))
 }
 
 /// What had to stay in a cloud that is not used any more.
@@ -212,6 +222,7 @@ mod tests {
             build_interval: 6,
             relations: BTreeMap::from([(relation.clone(), ImageRelation { cloud: cloud.clone(), config })]),
             relation_ids: vec![relation],
+            too_near: Vec::new(),
             clouds: Clouds::new(),
             run: BuilderRunConfig {
                 build_cloud: cloud.clone(),
@@ -248,19 +259,24 @@ mod tests {
             started: ago(5),
             finished: None,
             builds: builds.collect(),
+            found: Vec::new(),
+            delivered: Vec::new(),
             failures: Vec::new(),
         }
     }
 
-    fn failed(state: &CharmState, remedies: &[Remedy]) -> Option<Job> {
+    /// The journal after a job that has failed so.
+    fn failed(state: &CharmState, remedies: &[Remedy]) -> Journal {
         let failure = |remedy: &Remedy| Failure {
             target: Some(NOBLE),
             cloud: Some(CloudName::new("ci-1")),
             message: format!("{remedy:?}."),
             remedy: *remedy,
         };
-        let failures = remedies.iter().map(failure).collect();
-        Some(Job { finished: Some(Timestamp::now()), failures, ..job(state, &[]) })
+        let mut journal = Journal { job: Some(job(state, &[])), ..Journal::default() };
+        let request = crate::testing::request(state.run.clone());
+        journal.end(&request, remedies.iter().map(failure).collect());
+        journal
     }
 
     #[track_caller]
@@ -292,17 +308,17 @@ mod tests {
     fn without_an_image_the_unit_works_waits_or_is_blocked() {
         let state = state();
         let installing = Phase::Installing { step: "installing packages".into(), number: 3, of: 9 };
-        let with = |job: Option<Job>| Journal { job, failures_in_row: 1, ..Journal::default() };
+        let with = |job: Option<Job>| Journal { job, ..Journal::default() };
         let cases = [
-            (None, "maintenance: Waiting for first image."),
-            (Some(job(&state, &[])), "maintenance: Building image."),
-            (Some(job(&state, &[(NOBLE, Phase::Waiting)])), "maintenance: Building image."),
+            (with(None), "maintenance: Waiting for first image."),
+            (with(Some(job(&state, &[]))), "maintenance: Building image."),
+            (with(Some(job(&state, &[(NOBLE, Phase::Waiting)]))), "maintenance: Building image."),
             (
-                Some(job(&state, &[(NOBLE, installing)])),
+                with(Some(job(&state, &[(NOBLE, installing)]))),
                 "maintenance: Building noble-x64: installing packages, 3 of 9, 4 min",
             ),
             (
-                Some(job(&state, &[(NOBLE, Phase::UpToDate), (JAMMY, Phase::Delivering)])),
+                with(Some(job(&state, &[(NOBLE, Phase::UpToDate), (JAMMY, Phase::Delivering)]))),
                 "maintenance: Building jammy-x64: delivering image, 4 min (1 of 2 images done)",
             ),
             (
@@ -315,9 +331,9 @@ mod tests {
             ),
             (failed(&state, &[]), "maintenance: Waiting for first image."),
         ];
-        for (job, expected) in cases {
-            let journal = with(job);
-            let at = journal.retry_at().map_or(String::new(), Timestamp::time_of_day);
+        for (journal, expected) in cases {
+            let at =
+                journal.next_try(&state.run, TaskKind::Build).map_or(String::new(), Timestamp::time_of_day);
             let shown = status(&state, &journal);
             let shown = format!("{}: {}", shown.name(), shown.message());
             // The clock may have ticked between the two.
@@ -333,22 +349,18 @@ mod tests {
         let mut state = state();
         state.run.targets = vec![JAMMY, NOBLE];
         let images = vec![image(NOBLE, 125), image(JAMMY, 3 * 24 * 60)];
-        let journal = |job: Option<Job>| Journal {
-            job,
-            images: images.clone(),
-            failures_in_row: 99,
-            ..Journal::default()
-        };
-        let well = status(&state, &journal(None)).message().to_owned();
+        let with_images = |journal: Journal| Journal { images: images.clone(), ..journal };
+        let well = status(&state, &with_images(Journal::default())).message().to_owned();
         let (ages, next) = well.split_once("; next look ").expect(&well);
         assert_eq!(ages, "jammy-x64 3 days old; noble-x64 2 h old");
         assert!(next.len() == 6 && next.ends_with('Z'), "{well}");
         let running = job(&state, &[(JAMMY, Phase::Launching)]);
         let expected = "active: jammy-x64 3 days old; noble-x64 2 h old; Building jammy-x64: launching builder VM, 4 min";
-        assert_shown(&state, &journal(Some(running)), expected);
+        let running = Journal { job: Some(running), ..failed(&state, &[Remedy::Retry]) };
+        assert_shown(&state, &with_images(running), expected);
         let expected =
             "active: jammy-x64 3 days old; noble-x64 2 h old; Build failed: noble-x64 for ci-1: Operator.";
-        assert_shown(&state, &journal(failed(&state, &[Remedy::Operator])), expected);
+        assert_shown(&state, &with_images(failed(&state, &[Remedy::Operator])), expected);
     }
 
     #[test]
@@ -383,7 +395,7 @@ mod tests {
     #[test]
     fn a_failure_of_another_configuration_is_not_told() {
         let mut state = state();
-        let journal = Journal { job: failed(&state, &[Remedy::Operator]), ..Journal::default() };
+        let journal = failed(&state, &[Remedy::Operator]);
         state.run.revision_history_limit = 6;
         assert_shown(&state, &journal, "maintenance: Waiting for first image.");
     }

@@ -17,7 +17,7 @@ fn client(server: &Server) -> GithubClient {
 }
 
 fn soon() -> Deadline {
-    Deadline::after(Duration::from_secs(20))
+    Deadline::after(Duration::from_secs(120))
 }
 
 fn path(text: &str) -> GithubPath {
@@ -104,12 +104,12 @@ fn a_pause_that_github_asks_for_is_kept_and_the_call_made_again() {
 fn the_latest_release_gives_the_tarball_and_its_digest() {
     let digest = "b".repeat(64);
     let release = format!(
-        r#"{{"tag_name": "v2.331.0", "assets": [{{"name": "actions-runner-linux-x64-2.331.0.tar.gz", "digest": "sha256:{digest}"}}]}}"#
+        r#"{{"tag_name": "v2.337.1", "assets": [{{"name": "actions-runner-linux-x64-2.337.1.tar.gz", "digest": "sha256:{digest}"}}]}}"#
     );
     let server = Server::start(vec![Reply::json(200, &release), Reply::json(404, "{}")]);
     let found = client(&server).runner_release("actions/runner", Arch::X64, None, soon()).unwrap();
-    assert_eq!((found.version.as_str(), found.sha256), ("2.331.0", digest));
-    assert!(found.path.ends_with("/download/v2.331.0/actions-runner-linux-x64-2.331.0.tar.gz"));
+    assert_eq!((found.version.as_str(), found.sha256), ("2.337.1", digest));
+    assert!(found.path.ends_with("/download/v2.337.1/actions-runner-linux-x64-2.337.1.tar.gz"));
     let error =
         client(&server).runner_release("actions/runner", Arch::X64, Some("9.9.9"), soon()).unwrap_err();
     assert!(matches!(error, GithubError::NoRelease { .. }), "{error}");

@@ -29,6 +29,11 @@ impl FileError {
     pub fn is_absent(&self) -> bool {
         self.source.kind() == io::ErrorKind::NotFound
     }
+
+    /// Whether the system does not let us.
+    pub fn is_forbidden(&self) -> bool {
+        self.source.kind() == io::ErrorKind::PermissionDenied
+    }
 }
 
 /// Whether a write changed anything.
@@ -145,6 +150,16 @@ impl Host {
         }
     }
 
+    /// Gives the file another name; one that is not there needs none.
+    pub fn rename(&self, path: &Path, to: &Path) -> Result<(), FileError> {
+        match fs::rename(path, to) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(FileError::at("renaming", path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Removes all in `folder` whose name begins with one of `prefixes`.
     pub fn remove_beginning(&self, folder: &Path, prefixes: &[&str]) -> Result<(), FileError> {
         let entries = match fs::read_dir(folder) {
@@ -210,9 +225,17 @@ impl Exclusive {
         }
     }
 
+    /// Whether another process holds the lock.
+    pub fn is_held(path: &Path) -> Result<bool, FileError> {
+        Ok(Self::try_acquire(path)?.is_none())
+    }
+
     /// The same for who means to keep it: somebody who only looks whether it is taken has it for an instant.
     pub fn acquire(path: &Path) -> Result<Option<Self>, FileError> {
-        let deadline = Deadline::after(INSTANT);
+        Self::acquire_within(path, Deadline::after(INSTANT))
+    }
+
+    fn acquire_within(path: &Path, deadline: Deadline) -> Result<Option<Self>, FileError> {
         loop {
             match Self::try_acquire(path)? {
                 None if deadline.sleep(INSTANT / 20) => (),
@@ -283,7 +306,8 @@ mod tests {
         assert!(held.is_some());
         assert!(Exclusive::try_acquire(&path).unwrap().is_none());
         drop(held);
-        assert!(Exclusive::try_acquire(&path).unwrap().is_some());
+        // A process that another test starts just now has all of our files until it is another program.
+        assert!(Exclusive::acquire(&path).unwrap().is_some());
     }
 
     #[test]
@@ -292,11 +316,13 @@ mod tests {
         let path = dir.path().join("lock");
         let looking = Exclusive::try_acquire(&path).unwrap();
         std::thread::scope(|scope| {
-            let keeper = scope.spawn(|| Exclusive::acquire(&path).unwrap());
+            let keeper =
+                scope.spawn(|| Exclusive::acquire_within(&path, Deadline::after(INSTANT * 120)).unwrap());
             std::thread::sleep(INSTANT / 20);
             drop(looking);
             let kept = keeper.join().unwrap();
             assert!(kept.is_some());
+            // Nobody waits for it longer than anybody looks.
             assert!(Exclusive::acquire(&path).unwrap().is_none(), "it is kept");
         });
     }

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     fn soon() -> Deadline {
-        Deadline::after(Duration::from_secs(20))
+        Deadline::after(Duration::from_secs(120))
     }
 
     fn run(namespaces: &Namespaces, script: &str) -> String {
@@ -116,14 +116,16 @@ mod tests {
     #[test]
     fn what_was_left_running_ends_with_them() {
         let dir = tempfile::tempdir().unwrap();
-        let (alive, late) = (dir.path().join("alive"), dir.path().join("late"));
+        // What is left running has the lock, as long as it lives.
+        let path = dir.path().join("held");
+        let flock =
+            |options: &[&str]| Program::new("flock").args(options).args([&path]).args(["true"]).run(soon());
         let namespaces = Namespaces::open().unwrap();
-        let script = "setsid sh -c 'touch \"$0\"; sleep 2; touch \"$1\"' \"$0\" \"$1\" >/dev/null 2>&1 &
-                      while [ ! -e \"$0\" ]; do sleep 0.01; done";
-        namespaces.program("sh").args(["-euc", script]).args([&alive, &late]).run(soon()).unwrap();
+        let script = "exec 9>\"$0\"; flock 9; setsid sleep 900 >/dev/null 2>&1 &";
+        namespaces.program("sh").args(["-euc", script]).args([&path]).run(soon()).unwrap();
+        assert!(flock(&["--nonblock"]).is_err(), "it runs");
         drop(namespaces);
-        std::thread::sleep(Duration::from_millis(2500));
-        assert!(alive.exists() && !late.exists());
+        flock(&["--timeout", "60"]).unwrap();
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::io::Read;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How much of the standard output is kept; the rest is read and dropped.
@@ -33,6 +34,14 @@ pub struct Output {
     pub stderr: String,
 }
 
+/// What has been read so far, and counts also when an end never comes.
+#[derive(Default)]
+struct Kept {
+    stdout: Vec<u8>,
+    is_cut: bool,
+    stderr: Vec<u8>,
+}
+
 /// Hands lines on until there were too many of them: a program that prints without end fills no log.
 pub struct Bounded<'a> {
     sink: LineSink<'a>,
@@ -58,12 +67,6 @@ impl<'a> Bounded<'a> {
     }
 }
 
-enum News {
-    Line(String),
-    Stdout { first: Vec<u8>, is_cut: bool },
-    Stderr { last: Vec<u8> },
-}
-
 /// What a look at the two outputs has brought.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
@@ -77,10 +80,8 @@ pub enum Seen {
 
 /// The two outputs of a program.
 pub struct Streams {
-    news: Receiver<News>,
-    stdout: Vec<u8>,
-    is_cut: bool,
-    stderr: Vec<u8>,
+    lines: Receiver<String>,
+    kept: Arc<Mutex<Kept>>,
 }
 
 impl Streams {
@@ -89,38 +90,36 @@ impl Streams {
         stdout: Option<impl Read + Send + 'static>,
         stderr: Option<impl Read + Send + 'static>,
     ) -> Self {
-        let (teller, news) = sync_channel(WAITING);
+        let (teller, lines) = sync_channel(WAITING);
+        let kept = Arc::new(Mutex::new(Kept::default()));
         if let Some(pipe) = stdout {
-            let teller = teller.clone();
+            let (teller, kept) = (teller.clone(), Arc::clone(&kept));
             std::thread::spawn(move || {
-                let (mut first, mut is_cut) = (Vec::new(), false);
                 follow(pipe, &teller, |bytes| {
-                    let room = bytes.len().min(KEPT - first.len());
-                    first.extend_from_slice(&bytes[..room]);
-                    is_cut |= room < bytes.len();
+                    let mut kept = lock(&kept);
+                    let room = bytes.len().min(KEPT - kept.stdout.len());
+                    kept.stdout.extend_from_slice(&bytes[..room]);
+                    kept.is_cut |= room < bytes.len();
                 });
-                let _ = teller.send(News::Stdout { first, is_cut });
             });
         }
         if let Some(pipe) = stderr {
+            let kept = Arc::clone(&kept);
             std::thread::spawn(move || {
-                let mut last = Vec::new();
                 follow(pipe, &teller, |bytes| {
-                    last.extend_from_slice(bytes);
-                    last.drain(..last.len().saturating_sub(LAST));
+                    let stderr = &mut lock(&kept).stderr;
+                    stderr.extend_from_slice(bytes);
+                    stderr.drain(..stderr.len().saturating_sub(LAST));
                 });
-                let _ = teller.send(News::Stderr { last });
             });
         }
-        Self { news, stdout: Vec::new(), is_cut: false, stderr: Vec::new() }
+        Self { lines, kept }
     }
 
     /// Waits so long for something new, and hands it on.
     pub fn next(&mut self, wait: Duration, sink: &Bounded<'_>) -> Seen {
-        match self.news.recv_timeout(wait) {
-            Ok(News::Line(line)) => sink.tell(&line),
-            Ok(News::Stdout { first, is_cut }) => (self.stdout, self.is_cut) = (first, is_cut),
-            Ok(News::Stderr { last }) => self.stderr = last,
+        match self.lines.recv_timeout(wait) {
+            Ok(line) => sink.tell(&line),
             Err(RecvTimeoutError::Timeout) => return Seen::Nothing,
             Err(RecvTimeoutError::Disconnected) => return Seen::End,
         }
@@ -129,19 +128,24 @@ impl Streams {
 
     /// All that was kept.
     pub fn output(self, code: Option<i32>) -> Output {
-        Output { code, stdout: self.stdout, is_cut: self.is_cut, stderr: last_words(&self.stderr) }
+        let Kept { stdout, is_cut, stderr } = std::mem::take(&mut *lock(&self.kept));
+        Output { code, stdout, is_cut, stderr: last_words(&stderr) }
     }
 }
 
+fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Reads to the end; whoever does not listen any more misses lines, and the program is not stopped by that.
-fn follow(mut pipe: impl Read, teller: &SyncSender<News>, mut keep: impl FnMut(&[u8])) {
+fn follow(mut pipe: impl Read, teller: &SyncSender<String>, mut keep: impl FnMut(&[u8])) {
     let (mut line, mut buffer) = (Vec::new(), [0; 8192]);
     while let Ok(read @ 1..) = pipe.read(&mut buffer) {
         let bytes = &buffer[..read];
         keep(bytes);
         for &byte in bytes {
             if byte == b'\n' || line.len() >= LINE {
-                let _ = teller.send(News::Line(String::from_utf8_lossy(&line).trim_end().to_owned()));
+                let _ = teller.send(String::from_utf8_lossy(&line).trim_end().to_owned());
                 line.clear();
             }
             if byte != b'\n' {
@@ -150,7 +154,7 @@ fn follow(mut pipe: impl Read, teller: &SyncSender<News>, mut keep: impl FnMut(&
         }
     }
     if !line.is_empty() {
-        let _ = teller.send(News::Line(String::from_utf8_lossy(&line).into_owned()));
+        let _ = teller.send(String::from_utf8_lossy(&line).into_owned());
     }
 }
 

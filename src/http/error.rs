@@ -5,6 +5,7 @@
 
 use std::io;
 
+use super::reach::REFUSED;
 use super::url::Url;
 
 /// Why a request has no usable answer.
@@ -189,6 +190,8 @@ pub(super) enum ConnectError {
     Refused(u16, String),
     #[error("{0}")]
     Silent(&'static str),
+    #[error("{REFUSED}")]
+    Near,
 }
 
 impl From<ConnectError> for ureq::Error {
@@ -214,6 +217,7 @@ pub(super) fn explain(operation: &str, url: &Url, proxy: Option<&str>, error: ur
         },
         ureq::Error::Other(cause) => match cause.downcast_ref::<ConnectError>() {
             Some(ConnectError::Lookup(reason)) => connect(format!("looking up its address: {reason}")),
+            Some(ConnectError::Near) => HttpError::Address { address: url.to_string(), reason: REFUSED },
             Some(ConnectError::Silent(reason)) => connect((*reason).to_owned()),
             Some(ConnectError::Tls(reason)) => HttpError::Tls { operation, reason: reason.clone() },
             Some(ConnectError::Refused(status, reason)) => {

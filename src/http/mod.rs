@@ -14,11 +14,11 @@
 //! | fetch the rest of one | [`HttpClient::download_from`] |
 
 mod answer;
-mod date;
 mod error;
 mod interim;
 mod outgoing;
 mod proxy;
+mod reach;
 mod request;
 mod retry;
 #[cfg(test)]
@@ -38,10 +38,10 @@ use ureq::unversioned::transport::{Connector, TcpConnector};
 use ureq::{Agent, Body, SendBody};
 
 pub use answer::{Answer, Incoming, Opened};
-pub use date::of_rfc3339;
 pub use error::{DeadlinePassed, HttpError};
 pub use outgoing::Outgoing;
 pub use proxy::Proxies;
+pub use reach::Near;
 pub use request::{Method, Request};
 pub use retry::jittered;
 pub use url::{Url, encoded};
@@ -50,6 +50,7 @@ use crate::deadline::Deadline;
 use answer::Trip;
 use interim::Interim;
 use outgoing::Source;
+use reach::Guard;
 use retry::{POLICY, Repeatable, Verdict, judge_error, judge_status, persist};
 use tls::{ExtraRoots, Tls};
 use transport::{FirstHop, ThroughProxy};
@@ -79,18 +80,27 @@ pub struct HttpClient {
 struct Inner {
     proxies: Proxies,
     extra: ExtraRoots,
+    guard: Option<Guard>,
     agent: OnceLock<Agent>,
 }
 
 impl HttpClient {
     /// A client that goes through `proxies` and trusts what the machine trusts.
     pub fn new(proxies: Proxies) -> Self {
-        Self::with(proxies, ExtraRoots::default())
+        Self::with(proxies, ExtraRoots::default(), None)
+    }
+
+    /// Another client, for addresses that a stranger has given and those that their servers name: it refuses to connect to
+    /// this machine and to its link, unless one of the addresses in `exempt` leads to the same.
+    pub fn guarded(&self, exempt: Vec<Url>) -> Self {
+        let Inner { proxies, extra, .. } = &*self.inner;
+        Self::with(proxies.clone(), extra.clone(), Some(Guard { exempt }))
     }
 
     /// Another client that trusts the certificates in `pem` as well.
     pub fn trusting(&self, pem: &str) -> Result<Self, HttpError> {
-        Ok(Self::with(self.inner.proxies.clone(), self.inner.extra.and(pem)?))
+        let Inner { proxies, extra, guard, .. } = &*self.inner;
+        Ok(Self::with(proxies.clone(), extra.and(pem)?, guard.clone()))
     }
 
     /// Makes a request and reads its answer, whatever the status. Passing trouble is tried again where that is
@@ -176,8 +186,8 @@ impl HttpClient {
         Err(HttpError::Redirected { operation, location: url.to_string(), reason })
     }
 
-    fn with(proxies: Proxies, extra: ExtraRoots) -> Self {
-        Self { inner: Arc::new(Inner { proxies, extra, agent: OnceLock::new() }) }
+    fn with(proxies: Proxies, extra: ExtraRoots, guard: Option<Guard>) -> Self {
+        Self { inner: Arc::new(Inner { proxies, extra, guard, agent: OnceLock::new() }) }
     }
 
     fn agent(&self) -> &Agent {
@@ -200,7 +210,8 @@ impl HttpClient {
                     .chain(ThroughProxy::new(self.inner.proxies.clone()))
                     .chain(Tls::new(self.inner.extra.clone()))
                     .chain(Interim);
-            Agent::with_parts(config, connector, FirstHop::new(self.inner.proxies.clone()))
+            let first_hop = FirstHop::new(self.inner.proxies.clone(), self.inner.guard.clone());
+            Agent::with_parts(config, connector, first_hop)
         })
     }
 

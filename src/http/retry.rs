@@ -4,10 +4,11 @@
 //! attempt is; this room only decides whether there is another one.
 
 use std::hash::{BuildHasher, RandomState};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use super::{HttpError, date};
+use super::HttpError;
 use crate::deadline::Deadline;
+use crate::timestamp::Timestamp;
 
 /// How often, and how patiently.
 #[derive(Clone, Copy, Debug)]
@@ -88,9 +89,8 @@ pub(super) fn retry_after(value: &str) -> Option<Duration> {
     if let Ok(seconds) = value.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let then = date::of_http(value.trim())?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-    Some(Duration::from_secs(u64::try_from(then).ok()?).saturating_sub(now))
+    let then = Timestamp::of_http_date(value.trim())?;
+    Some(Duration::from_secs(then.0.saturating_sub(Timestamp::now().0)))
 }
 
 /// `pause`, shortened by up to a half at random, so that many who wait do not come back all at once.
@@ -110,8 +110,8 @@ mod tests {
         longest_pause: Duration::from_millis(4),
     };
 
-    fn in_a_second() -> Deadline {
-        Deadline::after(Duration::from_secs(1))
+    fn soon() -> Deadline {
+        Deadline::after(Duration::from_secs(120))
     }
 
     fn attempts(policy: Policy, deadline: Deadline, verdict: Verdict) -> u32 {
@@ -124,26 +124,22 @@ mod tests {
 
     #[test]
     fn attempts_are_bounded() {
-        assert_eq!(attempts(QUICK, in_a_second(), Verdict::Final), 1);
-        assert_eq!(attempts(QUICK, in_a_second(), Verdict::Again(None)), 4);
-        assert_eq!(attempts(Policy { attempts: 0, ..QUICK }, in_a_second(), Verdict::Again(None)), 1);
+        assert_eq!(attempts(QUICK, soon(), Verdict::Final), 1);
+        assert_eq!(attempts(QUICK, soon(), Verdict::Again(None)), 4);
+        assert_eq!(attempts(Policy { attempts: 0, ..QUICK }, soon(), Verdict::Again(None)), 1);
     }
 
     #[test]
     fn no_pause_outlasts_the_deadline() {
         let hour = Some(Duration::from_secs(3600));
-        assert_eq!(attempts(QUICK, in_a_second(), Verdict::Again(hour)), 1);
+        assert_eq!(attempts(QUICK, soon(), Verdict::Again(hour)), 1);
         assert_eq!(attempts(QUICK, Deadline::after(Duration::ZERO), Verdict::Again(None)), 1);
     }
 
     #[test]
     fn the_servers_own_pause_is_kept() {
         let start = std::time::Instant::now();
-        attempts(
-            Policy { attempts: 2, ..QUICK },
-            in_a_second(),
-            Verdict::Again(Some(Duration::from_millis(80))),
-        );
+        attempts(Policy { attempts: 2, ..QUICK }, soon(), Verdict::Again(Some(Duration::from_millis(80))));
         assert!(start.elapsed() >= Duration::from_millis(80));
     }
 

@@ -17,21 +17,34 @@ use ureq::unversioned::transport::{
 
 use super::error::{ConnectError, plain};
 use super::proxy::{Proxies, Proxy};
+use super::reach::{Guard, Near};
+use super::url::Url;
 
 /// The longest answer to CONNECT that is read.
 const CONNECT_ANSWER_LIMIT: usize = 16 * 1024;
 
 /// Looks up the host that is connected to first: the proxy where there is one, else the server. A server behind
-/// a proxy is never looked up, since only the proxy may know its name.
+/// a proxy is never looked up, since only the proxy may know its name. With a guard, addresses near this machine are refused.
 #[derive(Debug)]
 pub(super) struct FirstHop {
     proxies: Proxies,
+    guard: Option<Guard>,
     names: DefaultResolver,
 }
 
 impl FirstHop {
-    pub(super) fn new(proxies: Proxies) -> Self {
-        Self { proxies, names: DefaultResolver::default() }
+    pub(super) fn new(proxies: Proxies, guard: Option<Guard>) -> Self {
+        Self { proxies, guard, names: DefaultResolver::default() }
+    }
+
+    /// Whether one of the operator's own addresses is as near.
+    fn is_exempt(&self, guard: &Guard, near: Near, config: &Config, timeout: NextTimeout) -> bool {
+        let leads_there = |url: &Url| {
+            let is_near =
+                |found: ResolvedSocketAddrs| found.iter().any(|found| Near::of(found.ip()) == Some(near));
+            url.near() == Some(near) || self.names.resolve(url.uri(), config, timeout).is_ok_and(is_near)
+        };
+        guard.exempt.iter().any(leads_there)
     }
 }
 
@@ -42,11 +55,23 @@ impl Resolver for FirstHop {
         config: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, Error> {
-        let hop = self.proxies.choose(uri).map_or(uri, Proxy::uri);
-        self.names.resolve(hop, config, timeout).map_err(|error| match error {
+        let check = |near: Option<Near>| match (&self.guard, near) {
+            (Some(guard), Some(near)) if !self.is_exempt(guard, near, config, timeout) => {
+                Err(Error::from(ConnectError::Near))
+            }
+            _ => Ok(()),
+        };
+        check(Near::of_host(uri))?;
+        let proxy = self.proxies.choose(uri);
+        let found = self.names.resolve(proxy.map_or(uri, Proxy::uri), config, timeout);
+        let found = found.map_err(|error| match error {
             Error::Io(cause) => ConnectError::Lookup(plain(&cause)).into(),
             other => other,
-        })
+        })?;
+        if proxy.is_none() {
+            found.iter().try_for_each(|found| check(Near::of(found.ip())))?;
+        }
+        Ok(found)
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::executor::ExecutorError;
 use crate::host::FileError;
+use crate::target::Target;
 
 /// Something went wrong with an instance (craft-providers: `ProviderError`).
 #[derive(Debug, thiserror::Error)]
@@ -141,6 +142,19 @@ pub enum BaseConfigurationError {
         /// The variable.
         variable: &'static str,
     },
+    /// Nothing that apt knows can be installed for a package of the recipe.
+    #[error(
+        "no package source for base {} on architecture {} has {packages}; change packages or apt_sources in the recipe \
+         (option recipe)",
+        target.base,
+        target.arch
+    )]
+    NoCandidate {
+        /// The packages, separated by commas.
+        packages: String,
+        /// The image that they were for.
+        target: Target,
+    },
     /// The store did not give a snap.
     #[error("installing snap {name} from channel {channel}: {source}; look at https://status.snapcraft.io")]
     Snap {
@@ -183,6 +197,12 @@ pub enum BaseError {
 }
 
 impl BaseError {
+    /// Whether time alone will not mend it.
+    pub fn operator_must_act(&self) -> bool {
+        let Self::Configuration(BaseConfigurationError::Step { source, .. }) = self else { return false };
+        matches!(source.as_ref(), ProviderError::Configuration(BaseConfigurationError::NoCandidate { .. }))
+    }
+
     /// What `error` means to the caller of the operation whose `step` it stopped.
     pub(super) fn in_step(step: &'static str, error: ProviderError) -> Self {
         match error {

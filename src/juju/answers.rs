@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Databag, HookToolError, RelationId, UnitName};
-use crate::secret::Secret;
+use super::{Databag, HookToolError, RelationId, SecretUri, UnitName};
+use crate::secret::{Secret, redacted};
 
 /// `config-get`: the application's options.
 pub fn config(stdout: &[u8]) -> Result<BTreeMap<String, Value>, HookToolError> {
@@ -58,6 +58,44 @@ pub fn secret(stdout: &[u8]) -> Result<BTreeMap<String, Secret<String>>, HookToo
     Ok(content.into_iter().map(|(key, value)| (key, Secret::new(value))).collect())
 }
 
+/// What a broken way to the controller, or to where it keeps secrets, is told by: it may be whole again in a moment.
+const TRANSIENT: [&str; 10] = [
+    "connection",
+    "timeout",
+    "timed out",
+    "deadline exceeded",
+    "context canceled",
+    "broken pipe",
+    "no such file or directory",
+    "no route to host",
+    "unreachable",
+    "try again",
+];
+/// A reason is cut at this many bytes.
+const REASON: usize = 300;
+
+/// What a failing `secret-get` says on standard error when Juju refuses `secret`; `None` when the call itself did not work.
+/// The words differ by Juju version.
+pub fn secret_refusal(secret: &SecretUri, stderr: &str) -> Option<HookToolError> {
+    let (_, said) = stderr.split_once("ERROR ")?;
+    let mut reason = redacted(&said.split_whitespace().collect::<Vec<_>>().join(" "));
+    reason.truncate(reason.floor_char_boundary(REASON));
+    // What a secret backend says may end in the same words, and is about the backend.
+    let is_of_juju = said.trim().lines().count() == 1 && !reason.contains("backend");
+    let secret = secret.to_string();
+    if is_of_juju && reason.ends_with("not found") {
+        return Some(HookToolError::SecretNotFound(secret));
+    }
+    let is_not_granted =
+        reason.ends_with("permission denied") || reason.ends_with("is not allowed to read this secret");
+    if is_of_juju && is_not_granted {
+        return Some(HookToolError::SecretNotGranted(secret));
+    }
+    let words = reason.to_lowercase();
+    let is_transient = TRANSIENT.iter().any(|word| words.contains(word)) || words.ends_with("eof");
+    (!is_transient).then_some(HookToolError::SecretRefused { secret, reason })
+}
+
 /// `action-get`: an action's parameters; one without any has `{}` or `null`.
 pub fn action_parameters(stdout: &[u8]) -> Result<BTreeMap<String, Value>, HookToolError> {
     answer::<Option<BTreeMap<String, Value>>>("action-get", stdout).map(Option::unwrap_or_default)
@@ -99,6 +137,39 @@ mod tests {
     fn names_in_an_answer_are_checked() {
         assert!(relation_list(br#"["a/0", "--flag"]"#).is_err());
         assert_eq!(relation_list(br#"["a/0"]"#).unwrap()[0].as_str(), "a/0");
+    }
+
+    #[test]
+    fn a_refused_secret_is_told_from_a_call_that_did_not_work_on_every_juju() {
+        let uri = SecretUri::parse("secret:cq9abc").unwrap();
+        let told = |stderr: &str| match secret_refusal(&uri, stderr) {
+            None => "not refused".to_owned(),
+            Some(HookToolError::SecretNotFound(_)) => "not found".to_owned(),
+            Some(HookToolError::SecretNotGranted(_)) => "not granted".to_owned(),
+            Some(error) => error.to_string(),
+        };
+        let refused = |reason: &str| format!("secret \"secret:cq9abc\" cannot be read: {reason}");
+        for (stderr, expected) in [
+            ("ERROR permission denied\n", "not granted".to_owned()),
+            ("ERROR \"image-builder/0\" is not allowed to read this secret\n", "not granted".to_owned()),
+            ("ERROR secret \"cq9abc\" not found\n", "not found".to_owned()),
+            ("ERROR getting latest secret revision: secret not found\n", "not found".to_owned()),
+            ("WARNING old\nERROR secret revision \"cq9abc/2\" not found\n", "not found".to_owned()),
+            ("ERROR secret backend \"b\" not found", refused("secret backend \"b\" not found")),
+            (
+                "ERROR Code: 403. Errors:\n\n* permission denied",
+                refused("Code: 403. Errors: * permission denied"),
+            ),
+            ("ERROR secret is eofgone", refused("secret is eofgone")),
+            ("ERROR connection is shut down\n", "not refused".to_owned()),
+            ("ERROR dial unix @/var/run.socket: connect: connection refused", "not refused".to_owned()),
+            ("ERROR Post \"https://v\": EOF", "not refused".to_owned()),
+            ("panic: runtime error", "not refused".to_owned()),
+            ("", "not refused".to_owned()),
+        ] {
+            assert_eq!(told(stderr), expected, "{stderr}");
+        }
+        assert!(told(&format!("ERROR {}", "\u{1f980}".repeat(999))).len() < 400);
     }
 
     /// What each tool answers, damaged in many ways: a value, an error, never a panic, and no secret in the error.

@@ -28,6 +28,8 @@ pub struct Environment {
     pub relation_id: Option<RelationId>,
     /// The endpoint of that relation (JUJU_RELATION).
     pub relation_name: Option<String>,
+    /// The unit on the other side that the event is about (JUJU_REMOTE_UNIT).
+    pub remote_unit: Option<UnitName>,
     /// The unit that leaves the relation (JUJU_DEPARTING_UNIT): this one, when it or its application is being removed.
     pub departing_unit: Option<UnitName>,
     /// The secret that the event is about (JUJU_SECRET_ID).
@@ -76,6 +78,7 @@ impl Environment {
             unit,
             model_uuid,
             relation_id,
+            remote_unit: optional("JUJU_REMOTE_UNIT").and_then(|unit| UnitName::parse(&unit)),
             departing_unit: optional("JUJU_DEPARTING_UNIT").and_then(|unit| UnitName::parse(&unit)),
             relation_name: optional("JUJU_RELATION"),
             secret_id: optional("JUJU_SECRET_ID"),

@@ -2,6 +2,7 @@
 //!
 //! Only what Juju 3.6 and 4 both have. Each call of a real tool costs 10 to 30 ms: callers make few.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -50,8 +51,8 @@ impl fmt::Display for UnitName {
     }
 }
 
-/// A relation's id, `endpoint:number`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// A relation's id, `endpoint:number`. Ids of one endpoint are ordered by their numbers: the older relation comes first.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RelationId(String);
 
@@ -65,6 +66,23 @@ impl RelationId {
     /// `endpoint:number`.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    fn order(&self) -> (&str, u64, &str) {
+        let (endpoint, number) = self.0.split_once(':').unwrap_or((&self.0, ""));
+        (endpoint, number.parse().unwrap_or(u64::MAX), &self.0)
+    }
+}
+
+impl Ord for RelationId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.order().cmp(&other.order())
+    }
+}
+
+impl PartialOrd for RelationId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -169,6 +187,14 @@ pub enum HookToolError {
     /// `secret-get`: the secret exists, and was not granted to this application.
     #[error("no permission to read secret \"{0}\"")]
     SecretNotGranted(String),
+    /// `secret-get`: Juju refuses the secret for another reason.
+    #[error("secret \"{secret}\" cannot be read: {reason}")]
+    SecretRefused {
+        /// The secret.
+        secret: String,
+        /// What Juju says, in one line.
+        reason: String,
+    },
 }
 
 /// What a unit can ask of Juju and tell it. Each method is one call of the hook tool of its name.
@@ -200,6 +226,8 @@ pub trait HookTools {
     fn secret_get(&self, secret: &SecretUri) -> Result<BTreeMap<String, Secret<String>>, HookToolError>;
     /// Shows `status` at once, whatever becomes of the hook.
     fn status_set(&self, status: &Status) -> Result<(), HookToolError>;
+    /// Shows `version` as the application's beside its units.
+    fn application_version_set(&self, version: &str) -> Result<(), HookToolError>;
     /// The parameters of the running action.
     fn action_get(&self) -> Result<BTreeMap<String, Value>, HookToolError>;
     /// Adds to the results of the running action. They are public to the model's readers.
@@ -227,6 +255,17 @@ mod tests {
         for uri in ["", "secret:", "secret:a b", "--help me"] {
             assert!(SecretUri::parse(uri).is_none(), "{uri}");
         }
+    }
+
+    #[test]
+    fn relations_are_ordered_by_their_numbers() {
+        let mut ids =
+            ["image:10", "image:9", "cos-agent:11", "image:100"].map(|id| RelationId::parse(id).unwrap());
+        ids.sort();
+        assert_eq!(
+            ids.each_ref().map(RelationId::as_str),
+            ["cos-agent:11", "image:9", "image:10", "image:100"]
+        );
     }
 
     #[test]

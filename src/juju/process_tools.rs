@@ -111,15 +111,9 @@ impl HookTools for ProcessTools {
     fn secret_get(&self, secret: &SecretUri) -> Result<BTreeMap<String, Secret<String>>, HookToolError> {
         match self.ask("secret-get", &[secret.as_str(), "--format=json", "--refresh"]) {
             Ok(stdout) => answers::secret(&stdout),
-            Err(HookToolError::Process(ProcessError::Failed { stderr, .. }))
-                if stderr.contains("not found") =>
-            {
-                Err(HookToolError::SecretNotFound(secret.to_string()))
-            }
-            Err(HookToolError::Process(ProcessError::Failed { stderr, .. }))
-                if stderr.contains("permission denied") =>
-            {
-                Err(HookToolError::SecretNotGranted(secret.to_string()))
+            Err(HookToolError::Process(ProcessError::Failed { program, status, stderr })) => {
+                let refusal = answers::secret_refusal(secret, &stderr);
+                Err(refusal.unwrap_or(ProcessError::Failed { program, status, stderr }.into()))
             }
             Err(error) => Err(error),
         }
@@ -127,6 +121,10 @@ impl HookTools for ProcessTools {
 
     fn status_set(&self, status: &Status) -> Result<(), HookToolError> {
         self.tell("status-set", &[status.name(), &line(status.message())])
+    }
+
+    fn application_version_set(&self, version: &str) -> Result<(), HookToolError> {
+        self.tell("application-version-set", &[version])
     }
 
     fn action_get(&self) -> Result<BTreeMap<String, Value>, HookToolError> {

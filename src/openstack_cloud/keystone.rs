@@ -11,8 +11,9 @@ use super::catalog::{Catalog, Interface};
 use super::error::{ErrorKind, OpenStackError};
 use super::ids::{ProjectId, UserId};
 use crate::deadline::Deadline;
-use crate::http::{Answer, HttpClient, HttpError, Method, Request, Url, of_rfc3339};
+use crate::http::{Answer, HttpClient, HttpError, Method, Request, Url};
 use crate::secret::Secret;
+use crate::timestamp::Timestamp;
 
 /// The longest answer with a token, in bytes: the catalog of a large cloud has some 100 KiB.
 const ANSWER: u64 = 1 << 20;
@@ -100,9 +101,9 @@ pub(super) fn authenticate(
     let strange = |message| OpenStackError::new(ErrorKind::Protocol, &operation, message);
     let secret = answer.header("x-subject-token").ok_or_else(|| strange("the answer has no token"))?;
     // The token's life is measured by the cloud's clock alone; ours may differ.
-    let life = of_rfc3339(&token.expires_at)
-        .zip(of_rfc3339(&token.issued_at))
-        .and_then(|(end, start)| u64::try_from(end - start).ok())
+    let life = Timestamp::of_rfc3339(&token.expires_at)
+        .zip(Timestamp::of_rfc3339(&token.issued_at))
+        .and_then(|(end, start)| end.0.checked_sub(start.0))
         .ok_or_else(|| strange("the answer does not say how long the token is valid"))?;
     let life = Duration::from_secs(life.min(24 * 3600));
     Ok(Access {

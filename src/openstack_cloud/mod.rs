@@ -16,6 +16,7 @@ mod network;
 pub mod openstack_manager;
 mod outcome;
 mod placement;
+mod project_key;
 mod server_details;
 mod session;
 #[cfg(test)]
@@ -37,6 +38,7 @@ pub use network::{
 };
 pub use outcome::Deletion;
 pub use placement::{Need, PlacementError, Wish, choose_flavor, choose_network};
+pub use project_key::ProjectKey;
 pub use server_details::{Address, AddressKind, Server, ServerStatus};
 
 use crate::deadline::Deadline;
@@ -65,7 +67,12 @@ impl Cloud {
         self.session.project()
     }
 
-    /// The same by its name, for people.
+    /// What tells the project from all others.
+    pub fn project_key(&self) -> ProjectKey {
+        self.session.project_key()
+    }
+
+    /// The project by its name, for people.
     pub fn project_name(&self) -> &str {
         self.session.project_name()
     }

@@ -12,6 +12,7 @@ use super::error::{ErrorKind, OpenStackError};
 use super::ids::{ProjectId, UserId};
 use super::keystone::{Access, CloudConfig, authenticate, tokens_url};
 use super::listing::{Listing, PAGE, PAGE_BYTES, PAGES, Turned};
+use super::project_key::ProjectKey;
 use crate::deadline::Deadline;
 use crate::http::{
     Answer, HttpClient, HttpError, Incoming, Method, Opened, Outgoing, Request, Url, jittered,
@@ -136,6 +137,12 @@ impl Session {
 
     pub(super) fn project(&self) -> ProjectId {
         self.lock().project.clone()
+    }
+
+    pub(super) fn project_key(&self) -> ProjectKey {
+        let access = Arc::clone(&self.lock());
+        let images = self.endpoint(&access, Service::Image).ok();
+        ProjectKey::new(&self.tokens, self.config.ca_certificate.clone(), access.project.clone(), images)
     }
 
     pub(super) fn project_name(&self) -> &str {

@@ -6,7 +6,8 @@ mod random;
 pub use random::Random;
 
 use crate::builder::{
-    BaseImageSource, BuildMode, BuilderRunConfig, BuilderVm, CloudName, Owner, RunnerSource,
+    BaseImageSource, BuildMode, BuilderRunConfig, BuilderVm, CloudName, JobId, Owner, Reason, Rebuild,
+    Request, RunnerSource, Task, Timestamp,
 };
 use crate::instance::DEFAULT_RECIPE;
 use crate::target::{Arch, BaseImage, Target};
@@ -37,5 +38,21 @@ pub fn run_config() -> BuilderRunConfig {
         adopt: false,
         revision_history_limit: 5,
         max_image_age_hours: 24,
+    }
+}
+
+/// A hook's request to build all that `config` says.
+pub fn request(config: BuilderRunConfig) -> Request {
+    Request {
+        id: JobId::random(),
+        at: Timestamp::now(),
+        reason: Reason::Schedule,
+        task: Task::Build,
+        rebuild: Rebuild::Due,
+        bases: Vec::new(),
+        unit_name: "a/0".to_owned(),
+        config,
+        has_secrets: false,
+        continues: Vec::new(),
     }
 }

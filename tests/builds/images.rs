@@ -55,8 +55,8 @@ fn an_image_has_all_that_the_default_recipe_names() {
         "net.core.default_qdisc = fq\nnet.ipv4.tcp_congestion_control = bbr\n"
     );
     for group in ["docker", "microk8s", "lxd", "sudo"] {
-        let member = |line: &str| line.starts_with(&format!("{group}:")) && line.ends_with("ubuntu");
-        assert!(text("etc/group").lines().any(member), "ubuntu is not in {group}");
+        let member = |line: &str| line.starts_with(&format!("{group}:")) && line.ends_with(":ubuntu,runner");
+        assert!(text("etc/group").lines().any(member), "ubuntu and runner are not both in {group}");
     }
     assert!(files.contains_key("var/lib/systemd/linger/ubuntu"));
     let ids = |user: &str| {
@@ -84,7 +84,7 @@ fn an_operators_recipe_takes_the_place_of_the_default_and_its_values_arrive_as_t
         "users": [{"name": "worker", "groups": ["builders"]}],
         "files": [{"path": "/opt/a $(touch escaped) 'b'", "mode": "0600", "content": odd}],
         "commands": ["id -un > /opt/who", {"run": "printf '%s' \"$0\" > /opt/shell", "minutes": 1}],
-        "runner": [{"github": "actions/runner", "version": "2.330.0"}],
+        "runner": [{"github": "actions/runner", "version": "2.336.0"}],
     });
     scene.app.set_config(&[("recipe", &recipe.to_string())]).unwrap();
     let files = scene.first_image();
@@ -99,7 +99,7 @@ fn an_operators_recipe_takes_the_place_of_the_default_and_its_values_arrive_as_t
     assert!(files.contains_key("etc/apt/keyrings/extra.asc"));
     let listener =
         String::from_utf8_lossy(&files["home/ubuntu/actions-runner/bin/Runner.Listener"]).into_owned();
-    assert!(listener.contains("2.330.0"), "the recipe's runner, not the latest");
+    assert!(listener.contains("2.336.0"), "the recipe's runner, not the latest");
     let groups = String::from_utf8(files["etc/group"].clone()).unwrap();
     assert!(groups.lines().any(|line| line.starts_with("builders:") && line.ends_with("worker")), "{groups}");
     for absent in ["escaped", "root/escaped", "usr/bin/zip", "usr/local/bin/yq", "snap/bin/aproxy"] {

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says what it expects")]
 
+mod away;
 #[path = "../chapters/mod.rs"]
 #[allow(dead_code, reason = "it is shared with the real cloud's test")]
 mod chapters;
@@ -16,7 +17,9 @@ mod ownership;
 mod recipe;
 mod recovery;
 mod scene;
+mod shared;
 mod story;
+mod targets;
 mod units;
 mod verification;
 

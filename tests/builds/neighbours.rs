@@ -57,7 +57,8 @@ fn each_sweeps_prunes_and_goes_without_touching_what_the_other_has() {
     let first = scene.integrate("upload");
     assert_eq!(scene.job_ended().failures, []);
 
-    let slow = scene.site.serve_script("slow.sh", "#!/bin/bash\nsleep 6\n");
+    let slow =
+        scene.site.serve_script("slow.sh", "#!/bin/bash\nwhile [ ! -e /opt/go ]; do sleep 0.1; done\n");
     let app = neighbour(&scene, ("script-url", &slow));
     let second = scene.around().integrate(&app, "upload").unwrap();
     let builder = || scene.cloud.project("builder-project").servers().pop();
@@ -65,7 +66,12 @@ fn each_sweeps_prunes_and_goes_without_touching_what_the_other_has() {
     assert!(vm.name.starts_with("image-builder-2-image-builder-"), "{}", vm.name);
     sweep(&scene.app, &scene.host(&scene.unit()));
     assert_eq!(scene.job_ended().failures, []);
-    assert_eq!(builder().map(|vm| vm.id), Some(vm.id), "the neighbour is still at work");
+    assert_eq!(builder().map(|found| found.id), Some(vm.id.clone()), "the neighbour is still at work");
+    let go = || {
+        let tree = scene.cloud.project("builder-project").server_tree(&vm.id)?;
+        std::fs::write(tree.join("opt/go"), "").ok()
+    };
+    wait_for("the neighbour's machine", go);
     ended(&scene);
 
     for _ in 0..3 {

@@ -141,7 +141,7 @@ fn a_snapshot_that_no_project_takes_is_kept_for_the_next_try() {
     let kept = scene.images_of_stage("builder-project", "snapshot");
     assert_eq!(kept.len(), 1);
     assert!(scene.jobs().contains(&kept[0]), "{}", scene.jobs());
-    assert!(scene.status().contains("for upload-project-"), "{}", scene.status());
+    assert!(scene.status().contains("for upload-project (image:1)"), "{}", scene.status());
     scene.cloud.heal();
     scene.look_for_work();
     assert_eq!(scene.job_ended().failures, []);

@@ -20,7 +20,7 @@ use runner_image_builder::host::Host;
 pub use self::deployed::{APPLICATION, Deployed, SCRIPT_SECRET, status};
 
 /// How long anything here may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 pub struct Scene {
     pub app: Application,

@@ -90,6 +90,7 @@ fn an_image_that_does_not_work_is_refused_by_name_and_the_last_one_kept_aside() 
         ("rm -r /home/ubuntu/actions-runner/bin", "starting the runner application: "),
         (&broken_unit, "looking for failed units: failed: agent.service"),
         ("systemctl mask docker.service", "asking docker: Cannot connect to the Docker daemon"),
+        ("sed -i /^runner:/d /etc/group", "looking for the runner's users: there is no group runner"),
         ("rm /home/runner", "looking for the runner's users: /home/runner is not the home of ubuntu"),
         ("rm /home/ubuntu/actions-runner/run.sh", "files: /home/ubuntu/actions-runner/run.sh is missing"),
     ] {
@@ -104,6 +105,28 @@ fn an_image_that_does_not_work_is_refused_by_name_and_the_last_one_kept_aside() 
     }
     scene.app.remove().unwrap();
     assert_eq!(kept(&scene).len(), 0, "it goes with the application");
+}
+
+#[test]
+fn both_names_of_the_runner_can_do_the_same_whichever_a_recipe_or_a_script_speaks_of() {
+    let script = "#!/bin/bash\ngroupadd late; usermod -aG late ubuntu\n";
+    let scene = Scene::set(&[]);
+    let url = scene.site.serve_script("late.sh", script);
+    let recipe = "packages: [docker.io]\nusers: [{name: runner, groups: [docker]}]\n\
+                  commands: ['runuser -u ubuntu -- docker version']\nrunner: [{github: actions/runner}]\n";
+    scene.app.set_config(&[("recipe", recipe), ("script-url", &url)]).unwrap();
+    let files = scene.first_image();
+    let groups = String::from_utf8(files["etc/group"].clone()).unwrap();
+    for group in ["docker", "late"] {
+        let line = groups.lines().find(|line| line.starts_with(&format!("{group}:"))).unwrap();
+        let mut members: Vec<&str> = line.rsplit(':').next().unwrap().split(',').collect();
+        members.sort_unstable();
+        assert_eq!(members, ["runner", "ubuntu"], "{groups}");
+    }
+    let gid = |group: &str| {
+        groups.lines().find_map(|line| line.strip_prefix(group)?.split(':').nth(2).map(str::to_owned))
+    };
+    assert_eq!(gid("runner"), gid("ubuntu"));
 }
 
 #[test]

@@ -17,7 +17,8 @@ fn a_machine_that_was_never_set_up_is_not_warmed_up() {
     };
     let output = Command::new(env!("CARGO_BIN_EXE_dispatch"))
         .env("RUNNER_IMAGE_BUILDER_ROOT", folder.path().join("root"))
-        .args(["instance", "warmup", "--alias", "noble", "--ssh", "root@127.0.0.1"])
+        .args(["instance", "warmup", "--alias", "noble"])
+        .args(["--ssh", &format!("root@{}", target.address)])
         .args(["--ssh-option", &target.options[0], "--timeout", "60", "--key"])
         .arg(file("key", target.key.expose()))
         .arg("--host-key")

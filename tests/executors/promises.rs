@@ -5,6 +5,7 @@ use std::io::{self, Cursor, Read};
 use std::time::Duration;
 
 use runner_image_builder::deadline::Deadline;
+use runner_image_builder::host::random_uuid;
 use runner_image_builder::instance::{Command, Executor, ExecutorError, Output};
 use runner_image_builder::secret::Secret;
 use sha2::Digest;
@@ -168,37 +169,44 @@ pub fn streams_a_large_input(place: &Place) {
 }
 
 pub fn shows_no_secret_in_any_process(place: &Place) {
-    let secret = format!("secret-{}", std::process::id());
+    // No other process of the machine knows it: not that of the same promise on another executor either.
+    let secret = format!("secret-{}", random_uuid());
     let variable = ("TOLD".to_owned(), Some(Secret::new(secret.clone())));
-    // Its environment is in the command itself and in its guard, which are of one group, and nowhere else.
-    let script = "secret=$(cat); own=$(ps -o pgid= -p $$)
-        for process in /proc/[0-9]*; do
-            files=$process/cmdline
-            [ \"$(ps -o pgid= -p \"${process#/proc/}\")\" = \"$own\" ] || files=\"$files $process/environ\"
-            ! grep -qaFf - $files <<<\"$secret\" 2>/dev/null || echo \"$process\"
+    // Its environment is in the command itself and in its guard, which are of one group, and nowhere else. What is looked
+    // at is listed first: none of the programs that look is among it.
+    let script = "secret=$(cat); own=$(ps -o pgid= -p $$); files=(/proc/[0-9]*/{cmdline,environ})
+        for file in $(grep -laFf - \"${files[@]}\" <<<\"$secret\" 2>/dev/null); do
+            process=${file#/proc/}; process=${process%/*}
+            [[ $file == */environ && $(ps -o pgid= -p $process) == \"$own\" ]] || echo $file
         done";
     let command = Command::new(["bash", "-c", script]).environment([variable]).stdin(Cursor::new(secret));
     assert_eq!(String::from_utf8(place.run(command).stdout).unwrap(), "");
 }
 
+/// Holds a lock on the file `$0`, as long as this shell or any child of it lives.
+const HOLD: &str = "exec 9>\"$0\"; flock 9";
+
+/// Says what is wrong when the holders had not begun, or do not end.
+const RELEASED: &str = "[ -e \"$0.begun\" ] || echo it had not begun
+    flock --timeout 60 \"$0\" true || echo it is still held";
+
 pub fn ends_a_command_and_its_children_at_the_deadline(place: &Place) {
     let folder = place.folder();
-    let script = "(trap '' TERM; sleep 4; touch \"$0\") & (sleep 4; touch \"$0\") & wait";
-    let command = Command::new(["bash", "-c", script, &folder.file("alive")]);
-    let error = place.execute(command.limit(Duration::from_millis(1500))).unwrap_err();
+    let script = format!("{HOLD}; (trap '' TERM; sleep 900) & sleep 900 & touch \"$0.begun\"; wait");
+    let command = Command::new(["bash", "-c", &script, &folder.file("held")]);
+    let error = place.execute(command.limit(Duration::from_secs(3))).unwrap_err();
     assert!(matches!(error, ExecutorError::Deadline { .. }), "{error}");
-    let seen = place.says("sleep 5; ls \"$0\"", &[&folder.path]);
-    assert_eq!(seen, "", "a child outlived the deadline");
+    assert_eq!(place.says(RELEASED, &[&folder.file("held")]), "", "a child outlived the deadline");
 }
 
 pub fn kills_what_does_not_want_to_end(place: &Place) {
     let folder = place.folder();
-    let script = "trap '' TERM INT HUP; for i in {1..200}; do sleep 0.1; done; touch \"$0\"";
-    let command = Command::new(["bash", "-c", script, &folder.file("alive")]);
-    let error = place.execute(command.limit(Duration::from_secs(1))).unwrap_err();
+    let script =
+        format!("{HOLD}; trap '' TERM INT HUP; touch \"$0.begun\"; for i in {{1..9000}}; do sleep 0.1; done");
+    let command = Command::new(["bash", "-c", &script, &folder.file("held")]);
+    let error = place.execute(command.limit(Duration::from_secs(3))).unwrap_err();
     assert!(matches!(error, ExecutorError::Deadline { .. }), "{error}");
-    let seen = place.says("sleep 10; ls \"$0\"", &[&folder.path]);
-    assert_eq!(seen, "", "it outlived the deadline");
+    assert_eq!(place.says(RELEASED, &[&folder.file("held")]), "", "it outlived the deadline");
 }
 
 pub fn does_nothing_once_the_time_is_up(place: &Place) {

@@ -16,7 +16,7 @@ fn place() -> Place {
 keeps_every_promise!(place());
 
 fn soon() -> Deadline {
-    Deadline::after(Duration::from_secs(60))
+    Deadline::after(Duration::from_secs(120))
 }
 
 #[test]
@@ -36,10 +36,10 @@ fn says_that_the_connection_broke_and_does_not_run_the_command_again() {
     let mut sshd = Sshd::start();
     let executor = sshd.connect();
     let file = sshd.connection().with_file_name("runs");
-    let script = format!("echo run >>{}; sleep 5", file.display());
+    let script = format!("echo run >>{0}; while [ -e {0} ]; do sleep 0.1; done", file.display());
     let error = std::thread::scope(|scope| {
         let running = scope.spawn(|| executor.run(Command::shell(&script), soon()).unwrap_err());
-        while !file.exists() {
+        while !file.exists() && !running.is_finished() {
             std::thread::sleep(Duration::from_millis(20));
         }
         sshd.stop();
@@ -56,7 +56,7 @@ fn believes_no_other_host_key() {
     let sshd = Sshd::start();
     let mut target = sshd.target();
     target.host_key = KeyPair::generate(&sshd.host, sshd.connection().parent().unwrap(), "x").unwrap().public;
-    let deadline = Deadline::after(Duration::from_secs(15));
+    let deadline = Deadline::after(Duration::from_secs(60));
     let error = SshExecutor::connect(&sshd.host, target, sshd.connection(), deadline).err().unwrap();
     assert!(error.to_string().contains("Host key verification failed"), "{error}");
     assert!(!sshd.connection().exists(), "keys were left behind");

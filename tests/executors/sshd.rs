@@ -1,11 +1,12 @@
-//! A real sshd on the loopback interface, for one test: keys, configuration and port are its own.
+//! A real sshd on the loopback interface, for one test: keys, configuration and address are its own.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rehearsal::servers::own_address;
 use runner_image_builder::deadline::Deadline;
 use runner_image_builder::host::Host;
 use runner_image_builder::instance::{KeyPair, SshExecutor, SshTarget};
@@ -13,7 +14,7 @@ use runner_image_builder::instance::{KeyPair, SshExecutor, SshTarget};
 /// A running server.
 pub struct Sshd {
     pub host: Host,
-    pub port: u16,
+    pub address: SocketAddr,
     host_key: KeyPair,
     user_key: KeyPair,
     folder: tempfile::TempDir,
@@ -27,7 +28,7 @@ impl Sshd {
         let host = Host::below("/");
         let host_key = KeyPair::generate(&host, folder.path(), "host").unwrap();
         let user_key = KeyPair::generate(&host, folder.path(), "user").unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let address = own_address().unwrap();
         let file = |name: &str, text: &str| {
             let path = folder.path().join(name);
             host.write(&path, text.as_bytes(), 0o600).unwrap();
@@ -36,24 +37,24 @@ impl Sshd {
         let key = file("host_key", host_key.private.expose());
         let authorized = file("authorized_keys", &format!("{}\n", user_key.public));
         let config = format!(
-            "ListenAddress 127.0.0.1\nPort {port}\nHostKey {key}\nAuthorizedKeysFile {authorized}\nPidFile none\n\
+            "ListenAddress {address}\nHostKey {key}\nAuthorizedKeysFile {authorized}\nPidFile none\n\
              StrictModes no\nUsePAM no\nPermitRootLogin prohibit-password\nPasswordAuthentication no\n\
              KbdInteractiveAuthentication no\nPrintMotd no\nMaxStartups 100\n"
         );
         file("sshd_config", &config);
         let server = serve(&folder.path().join("sshd_config"));
-        Self { host, port, host_key, user_key, folder, server }
+        Self { host, address, host_key, user_key, folder, server }
     }
 
     /// How it is reached.
     pub fn target(&self) -> SshTarget {
         SshTarget {
             name: "loopback".into(),
-            address: "127.0.0.1".into(),
+            address: self.address.ip().to_string(),
             user: "root".into(),
             key: self.user_key.private.clone(),
             host_key: self.host_key.public.clone(),
-            options: vec![format!("Port={}", self.port)],
+            options: vec![format!("Port={}", self.address.port())],
         }
     }
 

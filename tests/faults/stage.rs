@@ -327,7 +327,7 @@ impl Stage {
     fn is_idle(&self) -> Result<(), String> {
         let mut left = Vec::new();
         // What has just been told to end may take a moment.
-        for _ in 0..100 {
+        for _ in 0..1200 {
             left = self.scene.model.processes();
             if left.is_empty() {
                 return Ok(());

@@ -1,12 +1,16 @@
 //! The operator's action `run`: what it returns, and when it refuses.
 
-use rehearsal::agent::{ActionRun, ActionStatus};
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use rehearsal::agent::{ActionRun, ActionStatus, Application};
 use runner_image_builder::builder::Rebuild;
 use serde_json::json;
 
 use crate::cloud::NOBODY;
-use crate::deploy::Plan;
-use crate::machine::{JAMMY, NOBLE, PATIENCE, Site};
+use crate::deploy::{Plan, script_file};
+use crate::machine::{JAMMY, NOBLE, PATIENCE, Site, succeeded};
 
 #[track_caller]
 fn run(site: &Site, params: serde_json::Value) -> ActionRun {
@@ -57,6 +61,38 @@ fn without_a_relation_that_has_data_it_fails_and_says_so() {
         (ActionStatus::Failed, "Image relation not yet ready.")
     );
     assert_eq!(site.request(), None);
+}
+
+/// An application that has nothing to do with us, on our machine.
+fn neighbour(site: &Site) -> Application {
+    let charm = site.dir.path().join("neighbour");
+    fs::create_dir(&charm).unwrap();
+    fs::write(charm.join("metadata.yaml"), "{name: neighbour, summary: another}").unwrap();
+    script_file(&charm.join("dispatch"), "true");
+    site.model.deployment(&charm, "neighbour").beside(&site.unit()).unwrap().run().unwrap()
+}
+
+#[test]
+fn waiting_ends_before_the_operators_own_patience_and_holds_no_neighbour() {
+    let (site, _relation) = Plan::new().related();
+    let neighbour = neighbour(&site).unit(0);
+    thread::scope(|scope| {
+        let action = scope.spawn(|| run(&site, json!({"wait": true})));
+        let first = site.request().unwrap().id;
+        let asked = || site.request().unwrap().id != first;
+        site.model.wait_until("the action", PATIENCE, asked).unwrap();
+        succeeded(neighbour.update_status().unwrap());
+        assert!(!action.is_finished(), "the neighbour has waited for it");
+
+        let action = action.join().unwrap();
+        assert!(action.run.wall < Duration::from_secs(60), "{:?}", action.run.wall);
+        assert_eq!((action.status, action.message.as_str()), (ActionStatus::Completed, ""));
+        let (job, results) = (site.request().unwrap().id, action.results);
+        assert_eq!((&results["job"], &results["state"]), (&json!(job.as_str()), &json!("running")));
+        let watch = results["watch"].as_str().unwrap();
+        assert!(watch.contains("juju exec --unit image-builder/0 ./dispatch jobs"), "{watch}");
+    });
+    assert!(site.worker_lives(), "the job goes on");
 }
 
 #[test]

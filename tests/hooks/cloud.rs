@@ -3,7 +3,8 @@
 use std::net::TcpListener;
 use std::thread;
 
-use runner_image_builder::builder::{CloudName, cloud_name};
+use rehearsal::agent::Relation;
+use runner_image_builder::builder::{CloudName, former_cloud_name, related_cloud_name};
 use runner_image_builder::openstack_cloud::{CloudConfig, Interface};
 use runner_image_builder::secret::Secret;
 
@@ -43,9 +44,23 @@ impl Credentials {
         ]
     }
 
-    /// The cloud's name in clouds.yaml.
+    /// The name in clouds.yaml of what the first image relation of a site says.
     pub fn cloud(&self) -> CloudName {
-        cloud_name(&CloudConfig {
+        related_cloud_name(&self.config(), "image:1")
+    }
+
+    /// The same of another relation.
+    pub fn cloud_of(&self, relation: &Relation) -> CloudName {
+        related_cloud_name(&self.config(), &relation.id().unwrap())
+    }
+
+    /// The name that earlier revisions of the charm have given to it.
+    pub fn former_cloud(&self) -> CloudName {
+        former_cloud_name(&self.config())
+    }
+
+    fn config(&self) -> CloudConfig {
+        CloudConfig {
             auth_url: self.auth_url.clone(),
             region_name: None,
             interface: Interface::Public,
@@ -55,6 +70,6 @@ impl Credentials {
             user_domain_name: "Default".into(),
             username: "ci".into(),
             password: Secret::default(),
-        })
+        }
     }
 }

@@ -1,10 +1,13 @@
 //! Options: what is refused, in which words, and that a refusal is a blocked unit and never a failed hook.
 
-use rehearsal::agent::ActionStatus;
+use std::fs;
+
+use rehearsal::agent::{ActionStatus, JujuVersion};
+use runner_image_builder::builder::{Failure, Reason, Remedy};
 use serde_json::json;
 
 use crate::deploy::Plan;
-use crate::machine::{Site, all_succeeded};
+use crate::machine::{NOBLE, Site, all_succeeded};
 
 /// Sets `option`; the unit must be blocked with a message that begins so, and action `run` must fail in the same words.
 #[track_caller]
@@ -41,7 +44,7 @@ fn each_bad_value_blocks_in_the_known_words_and_fails_the_action() {
         ("script-url", "example.com/script.sh", "Invalid script URL, must contain scheme and hostname."),
         ("script-url", "http://[::1", "Invalid script URL, must contain scheme and hostname."),
         ("script-url", "http://example.com/script.sh", "Invalid script URL"),
-        ("runner-version", "2.330", "Invalid runner-version"),
+        ("runner-version", "2.337", "Invalid runner-version"),
         ("runner-version", "latest; reboot", "Invalid runner-version"),
         ("runner-version", "2.99999999999999999999.0", "Invalid runner-version"),
         ("runner-source", "http://[::1", "Invalid runner-source"),
@@ -58,6 +61,14 @@ fn each_bad_value_blocks_in_the_known_words_and_fails_the_action() {
         assert_refused(&site, option, value, beginning);
     }
     assert_eq!(site.status(), "blocked: image integration required.");
+}
+
+#[test]
+fn arm_is_refused_for_a_base_that_lacks_its_packages() {
+    let site = Plan::new().option("base-image", "noble,jammy").configured();
+    let told = "Unsupported arch='arm' for base jammy: arm images exist for noble, resolute. Change architecture or \
+                base-image.";
+    assert_refused(&site, "architecture", "x64,arm", told);
 }
 
 #[test]
@@ -91,7 +102,7 @@ fn the_build_clouds_address_is_checked_like_any_other_and_blocks_before_all_else
 #[test]
 fn an_architecture_is_required_and_must_be_one_that_there_is() {
     let site = Plan::new().configured();
-    let none = [("mips", "'mips'"), (" ", "''"), ("x\0y", "'x?y'")];
+    let none = [("mips", "'mips'"), (" ", "''"), ("x\0y", "'x\\u0000y'")];
     for (value, quoted) in none {
         let beginning = &format!("Unsupported arch={quoted}");
         assert_refused(&site, "architecture", value, beginning);
@@ -123,11 +134,11 @@ fn a_bad_value_leaves_the_work_and_the_files_of_before_alone() {
 #[test]
 fn names_keep_their_case_and_reach_the_worker_as_they_are() {
     let plan = Plan::new().option("build-flavor", " M1.Large ").option("build-network", "Net_A-Ext");
-    let (site, _relation) = plan.option("runner-version", "v2.330.0").related();
+    let (site, _relation) = plan.option("runner-version", "v2.337.1").related();
     let config = site.request().unwrap().config;
     assert_eq!(config.vm.flavor.as_deref(), Some("M1.Large"));
     assert_eq!(config.vm.network.as_deref(), Some("Net_A-Ext"));
-    assert_eq!(config.runner.version.as_deref(), Some("2.330.0"));
+    assert_eq!(config.runner.version.as_deref(), Some("2.337.1"));
     assert!(site.clouds_yaml().contains("project_name: Builders"), "{}", site.clouds_yaml());
     assert!(site.clouds_yaml().contains("username: Builder"));
 }
@@ -146,11 +157,34 @@ fn bases_and_architectures_named_twice_are_built_once_in_the_operators_order() {
 fn what_the_python_charm_took_is_taken() {
     let (site, _relation) = Plan::new()
         .option("architecture", "AMD64,armv7l,ppc64el,s390x")
-        .option("base-image", "focal,resolute")
+        .option("base-image", "noble,resolute")
         .option("build-interval", "24")
         .option("revision-history-limit", "99")
         .option("script-url", "https://example.com/script.sh")
         .related();
     site.assert_status("maintenance: ");
     assert_eq!(site.request().unwrap().config.targets.len(), 8);
+}
+
+#[test]
+fn an_option_that_is_reset_without_a_hook_is_found_by_update_status() {
+    let plan = Plan::new().juju(JujuVersion::V4_0).option("base-image", "jammy");
+    let (site, _relation) =
+        plan.option("build-interval", "9").option("openstack-interface", "internal").settled();
+    let cron = || fs::read_to_string(site.host().path("/etc/cron.d/build-runner-image")).unwrap();
+    assert!(cron().contains("% 9 "), "{}", cron());
+    assert!(site.app.reset_config(&["base-image", "build-interval"]).unwrap().is_empty(), "a hook came");
+    site.next_hook();
+    assert_eq!(site.request().unwrap().config.targets, [NOBLE]);
+    assert!(cron().contains("% 6 "), "{}", cron());
+
+    // What the operator was to mend may be mended now.
+    let failure = |remedy| Failure { target: None, cloud: None, message: "no endpoint".into(), remedy };
+    site.finish_job(vec![failure(Remedy::Operator)], |_| ());
+    let before = site.request().unwrap().id;
+    site.next_hook();
+    assert_eq!(site.request().unwrap().id, before, "nothing has changed");
+    assert!(site.app.reset_config(&["openstack-interface"]).unwrap().is_empty(), "a hook came");
+    site.next_hook();
+    assert_eq!(site.request().unwrap().reason, Reason::Retry);
 }

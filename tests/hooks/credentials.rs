@@ -2,9 +2,11 @@
 
 use std::fs;
 
+use runner_image_builder::builder::{CloudName, Resource, ResourceKind, read_clouds_yaml};
+
 use crate::cloud::{Credentials, NOBODY, hanging};
 use crate::deploy::{PASSWORD, Plan};
-use crate::machine::all_succeeded;
+use crate::machine::{NOBLE, all_succeeded};
 
 const PEM: &str = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----";
 
@@ -39,19 +41,71 @@ fn credentials_of_a_relation_vanish_with_it() {
 fn two_clouds_with_equal_names_of_project_and_user_are_two() {
     let (site, _relation) = Plan::new().related();
     let other = Credentials::new(&hanging(), "runners");
-    site.app.integrate("image", "others", &[&other.data()]).unwrap();
+    let second = site.app.integrate("image", "others", &[&other.data()]).unwrap();
     assert_eq!(site.clouds_yaml().matches("project_name: runners").count(), 2, "{}", site.clouds_yaml());
     let config = site.request().unwrap().config;
     assert_eq!(config.clouds.len(), 2);
-    assert!(config.clouds.contains(&other.cloud()));
+    assert!(config.clouds.contains(&other.cloud_of(&second)));
 }
 
 #[test]
-fn two_relations_of_one_project_are_served_once_and_share_its_cloud() {
+fn each_relation_authenticates_with_exactly_what_it_brought() {
     let plan = Plan::new();
-    let (site, _relation) = plan.related();
-    site.app.integrate("image", "others", &[&plan.project().data()]).unwrap();
-    assert_eq!(site.request().unwrap().config.clouds, [plan.project().cloud()]);
+    let (site, relation) = plan.related();
+    let wrong = Credentials { password: "a guess".into(), ..plan.project() };
+    let second = site.app.integrate("image", "others", &[&wrong.data()]).unwrap();
+    assert_eq!(site.request().unwrap().config.clouds, [plan.project().cloud(), wrong.cloud_of(&second)]);
+    let clouds = site.clouds_yaml();
+    assert!(clouds.contains("a guess") && clouds.contains("correct horse"), "{clouds}");
+    all_succeeded(relation.remove().unwrap());
+    let clouds = site.clouds_yaml();
+    assert!(clouds.contains("a guess") && !clouds.contains("correct horse"), "{clouds}");
+}
+
+#[test]
+fn a_relation_that_names_the_build_project_gets_nothing_of_the_operators() {
+    let plan = Plan::new();
+    let site = plan.configured();
+    let project = plan.project();
+    let mut data = project.data();
+    (data[1].1, data[4].1, data[5].1) = ("Builders", "Builder", "a guess");
+    let relation = site.app.integrate("image", "runners", &[&data]).unwrap();
+    let config = site.request().unwrap().config;
+    assert_eq!(config.clouds.len(), 1);
+    assert!(!config.clouds.contains(&config.build_cloud));
+    let known = read_clouds_yaml(&site.host()).unwrap();
+    let password = |name: &CloudName| known[name].password.expose().clone();
+    assert_eq!(
+        (password(&config.build_cloud), password(&config.clouds[0])),
+        (PASSWORD.into(), "a guess".into())
+    );
+    // Nor when its relation has gone, and what it had is still needed to clean up there.
+    site.kill_worker();
+    site.end_job(Vec::new(), |journal| {
+        let (kind, name) = (ResourceKind::Copy, "copy".to_owned());
+        let copy = Resource { kind, cloud: config.clouds[0].clone(), name, id: None };
+        journal.job.as_mut().unwrap().build(NOBLE).note(&copy);
+    });
+    all_succeeded(relation.remove().unwrap());
+    let known = read_clouds_yaml(&site.host()).unwrap();
+    assert_eq!(known[&config.clouds[0]].password.expose(), "a guess");
+}
+
+#[test]
+fn an_address_on_the_units_own_machine_or_link_is_used_for_the_operators_cloud_only() {
+    // Looked up by nobody: the worker cannot reach it.
+    let plan = Plan::new().keystone("http://keystone.invalid:5000/v3");
+    let site = plan.configured();
+    let near = Credentials::new("http://169.254.169.254/v3", "runners");
+    let relation = site.app.integrate("image", "runners", &[&near.data()]).unwrap();
+    site.assert_status("blocked: image integration required. The auth_url of image:1 leads to");
+    assert!(!site.clouds_yaml().contains("169.254"), "{}", site.clouds_yaml());
+    for url in ["http://127.0.0.1:5000", "http://localhost/v3", "http://[::1]:5000/v3"] {
+        all_succeeded(relation.set_remote_unit(0, &[("auth_url", url)]).unwrap());
+        site.assert_status("blocked: image integration required. The auth_url of image:1 leads to");
+    }
+    all_succeeded(relation.set_remote_unit(0, &[("auth_url", "http://keystone.invalid:5001/v3")]).unwrap());
+    assert_eq!(site.request().unwrap().config.clouds.len(), 1);
 }
 
 #[test]
@@ -105,8 +159,14 @@ fn the_first_unit_with_complete_data_counts_and_disagreement_is_logged() {
     all_succeeded(relation.add_remote_unit(2, &two.data()).unwrap());
     assert_eq!(site.request().unwrap().config.clouds, [two.cloud()]);
     assert!(!site.clouds_yaml().contains("of-unit-10"), "{}", site.clouds_yaml());
-    let log = site.model.debug_log();
-    assert!(log.iter().any(|line| line.message.contains("runners/10 gives another cloud")), "{log:#?}");
+    let is_told = || {
+        let log = site.model.debug_log();
+        log.iter().any(|line| line.message.contains("runners/10 gives another cloud"))
+    };
+    assert!(!is_told(), "a unit after the first with complete data is not read");
+    all_succeeded(relation.set_remote_unit(10, &[("password", "another")]).unwrap());
+    assert!(is_told(), "but in the event that is about it: {:#?}", site.model.debug_log());
+    assert_eq!(site.request().unwrap().config.clouds, [two.cloud()]);
 }
 
 #[test]

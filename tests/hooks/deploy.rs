@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rehearsal::agent::{JujuVersion, Model, Relation};
+use rehearsal::agent::{Deployment, JujuVersion, Model, Relation, Secret};
 use rehearsal::scene::{APPLICATION, assemble, copy_folder};
 use tempfile::TempDir;
 
@@ -61,6 +61,16 @@ impl Plan {
 
     /// Deploys without any configuration.
     pub fn bare(&self) -> Site {
+        self.deploy(|_| Vec::new())
+    }
+
+    /// Deploys with all options that are needed from the first hook on, while the secret that they name is not granted:
+    /// Juju grants only to applications that exist.
+    pub fn ungranted(&self) -> Site {
+        self.deploy(|password| self.all_options(password))
+    }
+
+    fn deploy(&self, options: impl FnOnce(&Secret) -> Vec<(String, String)>) -> Site {
         let dir = tempfile::Builder::new().prefix("machine-").tempdir().unwrap();
         let charm = dir.path().join("charm");
         let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -72,14 +82,15 @@ impl Plan {
         }
         let model = Model::new(self.juju).unwrap();
         let roots = dir.path().to_owned();
-        let app = model
+        let password = model.add_secret(&[("password", PASSWORD)]).unwrap();
+        let deployment = model
             .deployment(&charm, APPLICATION)
             .units(self.units)
             .path_entry(package_tools(dir.path()))
-            .env_for("RUNNER_IMAGE_BUILDER_ROOT", move |number| root(&roots, number))
-            .run()
-            .unwrap();
-        let password = model.add_secret(&[("password", PASSWORD)]).unwrap();
+            .env_for("RUNNER_IMAGE_BUILDER_ROOT", move |number| root(&roots, number));
+        let configure =
+            |deployment: Deployment, (name, value): (String, String)| deployment.config(&name, &value);
+        let app = options(&password).into_iter().fold(deployment, configure).run().unwrap();
         Site { app, model, password, charm, dir }
     }
 
@@ -87,19 +98,24 @@ impl Plan {
     pub fn configured(&self) -> Site {
         let site = self.bare();
         site.password.grant(&site.app).unwrap();
-        let uri = site.password.uri();
-        let mut options = vec![
+        let options = self.all_options(&site.password);
+        let options: Vec<_> = options.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        site.app.set_config(&options).unwrap();
+        site
+    }
+
+    fn all_options(&self, password: &Secret) -> Vec<(String, String)> {
+        let needed = [
             ("architecture", "x64"),
             ("openstack-auth-url", &self.keystone),
-            ("openstack-password-secret", &uri),
+            ("openstack-password-secret", &password.uri()),
             ("openstack-project-domain-name", "Default"),
             ("openstack-project-name", "Builders"),
             ("openstack-user-domain-name", "Default"),
             ("openstack-user-name", "Builder"),
         ];
-        options.extend(self.options.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        site.app.set_config(&options).unwrap();
-        site
+        let needed = needed.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        needed.into_iter().chain(self.options.iter().cloned()).collect()
     }
 
     /// Deploys, and integrates with `runners`, whose first unit gives the credentials of a project in the same cloud.

@@ -5,6 +5,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::json;
+
 use crate::deploy::Plan;
 use crate::machine::{Site, all_succeeded};
 
@@ -128,12 +130,58 @@ fn logs_are_rotated_where_they_are() {
 }
 
 #[test]
-fn a_second_unit_on_the_same_machine_is_refused_in_plain_words() {
+fn a_second_application_on_the_machine_is_blocked_and_takes_nothing_from_the_first() {
+    let (site, relation) = Plan::new().settled();
+    let files = || {
+        let state = site.host().state_dir();
+        let names = ["clouds.yaml", "journal.json", "request.json", "databags.json", "peers.json", "unit"];
+        names.map(|name| fs::read(state.join(name)).unwrap())
+    };
+    site.next_hook();
+    let (before, status) = (files(), site.status());
+    let root = site.host().path("/");
+    let deployment = site.model.deployment(&site.charm, "second");
+    let second = deployment.env("RUNNER_IMAGE_BUILDER_ROOT", &root).run().unwrap();
+    let unit = second.unit(0);
+    let refusal = format!(
+        "{} belongs to unit image-builder/0; place the application on a machine of its own",
+        site.host().state_dir().display()
+    );
+    let assert_blocked = || {
+        let status = unit.status().unwrap().to_string();
+        assert!(status.starts_with("blocked: ") && status.contains(&refusal), "{status}");
+    };
+    assert_blocked();
+    site.password.grant(&second).unwrap();
+    all_succeeded(second.set_config(&[("openstack-password-secret", &site.password.uri())]).unwrap());
+    for (endpoint, data) in [("image", &Plan::new().project().data()[..]), ("cos-agent", &[])] {
+        let own = second.integrate(endpoint, "others", &[data]).unwrap();
+        all_succeeded(own.remove().unwrap());
+    }
+    for (action, parameters) in [
+        ("run", json!({})),
+        ("cancel", json!({})),
+        ("launch-runner", json!({"path": "octo/engine", "token-secret-id": site.password.uri()})),
+    ] {
+        let done = unit.run_action(action, parameters).unwrap();
+        assert!(done.run.succeeded() && done.message.contains(&refusal), "{action}: {done:?}");
+    }
+    assert_blocked();
+    all_succeeded(unit.runs());
+    all_succeeded(second.remove().unwrap());
+    site.next_hook();
+    assert!(files() == before && site.status() == status, "{}", site.status());
+    assert!(relation.id().is_ok() && site.host().path(CRON).exists());
+}
+
+#[test]
+fn a_machine_that_another_unit_has_left_is_taken_at_the_next_look() {
     let site = Plan::new().configured();
     fs::write(site.state_file("unit"), "other/3\n").unwrap();
-    let run = site.unit().update_status().unwrap();
-    assert!(!run.succeeded());
-    let log = site.model.debug_log();
-    let told = log.iter().any(|line| line.message.contains("belongs to unit other/3"));
-    assert!(told, "{log:#?}");
+    site.next_hook();
+    site.assert_status("blocked: The unit cannot work: ");
+    assert!(site.status().contains("belongs to unit other/3"), "{}", site.status());
+    fs::remove_dir_all(site.host().state_dir()).unwrap();
+    site.next_hook();
+    assert_eq!(site.status(), "blocked: image integration required.");
 }

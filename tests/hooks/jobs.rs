@@ -47,7 +47,7 @@ fn each_option_that_is_part_of_an_image_asks_for_a_job() {
     for (option, value) in [
         ("architecture", "arm64"),
         ("build-flavor", "large"),
-        ("runner-version", "2.330.0"),
+        ("runner-version", "2.337.1"),
         ("script-url", "https://example.com/s.sh"),
         ("openstack-project-name", "Elsewhere"),
     ] {

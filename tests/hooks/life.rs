@@ -13,13 +13,14 @@ const ALONE: &str = "blocked: image integration required.";
 
 #[test]
 fn without_configuration_the_unit_is_blocked_and_names_what_is_missing_on_either_juju() {
-    for juju in [JujuVersion::V3_6, JujuVersion::V4] {
+    for juju in [JujuVersion::V3_6, JujuVersion::V4_0, JujuVersion::V4] {
         let site = Plan::new().juju(juju).bare();
         assert_eq!(
             site.unit().hooks(),
             ["install", "units-relation-created", "leader-elected", "config-changed", "start"]
         );
         all_succeeded(site.unit().runs());
+        assert_eq!(site.unit().workload_version().unwrap(), env!("CARGO_PKG_VERSION"));
         site.assert_status(MISSING);
         for option in ["auth-url", "project-name", "user-domain-name", "user-name", "password-secret"] {
             assert!(site.status().contains(&format!("openstack-{option}")), "{}", site.status());
@@ -127,7 +128,9 @@ fn an_agent_that_starts_hooks_by_their_names_gets_the_same() {
     {
         assert!(names.iter().any(|name| name == hook), "hooks/{hook} is missing");
     }
-    for name in names.iter().filter(|name| !["stop", "remove"].contains(&name.as_str())) {
+    // Those that end the unit are for the end.
+    let last = ["stop", "remove", "units-relation-broken"];
+    for name in names.iter().filter(|name| !last.contains(&name.as_str())) {
         fs::remove_file(site.state_file("clouds.yaml")).unwrap();
         let run = site.unit().exec(&format!("env -u JUJU_DISPATCH_PATH hooks/{name}")).unwrap();
         assert_eq!(run.code, 0, "{name}: {}", run.stderr);

@@ -15,7 +15,11 @@ use tempfile::TempDir;
 use crate::deploy::root;
 
 /// Longer than anything here takes on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Longer than a hook takes on a busy machine, and less than one that waits for a cloud: a connection is given up after
+/// 10 seconds, an answer after 60.
+pub const PROMPT: Duration = Duration::from_secs(9);
 
 pub const NOBLE: Target = Target { base: BaseImage::Noble, arch: Arch::X64 };
 pub const JAMMY: Target = Target { base: BaseImage::Jammy, arch: Arch::X64 };
@@ -132,14 +136,19 @@ impl Site {
         self.end_job(failures, change);
     }
 
+    /// Lets the time come at which failures are tried again.
+    pub fn time_has_come(&self) {
+        let mut journal = self.journal();
+        let open = journal.standings.iter_mut().filter_map(|standing| standing.open.as_mut());
+        open.for_each(|open| open.next_try = Timestamp::now());
+        journal.save(&self.host()).unwrap();
+    }
+
     /// Writes the journal of a worker that has ended.
     pub fn end_job(&self, failures: Vec<Failure>, change: impl FnOnce(&mut Journal)) {
         let mut journal = self.journal();
-        let job = journal.job.as_mut().unwrap();
-        job.finished = Some(Timestamp::now());
-        journal.failures_in_row = u32::from(!failures.is_empty());
-        job.failures = failures;
         change(&mut journal);
+        journal.end(&self.request().unwrap(), failures);
         journal.save(&self.host()).unwrap();
     }
 }

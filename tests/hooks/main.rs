@@ -10,11 +10,13 @@
 )]
 
 mod actions;
+mod aside;
 mod budget;
 mod cloud;
 mod configuration;
 mod credentials;
 mod deploy;
+mod failures;
 mod flood;
 mod foreign;
 mod host_files;
@@ -24,6 +26,7 @@ mod machine;
 mod observability;
 mod peers;
 mod publishing;
+mod refresh;
 mod related;
 mod removal;
 mod secrecy;

@@ -21,6 +21,16 @@ fn collected(site: &Site) -> (Relation, Value) {
     (relation, serde_json::from_str(&config).unwrap())
 }
 
+#[test]
+fn a_collector_that_goes_elsewhere_changes_nothing_here() {
+    let site = Plan::new().configured();
+    let (relation, config) = collected(&site);
+    all_succeeded(relation.depart_stranger(7).unwrap());
+    let now = relation.written_by(&site.unit()).unwrap().remove("config").unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&now).unwrap(), config);
+    assert!(site.host().path(SOCKET).exists());
+}
+
 fn dispatch(site: &Site, argument: &str, stdin: Stdio) -> String {
     let dispatch = site.unit().charm_dir().unwrap().join("dispatch");
     let mut command = site.unit().command(dispatch.to_str().unwrap()).unwrap();
@@ -80,15 +90,13 @@ fn alerts_and_dashboard_name_no_metric_that_is_not_written() {
     let plan = Plan::new();
     let (site, _relation) = plan.related();
     site.deliver(&[(FIRST, NOBLE, &plan.project().cloud())]);
-    let mut journal = site.journal();
-    journal.last_success = journal.job.as_ref().map(|job| job.started);
-    journal.save(&site.host()).unwrap();
     let written = dispatch(&site, "metrics", Stdio::null());
     let samples: String =
         written.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
     let cloud = plan.project().cloud();
     let image = format!(
-        "runner_image_builder_image_built_timestamp_seconds{{target=\"noble-x64\",cloud=\"{cloud}\"}} "
+        "runner_image_builder_image_built_timestamp_seconds{{target=\"noble-x64\",cloud=\"{}\"}} ",
+        cloud.as_str()
     );
     assert!(samples.contains(&image), "{samples}");
     assert!(samples.contains("\nrunner_image_builder_build_interval_seconds 21600\n"), "{samples}");

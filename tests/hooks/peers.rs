@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use rehearsal::agent::{Databag, Relation, Unit};
-use runner_image_builder::builder::{Journal, Peers, Request, Task, Timestamp};
+use rehearsal::agent::{Databag, JujuVersion, Relation, Unit};
+use runner_image_builder::builder::{CloudName, Image, Journal, Peers, Request, Task, Timestamp};
 use runner_image_builder::host::Host;
 use serde_json::Value;
 
@@ -121,6 +121,25 @@ fn a_unit_that_has_gone_holds_up_nothing() {
 }
 
 #[test]
+fn a_unit_that_has_gone_holds_up_nothing_though_juju_does_not_tell_of_it() {
+    let plan = Plan::new().juju(JujuVersion::V4_0).units(2);
+    let (site, _relation) = announced(&plan);
+    take_over(&site, FIRST, &plan);
+    let runs = site.app.remove_unit(1).unwrap();
+    assert!(runs.iter().all(|run| run.unit == "image-builder/1"), "nobody else is told: {runs:?}");
+    site.end_job(Vec::new(), |journal| journal.publish(image(SECOND, NOBLE, &plan.project().cloud())));
+    let known = || Peers::load(&site.host()).unwrap();
+    assert!(known().named_images().contains(FIRST), "what is to be found out");
+    site.next_hook();
+    assert_eq!((known().behind(), known().named_images()), (vec![], BTreeSet::new()));
+    // A newcomer's events have Juju's own list of the members, with the one that has gone.
+    site.app.add_unit(&site.charm).unwrap();
+    idle(&site);
+    assert_eq!(known().units.keys().collect::<Vec<_>>(), ["image-builder/2"]);
+    all_succeeded(site.unit().runs());
+}
+
+#[test]
 fn an_old_leader_follows_the_new_one() {
     let plan = Plan::new().units(2);
     let (site, relation) = announced(&plan);
@@ -191,4 +210,28 @@ fn what_peers_say_while_the_configuration_is_refused_is_asked_for_afterwards() {
     site.app.set_config(&[("build-interval", "9")]).unwrap();
     let peers = Peers::load(&site.host()).unwrap();
     assert!(peers.leads && peers.units.is_empty(), "{peers:?}");
+}
+
+#[test]
+fn units_of_which_some_were_refreshed_understand_each_other() {
+    let plan = Plan::new().units(2);
+    let (site, _relation) = announced(&plan);
+    let said = &site.app.peer_relation("units").unwrap().app_data().unwrap()["images"];
+    let said: Vec<Image> = serde_json::from_str(said).unwrap();
+    let of = |cloud: &CloudName| -> Vec<&Image> {
+        said.iter().filter(|image| image.result.config.cloud_name == *cloud).collect()
+    };
+    let (now, former) = (plan.project().cloud(), plan.project().former_cloud());
+    assert_eq!((of(&now).len(), of(&former).len()), (1, 1), "an earlier revision knows the other name");
+
+    // A leader of an earlier revision says that one only.
+    let (unit, host) = second(&site);
+    unit.power_cut().unwrap();
+    fs::remove_file(host.state_dir().join("request.json")).unwrap();
+    let mut peers = Peers::load(&host).unwrap();
+    peers.announcement = Some(serde_json::to_string(&of(&former)).unwrap());
+    peers.save(&host).unwrap();
+    succeeded(unit.update_status().unwrap());
+    let asked = Request::load(&host).unwrap().unwrap().task;
+    assert_eq!(asked, Task::TakeOver(of(&now).into_iter().cloned().collect()));
 }

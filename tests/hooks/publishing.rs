@@ -128,21 +128,6 @@ fn a_lost_journal_keeps_the_last_good_images_in_place() {
 }
 
 #[test]
-fn a_journal_that_cannot_be_read_is_kept_and_told_of() {
-    let (site, relation) = published(&Plan::new());
-    let before = written(&site, &relation);
-    fs::write(site.state_file("journal.json"), "{\"format\": 9}").unwrap();
-    site.next_hook();
-    site.assert_status("blocked: The unit cannot work: reading journal.json: format 9");
-    assert!(site.status().contains("move it away to begin anew"), "{}", site.status());
-    assert_eq!(fs::read_to_string(site.state_file("journal.json")).unwrap(), "{\"format\": 9}");
-    assert_eq!(written(&site, &relation), before);
-    fs::remove_file(site.state_file("journal.json")).unwrap();
-    site.next_hook();
-    assert!(!site.status().contains("journal.json"), "{}", site.status());
-}
-
-#[test]
 fn a_relation_that_moves_to_another_cloud_loses_the_ids_of_the_old_one() {
     let plan = Plan::new();
     let (site, relation) = published(&plan);

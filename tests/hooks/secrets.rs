@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use rehearsal::agent::Proxies;
-use serde_json::Value;
+use rehearsal::agent::{ActionStatus, JujuVersion, Proxies};
+use serde_json::{Value, json};
 
 use crate::deploy::{PASSWORD, Plan};
 use crate::machine::{Site, all_succeeded};
@@ -17,11 +17,71 @@ fn in_transit(site: &Site) -> Value {
     serde_json::from_slice(&fs::read(&files[0]).unwrap()).unwrap()
 }
 
+const JUJUS: [JujuVersion; 3] = [JujuVersion::V3_6, JujuVersion::V4_0, JujuVersion::V4];
+
+const NOT_GRANTED: &str = "blocked: Charm does not have access to the OpenStack password secret. Please grant the charm \
+    read access to the secret.";
+
+#[test]
+fn a_secret_that_is_granted_only_after_deploy_blocks_from_install_on_and_is_found_without_a_hook_of_its_own()
+{
+    for juju in JUJUS {
+        let site = Plan::new().juju(juju).ungranted();
+        all_succeeded(site.unit().runs());
+        assert!(site.unit().hooks().contains(&"install".to_owned()));
+        site.assert_status(NOT_GRANTED);
+        site.password.grant(&site.app).unwrap();
+        site.next_hook();
+        assert_eq!(site.status(), "blocked: image integration required.", "{juju:?}");
+        site.password.revoke(&site.app).unwrap();
+        site.next_hook();
+        site.assert_status(NOT_GRANTED);
+    }
+}
+
+#[test]
+fn actions_fail_with_the_refusal_of_a_secret_and_the_unit_does_not() {
+    for juju in JUJUS {
+        let site = Plan::new().juju(juju).ungranted();
+        let token = json!({"path": "octo/engine", "token-secret-id": site.password.uri()});
+        for (action, parameters) in [("run", json!({})), ("launch-runner", token.clone())] {
+            let done = site.unit().run_action(action, parameters).unwrap();
+            assert!(done.run.succeeded(), "the action crashed: {done:?}");
+            assert_eq!(done.status, ActionStatus::Failed);
+            assert!(NOT_GRANTED.contains(&done.message[..80]), "{juju:?}: {}", done.message);
+        }
+        let (site, _relation) = Plan::new().juju(juju).settled();
+        let other = site.model.add_secret(&[("token", "x")]).unwrap();
+        let token = json!({"path": "octo/engine", "token-secret-id": other.uri()});
+        let done = site.unit().run_action("launch-runner", token).unwrap();
+        assert!(done.run.succeeded() && done.message.contains("does not have access"), "{done:?}");
+    }
+}
+
+#[test]
+fn a_refusal_that_nobody_has_foreseen_is_shown_in_its_own_words() {
+    let site = Plan::new().configured();
+    site.model.fail_tool("secret-get", 1, "secret is in a backend that is being\nretired");
+    site.next_hook();
+    let words = "OpenStack password secret cannot be read: secret is in a backend that is being retired. Check the \
+        secret and its grant, or set openstack-password-secret to another.";
+    site.assert_status(&format!("blocked: {words}"));
+    let done = site.unit().run_action("run", json!({})).unwrap();
+    assert!(done.run.succeeded() && done.message.starts_with(words), "{done:?}");
+    site.model.heal_tools();
+    site.next_hook();
+    assert_eq!(site.status(), "blocked: image integration required.");
+}
+
 #[test]
 fn a_password_that_cannot_be_read_blocks_with_the_way_out() {
-    let site = Plan::new().configured();
+    JUJUS.into_iter().for_each(password_that_cannot_be_read);
+}
+
+fn password_that_cannot_be_read(juju: JujuVersion) {
+    let site = Plan::new().juju(juju).configured();
     let uri = site.password.uri();
-    site.app.reset_config(&["openstack-password-secret"]).unwrap();
+    site.app.set_config(&[("openstack-password-secret", "")]).unwrap();
     site.assert_status("blocked: Please supply OpenStack password via openstack-password-secret.");
 
     let nowhere = "secret:d0rehearsal0000000zz";
@@ -31,10 +91,7 @@ fn a_password_that_cannot_be_read_blocks_with_the_way_out() {
     site.app.set_config(&[("openstack-password-secret", &uri)]).unwrap();
     site.password.revoke(&site.app).unwrap();
     site.next_hook();
-    site.assert_status(
-        "blocked: Charm does not have access to the OpenStack password secret. Please grant the charm read access \
-         to the secret.",
-    );
+    site.assert_status(NOT_GRANTED);
     site.password.grant(&site.app).unwrap();
 
     for content in [[("passwort", "x")], [("password", "")]] {

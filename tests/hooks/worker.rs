@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::cloud::NOBODY;
 use crate::deploy::{PASSWORD, Plan};
-use crate::machine::{PATIENCE, all_succeeded};
+use crate::machine::{PATIENCE, PROMPT, all_succeeded};
 
 /// Parent, process group and session of a process.
 fn ids(pid: u32) -> [u32; 3] {
@@ -157,10 +157,7 @@ fn a_cloud_that_refuses_is_told_of_and_tried_again_later() {
     assert!(failed.failures.iter().all(|failure| failure.remedy == Remedy::Retry), "{failed:?}");
     site.next_hook();
     assert_eq!(site.request().unwrap().id, failed.id, "not before its time");
-    site.end_job(failed.failures, |journal| {
-        let past = journal.job.as_mut().unwrap().finished.as_mut().unwrap();
-        past.0 -= 301;
-    });
+    site.time_has_come();
     site.next_hook();
     let request = site.request().unwrap();
     assert_eq!(serde_json::to_value(request.reason).unwrap(), "retry");
@@ -189,9 +186,10 @@ fn no_hook_is_held(plan: &Plan) {
     all_succeeded(relation.set_remote_unit(0, &[("password", "rotated")]).unwrap());
     site.next_hook();
     let runs = site.model.runs();
-    assert_eq!(runs.len(), started + 4);
+    // Juju may have run config-changed twice.
+    assert!(runs.len() >= started + 4);
     for run in &runs[started..] {
-        assert!(run.wall < Duration::from_secs(2), "{} took {:?}", run.name, run.wall);
+        assert!(run.wall < PROMPT, "{} took {:?}", run.name, run.wall);
     }
 }
 

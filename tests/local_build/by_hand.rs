@@ -76,7 +76,7 @@ fn an_image_by_hand_is_in_the_cloud_with_githubs_runner_and_dockers_proxies() {
          cat home/ubuntu/.docker/config.json etc/systemd/system/docker.service.d/http-proxy.conf",
     );
     let lines: Vec<&str> = seen.lines().collect();
-    assert_eq!(lines[0], "2.331.0", "the application that GitHub offers");
+    assert_eq!(lines[0], "2.337.1", "the application that GitHub offers");
     assert_eq!(lines[1], "0", "the folder is that of whose home it is in");
     assert!(seen.contains(r#""httpProxy":"http://me:it's@127.0.0.1:1""#), "{seen}");
     assert!(seen.contains("Environment=\"HTTP_PROXY=http://me:it's@127.0.0.1:1\""), "{seen}");

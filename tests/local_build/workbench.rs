@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use rehearsal::scene::wait_for;
-use rehearsal::servers::{Site, SiteSetup};
+use rehearsal::servers::{Site, SiteSetup, own_address};
 use sha2::{Digest, Sha256};
 
 /// The file name of the base image.
@@ -34,7 +34,7 @@ pub fn publish(site: &Site, image: &[u8]) {
     site.publish_sums("noble", &format!("{digest} *{IMAGE}\n")).unwrap();
 }
 
-/// The apt repository of the material on a port of its own, as long as this lives.
+/// The apt repository of the material at an address of its own, as long as this lives.
 pub struct Packages {
     server: Child,
     pub url: String,
@@ -42,20 +42,19 @@ pub struct Packages {
 
 impl Packages {
     pub fn serve(log: &Path) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let address = own_address().unwrap();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/openstack/site.py");
         let server = Command::new("setpriv")
             .args(["--pdeathsig", "TERM", "--", "/usr/bin/python3", "-I"])
             .arg(script)
             .arg("serve")
             .arg(material().join("site"))
-            .args(["127.0.0.1", &port.to_string()])
+            .args([address.ip().to_string(), address.port().to_string()])
             .arg(log)
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let address = format!("127.0.0.1:{port}");
-        let connected = wait_for(Duration::from_secs(30), || std::net::TcpStream::connect(&address).ok());
+        let connected = wait_for(Duration::from_secs(120), || std::net::TcpStream::connect(address).ok());
         assert!(connected.is_some(), "the apt repository does not answer");
         Self { server, url: format!("http://{address}/ubuntu") }
     }

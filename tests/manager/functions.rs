@@ -361,7 +361,7 @@ fn a_built_image_takes_the_place_of_ours_and_of_nobody_elses() {
     let told = builder.told.into_inner();
     let target = Target { base: BaseImage::Noble, arch: Arch::X64 };
     let docker = ["/etc/systemd/system/docker.service.d/http-proxy.conf", "/home/ubuntu/.docker/config.json"];
-    let tarball = "actions-runner-linux-x64-2.331.0.tar.gz";
+    let tarball = "actions-runner-linux-x64-2.337.1.tar.gz";
     assert_eq!(told[0], (target, tarball.to_owned(), vec![]));
     assert_eq!(told[1].2, docker);
 }

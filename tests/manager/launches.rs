@@ -186,7 +186,7 @@ fn what_cannot_be_asked_for_is_refused_before_anything_is_done() {
         (json!({"path": "octo?x"}), "Invalid path"),
         (json!({"base": "warty"}), "Unsupported base \"warty\""),
         (json!({"arch": "vax"}), "Unsupported arch \"vax\""),
-        (json!({"cloud": "elsewhere"}), "Set cloud to one of upload-project-"),
+        (json!({"cloud": "elsewhere"}), "Set cloud to one of image:1 (upload-project)."),
         (json!({"ssh-debug-connections": "[{}]"}), "Invalid ssh-debug-connections"),
         (json!({"token-secret-id": "secret:d0rehearsal000000099"}), "Secret not found"),
         (json!({"token-secret-id": "secret:no-secrets-id"}), "could not be read"),

@@ -327,7 +327,7 @@ def make_suite(folder, signer, codename, suffix, debs):
 
 # ---------------------------------------------------------------- the runner, tools and GitHub's API
 
-RUNNER_VERSION = "2.330.0"
+RUNNER_VERSION = "2.337.1"
 GITHUB_TOKEN = "planted-github-token-3f9a"
 REGISTRATION_TOKEN = "REGISTRATION-7c1e"
 NOT_AS_ROOT = """

@@ -69,7 +69,7 @@ impl Machine {
             let value = told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
             value.unwrap_or_else(|| panic!("no {name} in {told}")).to_owned()
         };
-        assert_eq!(fact("runner"), "2.330.0");
+        assert_eq!(fact("runner"), "2.337.1");
         assert_eq!(fact("packages"), "complete");
         assert!(fact("docker").starts_with("Server: "));
         assert_eq!(fact("yarn"), "1.22.22");

@@ -57,6 +57,12 @@ class YamlFiles(unittest.TestCase):
         self.append("actions.yaml", "list_images:\n  description: x\n  additionalProperties: false\n")
         self.assert_found("action list_images: write it")
 
+    def test_finds_a_key_that_juju_does_not_know_and_one_of_another_type(self):
+        action = "bare:\n  description: x\n  additionalProperties: false\n"
+        self.append("actions.yaml", action + "  paralel: true\n  parallel: 'yes'\n")
+        self.assert_found("action bare: Juju knows no paralel")
+        self.assert_found("action bare: parallel is no boolean")
+
     def test_finds_a_missing_hook_and_a_foreign_one(self):
         (self.folder / "hooks/start").rename(self.folder / "hooks/begin")
         self.assert_found("hooks/start: missing")

@@ -12,6 +12,7 @@ import yaml
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*$")
 TYPES = {"string": str, "int": int, "float": float, "boolean": bool, "secret": str}
+ACTION_KEYS = {"description", "params", "required", "additionalProperties", "parallel", "execution-group"}
 LIFECYCLE = ["install", "start", "config-changed", "leader-elected", "secret-changed", "update-status"]
 LIFECYCLE += ["upgrade-charm", "stop", "remove"]
 RELATION = ["created", "joined", "changed", "departed", "broken"]
@@ -69,6 +70,10 @@ def check_actions(actions):
         yield from check_described(f"action {name}", action)
         if action.get("additionalProperties") is not False:
             yield f"action {name}: takes unknown parameters"
+        for key in set(action) - ACTION_KEYS:
+            yield f"action {name}: Juju knows no {key}"
+        if type(action.get("parallel", False)) is not bool:
+            yield f"action {name}: parallel is no boolean"
         for parameter, schema in action.get("params", {}).items():
             yield from check_name(f"action {name}, parameter {parameter}", parameter)
             yield from check_described(f"action {name}, parameter {parameter}", schema)

@@ -5,9 +5,9 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::builder::timestamp::Timestamp;
 use crate::deadline::Deadline;
 use crate::host::{Host, Output, Program, random_uuid};
+use crate::timestamp::Timestamp;
 
 /// The OpenPGP digest algorithms that are strong enough, by number (RFC 9580, 9.5): SHA-256, SHA-384, SHA-512, SHA-224,
 /// SHA3-256 and SHA3-512.

@@ -4,12 +4,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::note::{Launch, LaunchSecrets, LaunchState};
+use super::note::{Launch, LaunchSecrets, LaunchState, forget_unfinished};
 use super::perform::{clear_up, perform};
 use crate::builder::config::ProxyConfig;
-use crate::builder::job::{StartError, is_held, start, stop_holder};
 use crate::builder::journal::{JournalError, Timestamp};
 use crate::builder::overdue::gets_on;
+use crate::builder::process::{StartError, start, stop_holder};
 use crate::host::{Exclusive, FileError, Host, Limits};
 
 /// The longest that a launcher may go without a word in a note, well above what a launch may take.
@@ -31,6 +31,7 @@ pub enum LauncherError {
 
 /// Sees to it that a launcher lives while there is something to do for one. For hooks: it calls no cloud.
 pub fn tend(host: &Host, proxies: &ProxyConfig) -> Result<(), LauncherError> {
+    forget_unfinished(host)?;
     let all = Launch::all(host)?;
     let notes: Vec<PathBuf> = all.iter().map(|launch| launch.file(host)).collect();
     if !all.iter().any(Launch::is_due) || gets_on(host, &launcher_lock(host), &notes, LIMIT)? {
@@ -96,7 +97,7 @@ fn proxies_file(host: &Host) -> PathBuf {
 
 /// Whether a launcher lives.
 pub fn launcher_lives(host: &Host) -> Result<bool, FileError> {
-    is_held(&launcher_lock(host))
+    Exclusive::is_held(&launcher_lock(host))
 }
 
 /// Stops the launcher if one lives: what it was doing is found and ended by its labels.

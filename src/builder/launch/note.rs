@@ -12,12 +12,14 @@ use crate::builder::config::{CloudName, JobId, Owner, ProxyConfig};
 use crate::builder::journal::{JournalError, Timestamp};
 use crate::builder::transit::InTransit;
 use crate::github::GithubPath;
-use crate::host::{FileError, Host};
+use crate::host::{Exclusive, FileError, Host};
 use crate::openstack_cloud::ServerId;
 use crate::openstack_cloud::openstack_manager::SshDebugConnection;
 use crate::secret::Secret;
 use crate::target::Target;
 
+/// What the names of files with the secrets of launches begin with.
+const SECRETS: &str = "launch-";
 /// How long a launch that failed is shown.
 const SHOWN: Duration = Duration::from_secs(24 * 3600);
 /// How long until the next try to remove a server.
@@ -115,15 +117,18 @@ impl Launch {
         let at = Timestamp::now();
         let (state, expires) = (LaunchState::Waiting, at.plus(life));
         let launch = Self { id: JobId::random(), at, order, state, server: None, expires, tried: None };
+        host.private_dir(&folder(host))?;
+        let _ordering = Exclusive::acquire(&order_lock(host))?;
         secrets.save(host, &launch.secrets_file(host))?;
-        launch.save(host)?;
+        launch.save(host).inspect_err(|_| drop(host.remove_file(&launch.secrets_file(host))))?;
         Ok(launch)
     }
 
-    /// All launches that there are, oldest first. One that cannot be read is told of and left as it is.
+    /// All launches that there are, oldest first. One that cannot be read is told of and left as it is; one that is not
+    /// written to its end is none.
     pub fn all(host: &Host) -> Result<Vec<Self>, FileError> {
         let mut all = Vec::new();
-        for path in host.files_in(&folder(host))? {
+        for path in host.files_in(&folder(host))?.into_iter().filter(|path| !is_unfinished(path)) {
             let Some(bytes) = host.read(&path)? else { continue };
             match serde_json::from_slice::<Self>(&bytes) {
                 // What is done with a launch is done to its own file.
@@ -174,12 +179,57 @@ impl Launch {
 
     /// Where its secrets wait for the launcher.
     pub(super) fn secrets_file(&self, host: &Host) -> PathBuf {
-        host.run_dir().join(format!("launch-{}.json", self.id))
+        host.run_dir().join(format!("{SECRETS}{}.json", self.id))
     }
 }
 
 fn folder(host: &Host) -> PathBuf {
     host.state_dir().join("launches")
+}
+
+/// Held by whoever orders a launch, from its secrets to its note.
+fn order_lock(host: &Host) -> PathBuf {
+    host.state_dir().join("launches.lock")
+}
+
+/// Removes what orders that were killed have left: secrets that no launcher will take, and notes that nobody completes.
+pub(super) fn forget_unfinished(host: &Host) -> Result<(), FileError> {
+    if unfinished(host)?.is_empty() {
+        return Ok(());
+    }
+    let Some(_nobody_orders) = Exclusive::try_acquire(&order_lock(host))? else { return Ok(()) };
+    for path in unfinished(host)? {
+        log::info!("{} is of a launch that was not ordered to its end, and goes", path.display());
+        host.remove_file(&path)?;
+    }
+    Ok(())
+}
+
+/// The files of launches that have no note.
+fn unfinished(host: &Host) -> Result<Vec<PathBuf>, FileError> {
+    let mut files = host.files_in(&folder(host))?;
+    files.retain(|path| is_unfinished(path));
+    let in_transit = host.files_in(&host.run_dir())?;
+    files.extend(in_transit.into_iter().filter(|path| plain_name(path).starts_with(SECRETS)));
+    files.retain(|path| {
+        let name = plain_name(path);
+        !folder(host).join(name.strip_prefix(SECRETS).unwrap_or(&name)).exists()
+    });
+    Ok(files)
+}
+
+/// Whether a file is still being written, or never was to its end.
+fn is_unfinished(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
+/// The name that a file has once it is written to its end.
+fn plain_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    match name.strip_prefix('.').and_then(|name| name.strip_suffix(".new")) {
+        Some(name) => name.to_owned(),
+        None => name.into_owned(),
+    }
 }
 
 impl fmt::Display for Launch {
@@ -263,6 +313,34 @@ mod tests {
         assert!(!note.contains("t0ken") && !note.contains("pw@"), "{note}");
         launch.forget(&host).unwrap();
         assert_eq!(Launch::all(&host).unwrap(), []);
+    }
+
+    #[test]
+    fn what_an_order_that_was_killed_has_left_is_no_launch_and_goes_with_its_secrets() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::below(dir.path());
+        let launch = Launch::order(&host, order(), &LaunchSecrets::default()).unwrap();
+        let text = std::fs::read(launch.file(&host)).unwrap();
+        let killed = JobId::random();
+        let note = folder(&host).join(format!(".{killed}.json.new"));
+        let secrets = [format!("launch-{killed}.json"), format!(".launch-{killed}.json.new")];
+        let left: Vec<PathBuf> =
+            [note].into_iter().chain(secrets.map(|name| host.run_dir().join(name))).collect();
+        for text in [&text[..], &text[..9]] {
+            left.iter().for_each(|path| std::fs::write(path, text).unwrap());
+            // The launcher is just writing this one.
+            let own = folder(&host).join(format!(".{}.json.new", launch.id));
+            std::fs::write(&own, text).unwrap();
+            assert_eq!(Launch::all(&host).unwrap(), std::slice::from_ref(&launch));
+
+            let ordering = Exclusive::try_acquire(&order_lock(&host)).unwrap();
+            forget_unfinished(&host).unwrap();
+            assert!(ordering.is_some() && left.iter().all(|path| path.exists()));
+            drop(ordering);
+            forget_unfinished(&host).unwrap();
+            assert!(left.iter().all(|path| !path.exists()), "{left:?}");
+            assert!(own.exists() && launch.secrets_file(&host).exists());
+        }
     }
 
     #[test]

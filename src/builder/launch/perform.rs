@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use super::note::{Launch, LaunchOrder, LaunchSecrets, LaunchState, Server};
-use crate::builder::clouds_yaml::{CloudsYamlError, read_clouds_yaml};
+use crate::builder::clouds_yaml::{CloudsYamlError, entry, read_clouds_yaml};
 use crate::builder::config::{CloudName, ProxyConfig};
+use crate::builder::connect::door;
 use crate::builder::journal::JournalError;
 use crate::builder::labels;
 use crate::builder::latest::{GetLatestImageError, get_latest_image};
@@ -74,7 +75,7 @@ pub fn clear_up(host: &Host, launch: &Launch, proxies: &ProxyConfig) -> Result<(
     let Some(Server { name: server, .. }) = &launch.server else { return Ok(()) };
     let work = || {
         let http = HttpClient::new(proxies.resolved()?);
-        let cloud = connect(name, &cloud_config(host, name)?, &http, Deadline::after(REMOVAL))?;
+        let cloud = connect(name, &way_to(host, name, &http)?, Deadline::after(REMOVAL))?;
         remove(&cloud, server, &labels::mark_of_runner(owner, id))
             .map_err(|source| LaunchFailure::Cloud { cloud: name.clone(), source })
     };
@@ -89,15 +90,20 @@ pub fn clear_up(host: &Host, launch: &Launch, proxies: &ProxyConfig) -> Result<(
     }
 }
 
-fn cloud_config(host: &Host, name: &CloudName) -> Result<CloudConfig, LaunchFailure> {
-    let unknown = || CloudsYamlError::UnknownCloud(name.to_string());
-    Ok(read_clouds_yaml(host)?.remove(name).ok_or_else(unknown)?)
+/// The credentials of a cloud, and the door by which it is reached.
+fn way_to(
+    host: &Host,
+    name: &CloudName,
+    http: &HttpClient,
+) -> Result<(CloudConfig, HttpClient), LaunchFailure> {
+    let clouds = read_clouds_yaml(host)?;
+    let unknown = || CloudsYamlError::UnknownCloud(name.as_str().to_owned());
+    Ok((entry(&clouds, name).ok_or_else(unknown)?.clone(), door(&clouds, name, http)))
 }
 
 fn connect(
     name: &CloudName,
-    config: &CloudConfig,
-    http: &HttpClient,
+    (config, http): &(CloudConfig, HttpClient),
     deadline: Deadline,
 ) -> Result<Cloud, LaunchFailure> {
     Cloud::connect(config, http, deadline)
@@ -121,8 +127,9 @@ impl Note<'_> {
         let no_image = || LaunchFailure::NoImage(order.target, order.cloud.clone());
         let newest = get_latest_image(self.host, &http, &order.owner, arch, [base], &order.cloud)?.pop();
         let newest = newest.ok_or_else(no_image)?;
-        let config = cloud_config(self.host, &order.cloud)?;
-        let cloud = connect(&order.cloud, &config, &http, deadline)?;
+        let way = way_to(self.host, &order.cloud, &http)?;
+        let cloud = connect(&order.cloud, &way, deadline)?;
+        let (config, door) = way;
         let image = cloud.images().get(&newest.id, deadline);
         let image = image.map_err(|source| LaunchFailure::Cloud { cloud: order.cloud.clone(), source })?;
         let image = image.ok_or_else(no_image)?;
@@ -130,7 +137,7 @@ impl Note<'_> {
         let mut instance = create_instance_config(&order.unit_name, &image, &order.path, &github, deadline)?;
         instance.labels.extend(order.labels);
         let site = LaunchSite {
-            http: &http,
+            http: &door,
             flavor: order.flavor.as_deref(),
             network: order.network.as_deref(),
             labels: &labels::of_runner(&order.owner, &id, expires),

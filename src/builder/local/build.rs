@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::workshop::{Workshop, WorkshopError};
 use crate::builder::base_image::{BaseImageError, Offer};
 use crate::builder::journal::Phase;
+use crate::builder::verify::{self, VerificationError};
 use crate::deadline::Deadline;
 use crate::disk_image::{DiskError, DiskImage};
 use crate::host::{FileError, Host, Namespaces, ProcessError};
@@ -32,6 +33,9 @@ pub enum LocalBuildError {
     /// A step of the recipe failed.
     #[error(transparent)]
     Base(#[from] BaseError),
+    /// The image does not do what it should.
+    #[error(transparent)]
+    Verification(#[from] VerificationError),
     /// A program of this machine failed.
     #[error(transparent)]
     Process(#[from] ProcessError),
@@ -46,7 +50,9 @@ impl LocalBuildError {
         match self {
             Self::Workshop(error) => error.operator_must_act(),
             Self::BaseImage(error) => error.operator_must_act(),
-            Self::Disk(_) | Self::Executor(_) | Self::Base(_) | Self::Process(_) | Self::File(_) => false,
+            Self::Verification(error) => error.operator_must_act(),
+            Self::Base(error) => error.operator_must_act(),
+            Self::Disk(_) | Self::Executor(_) | Self::Process(_) | Self::File(_) => false,
         }
     }
 }
@@ -86,6 +92,8 @@ pub struct LocalBuild<'a> {
     pub offer: &'a Offer,
     /// What goes into it.
     pub base: &'a RunnerBase,
+    /// Whether it is looked at before it is packed.
+    pub verify: bool,
     /// Told of each phase.
     pub progress: &'a dyn Fn(Phase),
 }
@@ -124,6 +132,10 @@ impl LocalBuild<'_> {
             (self.progress)(Phase::Installing { step: step.to_owned(), number, of });
         };
         setup(self.base, &chroot, Timeout::Until(deadline), CacheMount::Leave, &progress)?;
+        if self.verify {
+            (self.progress)(Phase::Verifying);
+            verify::check(&chroot, &self.base.runner.version, deadline)?;
+        }
         chroot.leave(deadline)?;
         Ok(disk.unmount(root, deadline)?)
     }

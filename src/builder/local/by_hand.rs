@@ -80,6 +80,7 @@ impl ByHand<'_> {
         deadline: Deadline,
     ) -> Result<u64, Failure> {
         let Self { host, secrets, progress, .. } = *self;
+        let target = target.supported().map_err(|error| Failure::of(&error, true))?;
         let workshop = Workshop::open(host)
             .and_then(|workshop| workshop.is_ready_for(target).map(|()| workshop))
             .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
@@ -89,8 +90,8 @@ impl ByHand<'_> {
         let script = fetched.map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         let planner = Planner { host, http: &http, config, secrets, script: script.as_ref(), runner };
         let Ingredients { base, offer, .. } = planner.ingredients(target, deadline)?;
-        let build =
-            LocalBuild { host, workshop: &workshop, http: &http, offer: &offer, base: &base, progress };
+        let (workshop, http, offer, base, verify) = (&workshop, &http, &offer, &base, config.verify_image);
+        let build = LocalBuild { host, workshop, http, offer, base, verify, progress };
         let image = build.run(deadline).map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         let placed = place(&image.path(), file);
         placed.map_err(|error| {
@@ -169,12 +170,12 @@ mod tests {
             filename: filename.into(),
             sha256_checksum: Some("ab".into()),
         };
-        let found = tarball(&offer("actions-runner-linux-x64-2.331.0.tar.gz"), target).unwrap();
+        let found = tarball(&offer("actions-runner-linux-x64-2.337.1.tar.gz"), target).unwrap();
         assert_eq!(
             (found.version.as_str(), found.url.as_str(), found.sha256.as_str()),
-            ("2.331.0", "https://d/x", "ab")
+            ("2.337.1", "https://d/x", "ab")
         );
-        assert!(tarball(&offer("actions-runner-linux-arm64-2.331.0.tar.gz"), target).is_none());
+        assert!(tarball(&offer("actions-runner-linux-arm64-2.337.1.tar.gz"), target).is_none());
         assert!(tarball(&offer("runner.zip"), target).is_none());
     }
 

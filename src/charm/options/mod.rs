@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::builder::BuildMode;
 use crate::instance::{DEFAULT_RECIPE, Recipe};
 use crate::juju::SecretUri;
-use crate::target::{Arch, BaseImage};
+use crate::target::{Arch, BaseImage, Target};
 
 /// An option makes no sense; its text is the message of the blocked status.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -104,6 +104,15 @@ impl Options {
         })
     }
 
+    /// The images: each base for each architecture.
+    pub fn targets(&self) -> Checked<Vec<Target>> {
+        let (arches, bases) = (self.architectures()?, self.bases()?);
+        let targets = bases
+            .iter()
+            .flat_map(|base| arches.iter().map(|arch| Target { base: *base, arch: *arch }.supported()));
+        targets.collect::<Result<_, _>>().map_err(|error| InvalidOption(error.to_string()))
+    }
+
     /// Hours between looks for work.
     pub fn build_interval(&self) -> Checked<u32> {
         let refusal = "Build interval must not be smaller than 1 or greater than 24 (build-interval, hours).";
@@ -146,7 +155,7 @@ impl Options {
             Ok(Some(version.to_owned()))
         } else {
             Err(InvalidOption(format!(
-                "Invalid runner-version {text:?}: use a release such as 2.330.0, or nothing."
+                "Invalid runner-version {text:?}: use a release such as 2.337.1, or nothing."
             )))
         }
     }

@@ -8,8 +8,8 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 use super::lists::{Shorthand, some};
 use super::words::{
-    AccountName, ArchiveKey, ArchiveUrl, AssetName, Channel, DownloadUrl, FilePath, Mode, NpmName, Owner,
-    PackageName, Repository, Script, Sha256, SnapName, SourceName, Suite, Version, Word,
+    AccountName, AssetName, Channel, DownloadUrl, FilePath, Mode, NpmName, Owner, PackageName, Repository,
+    Script, Sha256, SnapName, Version, Word,
 };
 use crate::target::{Arch, BaseImage, Target};
 
@@ -26,7 +26,7 @@ pub struct Only {
 }
 
 impl Only {
-    fn is_everything(&self) -> bool {
+    pub(super) fn is_everything(&self) -> bool {
         self.arch.is_empty() && self.base.is_empty()
     }
 
@@ -72,22 +72,6 @@ entries! {
     Package {
         /// Its name.
         name: PackageName,
-    }
-
-    /// An apt archive beside the base image's own.
-    AptSource {
-        /// What its files are named after.
-        name: SourceName,
-        /// Its root.
-        url: ArchiveUrl,
-        /// Its suites; the base's codename where none is named.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        suites: Vec<Suite>,
-        /// Its components.
-        #[serde(deserialize_with = "some")]
-        components: Vec<Suite>,
-        /// The key that signs it.
-        key: ArchiveKey,
     }
 
     /// A snap of the store.

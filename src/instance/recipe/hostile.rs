@@ -56,9 +56,13 @@ impl Hostile for Random {
 
     fn recipe(&mut self) -> Value {
         let digest = "0".repeat(64);
-        let sections: [(&str, &[(&str, &str)]); 9] = [
+        let sections: [(&str, &[(&str, &str)]); 10] = [
             ("packages", &[("name", "jq")]),
             ("removed_packages", &[("name", "jq")]),
+            (
+                "apt_sources",
+                &[("name", "a"), ("url", "https://h/"), ("key_url", "https://h/k"), ("keyring", "/k")],
+            ),
             ("snaps", &[("name", "go"), ("channel", "latest/edge")]),
             ("npm", &[("name", "yarn"), ("version", "1.2.3")]),
             (
@@ -98,6 +102,10 @@ fn harm(field: &str, text: &str) -> Option<&'static str> {
             let gone = ["dev", "proc", "run", "sys", "tmp"].contains(&parts[0]);
             (!text.starts_with('/') || leaves || gone || text.contains(char::is_control))
                 .then_some("not a file of the image")
+        }
+        // An argument of curl, never a part of a script.
+        "key_url" => {
+            (!text.starts_with("https://") || text.contains(char::is_whitespace)).then_some("no URL")
         }
         "value" => text.contains(char::is_control).then_some("more than one line"),
         _ if text.is_empty() || text.starts_with('-') => Some("an option"),

@@ -3,6 +3,7 @@
 //! A recipe is checked when it is read, with line and column in the error; what has been read may go into commands and
 //! files as it is. How it gets into an image is the matter of [`RunnerBase`](super::RunnerBase).
 
+mod apt_source;
 mod entries;
 #[cfg(test)]
 mod hostile;
@@ -16,9 +17,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+pub use apt_source::{AptSource, SourceKey};
 pub use entries::{
-    AptSource, Conditional, File, NpmPackage, Package, RecipeCommand, RunnerRelease, Snap, Tool, ToolOrigin,
-    User,
+    Conditional, File, NpmPackage, Package, RecipeCommand, RunnerRelease, Snap, Tool, ToolOrigin, User,
 };
 pub use words::{AccountName, SysctlName, SysctlValue, UnitName};
 

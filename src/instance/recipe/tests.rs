@@ -131,6 +131,22 @@ fn a_refusal_says_line_and_column() {
         ("commands:\n- {run: ls, minutes: 0}", "line 2 column 22", "use 1 to 60"),
         ("sysctl:\n  a b: 1", "line 2 column 3", "kernel parameter"),
         ("masked_units: [apt]", "line 1 column 16", "unit of systemd"),
+        (
+            "apt_sources: [{name: a, url: 'https://h/', components: [main]}]",
+            "line 1 column 14",
+            "needs one key",
+        ),
+        (
+            "apt_sources: [{name: a, url: 'https://h/', components: [main], key_url: 'https://h/k', keyring: /k}]",
+            "line 1 column 14",
+            "needs one key",
+        ),
+        (
+            "apt_sources: [{name: a, url: 'https://h/', components: [main], key_url: 'http://h/k'}]",
+            "line 1 column 73",
+            "no https URL",
+        ),
+        ("apt_sources: [{name: a, keyring: '/a b'}]", "line 1 column 34", "keyring in the image"),
         ("packages: [jq}", "line 1 column 14", "did not find expected"),
     ] {
         let told = refusal(text);
@@ -184,4 +200,35 @@ fn numbers_are_text_where_text_is_meant() {
             .unwrap();
     assert_eq!(recipe.sysctl.values().next().unwrap().as_str(), "65536");
     assert_eq!(recipe.files[0].mode.as_str(), "0600");
+}
+
+#[test]
+fn the_default_knows_what_a_base_or_an_architecture_lacks() {
+    let sources = |base, arch| -> Vec<String> {
+        let named = |source: &AptSource| {
+            let suites: Vec<&str> = source.suites.iter().map(|suite| suite.as_str()).collect();
+            format!("{} {}", source.name, suites.join(" ")).trim().to_owned()
+        };
+        default_for(base, arch).apt_sources.iter().map(named).collect()
+    };
+    for arch in Arch::ALL {
+        assert_eq!(sources(BaseImage::Focal, arch), ["github-cli stable"]);
+        assert_eq!(sources(BaseImage::Jammy, arch), [""; 0]);
+        let has = |base| names(&default_for(base, arch).packages).contains(&"nftables");
+        assert!(has(BaseImage::Focal) && !has(BaseImage::Noble));
+    }
+    for arch in [Arch::S390x, Arch::Ppc64le] {
+        assert_eq!(sources(BaseImage::Noble, arch), [""; 0]);
+        assert_eq!(sources(BaseImage::Resolute, arch), ["dotnet-backports"]);
+    }
+    assert_eq!(sources(BaseImage::Resolute, Arch::X64), [""; 0]);
+    assert_eq!(sources(BaseImage::Noble, Arch::Arm), ["ubuntu-armhf noble noble-updates noble-security"]);
+    let toolchains = |arch| {
+        default_for(BaseImage::Noble, arch)
+            .commands
+            .iter()
+            .filter(|command| command.run.as_str().contains("rustup"))
+            .count()
+    };
+    assert_eq!((toolchains(Arch::Arm), toolchains(Arch::X64)), (1, 0));
 }

@@ -150,6 +150,16 @@ words! {
     ArchiveKey, KeyRule:
         "PGP public key in ASCII armour",
         |text| text.trim_start().starts_with("-----BEGIN PGP PUBLIC KEY BLOCK-----") && text.is_ascii();
+    /// The address of such a key.
+    KeyUrl, KeyUrlRule: "https URL", |text| is_url(text) && text.starts_with("https://");
+    /// A file with such keys that the base image has.
+    Keyring, KeyringRule:
+        "absolute path of a keyring in the image (letters, digits, . _ + - between slashes)",
+        |text| is_path(text) && text.split('/').skip(1).all(is_plain);
+    /// An architecture of dpkg.
+    PackageArch, PackageArchRule:
+        "architecture of dpkg (such as armhf)",
+        |text| made_of(text, 32, |c| lower(c) || c == '-') && !text.starts_with('-');
     /// The name of a snap.
     SnapName, SnapRule: "snap name (lower-case letters, digits and single hyphens, 40 at most)", is_snap;
     /// A snap's channel.

@@ -24,7 +24,7 @@ use crate::secret::Secret;
 use crate::target::Target;
 
 /// Raised whenever a change to the steps makes another image of the same recipe: part of every image's fingerprint.
-pub const STEPS_VERSION: u32 = 2;
+pub const STEPS_VERSION: u32 = 3;
 
 /// The user that Ubuntu's cloud images have, and that runs the runner.
 pub const RUNNER_USER: &str = "ubuntu";
@@ -102,6 +102,14 @@ impl RunnerBase {
         Command::shell(script).environment(self.get_command_environment())
     }
 
+    /// The work of a step.
+    fn work<E: Into<ProviderError> + 'static>(
+        &self,
+        work: fn(&Self, &dyn Executor, Deadline) -> Result<(), E>,
+    ) -> StepFn<'_> {
+        Box::new(move |executor, deadline| work(self, executor, deadline).map_err(Into::into))
+    }
+
     /// A piece of bash that takes what varies as its arguments, `$1` and so on.
     fn shell_with(&self, script: &str, arguments: &[&str]) -> Command {
         self.command(&[&["bash", "-euo", "pipefail", "-c", script, "bash"], arguments].concat())
@@ -128,33 +136,45 @@ impl Base for RunnerBase {
     }
 
     fn steps(&self) -> Vec<Step<'_>> {
-        type Work = fn(&RunnerBase, &dyn Executor, Deadline) -> Done;
         let recipe = &self.recipe;
         let always = true;
         // What there is nothing to do for is no step, so that the progress counts what is done.
-        let steps: [(&'static str, Duration, bool, Work); 15] = [
-            ("waiting for cloud-init", COMPLEX, always, Self::wait_for_cloud_init),
-            ("choosing package sources", SIMPLE, always, Self::choose_sources),
-            ("masking units", SIMPLE, !recipe.masked_units.is_empty(), Self::mask_units),
-            ("upgrading packages", UNPREDICTABLE, always, Self::upgrade),
-            ("installing packages", UNPREDICTABLE, !recipe.packages.is_empty(), Self::install_packages),
-            ("installing snaps", UNPREDICTABLE, !recipe.snaps.is_empty(), Self::install_snaps),
-            ("installing npm packages", UNPREDICTABLE, !recipe.npm.is_empty(), Self::install_npm_packages),
-            ("installing tools", UNPREDICTABLE, !self.tools.is_empty(), Self::install_tools),
-            ("creating users", SIMPLE, always, Self::create_users),
-            ("configuring the system", SIMPLE, recipe.writes_files(), Self::write_files),
-            ("installing the runner", UNPREDICTABLE, always, Self::install_runner),
-            ("running commands", UNPREDICTABLE, !recipe.commands.is_empty(), Self::run_commands),
-            ("running the external script", UNPREDICTABLE, self.script.is_some(), Self::run_script),
-            ("restoring package sources", SIMPLE, self.apt_mirror.is_some(), Self::leave_mirror),
-            ("cleaning up", COMPLEX, always, Self::clean),
+        let steps: [(&'static str, Duration, bool, StepFn<'_>); 16] = [
+            ("waiting for cloud-init", COMPLEX, always, self.work(Self::wait_for_cloud_init)),
+            // First of all what would work beside us.
+            ("masking units", SIMPLE, !recipe.masked_units.is_empty(), self.work(Self::mask_units)),
+            ("choosing package sources", UNPREDICTABLE, always, self.work(Self::choose_sources)),
+            ("upgrading packages", UNPREDICTABLE, always, self.work(Self::upgrade)),
+            (
+                "installing packages",
+                UNPREDICTABLE,
+                !recipe.packages.is_empty(),
+                self.work(Self::install_packages),
+            ),
+            ("installing snaps", UNPREDICTABLE, !recipe.snaps.is_empty(), self.work(Self::install_snaps)),
+            (
+                "installing npm packages",
+                UNPREDICTABLE,
+                !recipe.npm.is_empty(),
+                self.work(Self::install_npm_packages),
+            ),
+            ("installing tools", UNPREDICTABLE, !self.tools.is_empty(), self.work(Self::install_tools)),
+            ("creating users", SIMPLE, always, self.work(Self::create_users)),
+            ("configuring the system", SIMPLE, recipe.writes_files(), self.work(Self::write_files)),
+            ("installing the runner", UNPREDICTABLE, always, self.work(Self::install_runner)),
+            ("running commands", UNPREDICTABLE, !recipe.commands.is_empty(), self.work(Self::run_commands)),
+            (
+                "running the external script",
+                UNPREDICTABLE,
+                self.script.is_some(),
+                self.work(Self::run_script),
+            ),
+            // Once more: packages of commands and the script itself may have added one of the two names to groups.
+            ("giving both users the same groups", SIMPLE, always, self.work(Self::share_groups)),
+            ("restoring package sources", SIMPLE, self.apt_mirror.is_some(), self.work(Self::leave_mirror)),
+            ("cleaning up", COMPLEX, always, self.work(Self::clean)),
         ];
         let wanted = steps.into_iter().filter(|(_, _, wanted, _)| *wanted);
-        wanted
-            .map(|(name, limit, _, work)| {
-                let run: StepFn<'_> = Box::new(move |executor, deadline| Ok(work(self, executor, deadline)?));
-                Step { name, limit, run }
-            })
-            .collect()
+        wanted.map(|(name, limit, _, run)| Step { name, limit, run }).collect()
     }
 }

@@ -32,6 +32,15 @@ impl RunnerBase {
     }
 
     pub(super) fn create_users(&self, executor: &dyn Executor, deadline: Deadline) -> Done {
+        // GARM wants a user `runner`, a group of that name, and its home: the same person under another name. Made first,
+        // so that what a recipe says of either user is said of this one.
+        let both = "id -u \"$1\" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash \"$1\"
+             uid=$(id -u \"$1\"); gid=$(id -g \"$1\")
+             getent group runner >/dev/null || groupadd --non-unique --gid $gid runner
+             getent passwd runner >/dev/null ||
+                 useradd --non-unique --uid $uid --gid $gid --no-create-home --home-dir \"/home/$1\" --shell /bin/bash runner
+             [ -e /home/runner ] || ln -s \"/home/$1\" /home/runner";
+        executor.run(self.shell_with(both, &[RUNNER_USER]), deadline)?;
         let add_group = |group: &AccountName| {
             let command = self.command(&["groupadd", "--force", "--system", group.as_str()]);
             executor.run(command, deadline).map(drop)
@@ -46,12 +55,18 @@ impl RunnerBase {
             let linger = if *linger { "linger" } else { "" };
             executor.run(self.shell_with(make, &[name.as_str(), &groups.join(","), linger]), deadline)?;
         }
-        // GARM wants a user `runner` and its home: the same person under another name.
-        let alias = "uid=$(id -u \"$1\"); gid=$(id -g \"$1\")
-             getent passwd runner >/dev/null ||
-                 useradd --non-unique --uid $uid --gid $gid --no-create-home --home-dir \"/home/$1\" --shell /bin/bash runner
-             [ -e /home/runner ] || ln -s \"/home/$1\" /home/runner";
-        executor.run(self.shell_with(alias, &[RUNNER_USER]), deadline).map(drop)
+        self.share_groups(executor, deadline)
+    }
+
+    /// Puts either of the two names into the groups of the other. A group counts its members by name: the number that the
+    /// two share makes nobody a member.
+    pub(super) fn share_groups(&self, executor: &dyn Executor, deadline: Deadline) -> Done {
+        let script = "groups_of() {
+                 getent group | awk -F: -v user=\"$1\" 'index(\",\" $4 \",\", \",\" user \",\") {print $1}' | paste -sd,
+             }
+             give() { [ -z \"$2\" ] || usermod --append --groups \"$2\" \"$1\"; }
+             give runner \"$(groups_of \"$1\")\"; give \"$1\" \"$(groups_of runner)\"";
+        executor.run(self.shell_with(script, &[RUNNER_USER]), deadline).map(drop)
     }
 
     pub(super) fn write_files(&self, executor: &dyn Executor, deadline: Deadline) -> Done {

@@ -5,8 +5,10 @@ use std::io::{Read, Write};
 use std::process::{Command as Process, Stdio};
 
 use super::*;
+use crate::instance::base::{CacheMount, setup};
 use crate::instance::executor::Output;
 use crate::instance::recipe::DEFAULT_RECIPE;
+use crate::instance::timeout::Timeout;
 use crate::target::{Arch, BaseImage};
 
 fn base(recipe: &str) -> RunnerBase {
@@ -119,6 +121,7 @@ fn only_what_the_recipe_asks_for_is_a_step() {
             "upgrading packages",
             "creating users",
             "installing the runner",
+            "giving both users the same groups",
             "cleaning up"
         ]
     );
@@ -193,4 +196,92 @@ fn the_proxies_are_given_to_snapd_and_taken_again_also_when_a_snap_fails() {
     assert!(commands.iter().any(|command| command.ends_with("https_proxy=\"http://u:hunter2@p:1\"\n")));
     let last = commands.last().unwrap();
     assert!(last.contains("rm -f /run/runner-image-builder/snapd-proxies"), "{commands:#?}");
+}
+
+/// An instance of Ubuntu whose apt lacks some packages.
+struct Lacking(Notes, &'static str);
+
+impl Executor for Lacking {
+    fn instance(&self) -> String {
+        self.0.instance()
+    }
+
+    fn is_booted(&self) -> bool {
+        true
+    }
+
+    fn execute(&self, command: Command, deadline: Deadline) -> Result<Output, ExecutorError> {
+        let line = command.words().join(" ");
+        let output = self.0.execute(command, deadline)?;
+        let stdout = match line.as_str() {
+            line if line.contains("/etc/os-release") => "NAME=Ubuntu\nVERSION_ID=24.04\n",
+            line if line.contains("--simulate") => self.1,
+            _ => "",
+        };
+        Ok(Output { stdout: stdout.into(), ..output })
+    }
+}
+
+#[test]
+fn all_packages_without_a_candidate_are_named_before_anything_is_changed() {
+    let base = base("packages: [jq, gh, nope]\nremoved_packages: [foo]\nrunner: []");
+    let instance = Lacking(Notes { booted: true, commands: RefCell::default() }, "gh\nnope\n");
+    let timeout = Timeout::Until(soon());
+    let error = setup(&base, &instance, timeout, CacheMount::Leave, &|_, _, _| ()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "choosing package sources: no package source for base noble on architecture x64 has gh, nope; change packages \
+         or apt_sources in the recipe (option recipe)"
+    );
+    assert!(error.operator_must_act(), "time does not help");
+    let commands = instance.0.commands.into_inner();
+    let asked = commands.last().unwrap();
+    assert!(asked.ends_with("--simulate install --no-install-recommends jq gh nope"), "{commands:#?}");
+    assert!(commands.iter().any(|command| command.ends_with(" update")), "the lists are fresh");
+    for word in ["dist-upgrade", "purge"] {
+        assert!(!commands.iter().any(|command| command.contains(word)), "{commands:#?}");
+    }
+}
+
+#[test]
+fn what_apt_says_is_read_as_it_says_it() {
+    let said = "Package mail-transport-agent is a virtual package provided by:\n  postfix 3.7\n\n\
+        E: Unable to locate package nope\n\
+        Error: Unable to locate package libc6:armhf\n\
+        E: Package 'mail-transport-agent' has no installation candidate\n\
+        E: Unable to locate package dotnet-runtime-8.0\n\
+        E: Couldn't find any package by glob 'dotnet-runtime-8.0'\n";
+    for (said, code, absent) in [
+        (said, "100", "nope\nlibc6:armhf\nmail-transport-agent\ndotnet-runtime-8.0\n"),
+        ("E: Unable to correct problems, you have held broken packages.\n", "100", ""),
+        ("Inst jq\n", "0", ""),
+    ] {
+        let apt = ["bash", "-c", "printf %s \"$0\" >&2; exit \"$1\"", said, code];
+        let output = Shell.run(base("runner: []").shell_with(packages::NAME_ABSENT, &apt), soon()).unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), absent);
+    }
+}
+
+#[test]
+fn a_mirror_is_not_asked_for_architectures_that_have_a_source_of_their_own() {
+    let source = |recipe: &str| {
+        let base = RunnerBase { apt_mirror: Some("http://m/ubuntu".into()), ..base(recipe) };
+        let commands = Notes::of(&base, true);
+        let has_mirror = |command: &&String| command.contains("URIs: http://m/ubuntu");
+        commands.iter().find(has_mirror).unwrap().clone()
+    };
+    let armhf = "apt_sources: [{name: a, url: 'http://p/', components: [main], architectures: [armhf], keyring: /k}]\n";
+    assert!(!source("packages: ['libc6:armhf']\nrunner: []").contains("Architectures:"));
+    assert!(!source("packages: [jq]\nrunner: []").contains("Architectures:"));
+    let with = format!("{armhf}packages: ['libc6:armhf', 'libc6:i386']\nrunner: []");
+    assert!(source(&with).contains("Architectures: amd64 i386\nSigned-By:"));
+}
+
+#[test]
+fn a_fetched_key_lies_where_apt_knows_its_form_and_comes_over_https_only() {
+    let recipe = "apt_sources: [{name: a, url: 'https://h/', components: [main], key_url: 'https://h/k?a=$b&c'}]\nrunner: []";
+    let commands = Notes::of(&base(recipe), true);
+    let fetched = commands.iter().find(|command| command.contains("https://h/k?a=$b&c")).unwrap();
+    assert!(fetched.ends_with(" bash https://h/k?a=$b&c a"), "arguments, not script: {fetched}");
+    assert!(fetched.contains("--proto '=https' "));
 }

@@ -10,7 +10,7 @@ use runner_image_builder::builder::{
 };
 use runner_image_builder::charm::ImageRelation;
 use runner_image_builder::host::Host;
-use runner_image_builder::juju::answers;
+use runner_image_builder::juju::{RelationId, answers};
 use runner_image_builder::openstack_cloud::CloudConfig;
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
@@ -24,14 +24,15 @@ fuzz_target!(|bytes: &[u8]| {
             assert_eq!((announcement.text(), announcement.digest().len()), (value.as_str(), 16));
         }
     }
-    if let Some(ImageRelation { cloud, config }) = ImageRelation::of(&databag) {
+    let relation = RelationId::parse("image:3").unwrap();
+    if let Some(ImageRelation { cloud, config }) = ImageRelation::of(&relation, &databag) {
         stands_in_clouds_yaml(cloud, config);
     }
 });
 
 fn stands_in_clouds_yaml(cloud: CloudName, config: CloudConfig) {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    assert!(cloud.as_str().chars().all(plain) && cloud.as_str().len() <= 80, "{cloud}");
+    assert!(cloud.as_str().chars().all(plain) && cloud.as_str().len() <= 160, "{cloud}");
     let other = CloudConfig { project_name: format!("{}-2", config.project_name), ..config.clone() };
     let clouds = Clouds::from([(cloud_name(&other), other), (cloud, config)]);
     assert_eq!(clouds.len(), 2);

@@ -43,7 +43,8 @@ impl Side {
             let url = format!("{}/auth/tokens", auth["auth_url"].as_str().unwrap());
             let mut reply = agent().post(&url).send(body.to_string()).unwrap();
             let token = reply.headers()["x-subject-token"].to_str().unwrap().to_owned();
-            let document: Value = reply.body_mut().read_json().unwrap();
+            let text = reply.body_mut().read_to_string().unwrap();
+            let document: Value = serde_json::from_str(&text).unwrap();
             for entry in document["token"]["catalog"].as_array().unwrap() {
                 let endpoints = entry["endpoints"].as_array().unwrap();
                 let public = endpoints.iter().find(|endpoint| endpoint["interface"] == "public").unwrap();

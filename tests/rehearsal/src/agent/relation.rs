@@ -1,9 +1,11 @@
 //! Relations: their data on both sides, and the order in which Juju tells of them.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::error::{AgentError, Result};
+use super::model::JujuVersion;
 use super::record::HookRun;
 use super::unit::Unit;
 use super::units::settle;
@@ -83,7 +85,9 @@ pub(super) fn announce_remotes(world: &mut World, unit: &UnitId, id: u32) -> Vec
     let Some(relation) = world.relations.get(&id).cloned() else { return Vec::new() };
     let mut jobs = Vec::new();
     let app_data = if relation.peer { &relation.local_app } else { &relation.remote_app_data };
-    if !app_data.is_empty() {
+    // A follower is told of the application's databag before it meets anybody, and on Juju 4 also when that is empty.
+    let follows = relation.peer && world.version != JujuVersion::V3_6 && !world.is_leader(unit);
+    if !app_data.is_empty() || follows {
         jobs.extend(world.enqueue(unit, relation.event(id, "changed", Step::Plain, "")));
     }
     for remote in relation.remotes_of(&unit.name()) {
@@ -170,12 +174,29 @@ impl Relation {
         })
     }
 
+    /// Remote units that have long been there: their events have passed.
+    pub fn had_remote_units(&self, numbers: Range<u32>, values: &[(&str, &str)]) -> Result<()> {
+        let change = |relation: &mut RelationState, _| {
+            numbers.for_each(|number| drop(relation.add_remote(number, values)));
+            Ok(Vec::new())
+        };
+        self.change(change).map(drop)
+    }
+
     /// A remote unit goes: relation-departed.
     pub fn remove_remote_unit(&self, number: u32) -> Result<Vec<HookRun>> {
         self.change(|relation, id| {
             let name = format!("{}/{number}", relation.remote_app);
             let remote = relation.remote_units.get_mut(&name).filter(|remote| remote.present);
             remote.ok_or_else(|| AgentError::Gone(name.clone()))?.present = false;
+            Ok(vec![relation.event(id, "departed", Step::Departed, &name)])
+        })
+    }
+
+    /// The subordinate of a unit elsewhere goes: relation-departed here too, of a unit that never joined.
+    pub fn depart_stranger(&self, number: u32) -> Result<Vec<HookRun>> {
+        self.change(|relation, id| {
+            let name = format!("{}/{number}", relation.remote_app);
             Ok(vec![relation.event(id, "departed", Step::Departed, &name)])
         })
     }

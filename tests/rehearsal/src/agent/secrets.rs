@@ -4,6 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::model::JujuVersion;
+
 /// A secret's content.
 pub type SecretContent = BTreeMap<String, String>;
 
@@ -19,6 +21,34 @@ pub(super) struct SecretState {
 pub(super) struct Consumer {
     pub tracked: u32,
     pub label: String,
+}
+
+/// Who asks for a secret, and in whose words the answer is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reader<'a> {
+    pub unit: &'a str,
+    pub application: &'a str,
+    pub juju: JujuVersion,
+}
+
+impl Reader<'_> {
+    fn unknown(self, id: &str) -> String {
+        match self.juju {
+            JujuVersion::V3_6 => format!("secret {id:?} not found"),
+            JujuVersion::V4_0 | JujuVersion::V4 => {
+                "getting latest secret revision: secret not found".to_owned()
+            }
+        }
+    }
+
+    fn refused(self) -> String {
+        match self.juju {
+            JujuVersion::V3_6 => "permission denied".to_owned(),
+            JujuVersion::V4_0 | JujuVersion::V4 => {
+                format!("{:?} is not allowed to read this secret", self.unit)
+            }
+        }
+    }
 }
 
 /// Which revision a reader wants.
@@ -50,21 +80,21 @@ impl SecretStore {
         &mut self,
         uri: Option<&str>,
         label: &str,
-        (unit, application): (&str, &str),
+        reader: Reader<'_>,
         wanted: Wanted,
     ) -> Result<SecretContent, String> {
         let id = match uri {
             Some(uri) => uri.to_owned(),
-            None => self.by_label(unit, label).ok_or_else(|| format!("secret {label:?} not found"))?,
+            None => self.by_label(reader.unit, label).ok_or_else(|| format!("secret {label:?} not found"))?,
         };
-        let secret = self.secrets.get_mut(&id).ok_or_else(|| format!("secret {id:?} not found"))?;
-        if !secret.grants.contains(application) {
-            return Err("permission denied".to_owned());
+        let secret = self.secrets.get_mut(&id).ok_or_else(|| reader.unknown(&id))?;
+        if !secret.grants.contains(reader.application) {
+            return Err(reader.refused());
         }
         let latest = secret.revisions.keys().next_back().copied().unwrap_or_default();
         let consumer = secret
             .consumers
-            .entry(unit.to_owned())
+            .entry(reader.unit.to_owned())
             .or_insert_with(|| Consumer { tracked: latest, label: String::new() });
         if uri.is_some() && !label.is_empty() {
             label.clone_into(&mut consumer.label);
@@ -73,7 +103,7 @@ impl SecretStore {
             consumer.tracked = latest;
         }
         let revision = if wanted == Wanted::Peek { latest } else { consumer.tracked };
-        secret.revisions.get(&revision).cloned().ok_or_else(|| format!("secret {id:?} not found"))
+        secret.revisions.get(&revision).cloned().ok_or_else(|| reader.unknown(&id))
     }
 
     fn by_label(&self, unit: &str, label: &str) -> Option<String> {

@@ -124,6 +124,9 @@ fn juju_exec(shared: &Arc<Shared>, request: &Request) -> ExecResult {
     let (reply, outcome) = mpsc::channel();
     {
         let mut world = shared.lock();
+        if world.stopped {
+            return refusal(1, "connection is shut down");
+        }
         let command =
             match exec::parse(&world, &shared.dir, &request.machine, &request.context, &request.args) {
                 Ok(command) => command,

@@ -67,7 +67,8 @@ impl Unit {
         })?;
         let params = schema::complete(&spec, params)?;
         let id = (world.next("action") + 1).to_string();
-        world.enqueue_job(&self.id, Job::Action { id, name: name.to_owned(), params, reply });
+        let parallel = spec.parallel;
+        world.enqueue_job(&self.id, Job::Action { id, name: name.to_owned(), params, parallel, reply });
         drop(world);
         self.shared.announce();
         outcome.recv().unwrap_or_else(|_| Err(self.gone()))
@@ -169,8 +170,12 @@ impl Unit {
 
     /// The charm's folder on the unit's machine.
     pub fn charm_dir(&self) -> Result<PathBuf> {
-        let machine = self.shared.lock().unit(&self.id)?.machine;
-        Ok(self.shared.charm_dir(machine, &self.id))
+        Ok(self.shared.charm_dir(self.machine()?, &self.id))
+    }
+
+    /// The number of its machine.
+    pub(super) fn machine(&self) -> Result<u64> {
+        Ok(self.shared.lock().unit(&self.id)?.machine)
     }
 
     /// A command on the unit's machine outside of any hook, as cron or a service would run it: `juju-exec` and the
@@ -211,6 +216,9 @@ impl Unit {
 
     fn check_error(&self, world: &World) -> Result<()> {
         match &world.unit(&self.id)?.failed {
+            None if world.stopped => {
+                Err(AgentError::refused(format!("the agent of {} is stopped", self.name())))
+            }
             None => Ok(()),
             Some(event) => Err(AgentError::UnitInError {
                 unit: self.name(),

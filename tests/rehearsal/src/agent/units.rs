@@ -1,11 +1,13 @@
 //! The units' threads: each takes one job after the other from its queue, as the unit agent of Juju does.
 //!
-//! A unit has a machine of its own here, so this is also the one turn at a time of a machine. After a failed hook
-//! the thread waits until the test says how to go on.
+//! All units of a machine share its lock, so that one of them runs something at a time; only an action that
+//! actions.yaml calls `parallel` needs no lock, though its own unit waits for its end. After a failed hook the thread
+//! waits until the test says how to go on.
 
 use std::sync::Arc;
 
 use super::error::{AgentError, Result};
+use super::model::JujuVersion;
 use super::record::{HookRun, Level};
 use super::relation::{announce_remotes, network_keys};
 use super::turn;
@@ -13,10 +15,10 @@ use super::world::{Event, Job, Queued, Shared, Step, UnitId, World};
 
 /// Lives as long as the unit and the model do.
 pub(super) fn live(shared: &Arc<Shared>, unit: &UnitId) {
-    while let Some(Queued { id, job }) = next(shared, unit) {
+    while let Some((Queued { id, job }, locked)) = next(shared, unit) {
         match job {
             Job::Hook(event) => hook(shared, unit, id, event),
-            Job::Action { id: action, name, params, reply } => {
+            Job::Action { id: action, name, params, reply, .. } => {
                 // Nobody may be waiting for it any more.
                 let _ = reply.send(turn::action(shared, unit, id, (&action, &name), params));
             }
@@ -26,6 +28,9 @@ pub(super) fn live(shared: &Arc<Shared>, unit: &UnitId) {
         }
         let mut world = shared.lock();
         world.done.insert(id);
+        if let Some(machine) = locked {
+            world.locked.remove(&machine);
+        }
         if let Ok(state) = world.unit_mut(unit) {
             state.running = None;
         }
@@ -34,18 +39,26 @@ pub(super) fn live(shared: &Arc<Shared>, unit: &UnitId) {
     }
 }
 
-fn next(shared: &Shared, unit: &UnitId) -> Option<Queued> {
+/// The unit's next job, once it may run, and the machine whose lock it holds.
+fn next(shared: &Shared, unit: &UnitId) -> Option<(Queued, Option<u64>)> {
     let mut world = shared.lock();
     loop {
         if world.closed {
             return None;
         }
-        let state = world.unit_mut(unit).ok()?;
-        if state.failed.is_none()
+        let state = world.unit(unit).ok()?;
+        let machine = state.machine;
+        let first = state.queue.front().filter(|_| state.failed.is_none() && !world.stopped);
+        let locks = first.map(|queued| queued.job.needs_lock());
+        let may_run = locks.is_some_and(|locks| !locks || !world.locked.contains(&machine));
+        if may_run
+            && let Ok(state) = world.unit_mut(unit)
             && let Some(queued) = state.queue.pop_front()
         {
             state.running = Some(queued.id);
-            return Some(queued);
+            let lock = queued.job.needs_lock().then_some(machine);
+            world.locked.extend(lock);
+            return Some((queued, lock));
         }
         world = shared.wait(world);
     }
@@ -94,7 +107,7 @@ fn after(world: &mut World, unit: &UnitId, event: &Event) {
             }
             if let Some(state) = world.relations.get_mut(&relation.id) {
                 state.local_units.remove(&unit.name());
-                if state.local_units.is_empty() {
+                if state.local_units.is_empty() && !state.peer {
                     world.relations.remove(&relation.id);
                 }
             }
@@ -179,7 +192,7 @@ pub(super) fn welcome(world: &mut World, unit: &UnitId) -> Vec<(UnitId, u64)> {
     }
     if world.is_leader(unit) {
         jobs.extend(world.enqueue(unit, Event::plain("leader-elected")));
-    } else if world.version == super::model::JujuVersion::V3_6 {
+    } else if world.version == JujuVersion::V3_6 {
         jobs.extend(world.enqueue(unit, Event::plain("leader-settings-changed")));
     }
     jobs.extend(world.enqueue(unit, Event::plain("config-changed")));
@@ -219,12 +232,11 @@ pub(super) fn farewell(world: &mut World, unit: &UnitId) -> Vec<(UnitId, u64)> {
             }
             jobs.extend(world.enqueue(unit, event).map(|job| (unit.clone(), job)));
         }
-        // A peer relation is never broken: it lasts as long as the application.
-        if !relation.peer {
-            let broken = relation.event(id, "broken", Step::Broken, "");
-            jobs.extend(world.enqueue(unit, broken).map(|job| (unit.clone(), job)));
-        }
-        for other in world.unit_ids(&unit.app).into_iter().filter(|other| relation.peer && other != unit) {
+        // A peer relation lasts as long as the application, and ends for each unit with that unit.
+        let broken = relation.event(id, "broken", Step::Broken, "");
+        jobs.extend(world.enqueue(unit, broken).map(|job| (unit.clone(), job)));
+        let others_are_told = relation.peer && world.version != JujuVersion::V4_0;
+        for other in world.unit_ids(&unit.app).into_iter().filter(|other| others_are_told && other != unit) {
             let event = relation.event(id, "departed", Step::Departed, &unit.name());
             jobs.extend(world.enqueue(&other, event).map(|job| (other, job)));
         }
@@ -235,7 +247,23 @@ pub(super) fn farewell(world: &mut World, unit: &UnitId) -> Vec<(UnitId, u64)> {
     jobs
 }
 
-/// Waits until these jobs are done, or cannot be because their unit failed or is gone; the runs that there were.
+/// The second config-changed of one `juju config`, where the model has one. Returns when it has run.
+pub(super) fn configure_again(shared: &Shared, units: &[UnitId]) -> Result<Vec<HookRun>> {
+    let Some(delay) = shared.lock().config_again else { return Ok(Vec::new()) };
+    std::thread::sleep(delay);
+    let mut world = shared.lock();
+    let mut jobs = Vec::new();
+    for unit in units {
+        if world.unit(unit).is_ok_and(|state| state.failed.is_none()) {
+            jobs.extend(world.enqueue(unit, Event::plain("config-changed")).map(|job| (unit.clone(), job)));
+        }
+    }
+    drop(world);
+    settle(shared, &jobs)
+}
+
+/// Waits until these jobs are done, or cannot be because their unit failed or is gone, or its agent is stopped; the runs
+/// that there were.
 pub(super) fn settle(shared: &Shared, jobs: &[(UnitId, u64)]) -> Result<Vec<HookRun>> {
     shared.announce();
     let mut world = shared.lock();
@@ -244,8 +272,9 @@ pub(super) fn settle(shared: &Shared, jobs: &[(UnitId, u64)]) -> Result<Vec<Hook
             return Err(AgentError::Gone("the model".to_owned()));
         }
         let settled = |(unit, job): &(UnitId, u64)| {
-            let stuck =
-                world.unit(unit).map_or(true, |state| state.failed.is_some() && state.running.is_none());
+            let stuck = world
+                .unit(unit)
+                .map_or(true, |state| (state.failed.is_some() || world.stopped) && state.running.is_none());
             world.done.contains(job) || stuck
         };
         if jobs.iter().all(settled) {

@@ -39,6 +39,12 @@ pub(super) struct World {
     pub log: Vec<LogLine>,
     pub faults: Faults,
     pub deadline: Duration,
+    /// How long after the first the second config-changed of one `juju config` comes; none when there is only one.
+    pub config_again: Option<Duration>,
+    /// The machines whose lock a hook or an action holds.
+    pub locked: BTreeSet<u64>,
+    /// Whether the agents are stopped: nothing is started.
+    pub stopped: bool,
     pub runs: Vec<HookRun>,
     pub done: BTreeSet<u64>,
     pub closed: bool,
@@ -89,8 +95,19 @@ pub(super) struct Queued {
 
 pub(super) enum Job {
     Hook(Event),
-    Action { id: String, name: String, params: Map<String, Value>, reply: Sender<Result<ActionRun>> },
-    Exec { commands: String, relation: Option<RelationEvent>, reply: Sender<Result<ExecResult>> },
+    Action {
+        id: String,
+        name: String,
+        params: Map<String, Value>,
+        /// Whether it needs no machine lock.
+        parallel: bool,
+        reply: Sender<Result<ActionRun>>,
+    },
+    Exec {
+        commands: String,
+        relation: Option<RelationEvent>,
+        reply: Sender<Result<ExecResult>>,
+    },
 }
 
 /// A hook that is to run, with what makes its environment.
@@ -174,6 +191,9 @@ impl Shared {
             log: Vec::new(),
             faults: Faults::default(),
             deadline: Duration::from_secs(120),
+            config_again: config_again(),
+            locked: BTreeSet::new(),
+            stopped: false,
             runs: Vec::new(),
             done: BTreeSet::new(),
             closed: false,
@@ -313,6 +333,19 @@ impl World {
     pub fn log_tail(&self) -> String {
         let from = self.log.len().saturating_sub(20);
         self.log[from..].iter().map(|line| format!("  {line}\n")).collect()
+    }
+}
+
+/// What the environment says about the second config-changed: its delay in seconds. By default there is none.
+fn config_again() -> Option<Duration> {
+    let seconds = std::env::var("REHEARSAL_CONFIG_CHANGED_AGAIN").ok()?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+impl Job {
+    /// Whether it has to hold the lock of its machine, which one hook, action or `juju-exec` of all units there can hold.
+    pub fn needs_lock(&self) -> bool {
+        !matches!(self, Self::Action { parallel: true, .. })
     }
 }
 

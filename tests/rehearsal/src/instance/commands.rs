@@ -12,10 +12,11 @@ use super::inside;
 
 const COMMON: &str = include_str!("standins/common.sh");
 /// The libraries of stand-ins: name, text, what they need besides the common one.
-const LIBRARIES: [(&str, &str, &[&str]); 5] = [
+const LIBRARIES: [(&str, &str, &[&str]); 6] = [
     ("accounts", include_str!("standins/accounts.sh"), &[]),
     ("privilege", include_str!("standins/privilege.sh"), &[]),
-    ("packages", include_str!("standins/packages.sh"), &[]),
+    ("archives", include_str!("standins/archives.sh"), &[]),
+    ("packages", include_str!("standins/packages.sh"), &["archives"]),
     ("system", include_str!("standins/system.sh"), &[]),
     ("network", include_str!("standins/network.sh"), &[]),
 ];
@@ -26,7 +27,7 @@ const PACKAGES: &str = include_str!("standins/packages.txt");
 pub(super) const BASE_PACKAGES: &str = include_str!("standins/base-packages.txt");
 
 /// Commands that appear with a package only.
-const PACKAGED: [&str; 2] = ["npm", "docker"];
+const PACKAGED: [&str; 3] = ["npm", "docker", "rustup"];
 
 /// Where the links lie that trees have in common, below what instances share.
 const LINKS: &str = "links";
@@ -48,6 +49,8 @@ pub(super) fn install(directory: &Path) -> io::Result<()> {
         }
     }
     fs::write(directory.join("packages"), PACKAGES)?;
+    fs::write(directory.join("origins"), include_str!("standins/origins.txt"))?;
+    fs::write(directory.join("virtual-packages"), include_str!("standins/virtual-packages.txt"))?;
     fs::write(directory.join("snaps"), include_str!("standins/snaps.txt"))?;
     fs::write(directory.join("units"), include_str!("standins/units.txt"))?;
     fs::write(directory.join("host-commands"), HOST_COMMANDS)?;

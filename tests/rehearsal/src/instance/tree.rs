@@ -93,6 +93,7 @@ fn fresh(tree: &Path, name: &str, properties: &BTreeMap<String, String>) -> io::
         ("usr/local/lib", 0o755),
         ("usr/local/share/ca-certificates", 0o755),
         ("usr/share/doc", 0o755),
+        ("usr/share/keyrings", 0o755),
         ("var/cache/apt/archives", 0o755),
         ("var/lib/apt/lists", 0o755),
         ("var/lib/cloud", 0o755),
@@ -110,11 +111,13 @@ fn fresh(tree: &Path, name: &str, properties: &BTreeMap<String, String>) -> io::
         "PRETTY_NAME=\"Ubuntu {version} LTS\"\nNAME=\"Ubuntu\"\nVERSION_ID=\"{version}\"\nVERSION=\"{version} LTS\"\n\
          VERSION_CODENAME={code}\nID=ubuntu\nID_LIKE=debian\nUBUNTU_CODENAME={code}\n"
     );
+    let architecture = architecture(name, properties);
+    let archive =
+        if architecture == "amd64" { "archive.ubuntu.com/ubuntu" } else { "ports.ubuntu.com/ubuntu-ports" };
     let sources = format!(
-        "Types: deb\nURIs: http://archive.ubuntu.com/ubuntu/\nSuites: {code} {code}-updates\nComponents: main universe\n\
+        "Types: deb\nURIs: http://{archive}/\nSuites: {code} {code}-updates\nComponents: main universe\n\
          Signed-By: /usr/share/keyrings/ubuntu-archive-keyring.gpg\n"
     );
-    let architecture = architecture(name, properties);
     let status: String = commands::BASE_PACKAGES
         .lines()
         .map(|package| {
@@ -145,6 +148,7 @@ fn fresh(tree: &Path, name: &str, properties: &BTreeMap<String, String>) -> io::
         ("etc/cloud/cloud.cfg", "users:\n   - default\n", 0o644),
         ("etc/sysctl.conf", "", 0o644),
         ("etc/timezone", "Etc/UTC\n", 0o644),
+        ("usr/share/keyrings/ubuntu-archive-keyring.gpg", "keys of Ubuntu's archives\n", 0o644),
         ("var/lib/dpkg/status", &status, 0o644),
         ("var/lib/dpkg/arch", &format!("{architecture}\n"), 0o644),
     ] {

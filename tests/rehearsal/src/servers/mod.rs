@@ -3,12 +3,14 @@
 
 mod github;
 pub mod http;
+mod loopback;
 mod proxy;
 mod release;
 mod signing;
 mod site;
 
 pub use github::GITHUB_TOKEN;
+pub use loopback::own_address;
 pub use proxy::Proxy;
 pub use release::runner_tarball;
 pub use site::{ReleasedTool, Site, SiteSetup, YQ};

@@ -48,7 +48,7 @@ impl Default for SiteSetup {
             series: ["jammy", "noble"].map(Into::into).into(),
             architectures: ["amd64", "arm64"].map(Into::into).into(),
             image_size: 1 << 20,
-            runner_versions: ["2.330.0", "2.331.0"].map(Into::into).into(),
+            runner_versions: ["2.336.0", "2.337.1"].map(Into::into).into(),
             tools: vec![ReleasedTool {
                 repository: "mikefarah/yq".into(),
                 tag: "v4.54.1".into(),
@@ -60,6 +60,13 @@ impl Default for SiteSetup {
 
 /// Where the recipe's yq lies.
 pub const YQ: &str = "/mikefarah/yq/releases/download/v4.54.1/yq_linux_amd64";
+
+/// The repositories of the runner application, and the architectures of each.
+const RUNNERS: [(&str, &[&str]); 2] = [
+    (GITHUBS_OWN, &["x64", "arm64", "arm"]),
+    ("canonical/github-actions-runner", &["arm", "s390x", "ppc64le"]),
+];
+const GITHUBS_OWN: &str = "actions/runner";
 
 /// The running site.
 pub struct Site {
@@ -167,12 +174,19 @@ impl Site {
 
     /// Publishes the images of a series anew; another `edition` has other bytes.
     pub fn publish_images(&self, series: &str, edition: u32) -> io::Result<()> {
-        let setup = lock(&self.setup).clone();
+        let architectures = lock(&self.setup).architectures.clone();
+        let architectures: Vec<&str> = architectures.iter().map(String::as_str).collect();
+        self.publish_images_for(series, &architectures, edition)
+    }
+
+    /// The same for other architectures, as in file names.
+    pub fn publish_images_for(&self, series: &str, architectures: &[&str], edition: u32) -> io::Result<()> {
+        let size = lock(&self.setup).image_size;
         let base = format!("/cloud-images/{series}/current");
         let mut sums = String::new();
-        for architecture in &setup.architectures {
+        for architecture in architectures {
             let name = format!("{series}-server-cloudimg-{architecture}.img");
-            let bytes = image_bytes(&format!("{name} {edition}"), setup.image_size);
+            let bytes = image_bytes(&format!("{name} {edition}"), size);
             sums.push_str(&format!("{} *{name}\n", hex(&Sha256::digest(&bytes))));
             self.serve(&format!("{base}/{name}"), "application/octet-stream", bytes);
         }
@@ -188,16 +202,20 @@ impl Site {
         Ok(())
     }
 
-    /// Publishes runner releases, the latest last.
+    /// Publishes runner releases, the latest last: GitHub's own, and those for architectures that GitHub has none for.
     pub fn publish_runners(&self, versions: Vec<String>) -> io::Result<()> {
         for version in &versions {
-            let release = self.runner_release(version)?;
-            let path = format!("/api/repos/actions/runner/releases/tags/v{version}");
-            self.serve(&path, "application/json; charset=utf-8", release.to_string());
-            if Some(version) == versions.last() {
-                self.runners.offer(applications(&release));
-                let path = "/api/repos/actions/runner/releases/latest";
-                self.serve(path, "application/json; charset=utf-8", release.to_string());
+            for (repository, architectures) in RUNNERS {
+                let release = self.runner_release(repository, architectures, version)?;
+                let path = format!("/api/repos/{repository}/releases/tags/v{version}");
+                self.serve(&path, "application/json; charset=utf-8", release.to_string());
+                if Some(version) == versions.last() {
+                    if repository == GITHUBS_OWN {
+                        self.runners.offer(applications(&release));
+                    }
+                    let path = format!("/api/repos/{repository}/releases/latest");
+                    self.serve(&path, "application/json; charset=utf-8", release.to_string());
+                }
             }
         }
         lock(&self.setup).runner_versions = versions;
@@ -216,13 +234,13 @@ impl Site {
         self.serve(&path, "application/json; charset=utf-8", release.to_string());
     }
 
-    fn runner_release(&self, version: &str) -> io::Result<Value> {
+    fn runner_release(&self, repository: &str, architectures: &[&str], version: &str) -> io::Result<Value> {
         let mut files = Vec::new();
-        for architecture in ["x64", "arm64", "arm"] {
+        for architecture in architectures {
             let name = format!("actions-runner-linux-{architecture}-{version}.tar.gz");
             files.push((name, runner_tarball(architecture, version)?));
         }
-        Ok(self.release("actions/runner", &format!("v{version}"), files))
+        Ok(self.release(repository, &format!("v{version}"), files))
     }
 
     /// Serves the files of a release and returns what GitHub says of it.

@@ -32,6 +32,8 @@ run:
     force: {type: boolean, default: false}
     times: {type: integer, minimum: 1}
   additionalProperties: false
+watch:
+  parallel: true
 needy:
   params:
     who: {type: string}

@@ -1,8 +1,10 @@
 //! Config: what config.yaml allows, and what hooks see of it.
 
+use std::time::Duration;
+
 use rehearsal::agent::{Application, JujuVersion, Model, Proxies};
 
-use crate::charm::{charm, deployed};
+use crate::charm::{charm, deployed, deployed_on};
 
 fn refusal(app: &Application, option: &str, value: &str) -> String {
     app.set_config(&[(option, value)]).unwrap_err().to_string()
@@ -27,10 +29,38 @@ fn refuses_unknown_options_and_wrong_types() {
 #[test]
 fn config_changed_fires_only_when_something_changed() {
     let it = deployed(1, "");
+    it.model.repeat_config_changed(None);
     assert_eq!(it.app.set_config(&[("interval", "7")]).unwrap().len(), 1);
     assert_eq!(it.app.set_config(&[("interval", "7")]).unwrap().len(), 0);
     assert_eq!(it.app.reset_config(&["interval"]).unwrap().len(), 1);
     assert_eq!(it.app.config().unwrap()["interval"], 6);
+}
+
+#[test]
+fn juju_4_0_tells_nobody_that_an_option_was_reset() {
+    let it = deployed_on(JujuVersion::V4_0, 1, "config-get interval");
+    assert_eq!(it.app.set_config(&[("interval", "7")]).unwrap().len(), 1);
+    assert_eq!(it.app.reset_config(&["interval"]).unwrap().len(), 0);
+    assert_eq!(it.app.unit(0).update_status().unwrap().stdout, "6\n");
+}
+
+#[test]
+fn config_changed_can_come_twice_for_one_change() {
+    let it = deployed(2, "config-get interval");
+    let later = Duration::from_millis(300);
+    it.model.repeat_config_changed(Some(later));
+    let mut runs = it.app.set_config(&[("interval", "7")]).unwrap();
+    runs.retain(|run| run.unit == "sample/1");
+    let seen: Vec<_> = runs.iter().map(|run| (run.name.as_str(), run.stdout.as_str())).collect();
+    assert_eq!(seen, [("config-changed", "7\n"); 2]);
+    assert!(runs[1].started.duration_since(runs[0].started).unwrap() >= later);
+    assert_eq!(it.app.set_config(&[("interval", "7")]).unwrap().len(), 0);
+}
+
+#[test]
+fn charms_are_told_what_needs_no_proxy_even_where_there_is_none() {
+    let it = deployed(1, "echo \"$JUJU_CHARM_HTTP_PROXY|$JUJU_CHARM_NO_PROXY\"");
+    assert_eq!(it.app.unit(0).update_status().unwrap().stdout, "|127.0.0.1,localhost,::1\n");
 }
 
 #[test]

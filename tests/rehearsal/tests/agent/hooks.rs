@@ -1,7 +1,7 @@
 //! Hooks: their order, environment, success and failure.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rehearsal::agent::{AgentError, Ending, JujuVersion, Level, Model};
 
@@ -128,17 +128,22 @@ fn output_goes_to_the_debug_log_by_level() {
 
 #[test]
 fn a_detached_child_that_holds_the_output_gets_a_broken_pipe_after_the_hook() {
-    let worker = "(setsid sh -c 'sleep 0.5; echo late || touch broken-pipe' 2>/dev/null &) ; echo early";
+    let child = "trap : PIPE; while [ ! -e go ]; do sleep 0.05; done; echo late || touch broken-pipe";
+    let worker = format!("(setsid sh -c '{child}' 2>/dev/null &) ; echo early");
     let it = deployed(1, &format!("[ \"$HOOK\" != update-status ] || {{ {worker}; }}"));
     let unit = it.app.unit(0);
-    let began = Instant::now();
     let run = unit.fire("update-status").unwrap();
-    assert!(began.elapsed() < Duration::from_millis(450), "the agent waited for the child");
-    assert_eq!(run.stdout, "early\n");
+    assert_eq!(
+        (run.ending, run.stdout.as_str()),
+        (Ending::Code(0), "early\n"),
+        "the agent waited for the child"
+    );
     assert!(!unit.processes().unwrap().is_empty(), "the child runs on");
+    fs::write(unit.charm_dir().unwrap().join("go"), "").unwrap();
     it.model
         .wait_until("the child to end", Duration::from_secs(60), || unit.processes().unwrap().is_empty())
         .unwrap();
+    assert!(unit.charm_dir().unwrap().join("broken-pipe").exists());
     assert!(!it.model.debug_log().iter().any(|line| line.message == "late"));
 }
 
@@ -230,7 +235,10 @@ fn removal_ends_relations_stops_and_removes() {
     let it = deployed(1, "");
     it.app.integrate("image", "runners", &[&[("auth_url", "u")]]).unwrap();
     let names: Vec<String> = it.app.remove().unwrap().into_iter().map(|run| run.name).collect();
-    // A peer relation never breaks, not even now.
-    assert_eq!(names, ["image-relation-departed", "image-relation-broken", "stop", "remove"]);
+    // The peer relation ends with the unit.
+    assert_eq!(
+        names,
+        ["replicas-relation-broken", "image-relation-departed", "image-relation-broken", "stop", "remove"]
+    );
     assert!(it.app.unit(0).status().is_err());
 }

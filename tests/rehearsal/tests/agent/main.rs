@@ -4,6 +4,7 @@
 mod charm;
 mod config;
 mod hooks;
+mod machine;
 mod relations;
 mod secrets;
 mod tools;

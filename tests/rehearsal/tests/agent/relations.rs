@@ -1,6 +1,8 @@
 //! Relations: the order of events, who sees and writes what, leadership.
 
-use crate::charm::{Deployed, deployed};
+use rehearsal::agent::JujuVersion;
+
+use crate::charm::{Deployed, deployed, deployed_on};
 
 const SHOW: &str = "echo $HOOK $JUJU_RELATION_ID unit=$JUJU_REMOTE_UNIT app=$JUJU_REMOTE_APP \
     leaving=$JUJU_DEPARTING_UNIT members=$(relation-list 2>/dev/null | tr '\\n' ' ')";
@@ -134,6 +136,56 @@ fn a_new_unit_joins_and_a_leaving_one_departs() {
     let runs = it.app.remove_unit(0).unwrap();
     assert!(runs.iter().any(|run| run.unit == "sample/1" && run.name == "leader-elected"));
     assert!(runs.iter().any(|run| run.stdout.contains("leaving=sample/0") && run.unit == "sample/1"));
+}
+
+#[test]
+fn of_a_peer_that_goes_juju_4_0_tells_nobody_and_only_goal_state_knows() {
+    for (juju, told, members) in
+        [(JujuVersion::V4_0, false, "sample/1\n"), (JujuVersion::V4, true, ""), (JujuVersion::V3_6, true, "")]
+    {
+        let script =
+            "[ $HOOK != update-status ] || { relation-list -r replicas:0; goal-state --format=json; }";
+        let it = deployed_on(juju, 2, script);
+        let runs = it.app.remove_unit(1).unwrap();
+        let of = |unit: &str| -> Vec<String> {
+            runs.iter().filter(|run| run.unit == unit).map(|run| run.name.clone()).collect()
+        };
+        assert_eq!(
+            of("sample/1"),
+            ["replicas-relation-departed", "replicas-relation-broken", "stop", "remove"]
+        );
+        assert_eq!(of("sample/0").len(), usize::from(told), "{juju:?}");
+        let shown = it.app.unit(0).update_status().unwrap().stdout;
+        let goals = shown.strip_prefix(members).expect(&shown);
+        assert!(
+            goals.starts_with('{') && goals.contains("sample/0") && !goals.contains("sample/1"),
+            "{shown}"
+        );
+        it.app.add_unit(it.charm.path()).unwrap();
+        assert!(it.app.peer_relation("replicas").is_ok());
+    }
+}
+
+#[test]
+fn on_juju_4_a_follower_hears_of_the_peer_relation_before_it_meets_anybody() {
+    for (juju, expected) in
+        [(JujuVersion::V3_6, "joined"), (JujuVersion::V4_0, "changed"), (JujuVersion::V4, "changed")]
+    {
+        let it = deployed_on(juju, 1, "");
+        let hooks = it.app.add_unit(it.charm.path()).unwrap().hooks();
+        let first = hooks.iter().filter_map(|hook| hook.strip_prefix("replicas-relation-")).nth(1);
+        assert_eq!(first, Some(expected), "{hooks:?}");
+    }
+}
+
+#[test]
+fn the_departure_of_another_units_subordinate_is_told_here_too() {
+    let it = deployed(1, SHOW);
+    let relation = it.app.integrate("cos-agent", "collector", &[&[]]).unwrap();
+    let runs = relation.depart_stranger(7).unwrap();
+    let expected = "cos-agent-relation-departed cos-agent:1 unit=collector/7 app=collector leaving=collector/7 \
+        members=collector/0";
+    assert_eq!(runs[0].stdout.trim(), expected);
 }
 
 #[test]

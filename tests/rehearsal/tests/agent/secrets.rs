@@ -1,26 +1,45 @@
 //! Secrets: grants, revisions, labels.
 
-use crate::charm::deployed;
+use rehearsal::agent::JujuVersion;
+
+use crate::charm::{deployed, deployed_on};
 
 const READ: &str = "case $HOOK in update-status) eval \"secret-get $(cat args)\";; secret-changed) \
     echo $JUJU_SECRET_ID $JUJU_SECRET_LABEL;; esac; true";
 
 #[test]
 fn a_secret_can_be_read_only_while_it_is_granted_and_there() {
-    let it = deployed(1, READ);
+    let not_allowed = "ERROR \"sample/0\" is not allowed to read this secret\n";
+    for (juju, refused) in [
+        (JujuVersion::V3_6, "ERROR permission denied\n"),
+        (JujuVersion::V4_0, not_allowed),
+        (JujuVersion::V4, not_allowed),
+    ] {
+        assert_read_while_granted(juju, refused);
+    }
+}
+
+fn assert_read_while_granted(juju: JujuVersion, refused: &str) {
+    let it = deployed_on(juju, 1, READ);
     let unit = it.app.unit(0);
     let secret = it.model.add_secret(&[("password", "one")]).unwrap();
     std::fs::write(unit.charm_dir().unwrap().join("args"), format!("{} --format=json", secret.uri()))
         .unwrap();
     let read = || unit.update_status().unwrap();
-    assert_eq!(read().stderr, "ERROR permission denied\n");
+    assert_eq!(read().stderr, refused);
     assert_eq!(read().calls[0].exit_code, 1);
     secret.grant(&it.app).unwrap();
     assert_eq!(read().stdout, "{\"password\":\"one\"}\n");
     secret.revoke(&it.app).unwrap();
-    assert_eq!(read().stderr, "ERROR permission denied\n");
+    assert_eq!(read().stderr, refused);
     secret.remove().unwrap();
-    assert_eq!(read().stderr, format!("ERROR secret \"{}\" not found\n", secret.id()));
+    let unknown = match juju {
+        JujuVersion::V3_6 => format!("ERROR secret \"{}\" not found\n", secret.id()),
+        JujuVersion::V4_0 | JujuVersion::V4 => {
+            "ERROR getting latest secret revision: secret not found\n".to_owned()
+        }
+    };
+    assert_eq!(read().stderr, unknown);
 }
 
 #[test]

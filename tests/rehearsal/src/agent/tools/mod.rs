@@ -105,7 +105,7 @@ const NOT_REHEARSED_3: &[&str] = &[
 
 /// The names that the tools' directory has.
 pub(super) fn names(version: JujuVersion) -> impl Iterator<Item = &'static str> {
-    let old: &[&str] = if version == JujuVersion::V4 { &[] } else { NOT_REHEARSED_3 };
+    let old: &[&str] = if version == JujuVersion::V3_6 { NOT_REHEARSED_3 } else { &[] };
     TOOLS.iter().map(|(name, _)| *name).chain(NOT_REHEARSED.iter().copied()).chain(old.iter().copied())
 }
 

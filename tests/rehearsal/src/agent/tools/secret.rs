@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::secrets::{Wanted, parse_uri};
+use super::super::secrets::{Reader, Wanted, parse_uri};
 use super::flags::{Flag, Flags, OUTPUT};
 use super::output::Output;
 use super::{Call, Fault, Outcome, failure, usage};
@@ -26,7 +26,8 @@ pub(super) fn get(call: &mut Call<'_>) -> Outcome {
     };
     flags.at_most(2)?;
     let (unit, app) = (call.unit_name(), call.context.unit.app.clone());
-    let content = call.world.secrets.read(uri.as_deref(), label, (&unit, &app), wanted).map_err(failure)?;
+    let reader = Reader { unit: &unit, application: &app, juju: call.world.version };
+    let content = call.world.secrets.read(uri.as_deref(), label, reader, wanted).map_err(failure)?;
     let value = match flags.rest.get(1) {
         None => json!(content),
         Some(key) if key.ends_with("#base64") => return Err(failure("#base64 is not part of the rehearsal")),

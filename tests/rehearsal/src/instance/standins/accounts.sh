@@ -10,13 +10,14 @@ add_to_group() {
 }
 
 standin_groupadd() {
-    local force= first=1000 gid= name=
+    local force= first=1000 gid= name= shared=
     need_root "groupadd: Permission denied." 10
     while [ $# -gt 0 ]; do
         case $1 in
             -f | --force) force=1 ;;
             -r | --system) first=900 ;;
             -g | --gid) gid=$2; shift ;;
+            -o | --non-unique) shared=1 ;;
             -*) unknown "$1" ;;
             *) name=$1 ;;
         esac
@@ -27,6 +28,8 @@ standin_groupadd() {
         [ -n "$force" ] && return 0
         die 9 "groupadd: group '$name' already exists"
     fi
+    [ -z "$gid" ] || [ -n "$shared" ] || ! cut -d: -f3 /etc/group | grep -qx "$gid" \
+        || die 4 "groupadd: GID '$gid' already exists"
     printf '%s:x:%s:\n' "$name" "${gid:-$(next_id /etc/group $first)}" >> /etc/group
 }
 
@@ -211,7 +214,7 @@ standin_getent() {
 groups_of() {
     has_user "$1"
     awk -F: -v user="$1" -v gid="${fields[3]-}" '
-        $3 == gid {first = $1 ":" $3}
+        $3 == gid && first == "" {first = $1 ":" $3}
         $3 != gid {n = split($4, members, ","); for (i = 1; i <= n; i++) if (members[i] == user) rest = rest " " $1 ":" $3}
         END {print first rest}' /etc/group
 }

@@ -34,7 +34,26 @@ fetch() {
     exec "/.host/usr/bin/$self" "$@"
 }
 
-standin_curl() { unresolved=6; fetch "$@"; }
+# The keys of package archives that the world has. They sign nothing here.
+archive_key() {
+    case $1 in
+        https://cli.github.com/packages/githubcli-archive-keyring.gpg) printf '\231\001 a keyring\n' ;;
+        "https://keyserver.ubuntu.com/pks/lookup?op=get&search=0x"*)
+            printf -- '-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n-----END PGP PUBLIC KEY BLOCK-----\n' ;;
+        *) return 1 ;;
+    esac
+}
+
+standin_curl() {
+    local argument previous= to=/dev/stdout
+    for argument in "$@"; do
+        case $previous in -o | --output) to=$argument ;; esac
+        previous=$argument
+    done
+    ! archive_key "$previous" > /dev/null || { archive_key "$previous" > "$to"; return; }
+    unresolved=6
+    fetch "$@"
+}
 standin_wget() { unresolved=4; fetch "$@"; }
 
 standin_ping() { return 0; }

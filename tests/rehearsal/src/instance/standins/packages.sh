@@ -1,8 +1,9 @@
-# apt, dpkg, snap and npm, upon the instance's own dpkg status and a list of packages that exist.
+# apt, dpkg, snap, npm and rustup, upon the instance's own dpkg status and a list of packages that exist.
 
 status=/var/lib/dpkg/status
 known=/.rehearsal/packages
-candidate=1.1-$(. /etc/os-release; printf '%s\n' "${VERSION_CODENAME:-noble}")
+series=$(. /etc/os-release; printf '%s\n' "${VERSION_CODENAME:-noble}")
+candidate=1.1-$series
 architecture=amd64
 [ ! -r /var/lib/dpkg/arch ] || read -r architecture < /var/lib/dpkg/arch
 
@@ -17,31 +18,16 @@ exists() {
     return 1
 }
 
-# The package sources: a line with address and suite for each.
-sources() {
-    cat /etc/apt/sources.list.d/*.sources 2> /dev/null | awk '
-        $1 == "URIs:" {uri = $2; sub("/$", "", uri)}
-        $1 == "Suites:" {for (i = 2; i <= NF; i++) print uri, $i}'
-    cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2> /dev/null | awk '
-        $1 == "deb" {uri = $2; sub("/$", "", uri); print uri, $3}'
-}
-
-# reach ADDRESS SUITE: Ubuntu's own archives answer always, a mirror of the rehearsal does when it does.
-reach() {
-    case $1 in
-        *://*.ubuntu.com/*) ;;
-        *) /.rehearsal/bin/curl --fail --silent --output /dev/null -- "$1/dists/$2/InRelease" ;;
-    esac
-}
-
 apt_options=()
 apt_words=()
+apt_simulates=
 apt_parse() {
-    apt_options=() apt_words=()
+    apt_options=() apt_words=() apt_simulates=
     while [ $# -gt 0 ]; do
         case $1 in
             -o | --option | -c) shift ;;
             -o* | --option=*) ;;
+            -s | --simulate | --dry-run) apt_simulates=1 ;;
             -y | --yes | --assume-yes | -q | -qq | --quiet | -qy | -yq | -qqy | -yqq | -V | -f | --fix-broken) ;;
             --no-install-recommends | --no-install-suggests | --install-recommends) ;;
             --allow-downgrades | --allow-change-held-packages | --allow-releaseinfo-change | --fix-missing) ;;
@@ -75,12 +61,14 @@ provide_commands() {
 }
 
 put() {
-    local name made=()
+    local name of made=()
     [ $# -gt 0 ] || return 0
-    mkdir -p "${@/#//usr/share/doc/}"
     for name in "$@"; do
+        of=$architecture
+        case $name in *:*) of=${name#*:} name=${name%:*} ;; esac
+        mkdir -p "/usr/share/doc/$name"
         printf 'Package: %s\nStatus: install ok installed\nArchitecture: %s\nVersion: %s\n\n' \
-            "$name" "$architecture" "$candidate" >> "$status"
+            "$name" "$of" "$candidate" >> "$status"
         printf 'installed by the rehearsal\n' > "/usr/share/doc/$name/copyright"
         provide_commands "$name"
         case $name in
@@ -105,7 +93,7 @@ drop() {
 
 standin_apt-get() {
     apt_parse "$@"
-    local verb=${apt_words[0]:-} name lists new=()
+    local verb=${apt_words[0]:-} name rest new=() errors=() chosen=
     set -- "${apt_words[@]:1}"
     [ -n "$verb" ] || die 1 "apt-get: no command"
     if [ "$me" != root ]; then
@@ -114,15 +102,10 @@ standin_apt-get() {
     case $verb in
         update)
             mkdir -p /var/lib/apt/lists
-            sources | while read -r name suite; do
-                reach "$name" "$suite" || die 100 "E: Failed to fetch $name/dists/$suite/InRelease"
-                printf 'Hit:1 %s %s InRelease\n' "$name" "$suite"
-                name=${name#*://}
-                printf 'known to the rehearsal\n' > "/var/lib/apt/lists/${name//\//_}_dists_${suite}_main_Packages"
-            done || exit
+            rm -f /var/lib/apt/lists/*_Packages
+            sources | while read -r name rest; do fetch_lists "$name" $rest; done || exit
             printf 'Reading package lists...\n' ;;
         install)
-            lists=(/var/lib/apt/lists/*_Packages)
             for name in "$@"; do
                 case $name in
                     */*.deb | ./*.deb)
@@ -131,12 +114,17 @@ standin_apt-get() {
                         installed "$name" || new+=("$name")
                         continue ;;
                 esac
-                name=${name%%=*}; name=${name%%/*}; name=${name%:*}; name=${name%+}
-                installed "$name" && continue
-                [ -e "${lists[0]}" ] && exists "$name" || die 100 "E: Unable to locate package $name"
-                [[ " ${new[*]} " = *" $name "* ]] || new+=("$name")
+                name=${name%%=*}; name=${name%%/*}; name=${name%+}
+                choose "$name" || continue
+                installed "${chosen%:*}" && continue
+                [[ " ${new[*]} " = *" $chosen "* ]] || new+=("$chosen")
             done
-            put "${new[@]}" ;;
+            [ ${#errors[@]} -eq 0 ] || { printf '%s\n' "${errors[@]}" >&2; exit 100; }
+            if [ -n "$apt_simulates" ]; then
+                [ ${#new[@]} -eq 0 ] || printf 'Inst %s\n' "${new[@]}"
+            else
+                put "${new[@]}"
+            fi ;;
         remove | purge)
             for name in "$@"; do
                 if installed "$name"; then drop "$name"
@@ -156,17 +144,20 @@ standin_apt-get() {
 standin_apt() { standin_apt-get "$@"; }
 
 standin_apt-cache() {
-    local verb=${1:-} name
+    local verb=${1:-} name version
     shift
     case $verb in
         policy)
             for name in "$@"; do
                 exists "$name" || installed "$name" || continue
-                printf '%s:\n  Installed: %s\n  Candidate: %s\n' "$name" "$(version_of "$name" | grep . || echo '(none)')" "$candidate"
+                version=$(version_of "$name" | grep . || echo '(none)')
+                printf '%s:\n  Installed: %s\n' "$name" "$version"
+                ! offered "$name" "$architecture" || version=$candidate
+                printf '  Candidate: %s\n' "$version"
             done ;;
         show | madison)
             for name in "$@"; do
-                exists "$name" || die 100 "E: No packages found"
+                offered "$name" "$architecture" || die 100 "E: No packages found"
                 printf 'Package: %s\nVersion: %s\n\n' "$name" "$candidate"
             done ;;
         *) unknown "$verb" ;;
@@ -207,7 +198,9 @@ standin_dpkg() {
                 amd64 | arm64 | armhf | i386 | ppc64el | s390x) ;;
                 *) die 2 "dpkg: error: architecture '${2:-}' is illegal" ;;
             esac
-            mkdir -p "$state"; printf '%s\n' "$2" >> "$state/foreign-architectures" ;;
+            [ "$2" != "$architecture" ] || return 0
+            mkdir -p "$state"
+            has_line "$state/foreign-architectures" "$2" || printf '%s\n' "$2" >> "$state/foreign-architectures" ;;
         --configure) [ "${2:-}" = -a ] || unknown "$@" ;;
         --audit) ;;
         -s | --status)
@@ -372,5 +365,17 @@ standin_npm() {
         config) ;;
         list | ls) ls /usr/local/lib/node_modules 2> /dev/null ;;
         *) unknown "$verb" ;;
+    esac
+}
+
+# Ubuntu's package has rustup and no toolchain: each user chooses one.
+standin_rustup() {
+    case ${1:-} in
+        --version | -V) printf 'rustup 1.26.0 (rehearsal)\n' ;;
+        default)
+            [ $# -eq 2 ] || unknown "$@"
+            mkdir -p "$HOME/.rustup/toolchains/$2" 2> /dev/null || die 1 "error: could not create $HOME/.rustup"
+            printf 'default_toolchain = "%s"\n' "$2" > "$HOME/.rustup/settings.toml" ;;
+        *) unknown "$@" ;;
     esac
 }

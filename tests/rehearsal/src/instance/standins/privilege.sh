@@ -23,7 +23,10 @@ pam_environment() {
 
 may_sudo() {
     [ "$me" = root ] && return
-    local name members rights file names=" $me "
+    # sudo asks who has the number: of users that share one, it knows the first. Groups are those of the process.
+    local name members rights file names
+    has_user "$me"
+    names=" $(awk -F: -v uid="${fields[2]-}" '$3 == uid {print $1; exit}' /etc/passwd) "
     while IFS=: read -r name _ _ members; do
         [[ ",$members," != *",$me,"* ]] || names+="%$name "
     done < /etc/group

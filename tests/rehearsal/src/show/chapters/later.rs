@@ -12,9 +12,9 @@ pub fn cron(stage: &mut Stage<'_>) -> Result<(), ShowError> {
     stage.holds("nothing has changed, so nothing was built", stage.builds() == builds, stage.builds())?;
     stage.holds("and the consumers keep their images", stage.told_by(&unit) == told, stage.told_by(&unit))?;
 
-    stage.runner = "2.332.0".into();
+    stage.runner = "2.338.0".into();
     stage.screen.say(&format!("GitHub releases runner {}.", stage.runner));
-    let versions = ["2.331.0".into(), stage.runner.clone()];
+    let versions = ["2.337.1".into(), stage.runner.clone()];
     stage.scene.site.publish_runners(versions.into()).map_err(doing("publishing a runner"))?;
     stage.cron()?;
     stage.holds("one image was built", stage.builds() == builds + 1, stage.builds())?;

@@ -13,17 +13,8 @@ pub struct Timestamp(pub u64);
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Days to a date of the Gregorian calendar, whose years begin in March and repeat every 400.
-        let (days, seconds) = (self.0 / 86_400 + 719_468, self.0 % 86_400);
-        let (era, day_of_era) = (days / 146_097, days % 146_097);
-        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let month_from_march = (5 * day_of_year + 2) / 153;
-        let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-        let year = era * 400 + year_of_era + u64::from(month <= 2);
-        let (hour, minute, second) = (seconds / 3600, seconds % 3600 / 60, seconds % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+        let seconds = i64::try_from(self.0).unwrap_or(i64::MAX);
+        jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX).strftime("%FT%TZ").fmt(f)
     }
 }
 
@@ -47,9 +38,20 @@ impl Timestamp {
         Self(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
     }
 
-    /// The moment that an RFC 3339 text names, none for other texts and for times before the epoch.
+    /// The moment that an RFC 3339 text names, in UTC when the text names no offset, as OpenStack's do now and then. None
+    /// for other texts and for times before the epoch.
     pub fn of_rfc3339(text: &str) -> Option<Self> {
-        crate::http::of_rfc3339(text).and_then(|seconds| u64::try_from(seconds).ok()).map(Self)
+        let moment = text.parse::<jiff::Timestamp>().or_else(|_| {
+            let local: jiff::civil::DateTime = text.parse()?;
+            jiff::tz::TimeZone::UTC.to_timestamp(local)
+        });
+        u64::try_from(moment.ok()?.as_second()).ok().map(Self)
+    }
+
+    /// The moment that an HTTP date names: `Sun, 06 Nov 1994 08:49:37 GMT`.
+    pub fn of_http_date(text: &str) -> Option<Self> {
+        let moment = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+        u64::try_from(moment.as_second()).ok().map(Self)
     }
 
     /// `14:15Z`, for a moment that is less than a day away.
@@ -90,6 +92,30 @@ mod tests {
             assert_eq!(Timestamp(seconds).to_string(), text);
             assert_eq!(Timestamp::of_rfc3339(text), Some(Timestamp(seconds)));
             assert_eq!(Timestamp(seconds).time_of_day(), format!("{}Z", &text[11..16]));
+        }
+    }
+
+    #[test]
+    fn servers_write_the_same_moment_in_several_ways() {
+        let moment = Some(Timestamp(784_111_777));
+        assert_eq!(Timestamp::of_http_date("Sun, 06 Nov 1994 08:49:37 GMT"), moment);
+        for text in ["1994-11-06T08:49:37Z", "1994-11-06T08:49:37.000000Z", "1994-11-06T08:49:37.000000"] {
+            assert_eq!(Timestamp::of_rfc3339(text), moment, "{text}");
+        }
+    }
+
+    #[test]
+    fn nonsense_is_not_a_moment() {
+        let nonsense = [
+            "",
+            "soon",
+            "Sun, 06 Foo 1994 08:49:37 GMT",
+            "Sun, 99 Nov 1994 08:49:37 GMT",
+            "1960-01-01T00:00:00Z",
+        ];
+        for text in nonsense {
+            assert_eq!(Timestamp::of_http_date(text), None, "{text}");
+            assert_eq!(Timestamp::of_rfc3339(text), None, "{text}");
         }
     }
 }

@@ -1,0 +1,81 @@
+//! Records that this version cannot read: a newer version's after a refresh back, or damaged ones. They are put aside, and
+//! the unit goes on without them: what relations name stays, and the clouds are searched for the rest.
+
+use serde_json::Value;
+
+use super::job::{Request, worker_lock};
+use super::journal::{Journal, JournalError};
+use super::leftovers::Leftovers;
+use crate::host::{Exclusive, Host};
+
+/// A record that cannot be read.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// Its file in the state folder.
+    pub file: &'static str,
+    /// What it says, where it is JSON.
+    pub says: Value,
+    /// What is wrong.
+    pub problem: String,
+}
+
+impl Unreadable {
+    /// Of bytes that are no record of ours.
+    pub fn of(file: &'static str, bytes: &[u8], problem: impl ToString) -> Self {
+        let says = serde_json::from_slice(bytes).unwrap_or_default();
+        Self { file, says, problem: problem.to_string() }
+    }
+
+    /// The name under which it is kept.
+    fn kept_as(&self) -> String {
+        match self.says.get("format").and_then(Value::as_u64) {
+            Some(format) => format!("{}.format-{format}", self.file),
+            None => format!("{}.unreadable", self.file),
+        }
+    }
+
+    /// The projects that may still hold something of ours, as far as that can be read: nobody else knows of them.
+    fn leftovers(&self) -> Vec<Leftovers> {
+        let noted = self.says.get("leftovers").and_then(Value::as_array);
+        noted.into_iter().flatten().filter_map(|noted| serde_json::from_value(noted.clone()).ok()).collect()
+    }
+}
+
+/// For a hook: puts aside what cannot be read, unless a worker lives. One of another version can read it, and writes it
+/// again; it is waited for.
+pub fn put_aside(host: &Host) -> Result<(), JournalError> {
+    if unreadable(host)?.is_empty() {
+        return Ok(());
+    }
+    match Exclusive::try_acquire(&worker_lock(host))? {
+        Some(_lock) => put_aside_locked(host),
+        None => {
+            log::warn!("a worker of another version lives and has records of its own; they are not used");
+            Ok(())
+        }
+    }
+}
+
+/// The same for whoever holds the worker's lock.
+pub fn put_aside_locked(host: &Host) -> Result<(), JournalError> {
+    for record in unreadable(host)? {
+        let kept_as = record.kept_as();
+        host.rename(&host.state_dir().join(record.file), &host.state_dir().join(&kept_as))?;
+        log::warn!(
+            "{} cannot be read: {}; it is kept as {kept_as}, and the unit goes on without it",
+            record.file,
+            record.problem
+        );
+        let leftovers = record.leftovers();
+        if !leftovers.is_empty() {
+            Journal { leftovers, ..Journal::default() }.save(host)?;
+        }
+    }
+    Ok(())
+}
+
+fn unreadable(host: &Host) -> Result<Vec<Unreadable>, JournalError> {
+    let journal = Journal::read(host)?.err();
+    let request = Request::read(host)?.err();
+    Ok(journal.into_iter().chain(request).collect())
+}

@@ -1,0 +1,74 @@
+//! The processes that work beside hooks: how they are started, found and stopped. Each holds a lock while it lives.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::config::{BuildMode, JobId};
+use super::job::{Request, worker_lock};
+use super::setup::worker_binary_dir;
+use crate::deadline::Deadline;
+use crate::host::{Exclusive, FileError, Host, Limits, ProcessError, kill_own, start_detached};
+
+/// Stops the worker if one lives: at once, since whatever it was doing can be found and ended by another.
+pub fn stop_worker(host: &Host) {
+    stop_holder(host, &worker_lock(host));
+}
+
+/// Stops the process that holds `lock` and has noted itself there, if it runs an executable of ours.
+pub(super) fn stop_holder(host: &Host, lock: &Path) {
+    if let Ok(true) = Exclusive::is_held(lock)
+        && let Ok(Some(pid)) = host.read(lock)
+        && let Ok(pid) = String::from_utf8_lossy(&pid).trim().parse()
+    {
+        log::info!("stopping the holder of {}, process {pid}", lock.display());
+        let (binaries, own) = (worker_binary_dir(host), std::env::current_exe().ok());
+        if let Err(problem) =
+            kill_own(pid, |path| path.starts_with(&binaries) || own.as_deref() == Some(path))
+        {
+            log::warn!("process {pid} is left alone: {problem}");
+            return;
+        }
+        // Its lock goes with it.
+        let deadline = Deadline::after(Duration::from_secs(5));
+        while Exclusive::is_held(lock).unwrap_or(false) && deadline.sleep(Duration::from_millis(50)) {}
+    }
+}
+
+/// The worker, or the launcher, could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its binary could not be put into place.
+    #[error("starting a process beside the hooks: {0}")]
+    File(#[from] FileError),
+    /// It could not be run.
+    #[error("starting a process beside the hooks: {0}")]
+    Process(#[from] ProcessError),
+    /// We do not know our own executable.
+    #[error("starting a process beside the hooks: finding our own executable: {0}")]
+    Executable(std::io::Error),
+}
+
+/// Starts a worker from a copy of our own binary, which a refresh of the charm does not touch. A second worker
+/// finds the lock taken and goes; so a start too many does no harm.
+/// One that is not to build on this machine has little to need, and is held to that.
+pub fn start_worker(host: &Host) -> Result<(), StartError> {
+    let request = Request::load(host).ok().flatten();
+    match request.map(|request| request.config.build_mode) {
+        Some(BuildMode::External) => start(host, "worker", &["--limited", "work"], Limits::Small),
+        Some(BuildMode::Local) | None => start(host, "worker", &["work"], Limits::Machine),
+    }
+}
+
+/// Starts our own binary with `words` as its arguments, as a process that outlives hooks.
+pub(super) fn start(host: &Host, name: &str, words: &[&str], limits: Limits) -> Result<(), StartError> {
+    let ours = std::env::current_exe().map_err(StartError::Executable)?;
+    let bytes = std::fs::read(&ours).map_err(StartError::Executable)?;
+    let digest = crate::digest::hex(&<sha2::Sha256 as sha2::Digest>::digest(&bytes));
+    let copy =
+        worker_binary_dir(host).join(format!("dispatch-{}-{}", env!("CARGO_PKG_VERSION"), &digest[..12]));
+    if !copy.exists() {
+        host.install_executable(&ours, &copy)?;
+    }
+    let unit = format!("runner-image-builder-{name}-{}", JobId::random());
+    Ok(start_detached(host, &unit, &copy, words, limits)?)
+}

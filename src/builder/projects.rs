@@ -1,0 +1,115 @@
+//! The related projects that a run has reached, as their Keystones prove them: relations that lead to one project share its
+//! images, and what is done there is done once. Whoever cannot authenticate is in none of them, and changes nothing for those
+//! who can.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::config::CloudName;
+use super::journal::Image;
+use crate::openstack_cloud::{Cloud, ProjectKey};
+
+/// All projects that were reached; threads may share it.
+#[derive(Debug, Default)]
+pub struct Projects(Mutex<Vec<Project>>);
+
+#[derive(Debug)]
+struct Project {
+    key: ProjectKey,
+    /// The relations that have authenticated for it, by the names of their clouds.
+    names: Vec<CloudName>,
+    /// What was published there in this run.
+    images: Vec<Image>,
+}
+
+/// What a relation does in its project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// It was the first to authenticate: it does the work for all.
+    First,
+    /// Another does the work. These images were published before, and are its own too.
+    Sharer(Vec<Image>),
+}
+
+impl Projects {
+    /// `name` has authenticated, as `cloud`.
+    pub fn join(&self, name: &CloudName, cloud: &Cloud) -> Part {
+        self.join_as(name, cloud.project_key())
+    }
+
+    fn join_as(&self, name: &CloudName, key: ProjectKey) -> Part {
+        let mut projects = self.lock();
+        match projects.iter_mut().find(|project| project.key == key) {
+            Some(project) => {
+                project.names.push(name.clone());
+                Part::Sharer(project.images.iter().map(|image| of(image, name)).collect())
+            }
+            None => {
+                projects.push(Project { key, names: vec![name.clone()], images: Vec::new() });
+                Part::First
+            }
+        }
+    }
+
+    /// Whether `name` was the first to authenticate for its project.
+    pub fn is_first(&self, name: &CloudName) -> bool {
+        self.lock().iter().any(|project| project.names.first() == Some(name))
+    }
+
+    /// `image` is published in the project of its cloud. Returns it as the image of each relation that shares the project.
+    pub fn publish(&self, image: &Image) -> Vec<Image> {
+        let mut projects = self.lock();
+        let name = &image.result.config.cloud_name;
+        let Some(project) = projects.iter_mut().find(|project| project.names.contains(name)) else {
+            return vec![image.clone()];
+        };
+        project.images.push(image.clone());
+        project.names.iter().map(|name| of(image, name)).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Project>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// `image` as that of another relation to its project.
+fn of(image: &Image, name: &CloudName) -> Image {
+    let mut image = image.clone();
+    image.result.config.cloud_name.clone_from(name);
+    image
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::builder::config::{BuildConfig, BuildResult};
+    use crate::builder::journal::Timestamp;
+    use crate::target::{Arch, BaseImage};
+
+    fn name(relation: &str) -> CloudName {
+        CloudName::new(relation)
+    }
+
+    fn key(id: &str) -> ProjectKey {
+        let keystone = "https://keystone:5000/v3/auth/tokens".parse().unwrap();
+        ProjectKey::new(&keystone, None, id.parse().unwrap(), None)
+    }
+
+    fn image(cloud: &str) -> Image {
+        let config = BuildConfig { base: BaseImage::Noble, arch: Arch::X64, cloud_name: name(cloud) };
+        let result = BuildResult { config, id: "i".parse().unwrap() };
+        Image { result, fingerprint: String::new(), hash: None, built: Timestamp(1) }
+    }
+
+    #[test]
+    fn who_shares_a_project_has_its_images_whenever_it_comes() {
+        let projects = Projects::default();
+        assert_eq!(projects.join_as(&name("second"), key("p")), Part::First);
+        assert_eq!(projects.join_as(&name("first"), key("p")), Part::Sharer(vec![]));
+        assert_eq!(projects.join_as(&name("other"), key("q")), Part::First);
+        assert_eq!(projects.publish(&image("second")), [image("second"), image("first")]);
+        assert_eq!(projects.join_as(&name("late"), key("p")), Part::Sharer(vec![image("late")]));
+        assert!(projects.is_first(&name("second")) && projects.is_first(&name("other")));
+        assert!(!projects.is_first(&name("first")) && !projects.is_first(&name("late")));
+        assert_eq!(projects.publish(&image("unknown")), [image("unknown")]);
+    }
+}

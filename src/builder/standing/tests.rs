@@ -1,0 +1,187 @@
+//! What ends a failure, and when it is retried.
+
+use super::*;
+use crate::builder::config::BuildResult;
+use crate::builder::journal::{Build, Image};
+use crate::target::{Arch, BaseImage};
+use crate::testing::{request, run_config};
+
+const NOBLE: Target = Target { base: BaseImage::Noble, arch: Arch::X64 };
+const JAMMY: Target = Target { base: BaseImage::Jammy, arch: Arch::X64 };
+
+/// A leader's: two targets, two projects.
+fn config() -> BuilderRunConfig {
+    let clouds = ["ci-1", "ci-2"].map(CloudName::new).to_vec();
+    BuilderRunConfig { targets: vec![NOBLE, JAMMY], clouds, ..run_config() }
+}
+
+fn failure(target: Option<Target>, cloud: Option<&str>) -> Failure {
+    let cloud = cloud.map(CloudName::new);
+    Failure { target, cloud, message: "no".into(), remedy: Remedy::Retry }
+}
+
+fn image(target: Target, cloud: &str, id: &str, built: Timestamp) -> Image {
+    let config = BuildConfig { base: target.base, arch: target.arch, cloud_name: CloudName::new(cloud) };
+    let result = BuildResult { config, id: id.parse().unwrap() };
+    Image { result, fingerprint: String::new(), hash: None, built }
+}
+
+/// One job, which finds or delivers these images and ends with these failures.
+fn job(journal: &mut Journal, request: &Request, images: &[Image], failures: &[Failure]) {
+    journal.job = Some(Job {
+        id: request.id.clone(),
+        reason: Some(request.reason),
+        config_digest: request.config.digest(),
+        owner: request.config.owner.clone(),
+        started: Timestamp::now(),
+        finished: None,
+        builds: Vec::new(),
+        found: Vec::new(),
+        delivered: Vec::new(),
+        failures: Vec::new(),
+    });
+    for image in images {
+        let BuildConfig { base, arch, .. } = image.result.config;
+        let target = Target { base, arch };
+        journal.publish(image.clone());
+        if request.task == Task::Build {
+            let job = journal.job.as_mut().unwrap();
+            *job.build(target) = Build { phase: Phase::UpToDate, ..Build::waiting(target) };
+        }
+    }
+    journal.end(request, failures.to_vec());
+}
+
+/// `noble-x64 ci-1 2`: what fails, and how often in a row.
+fn failing(journal: &Journal) -> Vec<String> {
+    let config = config();
+    let kinds = [TaskKind::Build, TaskKind::TakeOver, TaskKind::CleanUp];
+    let all = kinds.into_iter().flat_map(|kind| journal.failing(&config, kind));
+    let mut all: Vec<String> = all
+        .map(|(standing, open)| {
+            let target = standing.target.map(|target| target.to_string());
+            let cloud = standing.cloud.as_ref().map(ToString::to_string);
+            let scope: Vec<String> = target.into_iter().chain(cloud).collect();
+            format!("{} {}", scope.join(" "), open.in_row)
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn only_a_success_of_the_same_target_in_the_same_project_ends_a_failure() {
+    let (mut journal, all) = (Journal::default(), request(config()));
+    let refused = failure(Some(NOBLE), Some("ci-2"));
+    job(&mut journal, &all, &[], std::slice::from_ref(&refused));
+    job(&mut journal, &all, &[image(NOBLE, "ci-1", "1", Timestamp::now())], &[refused]);
+    assert_eq!(failing(&journal), ["noble-x64 ci-2 2"]);
+    let (next, success) = (journal.next_try(&config(), TaskKind::Build), journal.last_success());
+    assert!(success.is_some());
+
+    let jammy = Request { bases: vec![JAMMY.base], ..request(config()) };
+    let clean_up = Request { task: Task::CleanUp, reason: Reason::Cancel, ..request(config()) };
+    let follows = image(NOBLE, "ci-2", "2", Timestamp(1));
+    let take_over = Request { task: Task::TakeOver(vec![follows.clone()]), ..request(config()) };
+    for (request, images) in [(&jammy, vec![]), (&clean_up, vec![]), (&take_over, vec![follows])] {
+        job(&mut journal, request, &images, &[]);
+        assert_eq!(failing(&journal), ["noble-x64 ci-2 2"], "{:?}", request.task);
+        assert_eq!(journal.next_try(&config(), TaskKind::Build), next);
+    }
+    job(&mut journal, &all, &[image(NOBLE, "ci-2", "2", Timestamp(1))], &[]);
+    assert_eq!(failing(&journal), [] as [&str; 0]);
+    assert_eq!(journal.next_try(&config(), TaskKind::Build), None);
+}
+
+#[test]
+fn what_was_up_to_date_all_along_is_no_success() {
+    let (mut journal, all) = (Journal::default(), request(config()));
+    let known = image(NOBLE, "ci-1", "1", Timestamp(1));
+    job(&mut journal, &all, std::slice::from_ref(&known), &[]);
+    let standing = journal.standings.iter_mut().find(|standing| standing.target == Some(NOBLE)).unwrap();
+    standing.last_success = Some(Timestamp(7));
+    job(&mut journal, &all, std::slice::from_ref(&known), &[]);
+    assert_eq!(journal.last_success(), Some(Timestamp(7)));
+
+    // Nor is it the rebuild that was asked for.
+    let forced = Request { rebuild: Rebuild::Always, ..request(config()) };
+    job(&mut journal, &forced, &[], &[failure(Some(NOBLE), None)]);
+    job(&mut journal, &all, std::slice::from_ref(&known), &[]);
+    assert_eq!(failing(&journal), ["noble-x64 1"]);
+    let (_, open) = journal.failing(&config(), TaskKind::Build).next().unwrap();
+    assert_eq!((open.rebuild, &open.jobs), (Rebuild::Always, &vec![forced.id.clone()]));
+    job(&mut journal, &forced, &[image(NOBLE, "ci-1", "2", Timestamp::now())], &[]);
+    assert_eq!(failing(&journal), [] as [&str; 0]);
+}
+
+#[test]
+fn a_failure_of_the_whole_job_concerns_each_target_that_it_was_about() {
+    let (mut journal, all) = (Journal::default(), request(config()));
+    job(&mut journal, &all, &[], &[failure(None, None)]);
+    assert_eq!(failing(&journal), ["jammy-x64 1", "noble-x64 1"]);
+    let jammy = Request { bases: vec![JAMMY.base], ..request(config()) };
+    job(&mut journal, &jammy, &[image(JAMMY, "ci-1", "1", Timestamp(1))], &[failure(None, Some("ci-2"))]);
+    assert_eq!(failing(&journal), ["jammy-x64 ci-2 1", "noble-x64 1"]);
+    // Nothing is built for anybody where the builders' project is out of reach.
+    job(&mut journal, &jammy, &[], &[failure(None, Some("builders-1"))]);
+    assert_eq!(failing(&journal), ["jammy-x64 1", "jammy-x64 ci-2 1", "noble-x64 1"]);
+}
+
+#[test]
+fn what_is_not_configured_or_related_any_more_fails_no_more() {
+    let (mut journal, all) = (Journal::default(), request(config()));
+    let failures = [failure(Some(JAMMY), None), failure(None, Some("ci-2")), failure(Some(NOBLE), None)];
+    job(&mut journal, &all, &[], &failures);
+    let less = BuilderRunConfig { targets: vec![NOBLE], clouds: vec![CloudName::new("ci-1")], ..config() };
+    assert_eq!(journal.failing(&less, TaskKind::Build).count(), 1);
+    job(&mut journal, &request(less), &[], &[]);
+    assert_eq!(failing(&journal), ["noble-x64 1"]);
+}
+
+#[test]
+fn a_job_that_has_lost_its_secrets_has_tried_nothing() {
+    let (mut journal, all) = (Journal::default(), request(config()));
+    let clean_up = Request { task: Task::CleanUp, reason: Reason::Cancel, ..request(config()) };
+    job(&mut journal, &clean_up, &[], &[failure(None, None)]);
+    for request in [&all, &clean_up] {
+        job(&mut journal, request, &[], &[Failure { remedy: Remedy::Hook, ..failure(None, None) }]);
+        assert_eq!(failing(&journal), [" 1"]);
+    }
+    job(&mut journal, &clean_up, &[], &[]);
+    assert_eq!(failing(&journal), [] as [&str; 0]);
+}
+
+#[test]
+fn retries_come_later_with_each_failure_and_never_more_than_two_hours_apart() {
+    let (mut journal, all) = (Journal::default(), request(config()));
+    for pause in [300, 600, 1200, 2400, 4800, 7200, 7200] {
+        job(&mut journal, &all, &[], &[failure(Some(NOBLE), None)]);
+        let (standing, open) = journal.failing(&config(), TaskKind::Build).next().unwrap();
+        assert_eq!(open.next_try.0 - standing.last_failure.unwrap().0, pause);
+    }
+}
+
+#[test]
+fn a_cancelled_try_comes_back_later_and_one_that_waits_keeps_its_time() {
+    let (mut journal, all) = (Journal::default(), request(config()));
+    job(&mut journal, &all, &[], &[failure(Some(NOBLE), None), failure(Some(JAMMY), None)]);
+    let now = Timestamp::now();
+    let next_tries = [Timestamp(1), Timestamp(now.0 + 299)];
+    for (standing, next_try) in journal.standings.iter_mut().zip(next_tries) {
+        standing.open.as_mut().unwrap().next_try = next_try;
+    }
+    let cancel = Request { task: Task::CleanUp, reason: Reason::Cancel, ..request(config()) };
+    job(&mut journal, &cancel, &[], &[]);
+    let next_try = |standing: &Standing| standing.open.as_ref().unwrap().next_try;
+    assert!(next_try(&journal.standings[0]).0 >= now.0 + 300);
+    assert_eq!(next_try(&journal.standings[1]), next_tries[1]);
+}
+
+#[test]
+fn a_clock_that_was_wrong_puts_no_retry_off() {
+    let (mut journal, all) = (Journal::default(), request(config()));
+    job(&mut journal, &all, &[], &[failure(Some(NOBLE), None)]);
+    let now = Timestamp::now();
+    journal.standings[0].open.as_mut().unwrap().next_try = Timestamp(now.0 + 1_000_000);
+    assert!(journal.next_try(&config(), TaskKind::Build).unwrap() <= Timestamp::now());
+}

@@ -1,0 +1,72 @@
+//! clouds.yaml: the credentials of the build cloud, of each relation, and of clouds that have yet to be left clean. Each cloud
+//! is reached with exactly what was brought for it.
+
+use super::reconcile::{ReconcileError, is_open};
+use super::state::{CharmState, image_relations};
+use crate::builder::{self, CloudName, Clouds, Journal, Request};
+use crate::host::{Host, Written};
+use crate::juju::{Environment, HookTools, RelationId};
+
+/// Brings clouds.yaml to what the state says.
+pub fn install(host: &Host, state: &CharmState, journal: &Journal) -> Result<Written, ReconcileError> {
+    let mut clouds = clouds_to_leave(host, state, journal)?;
+    let build_cloud = state.clouds.get(&state.run.build_cloud);
+    // A relation that names the operator's user does not get the operator's password for it.
+    let is_operators =
+        |name: &CloudName, former: &_| *name == builder::cloud_name(former) || journal.was_built_in(name);
+    for (_, former) in clouds.iter_mut().filter(|(name, former)| is_operators(name, former)) {
+        if let Some(current) = build_cloud.filter(|current| builder::is_same_user(current, former)) {
+            former.password = current.password.clone();
+        }
+    }
+    clouds.extend(state.clouds.clone());
+    Ok(builder::install_clouds_yaml(host, &clouds)?)
+}
+
+/// The clouds in clouds.yaml that `state` does not name and in which a job has left something, or may do so yet: it can
+/// be removed only with the credentials that stand there.
+fn clouds_to_leave(host: &Host, state: &CharmState, journal: &Journal) -> Result<Clouds, ReconcileError> {
+    let mut clouds = builder::read_clouds_yaml(host).unwrap_or_default();
+    clouds.retain(|name, _| !state.clouds.contains_key(name));
+    if clouds.is_empty() {
+        return Ok(clouds);
+    }
+    let open = Request::load(host)?.filter(|request| is_open(request, journal));
+    let names = state.former_names();
+    clouds.retain(|name, _| {
+        // A job that was under way when the charm was refreshed knows the clouds by their former names.
+        let may_connect = || journal.running().is_some() && names.is_known(name);
+        let is_built_in = || open.as_ref().is_some_and(|request| request.config.build_cloud == *name);
+        journal.needs_credentials_of(name) || is_built_in() || may_connect()
+    });
+    Ok(clouds)
+}
+
+/// Takes the credentials of departed relations out of clouds.yaml: all that can be done while the configuration is
+/// refused. The build cloud's stay, what was made there may have to be removed.
+pub fn forget_departed(
+    host: &Host,
+    tools: &dyn HookTools,
+    environment: &Environment,
+    broken: Option<&RelationId>,
+) -> Result<(), ReconcileError> {
+    let mut clouds = builder::read_clouds_yaml(host).unwrap_or_default();
+    if clouds.is_empty() {
+        return Ok(());
+    }
+    let journal = Journal::load(host)?;
+    let build_cloud = Request::load(host)?.map(|request| request.config.build_cloud);
+    let (_, relations) = image_relations(tools, environment, broken)?;
+    let is_build_cloud = |name: &CloudName, config: &_| {
+        let was_named = *name == builder::cloud_name(config);
+        let former = was_named.then(|| builder::former_cloud_name(config));
+        build_cloud.as_ref().is_some_and(|known| known == name || Some(known) == former.as_ref())
+    };
+    clouds.retain(|name, config| {
+        is_build_cloud(name, config)
+            || journal.needs_credentials_of(name)
+            || relations.values().any(|relation| relation.is_named(name))
+    });
+    builder::install_clouds_yaml(host, &clouds)?;
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! The unit's end: how it is known, and what goes with the unit.
+
+use super::dispatch::{DispatchError, Unit};
+use super::event::Event;
+use super::options::Options;
+use super::state::proxies;
+use crate::builder::{self, Extent};
+use crate::juju::Status;
+
+impl Unit<'_> {
+    /// Whether this unit, or the whole application, is being removed. Its relations go first: what it knows of their
+    /// clouds is kept for `stop`, and nothing is begun any more.
+    pub(super) fn departs(&self, event: &Event) -> Result<bool, DispatchError> {
+        let is_leaving = self.environment.departing_unit.as_ref() == Some(&self.environment.unit);
+        if is_leaving || *event == Event::PeersEnd {
+            builder::note_departure(self.host)?;
+        }
+        Ok(builder::departs(self.host))
+    }
+
+    /// What goes with this unit. In doubt, what others may need stays, and that is told.
+    fn extent(&self) -> (Extent, Option<String>) {
+        let ours = self.environment.unit.as_str();
+        let others = match self.tools.goal_state_units() {
+            Ok(units) => units.iter().any(|(unit, status)| unit != ours && status != "dying"),
+            Err(error) => {
+                return (Extent::Unit, Some(format!("what other units may need, if there are any: {error}")));
+            }
+        };
+        if others {
+            return (Extent::Unit, None);
+        }
+        match self.tools.config_get().map(|config| Options::new(config).remove_images_on_removal()) {
+            Ok(true) => (Extent::ApplicationAndImages, None),
+            Ok(false) => (Extent::Application, None),
+            Err(error) => (Extent::Application, Some(format!("published images: {error}"))),
+        }
+    }
+
+    pub(super) fn stop(&self) -> Result<(), DispatchError> {
+        self.tools.status_set(&Status::Maintenance("Removing builder VMs and base images.".into()))?;
+        let owner = builder::Owner {
+            model_uuid: self.environment.model_uuid.clone(),
+            application: self.environment.unit.application().to_owned(),
+            unit: self.environment.unit.number(),
+        };
+        let (extent, doubt) = self.extent();
+        let proxies = proxies(self.environment);
+        let mut left = builder::remove_cloud_resources(self.host, &owner, &proxies, extent);
+        left.extend(doubt);
+        for what in &left {
+            log::warn!("left behind: {what}");
+        }
+        if !left.is_empty() {
+            let message = format!("Left behind in the cloud: {}", left.join("; "));
+            self.tools.status_set(&Status::Maintenance(message.chars().take(400).collect()))?;
+        }
+        Ok(())
+    }
+}

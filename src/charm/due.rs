@@ -1,0 +1,145 @@
+//! What is due: whether a worker has something to do after an event, what, and why.
+
+use super::event::{Event, RelationChange};
+use super::reconcile::{Demand, is_open, is_orphaned};
+use super::state::CharmState;
+use crate::builder::{
+    JobId, Journal, OpenFailure, Reason, Rebuild, Remedy, Request, Task, TaskKind, Timestamp,
+};
+use crate::target::BaseImage;
+
+/// How many earlier jobs a request goes on with at most.
+const MANY: usize = 20;
+
+/// The clean-up after a worker that died, or could not remove all, when nothing is to be built that would begin with it.
+pub(super) fn abandoned(state: &CharmState, journal: &Journal, worker_lives: bool) -> Option<Due> {
+    let next_try = journal.next_try(&state.run, TaskKind::CleanUp);
+    let is_time = next_try.is_none_or(|at| at <= Timestamp::now());
+    // While builds are merely paused, a finished snapshot may wait.
+    let left = if state.paused { journal.is_building() } else { journal.left_something() };
+    let leaves = !journal.clouds_to_leave(&state.run).is_empty();
+    (((left && is_time) || leaves) && !worker_lives)
+        .then(|| Due { task: Task::CleanUp, ..Due::whatever(Reason::Abandoned) })
+}
+
+/// What the worker is to be asked for, and why.
+pub(super) struct Due {
+    /// Why.
+    pub(super) reason: Reason,
+    /// What.
+    pub(super) task: Task,
+    /// How much of it.
+    pub(super) demand: Demand,
+    /// The jobs that it goes on with.
+    pub(super) continues: Vec<JobId>,
+}
+
+impl Due {
+    /// What changed or grew old.
+    pub(super) fn whatever(reason: Reason) -> Self {
+        let demand = Demand { rebuild: Rebuild::Due, bases: Vec::new() };
+        Self { reason, task: Task::Build, demand, continues: Vec::new() }
+    }
+
+    /// What `last` has asked for, from where it has come to, with the secrets of now.
+    fn again(reason: Reason, last: &Request) -> Self {
+        // What the oldest have built has grown old since.
+        let earlier = last.continues.iter().rev().take(MANY).rev();
+        Self {
+            reason,
+            task: last.task.clone(),
+            demand: Demand { rebuild: last.rebuild, bases: last.bases.clone() },
+            continues: earlier.chain([&last.id]).cloned().collect(),
+        }
+    }
+}
+
+/// What the leader's worker is to be asked for after `event`, when it may build; `last` is what it was asked last.
+pub(super) fn due(
+    state: &CharmState,
+    journal: &Journal,
+    event: &Event,
+    last: Option<&Request>,
+    worker_lives: bool,
+) -> Option<Due> {
+    let Some(last) = last else { return Some(Due::whatever(Reason::Configuration)) };
+    // After a clean-up only, what was being built still is to be.
+    if last.config.digest() != state.run.digest() || last.reason == Reason::Abandoned {
+        return Some(Due::whatever(Reason::Configuration));
+    }
+    if let Event::SecretChanged { id } = event
+        && state.script_secret.as_ref().is_some_and(|secret| secret.is(id))
+    {
+        let demand = Demand { rebuild: Rebuild::Always, bases: Vec::new() };
+        return Some(Due { demand, ..Due::whatever(Reason::Secret) });
+    }
+    if is_open(last, journal) {
+        return is_orphaned(last, journal, worker_lives).then(|| Due::again(last.reason, last));
+    }
+    if *event == Event::Scheduled {
+        return Some(Due::whatever(Reason::Schedule));
+    }
+    let cleans_up = last.task == Task::CleanUp
+        && journal.failing(&state.run, TaskKind::CleanUp).any(|(_, open)| is_due(open, event));
+    if cleans_up || has_lost_secrets(journal) {
+        return Some(Due::again(last.reason, last));
+    }
+    if let Some(retry) = retry(state, journal, event) {
+        return Some(retry);
+    }
+    // Every job begins with what is left in clouds that are not used any more; one that failed is tried again anyway.
+    let fails = [TaskKind::Build, TaskKind::CleanUp]
+        .into_iter()
+        .any(|task| journal.failing(&state.run, task).next().is_some());
+    let leaves = !fails && !journal.clouds_to_leave(&state.run).is_empty();
+    leaves.then(|| Due::whatever(Reason::Leftovers))
+}
+
+/// Another try at the builds and deliveries that have failed and whose time has come. Those that are owed a rebuild come
+/// first: the others would be rebuilt along with them.
+fn retry(state: &CharmState, journal: &Journal, event: &Event) -> Option<Due> {
+    let failing = journal.failing(&state.run, TaskKind::Build).filter(|(_, open)| is_due(open, event));
+    let (owed, others): (Vec<_>, Vec<_>) = failing.partition(|(_, open)| open.rebuild == Rebuild::Always);
+    let (rebuild, due) = if owed.is_empty() { (Rebuild::Due, others) } else { (Rebuild::Always, owed) };
+    if due.is_empty() {
+        return None;
+    }
+    let concerns = |base: &BaseImage| {
+        due.iter().any(|(standing, _)| standing.target.is_some_and(|target| target.base == *base))
+    };
+    let mut bases: Vec<BaseImage> = Vec::new();
+    let mut is_about_all = true;
+    for base in state.run.targets.iter().map(|target| target.base) {
+        if !concerns(&base) {
+            is_about_all = false;
+        } else if !bases.contains(&base) {
+            bases.push(base);
+        }
+    }
+    if is_about_all {
+        bases.clear();
+    }
+    let mut continues: Vec<JobId> = Vec::new();
+    for job in due.iter().flat_map(|(_, open)| &open.jobs) {
+        if !continues.contains(job) {
+            continues.push(job.clone());
+        }
+    }
+    let demand = Demand { rebuild, bases };
+    Some(Due { reason: Reason::Retry, task: Task::Build, demand, continues })
+}
+
+/// Whether the last job came to nothing since its secrets were lost with its worker: a hook brings them again.
+pub(super) fn has_lost_secrets(journal: &Journal) -> bool {
+    journal.job.iter().flat_map(|job| &job.failures).any(|failure| failure.remedy == Remedy::Hook)
+}
+
+/// Whether it is time to try again.
+pub(super) fn is_due(open: &OpenFailure, event: &Event) -> bool {
+    // What an operator can mend may just have been mended: credentials come by these events.
+    let may_be_mended = matches!(
+        event,
+        Event::ConfigChanged | Event::SecretChanged { .. } | Event::ImageRelation(RelationChange::Changed)
+    ) && open.failures.iter().any(|failure| failure.remedy == Remedy::Operator);
+    may_be_mended || open.next_try() <= Timestamp::now()
+}

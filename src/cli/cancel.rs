@@ -1,0 +1,47 @@
+//! `dispatch cancel`: stops the job that runs or waits, at once. Juju runs actions one after another, and none while its
+//! agent is away; a person on the unit need not wait for that.
+
+use std::time::Duration;
+
+use super::{CliError, secrets};
+use crate::charm::{self, Cancelled, Followed, Turn, failures, follow};
+use crate::deadline::Deadline;
+use crate::host::Host;
+
+/// How long the removal is followed.
+const WAIT: Duration = Duration::from_secs(120);
+
+/// Stops the job and follows the removal of what it has made. The proxies are those of the environment.
+pub fn cancel(host: &Host, say: &dyn Fn(&str)) -> Result<(), CliError> {
+    let turn = Turn::take(host).map_err(|error| {
+        let remedy = if error.is_forbidden() { "; run it as root" } else { "" };
+        CliError::Failed(format!("{error}{remedy}"))
+    })?;
+    let cancelled = charm::cancel(host, secrets().proxies, turn);
+    let Some(Cancelled { what, made, removal }) = cancelled.map_err(failed)? else {
+        say("nothing to cancel: no job runs or waits");
+        return Ok(());
+    };
+    say(&format!("cancelled {what}; job {removal} removes what was made"));
+    let show = &mut |progress: &str| {
+        say(progress);
+        Ok(())
+    };
+    match follow(host, &removal, Deadline::after(WAIT), show).map_err(failed)? {
+        Followed::Ended(journal) => match failures(&journal) {
+            None => made.iter().for_each(|what| say(&format!("removed {what}"))),
+            Some(failures) => {
+                let message = format!("{failures}. Nothing is built; the next hooks try the removal again");
+                return Err(CliError::Failed(message));
+            }
+        },
+        Followed::Cancelled | Followed::Orphaned | Followed::TimeIsUp => {
+            say(&format!("nothing is built; job {removal} goes on, `dispatch jobs` shows it"));
+        }
+    }
+    Ok(())
+}
+
+fn failed(error: impl std::error::Error) -> CliError {
+    CliError::Failed(error.to_string())
+}

@@ -1,0 +1,129 @@
+//! Juju's agent is away, or busy, while the worker works: what was built is published once it is back, and a person on the
+//! unit need not wait for it.
+
+use std::process::Output;
+use std::thread;
+
+use rehearsal::agent::{ActionStatus, RunKind, StoppedSocket};
+use runner_image_builder::builder::{BuildSecrets, JobId, Rebuild, Request};
+use serde_json::json;
+
+use crate::scene::{Deployed, Scene, wait_for};
+
+/// Clock ticks, of which Linux has 100 in a second, that a process has used.
+fn cpu_ticks(process: i32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+fn request(scene: &Scene) -> Request {
+    Request::load(&scene.host(&scene.unit())).unwrap().expect("a request")
+}
+
+fn worker_log(scene: &Scene) -> String {
+    std::fs::read_to_string(scene.host(&scene.unit()).log_dir().join("worker.log")).unwrap()
+}
+
+/// How often Juju has not heard of a report.
+fn tries(scene: &Scene) -> usize {
+    worker_log(scene).matches(" reporting to Juju, try ").count()
+}
+
+fn await_job(scene: &Scene, id: &JobId) {
+    wait_for("the job's end", || {
+        scene.journal().job.filter(|job| job.id == *id && job.finished.is_some()).map(drop)
+    });
+}
+
+#[test]
+fn what_was_built_while_the_agent_was_away_is_published_when_it_is_back_without_any_hook() {
+    let scene = Scene::set(&[("revision-history-limit", "2")]);
+    let relation = scene.integrate("upload");
+    let published = || scene.told(&relation, "id").expect("an id");
+    scene.job_ended();
+    let oldest = published();
+    scene.build_again();
+    let named = published();
+
+    scene.unit().run_action("run", json!({"force": true})).unwrap();
+    scene.model.stop_agents(StoppedSocket::Missing).unwrap();
+    let before = scene.unit().runs().len();
+    await_job(&scene, &request(&scene).id);
+    wait_for("a try", || (tries(&scene) > 0).then_some(()));
+    assert_eq!(published(), named);
+    // Nothing else waits for the report: neither pruning nor another request.
+    let images = || scene.images_of_stage("upload-project", "published");
+    wait_for("pruning", || (!images().contains(&oldest)).then_some(()));
+    assert!(images().contains(&named) && images().len() == 2, "{:?}", images());
+    let another = Request { id: JobId::random(), rebuild: Rebuild::Due, ..request(&scene) };
+    another.save(&scene.host(&scene.unit()), &BuildSecrets::default()).unwrap();
+    await_job(&scene, &another.id);
+
+    let before_rest = tries(&scene);
+    wait_for("a try", || (tries(&scene) > before_rest).then_some(()));
+    let worker = scene.worker().expect("a worker that waits to report");
+    let begin = cpu_ticks(worker);
+    wait_for("another try", || (tries(&scene) > before_rest + 1).then_some(()));
+    let used = cpu_ticks(worker) - begin;
+    assert!(used < 20, "{used} ticks for a pause of some seconds");
+
+    scene.model.start_agents().unwrap();
+    wait_for("the new image in the relation", || (published() != named).then_some(()));
+    scene.job_ended();
+    assert!(images().contains(&published()));
+    let runs = scene.unit().runs();
+    assert!(runs[before..].iter().all(|run| run.kind == RunKind::Exec), "a hook ran: {:?}", runs.last());
+    assert!(worker_log(&scene).contains("reported to Juju, after "));
+}
+
+/// A build whose script takes minutes, once that runs.
+fn slow_build() -> Scene {
+    let scene = Scene::set(&[]);
+    let url = scene.site.serve_script("slow.sh", "#!/bin/bash\nsleep 300\n");
+    scene.app.set_config(&[("script-url", &url)]).unwrap();
+    scene.integrate("upload");
+    scene.await_status("running the external script");
+    scene
+}
+
+/// `dispatch cancel` on the unit.
+fn cancel(scene: &Scene) -> (Output, String) {
+    let dispatch = scene.unit().charm_dir().unwrap().join("dispatch");
+    let mut command = scene.unit().command(dispatch.to_str().unwrap()).unwrap();
+    let output = command.arg("cancel").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output, said)
+}
+
+#[test]
+fn a_person_on_the_unit_cancels_a_build_that_an_action_waits_for() {
+    let scene = slow_build();
+    let unit = scene.unit();
+    let running = scene.journal().job.unwrap().id;
+    thread::scope(|scope| {
+        let action = scope.spawn(|| unit.run_action("run", json!({"wait": true})).unwrap());
+        wait_for("the action", || (request(&scene).id != running).then_some(()));
+        let asked = request(&scene).id;
+        let (output, said) = cancel(&scene);
+        assert!(output.status.success(), "{output:?}");
+        assert!(said.starts_with(&format!("cancelled {running}; job ")), "{said}");
+        assert!(said.contains("removed builder VM image-builder-image-builder-noble-x64-"), "{said}");
+        let action = action.join().unwrap();
+        assert_eq!(action.status, ActionStatus::Failed);
+        assert_eq!(action.message, format!("Job {asked} was cancelled."));
+    });
+    assert_eq!(scene.leftovers(), [] as [String; 0]);
+    assert_eq!(cancel(&scene).1, "nothing to cancel: no job runs or waits\n");
+}
+
+#[test]
+fn a_person_on_the_unit_cancels_a_build_while_the_agent_is_away() {
+    let scene = slow_build();
+    scene.model.stop_agents(StoppedSocket::Refusing).unwrap();
+    let (output, _) = cancel(&scene);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(scene.leftovers(), [] as [String; 0]);
+    scene.model.start_agents().unwrap();
+    scene.job_ended();
+}
