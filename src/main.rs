@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         [] => hook(),
         ["work"] => beside_hooks(worker::worker_log, worker::work),
         // By hooks alone, where systemd limits the worker's memory.
-        ["work", "external"] => beside_hooks(worker::worker_log, worker::work_externally),
+        ["--limited", "work"] => beside_hooks(worker::worker_log, worker::work_externally),
         ["launch"] => beside_hooks(worker::launcher_log, worker::launch),
         ["jobs"] => jobs(|jobs| Ok(jobs.to_string())),
         ["jobs", "--json"] => jobs(serde_json::to_string_pretty),

@@ -41,16 +41,26 @@ impl ProcessTools {
     /// For words to people: they may quote what somebody has configured or what a cloud has said. The one place where words
     /// leave for Juju, so the one where they become printable. They stay well below what one argument can hold.
     fn tell(&self, tool: &'static str, args: &[&str]) -> Result<(), HookToolError> {
-        let args: Vec<String> = args.iter().map(|arg| argument(&arg.replace('\0', "?"))).collect();
+        let args: Vec<String> = args.iter().map(|arg| argument(arg)).collect();
         self.call(tool, &args.iter().map(String::as_str).collect::<Vec<_>>(), Stdin::Empty).map(drop)
     }
 }
 
 /// Words to people as an argument. Lines stay lines: those of results are ours, and what is to be one line is one already.
 fn argument(words: &str) -> String {
-    let mut words = printable_lines(words).into_owned();
+    let mut words = printable_lines(&without_nul(words)).into_owned();
     words.truncate(words.floor_char_boundary(ARGUMENT));
     words
+}
+
+/// Words that are to be one line.
+fn line(words: &str) -> String {
+    printable_line(&without_nul(words)).into_owned()
+}
+
+/// An argument can hold anything but a NUL. One byte takes its place, so that words stay as long as they are.
+fn without_nul(words: &str) -> String {
+    words.replace('\0', "?")
 }
 
 impl HookTools for ProcessTools {
@@ -108,7 +118,7 @@ impl HookTools for ProcessTools {
     }
 
     fn status_set(&self, status: &Status) -> Result<(), HookToolError> {
-        self.tell("status-set", &[status.name(), &printable_line(status.message())])
+        self.tell("status-set", &[status.name(), &line(status.message())])
     }
 
     fn application_version_set(&self, version: &str) -> Result<(), HookToolError> {
@@ -125,11 +135,11 @@ impl HookTools for ProcessTools {
     }
 
     fn action_fail(&self, message: &str) -> Result<(), HookToolError> {
-        self.tell("action-fail", &[&printable_line(message)])
+        self.tell("action-fail", &[&line(message)])
     }
 
     fn action_log(&self, message: &str) -> Result<(), HookToolError> {
-        self.tell("action-log", &[&printable_line(message)])
+        self.tell("action-log", &[&line(message)])
     }
 
     fn juju_log(&self, level: log::Level, message: &str) -> Result<(), HookToolError> {

@@ -53,7 +53,7 @@ pub enum StartError {
 pub fn start_worker(host: &Host) -> Result<(), StartError> {
     let request = Request::load(host).ok().flatten();
     match request.map(|request| request.config.build_mode) {
-        Some(BuildMode::External) => start(host, "worker", &["work", "external"], Limits::Small),
+        Some(BuildMode::External) => start(host, "worker", &["--limited", "work"], Limits::Small),
         Some(BuildMode::Local) | None => start(host, "worker", &["work"], Limits::Machine),
     }
 }

@@ -102,7 +102,7 @@ fn the_build_clouds_address_is_checked_like_any_other_and_blocks_before_all_else
 #[test]
 fn an_architecture_is_required_and_must_be_one_that_there_is() {
     let site = Plan::new().configured();
-    let none = [("mips", "'mips'"), (" ", "''"), ("x\0y", "'x\\u0000y'")];
+    let none = [("mips", "'mips'"), (" ", "''"), ("x\0y", "'x?y'")];
     for (value, quoted) in none {
         let beginning = &format!("Unsupported arch={quoted}");
         assert_refused(&site, "architecture", value, beginning);

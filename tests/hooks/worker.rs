@@ -233,13 +233,13 @@ fn leaves_no_image_of_its_memory_behind() {
 #[test]
 fn one_whose_memory_is_limited_leaves_builds_on_this_machine_to_another() {
     let (site, _relation) = Plan::new().option("build-mode", "local").related();
-    assert!(site.worker().command.ends_with(" work"), "{}", site.worker().command);
+    assert!(!site.worker().command.contains("--limited"), "{}", site.worker().command);
     site.kill_worker();
     let binary = fs::read_dir(site.state_file("bin")).unwrap().next().unwrap().unwrap().path();
     let mut limited = site.unit().command(binary.to_str().unwrap()).unwrap();
-    assert!(limited.args(["work", "external"]).status().unwrap().success());
-    assert!(site.worker().command.ends_with(" work"), "{}", site.worker().command);
+    assert!(limited.args(["--limited", "work"]).status().unwrap().success());
+    assert!(!site.worker().command.contains("--limited"), "{}", site.worker().command);
     site.kill_worker();
     let (site, _relation) = Plan::new().related();
-    assert!(site.worker().command.ends_with(" work external"), "{}", site.worker().command);
+    assert!(site.worker().command.ends_with(" --limited work"), "{}", site.worker().command);
 }
