@@ -30,7 +30,7 @@
 //!
 //! # The flow of data
 //!
-//! environment -> [`charm::Event`] -> `CharmState` -> [`builder::BuilderRunConfig`] -> [`builder::Job`] ->
+//! environment -> [`charm::Event`] -> `CharmState` -> [`builder::BuilderRunConfig`] -> [`record::Job`] ->
 //! (executor x base) -> snapshot -> [`builder::BuildResult`] -> databag.
 //!
 //! A hook decides and ends; the worker, a process of its own, builds. They talk through files: hooks write

@@ -37,6 +37,7 @@ pub use clouds::clouds_yaml::{
 pub use clouds::connect::{door, http_client, in_each};
 pub use clouds::latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult, get_latest_image};
 pub use cron::{CRON_FILE, Schedule, configure_cron};
+pub use image::vm::UBUNTU_USER;
 pub use run::{BuilderRunError, clean_up, run};
 pub use run_context::{RunContext, Sweep};
 pub use setup::packages::PackageError;
@@ -49,9 +50,6 @@ pub use upkeep::sweep::{Extent, Keep, sweep_cloud};
 
 pub use crate::model::{IMAGE_NAME_TMPL, image_name};
 pub use crate::record::{BuildConfig, BuildResult, BuilderRunConfig};
-
-/// The user that Ubuntu's cloud images have, and that runs the runner (seed `builder`: `UBUNTU_USER`).
-pub const UBUNTU_USER: &str = crate::instance::RUNNER_USER;
 
 /// The host's packages that building stands on (seed `builder`: `APT_DEPENDENCIES`). The keyring of Ubuntu's cloud images
 /// (`ubuntu-keyring`) is part of every Ubuntu machine.

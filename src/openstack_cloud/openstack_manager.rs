@@ -7,7 +7,7 @@
 //! | `BuildImageConfig`, `OpenstackImageBuildError`, `ImageDeleteError` | [`BuildImageConfig`], [`OpenstackImageBuildError`], [`ImageDeleteError`] |
 //! | `IMAGE_PATH_TMPL`, `IMAGE_NAME`, `BUILD_OPENSTACK_IMAGE_SCRIPT_FILENAME` | the constants of the same names |
 //! | `GithubClient`, `GithubOrg`, `GithubRepo` | those of [`crate::github`] |
-//! | `Arch`, `BaseImage` | those of [`crate::model::target`] |
+//! | `Arch`, `BaseImage` | those of [`crate::model`] |
 //! | `InstanceConfig`, `ProxyConfig`, `ProxyStringValues`, `SSHDebugConnection` | [`InstanceConfig`], [`ProxyConfig`], [`ProxyStringValues`], [`SshDebugConnection`] |
 //! | `OpenstackInstanceLaunchError` | [`OpenstackInstanceLaunchError`] |
 //!

@@ -15,6 +15,9 @@ use crate::openstack_cloud::{
 };
 use crate::record::{BuilderVm, CloudName, JobId, Ledger, Owner, RecordError, Resource, ResourceKind};
 
+/// The user that Ubuntu's cloud images have, and that runs the runner (seed `builder`: `UBUNTU_USER`).
+pub const UBUNTU_USER: &str = RUNNER_USER;
+
 /// Longest times.
 const LAUNCH: Duration = Duration::from_secs(1200);
 const DELETE: Duration = Duration::from_secs(600);
@@ -212,7 +215,7 @@ impl Vm<'_> {
         let target = SshTarget {
             name: name.clone(),
             address: address.to_string(),
-            user: RUNNER_USER.into(),
+            user: UBUNTU_USER.into(),
             key: self.our_key.private.clone(),
             host_key: self.host_key.public.clone(),
             options: settings.ssh_options.clone(),

@@ -1,0 +1,213 @@
+//! Which status follows from which state.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::builder::Clouds;
+use crate::charm::image_relation::ImageRelation;
+use crate::juju::RelationId;
+use crate::model::{Arch, BaseImage, Secret, Target};
+use crate::openstack_cloud::{CloudConfig, Interface};
+use crate::record::{
+    Build, BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, CloudName, Image, JobId,
+};
+
+const NOBLE: Target = Target { base: BaseImage::Noble, arch: Arch::X64 };
+const JAMMY: Target = Target { base: BaseImage::Jammy, arch: Arch::X64 };
+
+/// A leader with one related cloud and one target.
+fn state() -> CharmState {
+    let cloud = CloudName::new("ci-1");
+    let text = |text: &str| text.to_owned();
+    let config = CloudConfig {
+        auth_url: text("https://k/v3"),
+        region_name: None,
+        interface: Interface::Public,
+        ca_certificate: None,
+        project_name: text("ci"),
+        project_domain_name: text("Default"),
+        user_domain_name: text("Default"),
+        username: text("ci"),
+        password: Secret::default(),
+    };
+    let relation = RelationId::parse("image:1").unwrap();
+    CharmState {
+        leader: true,
+        paused: false,
+        build_interval: 6,
+        relations: BTreeMap::from([(relation.clone(), ImageRelation { cloud: cloud.clone(), config })]),
+        relation_ids: vec![relation],
+        too_near: Vec::new(),
+        clouds: Clouds::new(),
+        run: BuilderRunConfig {
+            build_cloud: cloud.clone(),
+            clouds: vec![cloud],
+            ..crate::testing::run_config()
+        },
+        secrets: BuildSecrets::default(),
+        script_secret: None,
+    }
+}
+
+fn ago(minutes: u64) -> Timestamp {
+    Timestamp(Timestamp::now().0 - minutes * 60)
+}
+
+fn image(target: Target, minutes: u64) -> Image {
+    let config = BuildConfig { base: target.base, arch: target.arch, cloud_name: CloudName::new("ci-1") };
+    let result = BuildResult { config, id: "1".parse().unwrap() };
+    Image { result, fingerprint: String::new(), hash: None, revision: None, built: ago(minutes) }
+}
+
+fn job(state: &CharmState, builds: &[(Target, Phase)]) -> Job {
+    let builds = builds.iter().map(|(target, phase)| Build {
+        target: *target,
+        phase: phase.clone(),
+        since: ago(4),
+        resources: Vec::new(),
+    });
+    Job {
+        id: JobId::random(),
+        reason: None,
+        config_digest: state.run.digest(),
+        owner: state.run.owner.clone(),
+        started: ago(5),
+        finished: None,
+        builds: builds.collect(),
+        found: Vec::new(),
+        delivered: Vec::new(),
+        failures: Vec::new(),
+    }
+}
+
+/// The journal after a job that has failed so.
+fn failed(state: &CharmState, remedies: &[Remedy]) -> Journal {
+    let failure = |remedy: &Remedy| Failure {
+        target: Some(NOBLE),
+        cloud: Some(CloudName::new("ci-1")),
+        message: format!("{remedy:?}."),
+        remedy: *remedy,
+    };
+    let mut journal = Journal { job: Some(job(state, &[])), ..Journal::default() };
+    let request = crate::testing::request(state.run.clone());
+    journal.end(&request, remedies.iter().map(failure).collect());
+    journal
+}
+
+#[track_caller]
+fn assert_shown(state: &CharmState, journal: &Journal, expected: &str) {
+    let shown = status(state, journal);
+    assert_eq!(format!("{}: {}", shown.name(), shown.message()), expected);
+}
+
+#[test]
+fn without_usable_relations_the_operator_must_integrate_whatever_the_journal_says() {
+    let mut state = state();
+    let journal = Journal { images: vec![image(NOBLE, 1)], ..Journal::default() };
+    state.relations.clear();
+    let silent = "blocked: image integration required. The related application has not given its OpenStack \
+        credentials yet.";
+    assert_shown(&state, &journal, silent);
+    state.relation_ids.clear();
+    state.leader = false;
+    assert_shown(&state, &journal, "blocked: image integration required.");
+}
+
+#[test]
+fn a_unit_that_does_not_lead_is_active() {
+    let state = CharmState { leader: false, ..state() };
+    assert_shown(&state, &Journal::default(), "active: Standing by; the leader builds.");
+}
+
+#[test]
+fn without_an_image_the_unit_works_waits_or_is_blocked() {
+    let state = state();
+    let installing = Phase::Installing { step: "installing packages".into(), number: 3, of: 9 };
+    let with = |job: Option<Job>| Journal { job, ..Journal::default() };
+    let cases = [
+        (with(None), "maintenance: Waiting for first image."),
+        (with(Some(job(&state, &[]))), "maintenance: Building image."),
+        (with(Some(job(&state, &[(NOBLE, Phase::Waiting)]))), "maintenance: Building image."),
+        (
+            with(Some(job(&state, &[(NOBLE, installing)]))),
+            "maintenance: Building noble-x64: installing packages, 3 of 9, 4 min",
+        ),
+        (
+            with(Some(job(&state, &[(NOBLE, Phase::UpToDate), (JAMMY, Phase::Delivering)]))),
+            "maintenance: Building jammy-x64: delivering image, 4 min (1 of 2 images done)",
+        ),
+        (
+            failed(&state, &[Remedy::Retry]),
+            "maintenance: Build failed: noble-x64 for ci-1: Retry. Next try AT.",
+        ),
+        (
+            failed(&state, &[Remedy::Retry, Remedy::Operator]),
+            "blocked: Build failed: noble-x64 for ci-1: Operator (and 1 more, see the unit's log).",
+        ),
+        (failed(&state, &[]), "maintenance: Waiting for first image."),
+    ];
+    for (journal, expected) in cases {
+        let at = journal.next_try(&state.run, TaskKind::Build).map_or(String::new(), Timestamp::time_of_day);
+        let shown = status(&state, &journal);
+        let shown = format!("{}: {}", shown.name(), shown.message());
+        // The clock may have ticked between the two.
+        assert_eq!(shown.replace("4 min", "5 min"), expected.replace("4 min", "5 min").replace("AT", &at));
+    }
+}
+
+#[test]
+fn with_an_image_the_unit_is_active_and_says_what_else_there_is() {
+    let mut state = state();
+    state.run.targets = vec![JAMMY, NOBLE];
+    let images = vec![image(NOBLE, 125), image(JAMMY, 3 * 24 * 60)];
+    let with_images = |journal: Journal| Journal { images: images.clone(), ..journal };
+    let well = status(&state, &with_images(Journal::default())).message().to_owned();
+    let (ages, next) = well.split_once("; next look ").expect(&well);
+    assert_eq!(ages, "jammy-x64 3 days old; noble-x64 2 h old");
+    assert!(next.len() == 6 && next.ends_with('Z'), "{well}");
+    let running = job(&state, &[(JAMMY, Phase::Launching)]);
+    let expected =
+        "active: jammy-x64 3 days old; noble-x64 2 h old; Building jammy-x64: launching builder VM, 4 min";
+    let running = Journal { job: Some(running), ..failed(&state, &[Remedy::Retry]) };
+    assert_shown(&state, &with_images(running), expected);
+    let expected =
+        "active: jammy-x64 3 days old; noble-x64 2 h old; Build failed: noble-x64 for ci-1: Operator.";
+    assert_shown(&state, &with_images(failed(&state, &[Remedy::Operator])), expected);
+}
+
+#[test]
+fn what_is_left_in_a_cloud_that_is_not_used_any_more_is_told_with_whatever_else_there_is() {
+    let state = state();
+    let mut journal = Journal::default();
+    let (old, current) = (CloudName::new("old-1"), state.run.build_cloud.clone());
+    journal.works_in(&old, ["base image b".to_owned()]);
+    journal.works_in(&current, ["base image b".to_owned()]);
+    assert_shown(&state, &journal, "maintenance: Waiting for first image.");
+    journal.could_not_leave(&old, None, Some("the password is refused".into()));
+    let left = "Left in old-1: base image b (the password is refused)";
+    assert_shown(&state, &journal, &format!("maintenance: Waiting for first image. {left}"));
+    journal.publish(image(NOBLE, 125));
+    let well = status(&state, &journal);
+    assert!(well.name() == "active" && well.message().ends_with(&format!("Z; {left}")), "{well:?}");
+    let standing_by = CharmState { leader: false, ..state };
+    let expected = format!("active: noble-x64 2 h old; Standing by; the leader builds.; {left}");
+    assert_shown(&standing_by, &journal, &expected);
+}
+
+#[test]
+fn an_image_of_a_target_or_a_cloud_that_is_not_wanted_does_not_count() {
+    let mut state = state();
+    let journal = Journal { images: vec![image(JAMMY, 1)], ..Journal::default() };
+    assert_shown(&state, &journal, "maintenance: Waiting for first image.");
+    let journal = Journal { images: vec![image(NOBLE, 1)], ..Journal::default() };
+    state.run.clouds = vec![CloudName::new("other-2")];
+    assert_shown(&state, &journal, "maintenance: Waiting for first image.");
+}
+
+#[test]
+fn a_failure_of_another_configuration_is_not_told() {
+    let mut state = state();
+    let journal = failed(&state, &[Remedy::Operator]);
+    state.run.revision_history_limit = 6;
+    assert_shown(&state, &journal, "maintenance: Waiting for first image.");
+}
