@@ -10,6 +10,7 @@ use crate::builder::clouds::connect::{ConnectError, connect_to};
 use crate::builder::clouds::projects::{Part, Projects};
 use crate::builder::delivery::board::Report;
 use crate::builder::delivery::distribution::{Recipient, Telling, image_of};
+use crate::builder::delivery::outcome::Outcome;
 use crate::builder::ownership::labels;
 use crate::builder::upkeep::adoption::adopt;
 use crate::builder::upkeep::leave::leave_clouds;
@@ -18,7 +19,7 @@ use crate::http::HttpClient;
 use crate::model::Deadline;
 use crate::openstack_cloud::{Cloud, OpenStackError};
 use crate::record::{
-    BuilderRunConfig, CloudName, Comparison, Failure, Image, Ledger, Outcome, Proof, ResourceKind, Revision,
+    BuilderRunConfig, CloudName, Comparison, Failure, Image, Ledger, Proof, ResourceKind, Revision,
 };
 
 /// How long a project may take to accept us.

@@ -16,6 +16,7 @@ use crate::builder::clouds::connect::{connect_to, http_client};
 use crate::builder::clouds::projects::Projects;
 use crate::builder::delivery::board::{Board, Slots};
 use crate::builder::delivery::distribution::{Courier, Telling};
+use crate::builder::delivery::outcome::Outcome;
 use crate::builder::delivery::revisions;
 use crate::builder::image::base_image::base_image_name;
 use crate::builder::image::site::remove_security_group;
@@ -25,7 +26,7 @@ use crate::http::HttpClient;
 use crate::instance::ExternalScript;
 use crate::model::{Deadline, Target};
 use crate::openstack_cloud::Cloud;
-use crate::record::{BuildMode, BuildResult, BuilderRunConfig, CloudName, Failure, JobId, Outcome, Phase};
+use crate::record::{BuildMode, BuildResult, BuilderRunConfig, CloudName, Failure, JobId, Phase};
 
 /// How long one target may take, all in all.
 const BUILD_LIMIT: Duration = Duration::from_secs(3 * 3600);

@@ -97,10 +97,9 @@ def check_metadata(metadata):
 
 def check_hooks(folder, metadata):
     """A hook for every event, each an executable that tells `dispatch` its name."""
-    relations = [name for role in ["provides", "requires"] for name in metadata.get(role, {})]
+    # A unit that is removed hears of the end of its peer relation, too.
+    relations = [name for role in ["provides", "requires", "peers"] for name in metadata.get(role, {})]
     wanted = LIFECYCLE + [f"{relation}-relation-{event}" for relation in relations for event in RELATION]
-    # A peer relation lasts as long as the application: it never breaks.
-    wanted += [f"{relation}-relation-{event}" for relation in metadata.get("peers", {}) for event in RELATION[:-1]]
     found = sorted(path.name for path in (folder / "hooks").iterdir())
     for name in sorted(set(wanted) ^ set(found)):
         yield f"hooks/{name}: " + ("missing" if name in wanted else "no event has this name")

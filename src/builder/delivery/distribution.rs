@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use sha2::Sha512;
 
 use super::board::{Board, Slots};
+use super::outcome::Outcome;
 use super::source::Parcel;
 use super::window::{Feeder, PIECE, Pieces, Window};
 use crate::builder::clouds::projects::Projects;
@@ -17,8 +18,8 @@ use crate::host::random_uuid;
 use crate::model::{Deadline, Digesting};
 use crate::openstack_cloud::{Cloud, ErrorKind, ImageId, Images, NewImage, OpenStackError};
 use crate::record::{
-    BuildConfig, BuildResult, CloudName, Comparison, Failure, Image, JobId, Ledger, Outcome, Owner, Progress,
-    Proof, RecordError, Resource, ResourceKind, Revision,
+    BuildConfig, BuildResult, CloudName, Comparison, Failure, Image, JobId, Ledger, Owner, Progress, Proof,
+    RecordError, Resource, ResourceKind, Revision,
 };
 
 /// How many uploads there are at a time.

@@ -2,6 +2,7 @@
 
 pub mod board;
 pub mod distribution;
+pub mod outcome;
 pub mod revisions;
 pub mod source;
 pub mod window;

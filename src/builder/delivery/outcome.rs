@@ -2,8 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::journal::build_state::Failure;
-use super::run_config::BuildResult;
+use crate::record::{BuildResult, Failure};
 
 /// Results and failures.
 #[derive(Default)]
