@@ -6,7 +6,7 @@ use std::time::Duration;
 use rehearsal::agent::Relation;
 use rehearsal::cloud::{CloudSetup, Fault, Image, Script, UserSetup, What};
 
-use crate::scene::{APPLICATION, Deployed, Scene, wait_for};
+use crate::scene::{APPLICATION, Deployed, PATIENCE, Scene, told_by, wait_for};
 
 const IMAGE: &str = "/v2/images/[^/]+$";
 const LIST: &str = "/v2/images\\?";
@@ -114,21 +114,24 @@ fn an_image_of_before_evidence_was_kept_stays_told_until_the_next_build() {
 }
 
 #[test]
-fn a_unit_in_the_place_of_the_last_has_its_evidence_and_builds_nothing() {
-    let scene = Scene::set(&[]);
+fn a_new_leader_without_a_journal_has_the_evidence_of_the_one_before_and_builds_nothing() {
+    let scene = Scene::of_units(2, &[]);
     let relation = scene.integrate("upload");
-    scene.job_ended();
+    assert_eq!(scene.job_ended().failures, []);
     let id = scene.told(&relation, "id").unwrap();
-    scene.next_hook();
-    // The embedded agent ends a relation with the last unit.
-    scene.app.remove_unit(0).unwrap();
-    scene.app.add_unit(scene.charm()).unwrap();
-    let relation = scene.integrate("upload");
-    let unit = scene.app.units().pop().unwrap();
-    assert_eq!(scene.job_of(&unit).failures, []);
-    unit.wait_idle(crate::scene::PATIENCE).unwrap();
-    assert_eq!(crate::scene::told_by(&unit, &relation, "id"), Some(id));
-    assert_eq!(builds(&scene), 1);
+    let second = scene.app.unit(1);
+    let told = || told_by(&second, &relation, "id");
+    wait_for("the other unit to follow", || told().filter(|told| *told == id));
+    scene.job_of(&second);
+    second.wait_idle(PATIENCE).unwrap();
+    for file in ["journal.json", "request.json"] {
+        std::fs::remove_file(scene.host(&second).state_dir().join(file)).unwrap();
+    }
+    scene.app.set_leader(1).unwrap();
+    assert_eq!(scene.job_of(&second).failures, []);
+    second.wait_idle(PATIENCE).unwrap();
+    assert_eq!((told(), builds(&scene)), (Some(id), 1));
+    assert_eq!(scene.requests("PUT", "/file"), 2, "the base image and one copy");
 }
 
 /// One that takes nothing of what is sent, of an image that is larger than what the machines between hold back.

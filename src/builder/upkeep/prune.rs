@@ -33,7 +33,10 @@ pub fn prune_all(
     journal: &mut Journal,
 ) {
     let (Ok(http), Ok(known)) = (http_client(secrets), read_clouds_yaml(host)) else { return };
-    let related = config.clouds.iter().filter(|name| **name != config.build_cloud);
+    // What has just failed to serve is not waited for again.
+    let failures = journal.job.iter().flat_map(|job| &job.failures);
+    let failed: BTreeSet<CloudName> = failures.filter_map(|failure| failure.cloud.clone()).collect();
+    let related = config.clouds.iter().filter(|name| **name != config.build_cloud && !failed.contains(name));
     let names: Vec<&CloudName> = related.chain([&config.build_cloud]).collect();
     let deadline = Deadline::after(LIMIT);
     let noted = Mutex::new(std::mem::take(journal));
