@@ -8,9 +8,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::builder::clouds::connect::http_client;
-use crate::builder::image::local::{LocalBuild, Workshop};
+use crate::builder::image::local::{LocalBuild, Workspace};
 use crate::builder::ownership::labels;
-use crate::builder::plan::{Ingredients, Planner};
+use crate::builder::plan::{BuildInputs, Planner};
 use crate::builder::script;
 use crate::github::{GithubClient, GithubPath, RunnerApplication};
 use crate::host::Host;
@@ -78,17 +78,17 @@ impl ByHand<'_> {
     ) -> Result<u64, Failure> {
         let Self { host, secrets, progress, .. } = *self;
         let target = target.supported().map_err(|error| Failure::of(&error, true))?;
-        let workshop = Workshop::open(host)
-            .and_then(|workshop| workshop.is_ready_for(target).map(|()| workshop))
+        let workspace = Workspace::open(host)
+            .and_then(|workspace| workspace.is_ready_for(target).map(|()| workspace))
             .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         progress(Phase::Checking);
         let http = http_client(secrets)?;
         let fetched = config.script_url.as_deref().map(|url| script::fetch(&http, url, deadline)).transpose();
         let script = fetched.map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         let planner = Planner { host, http: &http, config, secrets, script: script.as_ref(), runner };
-        let Ingredients { base, offer, .. } = planner.ingredients(target, deadline)?;
-        let (workshop, http, offer, base, verify) = (&workshop, &http, &offer, &base, config.verify_image);
-        let build = LocalBuild { host, workshop, http, offer, base, verify, progress };
+        let BuildInputs { base, offer, .. } = planner.inputs(target, deadline)?;
+        let (workspace, http, offer, base, verify) = (&workspace, &http, &offer, &base, config.verify_image);
+        let build = LocalBuild { host, workspace, http, offer, base, verify, progress };
         let image = build.run(deadline).map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         let placed = place(&image.path(), file);
         placed.map_err(|error| {

@@ -7,7 +7,7 @@ use crate::instance::{Recipe, RunnerBase, STEPS_VERSION};
 use crate::model::{Target, hex};
 
 #[derive(Serialize)]
-struct Ingredients<'a> {
+struct BuildInputs<'a> {
     steps: u32,
     target: Target,
     base_image: &'a str,
@@ -21,7 +21,7 @@ struct Ingredients<'a> {
 /// The fingerprint of the image that `base` makes of the base image with this SHA-256; `script_secret` is the URI of the
 /// secret with the script's variables.
 pub fn fingerprint(base: &RunnerBase, base_image_sha256: &str, script_secret: Option<&str>) -> String {
-    let ingredients = Ingredients {
+    let inputs = BuildInputs {
         steps: STEPS_VERSION,
         target: base.target,
         base_image: base_image_sha256,
@@ -32,7 +32,7 @@ pub fn fingerprint(base: &RunnerBase, base_image_sha256: &str, script_secret: Op
         script_secret,
     };
     // A struct of texts, numbers and lists always serialises.
-    hex(&Sha256::digest(serde_json::to_vec(&ingredients).unwrap_or_default()))
+    hex(&Sha256::digest(serde_json::to_vec(&inputs).unwrap_or_default()))
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use super::run_context::{RunContext, Sweep};
 use crate::builder::clouds::clouds_yaml::Clouds;
 use crate::builder::clouds::connect::{ConnectError, connect_to};
 use crate::builder::clouds::projects::{Part, Projects};
-use crate::builder::delivery::board::Report;
-use crate::builder::delivery::distribution::{Recipient, Telling, image_of};
+use crate::builder::delivery::distribution::{Publisher, Recipient, image_of};
 use crate::builder::delivery::outcome::Outcome;
+use crate::builder::delivery::queue::Report;
 use crate::builder::ownership::labels;
 use crate::builder::upkeep::adoption::adopt;
 use crate::builder::upkeep::leave::leave_clouds;
@@ -19,7 +19,7 @@ use crate::http::HttpClient;
 use crate::model::Deadline;
 use crate::openstack_cloud::{Cloud, OpenStackError};
 use crate::record::{
-    BuilderRunConfig, CloudName, Comparison, Failure, Image, Ledger, Proof, ResourceKind, Revision,
+    BuilderRunConfig, CloudName, Comparison, Failure, Image, Proof, ResourceKind, ResourceTracker, Revision,
 };
 
 /// How long a project may take to accept us.
@@ -65,10 +65,10 @@ impl Lane<'_> {
         let Self { context, config, http, build_cloud, name, .. } = *self;
         let RunContext { host, job, former, progress, .. } = *context;
         leave_clouds(host, former, (job, progress), config, http, build_cloud, &|former| former == name);
-        let telling = Telling { progress, outcome: self.outcome, projects: self.projects };
+        let publisher = Publisher { progress, outcome: self.outcome, projects: self.projects };
         if let Part::Sharer(images) = self.projects.join(name, &cloud) {
             log::info!("{name} shares the project of another relation, which is served for both");
-            images.into_iter().for_each(|image| telling.note(image));
+            images.into_iter().for_each(|image| publisher.note(image));
             return Vec::new();
         }
         let salvaged = self.salvage(&cloud, plans);
@@ -83,7 +83,7 @@ impl Lane<'_> {
             let target = plan.target();
             match self.look(&cloud, plan, &salvaged) {
                 Ok(Some(image)) => {
-                    telling.published(&image);
+                    publisher.published(&image);
                     report.has(target);
                 }
                 Ok(None) => {
@@ -159,7 +159,7 @@ impl Lane<'_> {
                 Ok(true) => {
                     let image = image_of(revision, self.name, id);
                     self.context.progress.published(image.clone());
-                    Ledger { progress: self.context.progress, target: *target }.settled(resource);
+                    ResourceTracker { progress: self.context.progress, target: *target }.settled(resource);
                     salvaged.push(image);
                 }
                 Ok(false) => (),

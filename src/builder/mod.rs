@@ -10,6 +10,8 @@
 //! | `GetLatestImageConfig`, `GetLatestImageResult` | the types of the same names |
 //! | `BuilderSetupError`, `BuilderRunError`, `GetLatestImageError`, `UpgradeApplicationError` | the types of the same names |
 
+mod backend;
+mod build;
 mod by_hand;
 pub mod clouds;
 mod cron;
@@ -17,9 +19,7 @@ pub mod delivery;
 mod fingerprint;
 pub mod image;
 mod lane;
-mod making;
 pub mod ownership;
-mod place;
 mod plan;
 mod releases;
 mod run;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::fingerprint::fingerprint;
 use super::releases::{find_runner, find_tools};
 use crate::builder::delivery::revisions;
-use crate::builder::image::base_image::{self, Offer};
+use crate::builder::image::base_image::{self, UpstreamImage};
 use crate::builder::ownership::labels::{self, FINGERPRINT, Stage};
 use crate::host::Host;
 use crate::http::HttpClient;
@@ -20,11 +20,11 @@ use crate::record::{
 const SNAPSHOT_KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// What an image is made of.
-pub struct Ingredients {
+pub struct BuildInputs {
     /// What goes into it.
     pub base: RunnerBase,
     /// What it is built on.
-    pub offer: Offer,
+    pub offer: UpstreamImage,
     /// Both as one digest.
     pub fingerprint: String,
 }
@@ -32,7 +32,7 @@ pub struct Ingredients {
 /// A target of which we know what its image would be made of, and how far it is.
 pub struct Plan {
     /// What the image is made of.
-    pub ingredients: Ingredients,
+    pub inputs: BuildInputs,
     /// The build that is up to date, by our own evidence: projects that have it need no other.
     pub current: Option<Revision>,
     /// Its image in the build project, to be copied to those that lack it.
@@ -46,7 +46,7 @@ pub struct Plan {
 impl Plan {
     /// What the image is for.
     pub fn target(&self) -> Target {
-        self.ingredients.base.target
+        self.inputs.base.target
     }
 }
 
@@ -87,7 +87,7 @@ pub struct Planner<'a> {
 
 impl Planner<'_> {
     /// What an image of `target` would be made of now.
-    pub fn ingredients(&self, target: Target, deadline: Deadline) -> Result<Ingredients, Failure> {
+    pub fn inputs(&self, target: Target, deadline: Deadline) -> Result<BuildInputs, Failure> {
         let offer = base_image::look_up(self.host, self.http, &self.config.base_image, target, deadline)
             .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         let (source, recipe) = (&self.config.runner, self.config.recipe.of(target));
@@ -109,7 +109,7 @@ impl Planner<'_> {
             apt_mirror: self.config.vm.apt_mirror.clone(),
         };
         let fingerprint = fingerprint(&base, &offer.sha256, self.config.script_secret.as_deref());
-        Ok(Ingredients { base, offer, fingerprint })
+        Ok(BuildInputs { base, offer, fingerprint })
     }
 
     /// The plan for `target`, as far as `known` and `build_cloud` tell.
@@ -121,8 +121,8 @@ impl Planner<'_> {
         wanted: Wanted<'_>,
         deadline: Deadline,
     ) -> Result<Plan, Failure> {
-        let ingredients = self.ingredients(target, deadline)?;
-        let fingerprint = ingredients.fingerprint.as_str();
+        let inputs = self.inputs(target, deadline)?;
+        let fingerprint = inputs.fingerprint.as_str();
         let failure = |error: OpenStackError| Failure::of(&error, error.operator_must_act());
         let owner = &self.config.owner;
         let counts = |revision: &&Revision| {
@@ -151,7 +151,7 @@ impl Planner<'_> {
         };
         let usable = stale.iter().position(|image| lacks_build && usable(image));
         let snapshot = usable.map(|index| stale.remove(index));
-        Ok(Plan { ingredients, current, source, snapshot, stale })
+        Ok(Plan { inputs, current, source, snapshot, stale })
     }
 
     fn max_age(&self) -> Duration {

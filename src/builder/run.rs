@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{Scope, scope};
 use std::time::Duration;
 
+use super::backend::Backend;
 use super::lane::Lane;
-use super::place::Place;
 use super::plan::{Plan, Planner, Wanted};
 use super::run_context::{RunContext, Sweep};
 use super::script;
@@ -14,9 +14,9 @@ use super::side_by_side::side_by_side;
 use crate::builder::clouds::clouds_yaml::{Clouds, read_clouds_yaml};
 use crate::builder::clouds::connect::{connect_to, http_client};
 use crate::builder::clouds::projects::Projects;
-use crate::builder::delivery::board::{Board, Slots};
-use crate::builder::delivery::distribution::{Courier, Telling};
+use crate::builder::delivery::distribution::{Distributor, Publisher};
 use crate::builder::delivery::outcome::Outcome;
+use crate::builder::delivery::queue::{DeliveryQueue, Slots};
 use crate::builder::delivery::revisions;
 use crate::builder::image::base_image::base_image_name;
 use crate::builder::image::site::remove_security_group;
@@ -93,7 +93,7 @@ pub(super) struct Run<'a> {
     /// How many images may be built at a time.
     pub(super) builds: Slots,
     /// Where they are built, once one is.
-    pub(super) place: OnceLock<Result<Place, Failure>>,
+    pub(super) backend: OnceLock<Result<Backend, Failure>>,
     /// What earlier runs have left, and had to stay.
     left: Mutex<Vec<String>>,
 }
@@ -114,8 +114,21 @@ impl<'a> Run<'a> {
             })?;
         // One machine builds one image after the other: two would only wait for the same disk.
         let builds = Slots::new(if config.build_mode == BuildMode::Local { 1 } else { BUILDS });
-        let (script, place, left, projects) = (None, OnceLock::new(), Mutex::default(), Projects::default());
-        Ok(Self { context, config, outcome, http, known, build_cloud, projects, script, builds, place, left })
+        let (script, backend, left, projects) =
+            (None, OnceLock::new(), Mutex::default(), Projects::default());
+        Ok(Self {
+            context,
+            config,
+            outcome,
+            http,
+            known,
+            build_cloud,
+            projects,
+            script,
+            builds,
+            backend,
+            left,
+        })
     }
 
     /// Connects, sweeps the build project if that is due, and fetches what all targets share.
@@ -215,28 +228,28 @@ impl<'a> Run<'a> {
 
     fn work(&self) {
         let plans = self.plans();
-        let board = Board::new(self.config.clouds.len());
+        let queue = DeliveryQueue::new(self.config.clouds.len());
         let Self { context, config, outcome, build_cloud, projects, .. } = self;
-        let telling = Telling { progress: context.progress, outcome, projects };
-        let courier = Courier::new(build_cloud, &config.owner, context.job, telling, &board);
+        let publisher = Publisher { progress: context.progress, outcome, projects };
+        let distributor = Distributor::new(build_cloud, &config.owner, context.job, publisher, &queue);
         scope(|scope| {
-            let (board, plans) = (&board, &plans);
+            let (queue, plans) = (&queue, &plans);
             for name in &config.clouds {
-                scope.spawn(move || self.had_to_stay(self.lane(name).run(plans, &board.report())));
+                scope.spawn(move || self.had_to_stay(self.lane(name).run(plans, &queue.report())));
             }
             self.leave(scope);
             for plan in plans {
-                let courier = &courier;
+                let distributor = &distributor;
                 scope.spawn(move || {
                     let deadline = Deadline::after(BUILD_LIMIT);
-                    if let Err(failure) = self.execute(plan, courier, scope, deadline) {
+                    if let Err(failure) = self.execute(plan, distributor, scope, deadline) {
                         self.give_up(plan.target(), failure);
                     }
                 });
             }
         });
         self.note_search();
-        if matches!(self.place.get(), Some(Ok(Place::Vms(_)))) || context.sweep == Sweep::Due {
+        if matches!(self.backend.get(), Some(Ok(Backend::OpenStack(_)))) || context.sweep == Sweep::Due {
             let deadline = Deadline::after(LOOK_LIMIT);
             for what in remove_security_group(build_cloud, &config.owner, deadline) {
                 log::warn!("left for the next job: {what}");
@@ -279,23 +292,23 @@ impl<'a> Run<'a> {
     fn execute<'scope>(
         &'scope self,
         plan: &Plan,
-        courier: &'scope Courier<'_>,
+        distributor: &'scope Distributor<'_>,
         scope: &'scope Scope<'scope, '_>,
         deadline: Deadline,
     ) -> Result<(), Failure> {
-        let (target, board, progress) = (plan.target(), courier.board, self.context.progress);
+        let (target, queue, progress) = (plan.target(), distributor.queue, self.context.progress);
         plan.stale.iter().for_each(|snapshot| self.remove_snapshot(target, snapshot));
-        if !board.is_wanted(target) {
-            let nobody = !self.config.clouds.is_empty() && !board.anybody_has(target);
+        if !queue.is_wanted(target) {
+            let nobody = !self.config.clouds.is_empty() && !queue.anybody_has(target);
             progress.phase(target, if nobody { Phase::Failed } else { Phase::UpToDate });
             return Ok(());
         }
-        let parcel = Arc::new(self.parcel(plan, deadline)?);
+        let artifact = Arc::new(self.artifact(plan, deadline)?);
         progress.phase(target, Phase::Delivering);
-        while board.is_wanted(target) {
-            courier.deliver(scope, &parcel, deadline);
+        while queue.is_wanted(target) {
+            distributor.deliver(scope, &artifact, deadline);
         }
-        progress.phase(target, if board.anybody_has(target) { Phase::Done } else { Phase::Failed });
+        progress.phase(target, if queue.anybody_has(target) { Phase::Done } else { Phase::Failed });
         Ok(())
     }
 }

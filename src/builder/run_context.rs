@@ -2,7 +2,7 @@
 
 use crate::host::Host;
 use crate::model::BaseImage;
-use crate::record::{BuildSecrets, JobId, Known, Leftovers, Progress, Rebuild};
+use crate::record::{BuildSecrets, JobId, Known, Orphans, Progress, Rebuild};
 
 /// Whether a run begins with a sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct RunContext<'a> {
     /// Whether the clouds are first to be searched for what earlier runs have left.
     pub sweep: Sweep,
     /// Clouds that are not used any more and may hold something of ours.
-    pub former: &'a [Leftovers],
+    pub former: &'a [Orphans],
     /// What earlier jobs have built and delivered, and what they have left.
     pub known: &'a Known,
     /// Only these bases; all when empty.

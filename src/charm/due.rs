@@ -90,7 +90,7 @@ pub(super) fn due(
         .into_iter()
         .any(|task| journal.failing(&state.run, task).next().is_some());
     let leaves = !fails && !journal.clouds_to_leave(&state.run).is_empty();
-    leaves.then(|| Due::whatever(Reason::Leftovers))
+    leaves.then(|| Due::whatever(Reason::Orphans))
 }
 
 /// Another try at the builds and deliveries that have failed and whose time has come. Those that are owed a rebuild come

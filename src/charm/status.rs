@@ -100,7 +100,7 @@ pub fn progress(job: &Job) -> String {
     });
     let Some(build) = working.min_by_key(|build| build.since) else {
         return match job.reason {
-            Some(Reason::Leftovers) => REMOVING.into(),
+            Some(Reason::Orphans) => REMOVING.into(),
             _ => "Building image.".into(),
         };
     };

@@ -8,7 +8,7 @@ use crate::builder::Schedule;
 use crate::host::Host;
 use crate::model::{Timestamp, printable_line};
 use crate::record::{
-    Build, Job, Journal, Launch, Leftovers, Peers, Phase, RecordError, Request, Standing, worker_lives,
+    Build, Job, Journal, Launch, Orphans, Peers, Phase, RecordError, Request, Standing, worker_lives,
 };
 
 /// All that there is to tell; displays as a page of text, serialises as JSON.
@@ -62,7 +62,7 @@ impl fmt::Display for Jobs {
             let id = &image.result.id;
             line(f, format_args!("image {base}-{arch} in {cloud}: {id}, built {}", image.built))?;
         }
-        self.journal.leftovers.iter().try_for_each(|leftovers| self.write_leftovers(f, leftovers))?;
+        self.journal.orphans.iter().try_for_each(|orphans| self.write_orphans(f, orphans))?;
         self.launches.iter().try_for_each(|launch| line(f, format_args!("{launch}")))?;
         let ever = |moment: Option<Timestamp>| moment.map_or("never".into(), |moment| moment.to_string());
         writeln!(f, "last success: {}", ever(self.journal.last_success()))?;
@@ -72,11 +72,11 @@ impl fmt::Display for Jobs {
 }
 
 impl Jobs {
-    fn write_leftovers(&self, f: &mut fmt::Formatter<'_>, leftovers: &Leftovers) -> fmt::Result {
-        let Leftovers { tries, since: Some(since), .. } = leftovers else { return Ok(()) };
-        let left = format!("left in {leftovers}");
+    fn write_orphans(&self, f: &mut fmt::Formatter<'_>, orphans: &Orphans) -> fmt::Result {
+        let Orphans { tries, since: Some(since), .. } = orphans else { return Ok(()) };
+        let left = format!("left in {orphans}");
         write!(f, "{}, tried {tries} times since {since}, ", printable_line(&left))?;
-        match (leftovers.given_up, leftovers.next_try()) {
+        match (orphans.given_up, orphans.next_try()) {
             (Some(at), _) => writeln!(f, "given up {at}: it is yours to remove"),
             (None, Some(at)) => writeln!(f, "next try {at}"),
             (None, None) => writeln!(f, "not tried again"),

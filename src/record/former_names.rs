@@ -56,14 +56,14 @@ impl FormerNames {
                 _ => self.built_in(&resource.cloud),
             };
         }
-        for mut known in std::mem::take(&mut journal.leftovers) {
+        for mut known in std::mem::take(&mut journal.orphans) {
             known.cloud = match known.work {
                 Work::Deliveries => self.delivered_to(&known.cloud),
                 Work::Builds => self.built_in(&known.cloud),
             };
-            match journal.leftovers.iter_mut().find(|other| other.cloud == known.cloud) {
+            match journal.orphans.iter_mut().find(|other| other.cloud == known.cloud) {
                 Some(other) => other.what.extend(known.what),
-                None => journal.leftovers.push(known),
+                None => journal.orphans.push(known),
             }
         }
     }
@@ -187,8 +187,8 @@ mod tests {
         journal.works_in(&former, ["base image b".to_owned()]);
         journal.is_in_use(&former, &"i".parse().unwrap(), String::new());
         names.renew(&mut journal);
-        assert_eq!(journal.leftovers.len(), 1);
-        assert!(journal.was_built_in(&build) && journal.leftovers[0].what.len() == 2);
+        assert_eq!(journal.orphans.len(), 1);
+        assert!(journal.was_built_in(&build) && journal.orphans[0].what.len() == 2);
         assert_eq!(journal.in_use[0].cloud, second);
     }
 }

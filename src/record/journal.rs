@@ -18,7 +18,7 @@ use super::journal::build_state::Job;
 use super::journal::evidence::Revision;
 use super::journal::in_use::InUse;
 use super::journal::standing::Standing;
-use super::leftovers::Leftovers;
+use super::orphans::Orphans;
 use super::request::Request;
 use super::resource::Resource;
 use super::run_config::{BuildResult, CloudName};
@@ -52,8 +52,8 @@ pub struct Journal {
     pub swept: Option<Timestamp>,
     /// The clouds that may hold something of ours beside published images: the one that is built in, and those that are
     /// not used any more.
-    #[serde(default)]
-    pub leftovers: Vec<Leftovers>,
+    #[serde(default, rename = "leftovers")]
+    pub orphans: Vec<Orphans>,
     /// The finished builds: those that the build project keeps, and those that relations are told of.
     #[serde(default)]
     pub revisions: Vec<Revision>,
@@ -68,7 +68,7 @@ impl Default for Journal {
             standings: Vec::new(),
             in_use: Vec::new(),
             swept: None,
-            leftovers: Vec::new(),
+            orphans: Vec::new(),
             revisions: Vec::new(),
         }
     }

@@ -5,13 +5,13 @@ mod file;
 mod former_names;
 mod journal;
 mod launch;
-mod ledger;
-mod leftovers;
+mod orphans;
 mod peers;
 mod progress;
 mod published;
 mod request;
 mod resource;
+mod resource_tracker;
 mod run_config;
 mod transit;
 
@@ -23,13 +23,13 @@ pub use journal::evidence::{Comparison, FAILED_READS, Known, Proof, Revision};
 pub use journal::standing::{OpenFailure, Standing};
 pub use journal::{Image, Journal};
 pub use launch::{Launch, LaunchOrder, LaunchSecrets, LaunchState, Server, forget_unfinished};
-pub use ledger::Ledger;
-pub use leftovers::{Leftovers, Work};
+pub use orphans::{Orphans, Work};
 pub use peers::{Announcement, Own, Peer, Peers};
 pub use progress::Progress;
 pub use published::Published;
 pub use request::{Reason, Rebuild, Request, Task, TaskKind, worker_lives, worker_lock};
 pub use resource::{Resource, ResourceKind};
+pub use resource_tracker::ResourceTracker;
 pub use run_config::{
     BaseImageSource, BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm,
     CloudName, JobId, Owner, ProxyConfig, RunnerSource,

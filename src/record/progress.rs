@@ -22,7 +22,7 @@ pub trait Progress: Sync {
     fn swept(&self, cloud: &CloudName);
     /// All clouds that answer were searched for what earlier runs have left, and nothing had to stay.
     fn searched(&self);
-    /// This run has left something that no ledger notes: the next one is to sweep, however soon it comes.
+    /// This run has left something that is not noted: the next one is to sweep, however soon it comes.
     fn sweep_again(&self);
     /// The run is about to make things in this cloud, `what` above all; if this cannot be written down, it must not.
     fn works_in(&self, cloud: &CloudName, what: Vec<String>) -> Result<(), RecordError>;

@@ -34,7 +34,8 @@ pub enum Reason {
     /// The leader has announced images.
     Announcement,
     /// Something is left in a cloud that is not used any more.
-    Leftovers,
+    #[serde(rename = "leftovers")]
+    Orphans,
 }
 
 impl Reason {
@@ -49,7 +50,7 @@ impl Reason {
             Self::Cancel => "cancel",
             Self::Abandoned => "abandoned",
             Self::Announcement => "announcement",
-            Self::Leftovers => "leftovers",
+            Self::Orphans => "leftovers",
         }
     }
 }

@@ -114,11 +114,11 @@ fn what_cannot_be_removed_is_told_by_name_holds_up_no_build_and_is_given_up_afte
     assert!(status.contains("image-builder-image-builder-base-noble-x64: "), "{status}");
     assert!(knows(&scene, OLD) && scene.jobs().contains("tried 1 times since"), "{}", scene.jobs());
 
-    let tries = || scene.journal().leftovers.iter().map(|leftovers| leftovers.tries).max();
+    let tries = || scene.journal().orphans.iter().map(|leftovers| leftovers.tries).max();
     scene.next_hook();
     assert_eq!((scene.worker(), tries()), (None, Some(1)), "not at once again");
     scene.edit_journal(|journal| {
-        let left = journal.leftovers.iter_mut().find(|leftovers| leftovers.tries > 0).unwrap();
+        let left = journal.orphans.iter_mut().find(|leftovers| leftovers.tries > 0).unwrap();
         (left.since, left.last) = (Some(Timestamp(Timestamp::now().0 - 100_000)), Some(Timestamp(1)));
     });
     scene.next_hook();
@@ -143,7 +143,7 @@ fn a_project_that_lets_nobody_in_is_told_with_what_is_there_and_left_once_it_doe
     let what = ": base image image-builder-image-builder-base-noble-x64, ";
     assert!(status.contains("Left in builder-project-") && status.contains(what), "{status}");
     scene.cloud.heal();
-    scene.edit_journal(|journal| journal.leftovers.iter_mut().for_each(|left| left.last = None));
+    scene.edit_journal(|journal| journal.orphans.iter_mut().for_each(|left| left.last = None));
     scene.next_hook();
     assert_left(&scene);
 }

@@ -47,7 +47,7 @@ fn a_newer_journal_is_put_aside_and_what_relations_name_stays_until_it_is_proven
 
     // The worker looks for itself; what it has not found yet stays told, and is not pruned.
     site.worker();
-    assert_eq!(site.journal().leftovers.len(), 1, "nobody else knows of them");
+    assert_eq!(site.journal().orphans.len(), 1, "nobody else knows of them");
     site.deliver(&[(THIRD, JAMMY, &cloud)]);
     site.next_hook();
     let databag = written(&site, &relation);

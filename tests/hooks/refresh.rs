@@ -46,7 +46,7 @@ fn set_back(site: &Site) {
         build.note(&Resource { kind, cloud, name: "made".into(), id: None, revision: None });
     }
     build.resources.iter_mut().for_each(|resource| then(&mut resource.cloud));
-    journal.leftovers.iter_mut().for_each(|leftovers| then(&mut leftovers.cloud));
+    journal.orphans.iter_mut().for_each(|orphans| then(&mut orphans.cloud));
     for mut image in std::mem::take(&mut journal.images) {
         then(&mut image.result.config.cloud_name);
         journal.publish(image);

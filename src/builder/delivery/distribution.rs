@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use sha2::Sha512;
 
-use super::board::{Board, Slots};
 use super::outcome::Outcome;
-use super::source::Parcel;
+use super::queue::{DeliveryQueue, Slots};
+use super::source::Artifact;
 use super::window::{Feeder, PIECE, Pieces, Window};
 use crate::builder::clouds::projects::Projects;
 use crate::builder::ownership::labels;
@@ -18,8 +18,8 @@ use crate::host::random_uuid;
 use crate::model::{Deadline, Digesting};
 use crate::openstack_cloud::{Cloud, ErrorKind, ImageId, Images, NewImage, OpenStackError};
 use crate::record::{
-    BuildConfig, BuildResult, CloudName, Comparison, Failure, Image, JobId, Ledger, Owner, Progress, Proof,
-    RecordError, Resource, ResourceKind, Revision,
+    BuildConfig, BuildResult, CloudName, Comparison, Failure, Image, JobId, Owner, Progress, Proof,
+    RecordError, Resource, ResourceKind, ResourceTracker, Revision,
 };
 
 /// How many uploads there are at a time.
@@ -86,7 +86,7 @@ pub struct Recipient {
 
 /// Who hears of what is published.
 #[derive(Clone, Copy)]
-pub struct Telling<'a> {
+pub struct Publisher<'a> {
     /// Who writes it down.
     pub progress: &'a dyn Progress,
     /// What comes of the run.
@@ -95,7 +95,7 @@ pub struct Telling<'a> {
     pub projects: &'a Projects,
 }
 
-impl Telling<'_> {
+impl Publisher<'_> {
     /// `image` is there and checked: for each relation to its project.
     pub fn published(&self, image: &Image) {
         self.projects.publish(image).into_iter().for_each(|image| self.note(image));
@@ -109,7 +109,7 @@ impl Telling<'_> {
 }
 
 /// What brings images from the build project to related projects.
-pub struct Courier<'a> {
+pub struct Distributor<'a> {
     /// The build project.
     pub build_cloud: &'a Cloud,
     /// Whose images they are.
@@ -117,59 +117,59 @@ pub struct Courier<'a> {
     /// The job that delivers them.
     pub job: &'a JobId,
     /// Who hears of it.
-    pub telling: Telling<'a>,
+    pub publisher: Publisher<'a>,
     /// Who lacks what.
-    pub board: &'a Board<Recipient>,
+    pub queue: &'a DeliveryQueue<Recipient>,
     slots: Slots,
     /// For those who keep others waiting: one at a time.
     slow: Mutex<()>,
 }
 
-impl<'a> Courier<'a> {
-    /// A courier that has nothing to do yet.
+impl<'a> Distributor<'a> {
+    /// A distributor that has nothing to do yet.
     pub fn new(
         build_cloud: &'a Cloud,
         owner: &'a Owner,
         job: &'a JobId,
-        telling: Telling<'a>,
-        board: &'a Board<Recipient>,
+        publisher: Publisher<'a>,
+        queue: &'a DeliveryQueue<Recipient>,
     ) -> Self {
         let (slots, slow) = (Slots::new(TRANSFERS), Mutex::new(()));
-        Self { build_cloud, owner, job, telling, board, slots, slow }
+        Self { build_cloud, owner, job, publisher, queue, slots, slow }
     }
 
-    /// Delivers to those who lack `parcel` now, side by side; returns when all of it was read. What comes of each upload
+    /// Delivers to those who lack `artifact` now, side by side; returns when all of it was read. What comes of each upload
     /// is told by a thread of `scope`.
     pub fn deliver<'scope>(
         &'scope self,
         scope: &'scope Scope<'scope, '_>,
-        parcel: &Arc<Parcel>,
+        artifact: &Arc<Artifact>,
         deadline: Deadline,
     ) {
-        let target = parcel.target();
+        let target = artifact.target();
         let room = self.slots.take_all();
-        let recipients = self.board.next(target, room);
+        let recipients = self.queue.next(target, room);
         let count = recipients.len();
         self.slots.give(room - count);
         let (feeder, pieces) = Window::open(count);
         for (recipient, pieces) in recipients.into_iter().zip(pieces) {
-            let parcel = Arc::clone(parcel);
-            scope.spawn(move || self.serve(&parcel, recipient, pieces, deadline));
+            let artifact = Arc::clone(artifact);
+            scope.spawn(move || self.serve(&artifact, recipient, pieces, deadline));
         }
-        let dropped = self.feed(parcel, feeder, deadline.at_most(LIMIT));
+        let dropped = self.feed(artifact, feeder, deadline.at_most(LIMIT));
         // What is still to be answered or compared keeps nobody waiting.
         self.slots.give(count - dropped);
     }
 
     /// Reads the build once and gives each piece to every upload that still lives. Returns how many were dropped, whose
     /// slots are free since.
-    fn feed(&self, parcel: &Parcel, feeder: Feeder, deadline: Deadline) -> usize {
-        let target = parcel.target();
-        let others_wait = || self.board.others_wait(target) || self.telling.progress.is_waited_for();
-        let mut source = match parcel.open(self.build_cloud, self.telling.progress, deadline) {
+    fn feed(&self, artifact: &Artifact, feeder: Feeder, deadline: Deadline) -> usize {
+        let target = artifact.target();
+        let others_wait = || self.queue.others_wait(target) || self.publisher.progress.is_waited_for();
+        let mut source = match artifact.open(self.build_cloud, self.publisher.progress, deadline) {
             Ok(source) => source,
             Err(error) => {
-                self.could_not_be_read(parcel);
+                self.could_not_be_read(artifact);
                 feeder.end(Err(error.to_string()));
                 return 0;
             }
@@ -190,42 +190,42 @@ impl<'a> Courier<'a> {
         };
         // What was kept waiting may have been cut off for that.
         if end.is_err() && laggards == 0 {
-            self.could_not_be_read(parcel);
+            self.could_not_be_read(artifact);
         }
         feeder.end(end.map_err(|error| error.to_string()));
         laggards
     }
 
     /// The build project did not give the build: after a few times it is built anew.
-    fn could_not_be_read(&self, parcel: &Parcel) {
-        let revision = parcel.revision.clone();
-        let proof = parcel.proof().cloned();
+    fn could_not_be_read(&self, artifact: &Artifact) {
+        let revision = artifact.revision.clone();
+        let proof = artifact.proof().cloned();
         let failed_reads = revision.failed_reads.saturating_add(1);
-        self.telling.progress.revision(&Revision { proof, failed_reads, ..revision });
+        self.publisher.progress.revision(&Revision { proof, failed_reads, ..revision });
     }
 
     /// One recipient's share.
-    fn serve(&self, parcel: &Parcel, recipient: Recipient, mut pieces: Pieces, deadline: Deadline) {
-        let target = parcel.target();
-        let mut result = self.copy(parcel, &recipient, &mut pieces, deadline.at_most(LIMIT));
+    fn serve(&self, artifact: &Artifact, recipient: Recipient, mut pieces: Pieces, deadline: Deadline) {
+        let target = artifact.target();
+        let mut result = self.copy(artifact, &recipient, &mut pieces, deadline.at_most(LIMIT));
         if pieces.close() && result.is_err() {
-            result = self.serve_slowly(parcel, &recipient, deadline);
+            result = self.serve_slowly(artifact, &recipient, deadline);
         }
         match result {
-            Ok(()) => self.board.is_served(target),
+            Ok(()) => self.queue.is_served(target),
             Err(error) if error.is_of_the_source() && recipient.tries + 1 < TRIES => {
                 log::warn!("{target} for {}: {error}; once more", recipient.name);
                 let tries = recipient.tries + 1;
-                self.board.again(target, Recipient { tries, ..recipient });
+                self.queue.again(target, Recipient { tries, ..recipient });
             }
             Err(error) => {
                 let failure = Failure::of(&error, error.operator_must_act());
-                self.telling.outcome.fail(Failure {
+                self.publisher.outcome.fail(Failure {
                     target: Some(target),
                     cloud: Some(recipient.name),
                     ..failure
                 });
-                self.board.is_given_up(target);
+                self.queue.is_given_up(target);
             }
         }
     }
@@ -233,18 +233,18 @@ impl<'a> Courier<'a> {
     /// Serves one that keeps others waiting, with a read of its own.
     fn serve_slowly(
         &self,
-        parcel: &Parcel,
+        artifact: &Artifact,
         recipient: &Recipient,
         deadline: Deadline,
     ) -> Result<(), DeliveryError> {
         let name = &recipient.name;
-        log::warn!("{} for {name}: it takes its image too slowly; it is served alone", parcel.target());
+        log::warn!("{} for {name}: it takes its image too slowly; it is served alone", artifact.target());
         let _turn = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
         let deadline = deadline.at_most(LIMIT);
-        let progress = self.telling.progress;
-        let source = parcel.open(self.build_cloud, progress, deadline)?;
+        let progress = self.publisher.progress;
+        let source = artifact.open(self.build_cloud, progress, deadline)?;
         let mut source = Yielding { source, progress, looked: Instant::now() };
-        self.copy(parcel, recipient, &mut source, deadline).map_err(|error| {
+        self.copy(artifact, recipient, &mut source, deadline).map_err(|error| {
             let yields = error.is_of_the_source() && progress.is_waited_for();
             if yields { DeliveryError::Slow } else { error }
         })
@@ -253,23 +253,23 @@ impl<'a> Courier<'a> {
     /// Copies what `bytes` gives. It is told as soon as it is there and compared.
     fn copy(
         &self,
-        parcel: &Parcel,
+        artifact: &Artifact,
         recipient: &Recipient,
         bytes: &mut dyn Read,
         deadline: Deadline,
     ) -> Result<(), DeliveryError> {
         let Recipient { name, cloud, .. } = recipient;
-        let (target, revision) = (parcel.target(), &parcel.revision);
+        let (target, revision) = (artifact.target(), &artifact.revision);
         let id: ImageId = random_uuid().parse().map_err(|_| DeliveryError::NoId)?;
         let mut properties = labels::of_copy(self.owner, self.job, &id, &revision.fingerprint);
         properties.insert("architecture".into(), target.arch.glance().into());
-        properties.extend(labels::firmware(&parcel.image));
+        properties.extend(labels::firmware(&artifact.image));
         let new = NewImage {
             id: Some(id.clone()),
             name: crate::model::image_name(&self.owner.application, target),
-            disk_format: parcel.image.disk_format.clone().unwrap_or_else(|| "qcow2".into()),
+            disk_format: artifact.image.disk_format.clone().unwrap_or_else(|| "qcow2".into()),
             container_format: "bare".into(),
-            min_disk: parcel.image.min_disk,
+            min_disk: artifact.image.min_disk,
             min_ram: 0,
             properties,
         };
@@ -280,13 +280,13 @@ impl<'a> Courier<'a> {
             id: Some(id.to_string()),
             revision: Some(revision.id.clone()),
         };
-        let ledger = Ledger { progress: self.telling.progress, target };
-        ledger.makes(&noted)?;
+        let tracker = ResourceTracker { progress: self.publisher.progress, target };
+        tracker.makes(&noted)?;
         let images = cloud.images();
         let result = (|| {
             images.create(&new, deadline)?;
-            images.upload(&id, parcel.image.size, bytes, deadline)?;
-            let proof = parcel.proof().ok_or_else(|| DeliveryError::Different(id.clone()))?;
+            images.upload(&id, artifact.image.size, bytes, deadline)?;
+            let proof = artifact.proof().ok_or_else(|| DeliveryError::Different(id.clone()))?;
             compare(&images, &id, proof, deadline)?;
             images.update(&id, &labels::publish(), deadline)?;
             Ok(())
@@ -294,12 +294,12 @@ impl<'a> Courier<'a> {
         match result {
             Ok(()) => {
                 let image = image_of(revision, name, id);
-                self.telling.published(&image);
-                ledger.settled(&noted);
+                self.publisher.published(&image);
+                tracker.settled(&noted);
                 Ok(())
             }
             Err(error) => {
-                ledger.conclude(&images, &id, &noted, &Err::<(), _>(()));
+                tracker.conclude(&images, &id, &noted, &Err::<(), _>(()));
                 Err(error)
             }
         }

@@ -1,8 +1,8 @@
 //! One image to many projects: what each lacks, one read of the build project that serves all, and what is kept there.
 
-pub mod board;
 pub mod distribution;
 pub mod outcome;
+pub mod queue;
 pub mod revisions;
 pub mod source;
 pub mod window;

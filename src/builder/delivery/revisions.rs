@@ -12,7 +12,9 @@ use crate::builder::ownership::labels::{self, Stage};
 use crate::host::random_uuid;
 use crate::model::{Deadline, Digesting, Target, Timestamp};
 use crate::openstack_cloud::{Cloud, Image, ImageId, ImageStatus, NewImage, OpenStackError};
-use crate::record::{CloudName, Comparison, JobId, Ledger, Owner, Proof, Resource, ResourceKind, Revision};
+use crate::record::{
+    CloudName, Comparison, JobId, Owner, Proof, Resource, ResourceKind, ResourceTracker, Revision,
+};
 
 /// How long it may take to make a build a revision.
 const KEEP: Duration = Duration::from_secs(300);
@@ -57,7 +59,7 @@ pub struct Revisions<'a> {
     /// The job that builds.
     pub job: &'a JobId,
     /// Where they are noted.
-    pub ledger: Ledger<'a>,
+    pub tracker: ResourceTracker<'a>,
 }
 
 /// The images of finished builds of `target`, whatever their state, newest first.
@@ -99,8 +101,8 @@ impl Revisions<'_> {
         built: Timestamp,
     ) -> Result<(Revision, Image), RevisionError> {
         let revision = self.revision(snapshot.id.clone(), fingerprint, built, None);
-        self.ledger.progress.revision(&revision);
-        let name = name(&self.owner.application, self.ledger.target);
+        self.tracker.progress.revision(&revision);
+        let name = name(&self.owner.application, self.tracker.target);
         let changes = labels::keep(snapshot, &name);
         let image = self.cloud.images().update(&snapshot.id, &changes, Deadline::after(KEEP))?;
         Ok((revision, image))
@@ -118,7 +120,7 @@ impl Revisions<'_> {
         let opened = File::open(&path).map_err(failed)?;
         let size = opened.metadata().map_err(failed)?.len();
         let id: ImageId = random_uuid().parse().map_err(|_| DeliveryError::NoId)?;
-        let target = self.ledger.target;
+        let target = self.tracker.target;
         let mut properties = labels::of_copy(self.owner, self.job, &id, fingerprint);
         properties.insert("architecture".into(), target.arch.glance().into());
         let new = NewImage {
@@ -137,7 +139,7 @@ impl Revisions<'_> {
             id: Some(id.to_string()),
             revision: None,
         };
-        self.ledger.makes(&noted).map_err(DeliveryError::from)?;
+        self.tracker.makes(&noted).map_err(DeliveryError::from)?;
         let images = self.cloud.images();
         let result = (|| {
             images.create(&new, deadline)?;
@@ -146,16 +148,16 @@ impl Revisions<'_> {
             let proof = Proof { sha512: bytes.hex(), size };
             compare(&images, &id, &proof, deadline)?;
             let revision = self.revision(id.clone(), fingerprint, Timestamp::now(), Some(proof));
-            self.ledger.progress.revision(&revision);
+            self.tracker.progress.revision(&revision);
             let image = images.update(&id, &labels::keep_file(), deadline)?;
             Ok((revision, image))
         })();
-        self.ledger.conclude(&images, &id, &noted, &result);
+        self.tracker.conclude(&images, &id, &noted, &result);
         result
     }
 
     fn revision(&self, id: ImageId, fingerprint: &str, built: Timestamp, proof: Option<Proof>) -> Revision {
-        let (target, job, fingerprint) = (self.ledger.target, self.job.clone(), fingerprint.to_owned());
+        let (target, job, fingerprint) = (self.tracker.target, self.job.clone(), fingerprint.to_owned());
         Revision { target, id, job, fingerprint, built, proof, failed_reads: 0 }
     }
 }

@@ -11,7 +11,7 @@ use crate::openstack_cloud::{Cloud, Image, OpenStackError};
 use crate::record::{Comparison, Progress, Proof, Revision};
 
 /// A finished build on its way to related projects.
-pub struct Parcel {
+pub struct Artifact {
     /// The build.
     pub revision: Revision,
     /// Its image in the build project.
@@ -19,7 +19,7 @@ pub struct Parcel {
     proof: OnceLock<Proof>,
 }
 
-impl Parcel {
+impl Artifact {
     /// To deliver `revision`, which `image` is.
     pub fn new(revision: Revision, image: Image) -> Self {
         let proof = revision.proof.clone().map(OnceLock::from).unwrap_or_default();
@@ -45,7 +45,7 @@ impl Parcel {
         deadline: Deadline,
     ) -> Result<Proving<'a>, OpenStackError> {
         let stream = cloud.images().download(&self.image.id, deadline)?;
-        Ok(Proving { stream: Digesting::new(stream), size: 0, parcel: self, progress })
+        Ok(Proving { stream: Digesting::new(stream), size: 0, artifact: self, progress })
     }
 
     /// Compares what was read with what was read before, and with what the build project's Glance says.
@@ -67,11 +67,11 @@ impl Parcel {
 #[error("reading image {0} of the build project: these are not the bytes that it had")]
 struct OtherBytes(String);
 
-/// The bytes of a parcel; at their end they are proven.
+/// The bytes of an artifact; at their end they are proven.
 pub struct Proving<'a> {
     stream: Digesting<Incoming, Sha512>,
     size: u64,
-    parcel: &'a Parcel,
+    artifact: &'a Artifact,
     progress: &'a dyn Progress,
 }
 
@@ -81,7 +81,7 @@ impl Read for Proving<'_> {
         self.size += read as u64;
         if read == 0 && !buffer.is_empty() {
             let proof = Proof { sha512: self.stream.hex(), size: self.size };
-            self.parcel.prove(proof, self.progress).map_err(io::Error::other)?;
+            self.artifact.prove(proof, self.progress).map_err(io::Error::other)?;
         }
         Ok(read)
     }

@@ -83,7 +83,7 @@ impl ExternalBuild<'_> {
             identity
         };
         (self.progress)(Phase::Snapshotting);
-        let Launcher { cloud, cloud_name, owner, job, ledger, .. } = *self.launcher;
+        let Launcher { cloud, cloud_name, owner, job, tracker, .. } = *self.launcher;
         let compute = cloud.compute();
         compute.stop_server(vm.id(), deadline)?;
         compute.wait_for_server(vm.id(), &ServerStatus::ShutOff, deadline.at_most(STOP))?;
@@ -95,18 +95,18 @@ impl ExternalBuild<'_> {
             id: None,
             revision: None,
         };
-        ledger.makes(&noted)?;
-        let labels = labels::of_snapshot(owner, job, vm.id(), ledger.target, self.fingerprint, &identity);
+        tracker.makes(&noted)?;
+        let labels = labels::of_snapshot(owner, job, vm.id(), tracker.target, self.fingerprint, &identity);
         let snapshot = compute
             .create_server_image(vm.id(), name, &labels, deadline)
             .map_err(ExternalBuildError::from)
             .and_then(|snapshot| {
-                ledger.made(&mut noted, snapshot.as_str());
+                tracker.made(&mut noted, snapshot.as_str());
                 self.settle(&snapshot, name, deadline)
             });
         snapshot.inspect_err(|_| {
             if self.remove_snapshot(name) {
-                ledger.settled(&noted);
+                tracker.settled(&noted);
             }
         })
     }

@@ -174,7 +174,7 @@ pub struct Verification<'a> {
 impl Verification<'_> {
     /// Proves `image`. One that fails is kept aside for inspection, in the place of the last that failed.
     pub fn run(&self, image: &Image, deadline: Deadline) -> Result<(), VerificationError> {
-        let Launcher { cloud, owner, ledger, .. } = *self.launcher;
+        let Launcher { cloud, owner, tracker, .. } = *self.launcher;
         let deadline = deadline.at_most(LIMIT);
         let proof = self.launcher.with_vm(Purpose::Verification, &image.id, deadline, |vm| {
             let executor = match vm.connect(deadline) {
@@ -185,7 +185,7 @@ impl Verification<'_> {
         });
         match proof {
             Err(VerificationError::Failed { check, problem, .. }) => {
-                let kept = keep_aside(cloud, owner, ledger.target, &image.id);
+                let kept = keep_aside(cloud, owner, tracker.target, &image.id);
                 let kept_as = match kept {
                     Ok(()) => Some(image.id.clone()),
                     Err(error) => {

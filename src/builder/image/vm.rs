@@ -13,7 +13,9 @@ use crate::model::{Deadline, Secret};
 use crate::openstack_cloud::{
     AddressKind, Cloud, ImageId, MetadataSource, NewServer, OpenStackError, Server, ServerId, ServerStatus,
 };
-use crate::record::{BuilderVm, CloudName, JobId, Ledger, Owner, RecordError, Resource, ResourceKind};
+use crate::record::{
+    BuilderVm, CloudName, JobId, Owner, RecordError, Resource, ResourceKind, ResourceTracker,
+};
 
 /// The user that Ubuntu's cloud images have, and that runs the runner (seed `builder`: `UBUNTU_USER`).
 pub const UBUNTU_USER: &str = RUNNER_USER;
@@ -100,7 +102,7 @@ pub struct Launcher<'a> {
     /// How they are reached.
     pub settings: &'a BuilderVm,
     /// Where they are noted.
-    pub ledger: Ledger<'a>,
+    pub tracker: ResourceTracker<'a>,
 }
 
 /// A VM that runs, as far as Nova knows.
@@ -122,8 +124,8 @@ impl Launcher<'_> {
         deadline: Deadline,
         work: impl FnOnce(&Vm<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let Self { ledger, owner, job, .. } = self;
-        let name = format!("{}-image-builder-{}{}-{job}", owner.application, purpose.word(), ledger.target);
+        let Self { tracker, owner, job, .. } = self;
+        let name = format!("{}-image-builder-{}{}-{job}", owner.application, purpose.word(), tracker.target);
         let name = name.as_str();
         // Keys of this VM alone: what is left of them anywhere opens nothing later.
         let folder = self.host.run_dir();
@@ -133,18 +135,18 @@ impl Launcher<'_> {
         let cloud = self.cloud_name.clone();
         let mut noted =
             Resource { kind: purpose.kind(), cloud, name: name.to_owned(), id: None, revision: None };
-        ledger.makes(&noted).map_err(VmError::from)?;
+        tracker.makes(&noted).map_err(VmError::from)?;
         let id = match self.launch(name, image, data, deadline) {
             Ok(id) => id,
             Err(error) => {
                 // The answer may have been lost after the VM was made.
                 if self.remove_by_name(name) {
-                    ledger.settled(&noted);
+                    tracker.settled(&noted);
                 }
                 return Err(VmError::from(error).into());
             }
         };
-        ledger.made(&mut noted, id.as_str());
+        tracker.made(&mut noted, id.as_str());
         let active =
             self.cloud.compute().wait_for_server(&id, &ServerStatus::Active, deadline.at_most(LAUNCH));
         let result = match active {
@@ -152,7 +154,7 @@ impl Launcher<'_> {
             Err(error) => Err(VmError::from(error).into()),
         };
         match self.remove(&id) {
-            Ok(()) => ledger.settled(&noted),
+            Ok(()) => tracker.settled(&noted),
             Err(error) => log::warn!("VM {name} ({id}) stays for the next sweep: {error}"),
         }
         result
@@ -209,7 +211,7 @@ impl Vm<'_> {
 
     /// Connects to it once it has booted.
     pub fn connect(&self, deadline: Deadline) -> Result<SshExecutor, VmError> {
-        let Launcher { host, settings, job, ledger, .. } = self.launcher;
+        let Launcher { host, settings, job, tracker, .. } = self.launcher;
         let name = &self.server.name;
         let address = reachable(&self.server).ok_or_else(|| VmError::NoAddress(name.clone()))?;
         let target = SshTarget {
@@ -221,7 +223,7 @@ impl Vm<'_> {
             options: settings.ssh_options.clone(),
         };
         // Short: the path of a socket in it may have 107 bytes, 17 of which ssh wants for itself.
-        let folder = host.run_dir().join(format!("ssh-{job}-{}{}", self.purpose.word(), ledger.target));
+        let folder = host.run_dir().join(format!("ssh-{job}-{}{}", self.purpose.word(), tracker.target));
         let boot = Duration::from_secs(u64::from(settings.boot_timeout_s));
         let connected = SshExecutor::connect(host, target, folder, deadline.at_most(boot));
         connected.map_err(|error| {

@@ -10,7 +10,7 @@ use crate::host::Host;
 use crate::http::HttpClient;
 use crate::model::{Deadline, redacted};
 use crate::openstack_cloud::Cloud;
-use crate::record::{BuilderRunConfig, CloudName, JobId, Leftovers, Progress, Work};
+use crate::record::{BuilderRunConfig, CloudName, JobId, Orphans, Progress, Work};
 
 /// How long all of them may take: a build waits for it.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -22,14 +22,14 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(30);
 /// with a typing error above all.
 pub fn leave_clouds(
     host: &Host,
-    former: &[Leftovers],
+    former: &[Orphans],
     (job, progress): (&JobId, &dyn Progress),
     config: &BuilderRunConfig,
     http: &HttpClient,
     build_cloud: &Cloud,
     concerns: &dyn Fn(&CloudName) -> bool,
 ) {
-    let former: Vec<&Leftovers> = former.iter().filter(|former| concerns(&former.cloud)).collect();
+    let former: Vec<&Orphans> = former.iter().filter(|former| concerns(&former.cloud)).collect();
     if former.is_empty() {
         return;
     }
@@ -41,13 +41,13 @@ pub fn leave_clouds(
     let is_current =
         |name: &CloudName| current.zip(known.get(name)).is_some_and(|(a, b)| is_same_project(a, b));
     // What is ours in a project that is still built in, as another user or under another address, is found there.
-    let (same, former): (Vec<&Leftovers>, Vec<&Leftovers>) =
-        former.into_iter().partition(|leftovers| is_current(&leftovers.cloud));
-    same.iter().for_each(|leftovers| progress.has_left(&leftovers.cloud));
-    let names: Vec<&CloudName> = former.iter().map(|leftovers| &leftovers.cloud).collect();
+    let (same, former): (Vec<&Orphans>, Vec<&Orphans>) =
+        former.into_iter().partition(|orphans| is_current(&orphans.cloud));
+    same.iter().for_each(|orphans| progress.has_left(&orphans.cloud));
+    let names: Vec<&CloudName> = former.iter().map(|orphans| &orphans.cloud).collect();
     let deadline = Deadline::after(LIMIT);
     in_each(&known, &names, http, deadline.at_most(CONNECT_LIMIT), |name, connection| {
-        let work = former.iter().find(|leftovers| leftovers.cloud == *name).map(|leftovers| leftovers.work);
+        let work = former.iter().find(|orphans| orphans.cloud == *name).map(|orphans| orphans.work);
         let left = connection.map(|cloud| {
             if cloud.is_same_project(build_cloud) {
                 return Vec::new();

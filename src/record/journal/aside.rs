@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::host::{Exclusive, Host};
 use crate::record::file::RecordError;
 use crate::record::journal::Journal;
-use crate::record::leftovers::Leftovers;
+use crate::record::orphans::Orphans;
 use crate::record::request::{Request, worker_lock};
 
 /// A record that cannot be read.
@@ -36,7 +36,7 @@ impl Unreadable {
     }
 
     /// The projects that may still hold something of ours, as far as that can be read: nobody else knows of them.
-    fn leftovers(&self) -> Vec<Leftovers> {
+    fn orphans(&self) -> Vec<Orphans> {
         let noted = self.says.get("leftovers").and_then(Value::as_array);
         noted.into_iter().flatten().filter_map(|noted| serde_json::from_value(noted.clone()).ok()).collect()
     }
@@ -67,9 +67,9 @@ pub fn put_aside_locked(host: &Host) -> Result<(), RecordError> {
             record.file,
             record.problem
         );
-        let leftovers = record.leftovers();
-        if !leftovers.is_empty() {
-            Journal { leftovers, ..Journal::default() }.save(host)?;
+        let orphans = record.orphans();
+        if !orphans.is_empty() {
+            Journal { orphans, ..Journal::default() }.save(host)?;
         }
     }
     Ok(())

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 
-use super::{BaseImageError, Offer, open};
+use super::{BaseImageError, UpstreamImage, open};
 use crate::disk_image::DiskImage;
 use crate::host::{FileError, Host, Namespaces, open_unlinked};
 use crate::http::{HttpClient, jittered};
@@ -50,7 +50,7 @@ impl BaseImageCache {
         host: &Host,
         namespaces: &Namespaces,
         http: &HttpClient,
-        offer: &Offer,
+        offer: &UpstreamImage,
         deadline: Deadline,
     ) -> Result<PathBuf, BaseImageError> {
         let raw = self.folder.join(format!("{}.{WHOLE}", offer.sha256));
@@ -77,7 +77,7 @@ impl BaseImageCache {
     fn fetch(
         &self,
         http: &HttpClient,
-        offer: &Offer,
+        offer: &UpstreamImage,
         part: &Path,
         deadline: Deadline,
     ) -> Result<(), BaseImageError> {
@@ -110,7 +110,7 @@ impl BaseImageCache {
     }
 
     /// What an earlier attempt has brought.
-    fn present(&self, offer: &Offer, part: &Path) -> Result<(Present, File), BaseImageError> {
+    fn present(&self, offer: &UpstreamImage, part: &Path) -> Result<(Present, File), BaseImageError> {
         let read = || {
             let mut options = OpenOptions::new();
             options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -125,7 +125,7 @@ impl BaseImageCache {
     fn fetch_rest(
         &self,
         http: &HttpClient,
-        offer: &Offer,
+        offer: &UpstreamImage,
         file: &mut File,
         mut present: Present,
         deadline: Deadline,
@@ -162,7 +162,7 @@ impl BaseImageCache {
     }
 
     /// Notes that the image is in use: the others are older now.
-    fn used(&self, raw: &Path, offer: &Offer) -> Result<(), BaseImageError> {
+    fn used(&self, raw: &Path, offer: &UpstreamImage) -> Result<(), BaseImageError> {
         let noted =
             File::options().write(true).open(raw).and_then(|file| file.set_modified(SystemTime::now()));
         noted.map_err(|error| self.store(offer, error))
@@ -176,7 +176,7 @@ impl BaseImageCache {
         files[..surplus].iter().try_for_each(|file| host.remove_file(file))
     }
 
-    fn store(&self, offer: &Offer, source: io::Error) -> BaseImageError {
+    fn store(&self, offer: &UpstreamImage, source: io::Error) -> BaseImageError {
         BaseImageError::Store { url: offer.url.clone(), folder: self.folder.clone(), source }
     }
 }

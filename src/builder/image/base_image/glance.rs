@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use sha2::Sha256;
 
-use super::{BaseImageError, Offer, Opened, open};
+use super::{BaseImageError, Opened, UpstreamImage, open};
 use crate::builder::ownership::labels::{self, DIGEST, Stage};
 use crate::host::random_uuid;
 use crate::http::HttpClient;
 use crate::model::{Deadline, Digesting, Target};
 use crate::openstack_cloud::{Cloud, ImageChange, ImageId, ImageStatus, NewImage};
-use crate::record::{CloudName, JobId, Ledger, Owner, Resource, ResourceKind};
+use crate::record::{CloudName, JobId, Owner, Resource, ResourceKind, ResourceTracker};
 
 /// The build cloud's copies of base images.
 pub struct BaseImages<'a> {
@@ -25,13 +25,13 @@ pub struct BaseImages<'a> {
     /// The job that needs them.
     pub job: &'a JobId,
     /// Where a copy is noted, and the target that it is for.
-    pub ledger: Ledger<'a>,
+    pub tracker: ResourceTracker<'a>,
 }
 
 impl BaseImages<'_> {
     /// Brings the offered image to the build cloud, unless it is there; returns its id. Copies of older offers go.
-    pub fn ensure(&self, offer: &Offer, deadline: Deadline) -> Result<ImageId, BaseImageError> {
-        let name = base_image_name(&self.owner.application, self.ledger.target);
+    pub fn ensure(&self, offer: &UpstreamImage, deadline: Deadline) -> Result<ImageId, BaseImageError> {
+        let name = base_image_name(&self.owner.application, self.tracker.target);
         let present = labels::images(self.cloud, self.owner, Stage::Base, Some(&name), deadline)?;
         let is_good = |image: &&crate::openstack_cloud::Image| {
             image.status == ImageStatus::Active && image.properties.get(DIGEST) == Some(&offer.sha256)
@@ -53,8 +53,13 @@ impl BaseImages<'_> {
         Ok(id)
     }
 
-    fn upload(&self, name: &str, offer: &Offer, deadline: Deadline) -> Result<ImageId, BaseImageError> {
-        let target = self.ledger.target;
+    fn upload(
+        &self,
+        name: &str,
+        offer: &UpstreamImage,
+        deadline: Deadline,
+    ) -> Result<ImageId, BaseImageError> {
+        let target = self.tracker.target;
         log::info!("{target}: copying base image {} to the build cloud", offer.url);
         let Ok(id) = random_uuid().parse::<ImageId>() else {
             return Err(BaseImageError::Fetch { url: offer.url.clone(), problem: "no random id".into() });
@@ -77,11 +82,11 @@ impl BaseImages<'_> {
             id: Some(id.to_string()),
             revision: None,
         };
-        self.ledger.makes(&noted)?;
+        self.tracker.makes(&noted)?;
         let images = self.cloud.images();
         let created = images.create(&image, deadline).map_err(BaseImageError::from);
         let result = created.and_then(|_| transfer(self.cloud, self.http, &id, offer, deadline));
-        self.ledger.conclude(&images, &id, &noted, &result);
+        self.tracker.conclude(&images, &id, &noted, &result);
         result.map(|()| id)
     }
 }
@@ -96,7 +101,7 @@ fn transfer(
     cloud: &Cloud,
     http: &HttpClient,
     id: &ImageId,
-    offer: &Offer,
+    offer: &UpstreamImage,
     deadline: Deadline,
 ) -> Result<(), BaseImageError> {
     let Opened { reader, size, .. } =

@@ -141,7 +141,7 @@ impl BaseImageError {
 
 /// An image that the server offers now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Offer {
+pub struct UpstreamImage {
     /// Where its bytes are.
     url: String,
     /// Their SHA-256 by the signed list, in hexadecimal.
@@ -155,7 +155,7 @@ pub fn look_up(
     source: &BaseImageSource,
     target: Target,
     deadline: Deadline,
-) -> Result<Offer, BaseImageError> {
+) -> Result<UpstreamImage, BaseImageError> {
     let deadline = deadline.at_most(LIST_TIME);
     let folder = format!("{}/{}/current", source.url, target.base);
     let list_url = format!("{folder}/SHA256SUMS");
@@ -176,7 +176,7 @@ pub fn look_up(
     let file = format!("{}-server-cloudimg-{}.img", target.base, target.arch.ubuntu());
     let sha256 = listed_digest(&list, &file)
         .ok_or_else(|| BaseImageError::NotListed { url: list_url, file: file.clone() })?;
-    Ok(Offer { url: format!("{folder}/{file}"), sha256 })
+    Ok(UpstreamImage { url: format!("{folder}/{file}"), sha256 })
 }
 
 /// The bytes of a file at an image server.

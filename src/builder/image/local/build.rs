@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::workshop::{Workshop, WorkshopError};
-use crate::builder::image::base_image::{BaseImageError, Offer};
+use super::workspace::{Workspace, WorkspaceError};
+use crate::builder::image::base_image::{BaseImageError, UpstreamImage};
 use crate::builder::image::verify::{self, VerificationError};
 use crate::disk_image::{DiskError, DiskImage};
 use crate::host::{FileError, Host, Namespaces, ProcessError};
@@ -20,7 +20,7 @@ const DISK: u64 = 20 << 30;
 pub enum LocalBuildError {
     /// This machine cannot build it.
     #[error(transparent)]
-    Workshop(#[from] WorkshopError),
+    Workspace(#[from] WorkspaceError),
     /// The base image could not be had.
     #[error(transparent)]
     BaseImage(#[from] BaseImageError),
@@ -48,7 +48,7 @@ impl LocalBuildError {
     /// Whether time alone will not mend it.
     pub fn operator_must_act(&self) -> bool {
         match self {
-            Self::Workshop(error) => error.operator_must_act(),
+            Self::Workspace(error) => error.operator_must_act(),
             Self::BaseImage(error) => error.operator_must_act(),
             Self::Verification(error) => error.operator_must_act(),
             Self::Base(error) => error.operator_must_act(),
@@ -85,11 +85,11 @@ pub struct LocalBuild<'a> {
     /// The machine that we run on.
     pub host: &'a Host,
     /// Where it is built.
-    pub workshop: &'a Workshop,
+    pub workspace: &'a Workspace,
     /// The door to the web.
     pub http: &'a HttpClient,
     /// What it is built on.
-    pub offer: &'a Offer,
+    pub offer: &'a UpstreamImage,
     /// What goes into it.
     pub base: &'a RunnerBase,
     /// Whether it is looked at before it is packed.
@@ -102,11 +102,11 @@ impl LocalBuild<'_> {
     /// Builds the image. Nothing of a build that fails stays; of one that is killed only its folder, which the next one
     /// removes.
     pub fn run(&self, deadline: Deadline) -> Result<LocalImage, LocalBuildError> {
-        self.workshop.is_ready_for(self.base.target)?;
+        self.workspace.is_ready_for(self.base.target)?;
         (self.progress)(Phase::Preparing);
         let namespaces = Namespaces::open()?;
-        let original = self.workshop.cache.raw(self.host, &namespaces, self.http, self.offer, deadline)?;
-        let folder = self.workshop.folder(self.host, &self.base.target.to_string())?;
+        let original = self.workspace.cache.raw(self.host, &namespaces, self.http, self.offer, deadline)?;
+        let folder = self.workspace.folder(self.host, &self.base.target.to_string())?;
         let image = LocalImage { folder, min_disk: DISK >> 30 };
         let disk = DiskImage::copy(&namespaces, &original, image.folder.join("disk.raw"), deadline)?;
         disk.grow(DISK, deadline)?;

@@ -2,7 +2,7 @@
 //! packed.
 
 mod build;
-mod workshop;
+mod workspace;
 
 pub use build::{LocalBuild, LocalImage};
-pub use workshop::Workshop;
+pub use workspace::Workspace;

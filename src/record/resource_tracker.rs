@@ -13,14 +13,14 @@ const REMOVAL: Duration = Duration::from_secs(60);
 
 /// What one build makes, told to whoever keeps the journal.
 #[derive(Clone, Copy)]
-pub struct Ledger<'a> {
+pub struct ResourceTracker<'a> {
     /// Who keeps it.
     pub progress: &'a dyn Progress,
     /// What is built.
     pub target: Target,
 }
 
-impl Ledger<'_> {
+impl ResourceTracker<'_> {
     /// `resource` is about to be made. What cannot be noted must not be made.
     pub fn makes(&self, resource: &Resource) -> Result<(), RecordError> {
         self.progress.makes(self.target, resource)

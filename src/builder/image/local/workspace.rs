@@ -16,7 +16,7 @@ const TOOLS: [(&str, &str); 3] =
 
 /// This machine cannot build images.
 #[derive(Debug, thiserror::Error)]
-pub enum WorkshopError {
+pub enum WorkspaceError {
     /// We are not root.
     #[error("building on this machine needs root: it mounts a disk image")]
     NotRoot,
@@ -67,7 +67,7 @@ pub enum WorkshopError {
     File(#[from] FileError),
 }
 
-impl WorkshopError {
+impl WorkspaceError {
     /// Whether time alone will not mend it.
     pub fn operator_must_act(&self) -> bool {
         !matches!(self, Self::Busy { .. } | Self::File(_))
@@ -76,33 +76,33 @@ impl WorkshopError {
 
 /// The place of local builds, ours alone as long as this lives.
 #[derive(Debug)]
-pub struct Workshop {
+pub struct Workspace {
     folder: PathBuf,
     /// The base images.
     pub cache: BaseImageCache,
     _lock: Exclusive,
 }
 
-impl Workshop {
+impl Workspace {
     /// Opens it: what this machine lacks is said, and what a build that was killed has left is removed.
-    pub fn open(host: &Host) -> Result<Self, WorkshopError> {
+    pub fn open(host: &Host) -> Result<Self, WorkspaceError> {
         if !rustix::process::geteuid().is_root() {
-            return Err(WorkshopError::NotRoot);
+            return Err(WorkspaceError::NotRoot);
         }
         for (program, package) in TOOLS {
             if !is_in_path(program) {
-                return Err(WorkshopError::NoProgram { program, package });
+                return Err(WorkspaceError::NoProgram { program, package });
             }
         }
         OpenOptions::new()
             .read(true)
             .write(true)
             .open("/dev/loop-control")
-            .map_err(WorkshopError::NoLoopDevices)?;
+            .map_err(WorkspaceError::NoLoopDevices)?;
         let folder = folder(host);
         host.private_dir(&folder)?;
         let lock = Exclusive::try_acquire(&folder.join("lock"))?;
-        let lock = lock.ok_or_else(|| WorkshopError::Busy { folder: folder.clone() })?;
+        let lock = lock.ok_or_else(|| WorkspaceError::Busy { folder: folder.clone() })?;
         // Nothing is mounted below it: mounts go with the build that made them, however it ends.
         host.remove_dir(&builds(&folder))?;
         let cache = BaseImageCache::open(host, folder.join("base-images"))?;
@@ -126,19 +126,19 @@ impl Workshop {
     }
 
     /// Whether an image of `target` can be built here now.
-    pub fn is_ready_for(&self, target: Target) -> Result<(), WorkshopError> {
+    pub fn is_ready_for(&self, target: Target) -> Result<(), WorkspaceError> {
         check_architecture(target)?;
         // What cannot be known is found out by trying.
         let Ok(disk) = rustix::fs::statvfs(&self.folder) else { return Ok(()) };
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
         if free < ROOM {
-            return Err(WorkshopError::NoRoom { folder: self.folder.clone(), free });
+            return Err(WorkspaceError::NoRoom { folder: self.folder.clone(), free });
         }
         Ok(())
     }
 
     /// A new folder for one build.
-    pub fn folder(&self, host: &Host, name: &str) -> Result<PathBuf, WorkshopError> {
+    pub fn folder(&self, host: &Host, name: &str) -> Result<PathBuf, WorkspaceError> {
         let folder = builds(&self.folder).join(name);
         host.private_dir(&folder)?;
         Ok(folder)
@@ -155,7 +155,7 @@ fn builds(folder: &Path) -> PathBuf {
 
 /// Whether programs of images for `target` run on this machine: its own, or others through an emulator that the kernel
 /// keeps open (flag F), so that it need not be in the chroot.
-fn check_architecture(target: Target) -> Result<(), WorkshopError> {
+fn check_architecture(target: Target) -> Result<(), WorkspaceError> {
     let machine = rustix::system::uname().machine().to_string_lossy().into_owned();
     let wanted = target.arch.glance();
     let emulator = std::fs::read_to_string(format!("/proc/sys/fs/binfmt_misc/qemu-{wanted}"));
@@ -163,7 +163,7 @@ fn check_architecture(target: Target) -> Result<(), WorkshopError> {
         let flags = text.lines().find_map(|line| line.strip_prefix("flags:")).unwrap_or_default();
         text.starts_with("enabled") && flags.contains('F')
     });
-    if machine == wanted || runs { Ok(()) } else { Err(WorkshopError::Foreign { target, machine }) }
+    if machine == wanted || runs { Ok(()) } else { Err(WorkspaceError::Foreign { target, machine }) }
 }
 
 fn is_in_path(program: &str) -> bool {

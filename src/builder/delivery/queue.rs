@@ -12,7 +12,7 @@ const GATHER: Duration = Duration::from_secs(3);
 
 /// What is known of all related projects; `R` is one that is to be served.
 #[derive(Debug)]
-pub struct Board<R> {
+pub struct DeliveryQueue<R> {
     state: Mutex<State<R>>,
     changed: Condvar,
 }
@@ -26,8 +26,8 @@ struct State<R> {
     served: BTreeSet<Target>,
 }
 
-impl<R> Board<R> {
-    /// A board for so many related projects.
+impl<R> DeliveryQueue<R> {
+    /// A queue for so many related projects.
     pub fn new(projects: usize) -> Self {
         let (waiting, under_way, served) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         Self {
@@ -119,7 +119,7 @@ impl<R> State<R> {
 
 /// What one project has to say; when this is dropped, all is said.
 #[derive(Debug)]
-pub struct Report<'a, R>(&'a Board<R>);
+pub struct Report<'a, R>(&'a DeliveryQueue<R>);
 
 impl<R> Report<'_, R> {
     /// It lacks the image of `target`.
@@ -187,37 +187,37 @@ mod tests {
 
     #[test]
     fn what_one_project_lacks_is_known_while_another_has_not_answered() {
-        let board = Board::new(2);
-        let _silent = board.report();
-        let quick = board.report();
+        let queue = DeliveryQueue::new(2);
+        let _silent = queue.report();
+        let quick = queue.report();
         quick.lacks(NOBLE, "quick");
         quick.has(JAMMY);
         drop(quick);
-        assert!(board.is_wanted(NOBLE));
-        assert_eq!(board.next(NOBLE, 8), ["quick"]);
-        assert!(board.anybody_has(JAMMY) && !board.anybody_has(NOBLE));
+        assert!(queue.is_wanted(NOBLE));
+        assert_eq!(queue.next(NOBLE, 8), ["quick"]);
+        assert!(queue.anybody_has(JAMMY) && !queue.anybody_has(NOBLE));
     }
 
     #[test]
     fn nothing_is_wanted_once_all_have_said_so_and_none_is_under_way() {
-        let board = Board::new(1);
-        board.report().lacks(NOBLE, "one");
-        assert!(!board.is_wanted(JAMMY));
-        assert_eq!(board.next(NOBLE, 8), ["one"]);
-        assert!(!board.others_wait(NOBLE));
-        board.again(NOBLE, "one");
-        assert!(board.others_wait(NOBLE) && board.is_wanted(NOBLE));
-        assert_eq!(board.next(NOBLE, 8), ["one"]);
-        board.is_served(NOBLE);
-        assert!(!board.is_wanted(NOBLE) && board.anybody_has(NOBLE));
+        let queue = DeliveryQueue::new(1);
+        queue.report().lacks(NOBLE, "one");
+        assert!(!queue.is_wanted(JAMMY));
+        assert_eq!(queue.next(NOBLE, 8), ["one"]);
+        assert!(!queue.others_wait(NOBLE));
+        queue.again(NOBLE, "one");
+        assert!(queue.others_wait(NOBLE) && queue.is_wanted(NOBLE));
+        assert_eq!(queue.next(NOBLE, 8), ["one"]);
+        queue.is_served(NOBLE);
+        assert!(!queue.is_wanted(NOBLE) && queue.anybody_has(NOBLE));
     }
 
     #[test]
     fn no_more_are_given_than_there_is_room_for() {
-        let board = Board::new(3);
-        (0..3).for_each(|number| board.report().lacks(NOBLE, number));
-        assert_eq!((board.next(NOBLE, 2), board.others_wait(NOBLE)), (vec![0, 1], true));
-        assert_eq!(board.next(NOBLE, 2), [2]);
+        let queue = DeliveryQueue::new(3);
+        (0..3).for_each(|number| queue.report().lacks(NOBLE, number));
+        assert_eq!((queue.next(NOBLE, 2), queue.others_wait(NOBLE)), (vec![0, 1], true));
+        assert_eq!(queue.next(NOBLE, 2), [2]);
         let slots = Slots::new(8);
         slots.take_one();
         assert_eq!(slots.take_all(), 7);

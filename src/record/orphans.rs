@@ -23,7 +23,7 @@ const SHOWN: Duration = Duration::from_secs(30 * 24 * 3600);
 /// What may be left in one cloud.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Leftovers {
+pub struct Orphans {
     /// The cloud.
     pub cloud: CloudName,
     /// What was done there.
@@ -52,7 +52,7 @@ pub enum Work {
     Builds,
 }
 
-impl Leftovers {
+impl Orphans {
     fn of(cloud: CloudName, work: Work) -> Self {
         let what = BTreeSet::new();
         Self { cloud, work, what, tries: 0, why: None, since: None, last: None, given_up: None }
@@ -78,7 +78,7 @@ impl Leftovers {
 }
 
 /// `builder-project-1a2b3c4d: base image APP-noble-x64 (the password is refused)`
-impl fmt::Display for Leftovers {
+impl fmt::Display for Orphans {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what: Vec<&str> = self.what.iter().map(String::as_str).collect();
         write!(f, "{}: {}", self.cloud, what.join(", "))?;
@@ -103,41 +103,41 @@ impl Journal {
             let work = if resource.kind == ResourceKind::Copy { Work::Deliveries } else { Work::Builds };
             self.noted_anew(&resource.cloud, work).what.insert(resource.named());
         }
-        self.leftovers.retain(|known| known.given_up.is_none_or(|at| !at.is_past(SHOWN)));
+        self.orphans.retain(|known| known.given_up.is_none_or(|at| !at.is_past(SHOWN)));
     }
 
     /// The note of a cloud that is, or was until now, used for `work`: earlier tries to leave it count no more.
-    fn noted_anew(&mut self, cloud: &CloudName, mut work: Work) -> &mut Leftovers {
-        let index = self.leftovers.iter().position(|known| known.cloud == *cloud).unwrap_or_else(|| {
-            self.leftovers.push(Leftovers::of(cloud.clone(), work));
-            self.leftovers.len() - 1
+    fn noted_anew(&mut self, cloud: &CloudName, mut work: Work) -> &mut Orphans {
+        let index = self.orphans.iter().position(|known| known.cloud == *cloud).unwrap_or_else(|| {
+            self.orphans.push(Orphans::of(cloud.clone(), work));
+            self.orphans.len() - 1
         });
-        let known = &mut self.leftovers[index];
+        let known = &mut self.orphans[index];
         if known.work == Work::Builds {
             work = Work::Builds;
         }
-        *known = Leftovers { what: std::mem::take(&mut known.what), ..Leftovers::of(cloud.clone(), work) };
+        *known = Orphans { what: std::mem::take(&mut known.what), ..Orphans::of(cloud.clone(), work) };
         known
     }
 
     /// The clouds that `config` does not use any more and where it is time to try to remove what is left.
-    pub fn clouds_to_leave(&self, config: &BuilderRunConfig) -> Vec<Leftovers> {
+    pub fn clouds_to_leave(&self, config: &BuilderRunConfig) -> Vec<Orphans> {
         let now = Timestamp::now();
         let is_due =
-            |known: &&Leftovers| known.is_former(config) && known.next_try().is_some_and(|at| at <= now);
-        self.leftovers.iter().filter(is_due).cloned().collect()
+            |known: &&Orphans| known.is_former(config) && known.next_try().is_some_and(|at| at <= now);
+        self.orphans.iter().filter(is_due).cloned().collect()
     }
 
     /// What had to stay in clouds that `config` does not use any more, and is tried again.
-    pub fn left_behind(&self, config: &BuilderRunConfig) -> impl Iterator<Item = &Leftovers> {
+    pub fn left_behind(&self, config: &BuilderRunConfig) -> impl Iterator<Item = &Orphans> {
         let is_told =
-            |known: &&Leftovers| known.tries > 0 && known.given_up.is_none() && known.is_former(config);
-        self.leftovers.iter().filter(is_told)
+            |known: &&Orphans| known.tries > 0 && known.given_up.is_none() && known.is_former(config);
+        self.orphans.iter().filter(is_told)
     }
 
     /// Nothing is left in `cloud`, which is not used any more.
     pub fn has_left(&mut self, cloud: &CloudName) {
-        self.leftovers.retain(|known| known.cloud != *cloud);
+        self.orphans.retain(|known| known.cloud != *cloud);
     }
 
     /// Something had to stay in `cloud`, which is not used any more; `what` where that is known. Returns whether it is
@@ -148,7 +148,7 @@ impl Journal {
         what: Option<Vec<String>>,
         why: Option<String>,
     ) -> bool {
-        let Some(known) = self.leftovers.iter_mut().find(|known| known.cloud == *cloud) else { return false };
+        let Some(known) = self.orphans.iter_mut().find(|known| known.cloud == *cloud) else { return false };
         let now = Timestamp::now();
         known.tries = known.tries.saturating_add(1);
         known.why = why;
@@ -163,13 +163,13 @@ impl Journal {
 
     /// Whether `cloud` is noted as one that was built in: its credentials are the operator's.
     pub fn was_built_in(&self, cloud: &CloudName) -> bool {
-        self.leftovers.iter().any(|known| known.cloud == *cloud && known.work == Work::Builds)
+        self.orphans.iter().any(|known| known.cloud == *cloud && known.work == Work::Builds)
     }
 
     /// Whether the credentials of `cloud` are needed to remove what a job has left there, or may leave.
     pub fn needs_credentials_of(&self, cloud: &CloudName) -> bool {
-        let noted = |known: &Leftovers| known.cloud == *cloud && known.given_up.is_none();
-        self.leftovers.iter().any(noted) || self.resources().any(|resource| resource.cloud == *cloud)
+        let noted = |known: &Orphans| known.cloud == *cloud && known.given_up.is_none();
+        self.orphans.iter().any(noted) || self.resources().any(|resource| resource.cloud == *cloud)
     }
 }
 
@@ -215,19 +215,19 @@ mod tests {
         assert_eq!(told, ["old: base image b (refused)"]);
         assert!(journal.clouds_to_leave(&config).is_empty(), "not at once");
         let now = Timestamp::now();
-        journal.leftovers[0].last = Some(Timestamp(now.0 - 300));
+        journal.orphans[0].last = Some(Timestamp(now.0 - 300));
         assert_eq!(journal.clouds_to_leave(&config).len(), 1);
         assert!(!journal.could_not_leave(&cloud("old"), Some(vec!["VM v".into()]), None));
-        journal.leftovers[0].last = Some(Timestamp(now.0 - 500));
+        journal.orphans[0].last = Some(Timestamp(now.0 - 500));
         assert!(journal.clouds_to_leave(&config).is_empty(), "later each time");
-        journal.leftovers[0].last = Some(Timestamp(now.0 + 1_000_000));
+        journal.orphans[0].last = Some(Timestamp(now.0 + 1_000_000));
         assert_eq!(journal.clouds_to_leave(&config).len(), 1, "a clock that was wrong puts nothing off");
 
-        journal.leftovers[0].since = Some(Timestamp(now.0 - 27 * 3600));
+        journal.orphans[0].since = Some(Timestamp(now.0 - 27 * 3600));
         assert!(journal.could_not_leave(&cloud("old"), None, Some("refused".into())));
         assert!(journal.clouds_to_leave(&config).is_empty() && journal.left_behind(&config).count() == 0);
         assert!(!journal.needs_credentials_of(&cloud("old")));
-        assert_eq!(journal.leftovers[0].to_string(), "old: VM v (refused)", "it stays listed");
+        assert_eq!(journal.orphans[0].to_string(), "old: VM v (refused)", "it stays listed");
 
         journal.works_in(&cloud("old"), ["base image c".to_owned()]);
         assert!(journal.needs_credentials_of(&cloud("old")), "it is used again");

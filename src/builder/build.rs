@@ -2,24 +2,24 @@
 
 use std::time::Duration;
 
-use super::place::{Built, Place};
+use super::backend::{Backend, Built};
 use super::plan::{Plan, built};
 use super::run::Run;
 use crate::builder::delivery::revisions::Revisions;
-use crate::builder::delivery::source::Parcel;
+use crate::builder::delivery::source::Artifact;
 use crate::builder::image::verify::VerificationError;
 use crate::model::{Deadline, Target, Timestamp};
 use crate::openstack_cloud::{Deletion, Image as CloudImage};
-use crate::record::{Failure, Ledger, Phase, Resource, ResourceKind};
+use crate::record::{Failure, Phase, Resource, ResourceKind, ResourceTracker};
 
 /// How long it may take to get ready for builds, and to remove an image.
 const LIMIT: Duration = Duration::from_secs(900);
 
 impl Run<'_> {
     /// What is delivered: a build that the build project has, or else a new one.
-    pub(super) fn parcel(&self, plan: &Plan, deadline: Deadline) -> Result<Parcel, Failure> {
+    pub(super) fn artifact(&self, plan: &Plan, deadline: Deadline) -> Result<Artifact, Failure> {
         if let (Some(revision), Some(image)) = (&plan.current, &plan.source) {
-            return Ok(Parcel::new(revision.clone(), image.clone()));
+            return Ok(Artifact::new(revision.clone(), image.clone()));
         }
         self.builds.take_one();
         let made = self.make(plan, deadline);
@@ -28,7 +28,7 @@ impl Run<'_> {
     }
 
     /// Builds the image, or goes on with a snapshot of an earlier run, and keeps it in the build project.
-    fn make(&self, plan: &Plan, deadline: Deadline) -> Result<Parcel, Failure> {
+    fn make(&self, plan: &Plan, deadline: Deadline) -> Result<Artifact, Failure> {
         let target = plan.target();
         let (image, made) = match &plan.snapshot {
             Some(snapshot) => {
@@ -38,59 +38,59 @@ impl Run<'_> {
             }
             None => {
                 let Self { context, config, http, .. } = self;
-                let ingredients = &plan.ingredients;
+                let inputs = &plan.inputs;
                 let build =
-                    self.place()?.build(context, config, &self.build_cloud, http, ingredients, deadline)?;
+                    self.backend()?.build(context, config, &self.build_cloud, http, inputs, deadline)?;
                 (build, Timestamp::now())
             }
         };
         if self.config.verify_image
             && let Built::Snapshot(snapshot) = &image
         {
-            self.verify(plan, self.place()?, snapshot, deadline)?;
+            self.verify(plan, self.backend()?, snapshot, deadline)?;
         }
-        let ledger = Ledger { progress: self.context.progress, target };
+        let tracker = ResourceTracker { progress: self.context.progress, target };
         let revisions = Revisions {
             cloud: &self.build_cloud,
             cloud_name: &self.config.build_cloud,
             owner: &self.config.owner,
             job: self.context.job,
-            ledger,
+            tracker,
         };
-        let fingerprint = &plan.ingredients.fingerprint;
+        let fingerprint = &plan.inputs.fingerprint;
         let kept = match &image {
             Built::Snapshot(snapshot) => revisions
                 .keep_snapshot(snapshot, fingerprint, made)
-                .inspect(|_| ledger.settled(&self.noted(snapshot)))
+                .inspect(|_| tracker.settled(&self.noted(snapshot)))
                 .inspect_err(|_| log::warn!("{target}: snapshot {} waits for the next try", snapshot.id)),
             // Dropped, the file goes.
             Built::File(file) => revisions.keep_file(file, fingerprint, deadline),
         };
         let (revision, image) = kept.map_err(|error| Failure::of(&error, error.operator_must_act()))?;
-        Ok(Parcel::new(revision, image))
+        Ok(Artifact::new(revision, image))
     }
 
     /// Where images are built, made ready with the first that is.
-    fn place(&self) -> Result<&Place, Failure> {
+    fn backend(&self) -> Result<&Backend, Failure> {
         let choose = || {
             let deadline = Deadline::after(LIMIT);
-            Place::choose(self.context.host, &self.build_cloud, self.config, deadline)
+            Backend::choose(self.context.host, &self.build_cloud, self.config, deadline)
         };
-        self.place.get_or_init(choose).as_ref().map_err(Clone::clone)
+        self.backend.get_or_init(choose).as_ref().map_err(Clone::clone)
     }
 
     /// Lets a snapshot prove itself. One that fails is no snapshot any more; one of which nothing was learnt stays.
     fn verify(
         &self,
         plan: &Plan,
-        place: &Place,
+        backend: &Backend,
         snapshot: &CloudImage,
         deadline: Deadline,
     ) -> Result<(), Failure> {
         let target = plan.target();
         self.context.progress.phase(target, Phase::Verifying);
         let verified =
-            place.verify(self.context, self.config, &self.build_cloud, &plan.ingredients, snapshot, deadline);
+            backend.verify(self.context, self.config, &self.build_cloud, &plan.inputs, snapshot, deadline);
         let Err(error) = verified else {
             return Ok(());
         };

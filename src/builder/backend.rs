@@ -1,10 +1,10 @@
 //! Where images are built: in builder VMs of the build cloud, or on this machine.
 
-use super::plan::Ingredients;
+use super::plan::BuildInputs;
 use super::run_context::RunContext;
 use crate::builder::image::base_image::BaseImages;
 use crate::builder::image::external::ExternalBuild;
-use crate::builder::image::local::{LocalBuild, LocalImage, Workshop};
+use crate::builder::image::local::{LocalBuild, LocalImage, Workspace};
 use crate::builder::image::site::Site;
 use crate::builder::image::verify::{Verification, VerificationError};
 use crate::builder::image::vm::Launcher;
@@ -13,14 +13,14 @@ use crate::http::HttpClient;
 use crate::instance::RunnerBase;
 use crate::model::{Deadline, Target};
 use crate::openstack_cloud::{Cloud, Image};
-use crate::record::{BuildMode, BuilderRunConfig, Failure, Ledger, Phase};
+use crate::record::{BuildMode, BuilderRunConfig, Failure, Phase, ResourceTracker};
 
-/// A place that is ready for builds.
-pub enum Place {
+/// A backend that is ready for builds.
+pub enum Backend {
     /// Builder VMs of the build cloud.
-    Vms(Site),
+    OpenStack(Site),
     /// This machine.
-    Here(Workshop),
+    Local(Workspace),
 }
 
 /// What a build has made, and where it is until it is kept.
@@ -31,8 +31,8 @@ pub enum Built {
     File(LocalImage),
 }
 
-impl Place {
-    /// Chooses the place that `config` asks for, and makes it ready.
+impl Backend {
+    /// Chooses the backend that `config` asks for, and makes it ready.
     pub fn choose(
         host: &Host,
         cloud: &Cloud,
@@ -41,13 +41,13 @@ impl Place {
     ) -> Result<Self, Failure> {
         match config.build_mode {
             BuildMode::External => {
-                Workshop::close(host);
+                Workspace::close(host);
                 Site::choose(cloud, &config.owner, &config.vm, deadline)
-                    .map(Self::Vms)
+                    .map(Self::OpenStack)
                     .map_err(|error| Failure::of(&error, error.operator_must_act()))
             }
-            BuildMode::Local => Workshop::open(host)
-                .map(Self::Here)
+            BuildMode::Local => Workspace::open(host)
+                .map(Self::Local)
                 .map_err(|error| Failure::of(&error, error.operator_must_act())),
         }
     }
@@ -59,18 +59,18 @@ impl Place {
         config: &BuilderRunConfig,
         cloud: &Cloud,
         http: &HttpClient,
-        ingredients: &Ingredients,
+        inputs: &BuildInputs,
         deadline: Deadline,
     ) -> Result<Built, Failure> {
-        let Ingredients { base, offer, fingerprint } = ingredients;
+        let BuildInputs { base, offer, fingerprint } = inputs;
         let progress = |phase| context.progress.phase(base.target, phase);
         progress(Phase::Preparing);
         match self {
-            Self::Vms(site) => {
+            Self::OpenStack(site) => {
                 let (owner, job) = (&config.owner, context.job);
-                let ledger = Ledger { progress: context.progress, target: base.target };
+                let tracker = ResourceTracker { progress: context.progress, target: base.target };
                 let cloud_name = &config.build_cloud;
-                let base_image = BaseImages { cloud, cloud_name, http, owner, job, ledger }
+                let base_image = BaseImages { cloud, cloud_name, http, owner, job, tracker }
                     .ensure(offer, deadline)
                     .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
                 let launcher = launcher(context, config, cloud, site, base.target);
@@ -79,9 +79,9 @@ impl Place {
                     .map(|image| Built::Snapshot(Box::new(image)))
                     .map_err(|error| Failure::of(&error, error.operator_must_act()))
             }
-            Self::Here(workshop) => {
+            Self::Local(workspace) => {
                 let (host, verify) = (context.host, config.verify_image);
-                let build = LocalBuild { host, workshop, http, offer, base, verify, progress: &progress };
+                let build = LocalBuild { host, workspace, http, offer, base, verify, progress: &progress };
                 build
                     .run(deadline)
                     .map(Built::File)
@@ -96,12 +96,12 @@ impl Place {
         context: &RunContext<'_>,
         config: &BuilderRunConfig,
         cloud: &Cloud,
-        ingredients: &Ingredients,
+        inputs: &BuildInputs,
         snapshot: &Image,
         deadline: Deadline,
     ) -> Result<(), VerificationError> {
-        let Self::Vms(site) = self else { return Ok(()) };
-        let RunnerBase { target, runner, .. } = &ingredients.base;
+        let Self::OpenStack(site) = self else { return Ok(()) };
+        let RunnerBase { target, runner, .. } = &inputs.base;
         let launcher = launcher(context, config, cloud, site, *target);
         Verification { launcher: &launcher, runner_version: &runner.version }.run(snapshot, deadline)
     }
@@ -122,6 +122,6 @@ fn launcher<'a>(
         job: context.job,
         site,
         settings: &config.vm,
-        ledger: Ledger { progress: context.progress, target },
+        tracker: ResourceTracker { progress: context.progress, target },
     }
 }
