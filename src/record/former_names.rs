@@ -83,11 +83,18 @@ impl FormerNames {
     }
 
     /// `images`, and the same under the names by which units that were not refreshed yet know their clouds.
-    pub fn with_former(&self, mut images: Vec<Image>) -> Vec<Image> {
+    /// Such units compare an image with its `hash`: what is known of it is what `digest` says.
+    pub fn with_former(
+        &self,
+        mut images: Vec<Image>,
+        digest: impl Fn(&Image) -> Option<String>,
+    ) -> Vec<Image> {
         let now = images.clone();
         for Pair { former, now: name } in &self.related {
-            let of_it = now.iter().filter(|image| image.result.config.cloud_name == *name);
-            of_it.for_each(|image| add(&mut images, image, former));
+            for image in now.iter().filter(|image| image.result.config.cloud_name == *name) {
+                let hash = image.hash.clone().or_else(|| digest(image));
+                add(&mut images, &Image { hash, ..image.clone() }, former);
+            }
         }
         images
     }
@@ -173,8 +180,9 @@ mod tests {
             [&second, &tenth, &third, &unknown, &former].map(told),
             [vec!["old"], vec!["new"], vec![], vec!["x"], vec![]]
         );
-        let both = names.with_former(renewed.clone());
+        let both = names.with_former(renewed.clone(), |_| Some("digest".into()));
         assert_eq!(both.len(), renewed.len() + 1, "of each former name there is one image");
+        assert_eq!(both.last().and_then(|image| image.hash.as_deref()), Some("digest"));
         assert_eq!(names.renewed(both), renewed);
     }
 

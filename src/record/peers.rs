@@ -46,11 +46,15 @@ impl Announcement {
         let is_unseen = |image: &&Image| !wanted(config).any(|(target, cloud)| image.is_of(target, cloud));
         let unseen = inherited.into_iter().flat_map(|said| &said.images).filter(is_unseen).cloned();
         let images: Vec<Image> = wanted(config).filter_map(find).chain(unseen).collect();
-        let images = names.with_former(images);
         let earlier = inherited.into_iter().flat_map(|said| &said.revisions);
         let earlier = earlier.filter(|revision| journal.revision(&revision.id).is_none());
         let proven: Vec<&Revision> =
             journal.revisions.iter().chain(earlier).filter(|revision| revision.proof.is_some()).collect();
+        let digest = |image: &Image| {
+            let revision = proven.iter().find(|revision| Some(&revision.id) == image.revision.as_ref())?;
+            revision.proof.as_ref().map(|proof| proof.sha512.clone())
+        };
+        let images = names.with_former(images, digest);
         let is_newest = |revision: &Revision| {
             let others = proven.iter().filter(|other| other.target == revision.target);
             others.max_by_key(|other| other.built).is_some_and(|newest| newest.id == revision.id)
