@@ -12,17 +12,20 @@ use crate::model::{Deadline, Target, Timestamp};
 use crate::openstack_cloud::{Deletion, Image as CloudImage};
 use crate::record::{Failure, Phase, Resource, ResourceKind, ResourceTracker};
 
+/// How long one build may take, all in all.
+const BUILD_LIMIT: Duration = Duration::from_secs(3 * 3600);
 /// How long it may take to get ready for builds, and to remove an image.
 const LIMIT: Duration = Duration::from_secs(900);
 
 impl Run<'_> {
     /// What is delivered: a build that the build project has, or else a new one.
-    pub(super) fn artifact(&self, plan: &Plan, deadline: Deadline) -> Result<Artifact, Failure> {
+    pub(super) fn artifact(&self, plan: &Plan) -> Result<Artifact, Failure> {
         if let (Some(revision), Some(image)) = (&plan.current, &plan.source) {
             return Ok(Artifact::new(revision.clone(), image.clone()));
         }
         self.builds.take_one();
-        let made = self.make(plan, deadline);
+        // The wait for a turn is not the build's.
+        let made = self.make(plan, Deadline::after(BUILD_LIMIT));
         self.builds.give(1);
         made
     }

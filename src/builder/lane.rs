@@ -73,7 +73,7 @@ impl Lane<'_> {
         }
         let salvaged = self.salvage(&cloud, plans);
         let left = match context.sweep {
-            Sweep::Due => self.sweep(&cloud, Keep::Usable(config)),
+            Sweep::Due => self.sweep(&cloud, Keep::Usable(config, job)),
             Sweep::NotDue => Vec::new(),
         };
         if config.adopt {
@@ -114,7 +114,7 @@ impl Lane<'_> {
     /// Removes what earlier runs have left; returns what had to stay. The build project is swept as a whole.
     fn sweep(&self, cloud: &Cloud, keep: Keep<'_>) -> Vec<String> {
         let Self { config, name, .. } = *self;
-        if cloud.project_key() == self.build_cloud.project_key() {
+        if cloud.is_same_project(self.build_cloud) {
             return Vec::new();
         }
         let mut left = sweep_copies(cloud, &config.owner, keep, Deadline::after(SWEEP));

@@ -28,8 +28,8 @@ use crate::model::{Deadline, Target};
 use crate::openstack_cloud::Cloud;
 use crate::record::{BuildMode, BuildResult, BuilderRunConfig, CloudName, Failure, JobId, Phase};
 
-/// How long one target may take, all in all.
-const BUILD_LIMIT: Duration = Duration::from_secs(3 * 3600);
+/// How long those may take to get an image who are served together.
+const DELIVERY_LIMIT: Duration = Duration::from_secs(3 * 3600);
 /// How long each look into the build project, and each sweep of it, may take.
 const LOOK_LIMIT: Duration = Duration::from_secs(900);
 /// How long the build project may take to accept us.
@@ -139,7 +139,7 @@ impl<'a> Run<'a> {
     ) -> Result<Self, Failure> {
         let run = Self::connect(context, config, outcome)?;
         if context.sweep == Sweep::Due {
-            run.had_to_stay(run.sweep(Keep::Usable(config)));
+            run.had_to_stay(run.sweep(Keep::Usable(config, context.job)));
         }
         let noted = context.progress.works_in(&config.build_cloud, run.what_stays());
         noted.map_err(|error| Failure::of(&error, false))?;
@@ -241,8 +241,7 @@ impl<'a> Run<'a> {
             for plan in plans {
                 let distributor = &distributor;
                 scope.spawn(move || {
-                    let deadline = Deadline::after(BUILD_LIMIT);
-                    if let Err(failure) = self.execute(plan, distributor, scope, deadline) {
+                    if let Err(failure) = self.execute(plan, distributor, scope) {
                         self.give_up(plan.target(), failure);
                     }
                 });
@@ -294,7 +293,6 @@ impl<'a> Run<'a> {
         plan: &Plan,
         distributor: &'scope Distributor<'_>,
         scope: &'scope Scope<'scope, '_>,
-        deadline: Deadline,
     ) -> Result<(), Failure> {
         let (target, queue, progress) = (plan.target(), distributor.queue, self.context.progress);
         plan.stale.iter().for_each(|snapshot| self.remove_snapshot(target, snapshot));
@@ -303,10 +301,10 @@ impl<'a> Run<'a> {
             progress.phase(target, if nobody { Phase::Failed } else { Phase::UpToDate });
             return Ok(());
         }
-        let artifact = Arc::new(self.artifact(plan, deadline)?);
+        let artifact = Arc::new(self.artifact(plan)?);
         progress.phase(target, Phase::Delivering);
         while queue.is_wanted(target) {
-            distributor.deliver(scope, &artifact, deadline);
+            distributor.deliver(scope, &artifact, Deadline::after(DELIVERY_LIMIT));
         }
         progress.phase(target, if queue.anybody_has(target) { Phase::Done } else { Phase::Failed });
         Ok(())

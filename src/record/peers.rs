@@ -42,7 +42,11 @@ impl Announcement {
         let before = |(target, cloud): Place<'_>| {
             inherited.into_iter().flat_map(|said| &said.images).find(|image| image.is_of(target, cloud))
         };
-        let find = |place| find(journal, place).or_else(|| before(place)).cloned();
+        // A unit that follows may lead before it has taken over the newest.
+        let find = |place| match (find(journal, place), before(place)) {
+            (Some(known), Some(said)) if said.built > known.built => Some(said.clone()),
+            (known, said) => known.or(said).cloned(),
+        };
         let is_unseen = |image: &&Image| !wanted(config).any(|(target, cloud)| image.is_of(target, cloud));
         let unseen = inherited.into_iter().flat_map(|said| &said.images).filter(is_unseen).cloned();
         let images: Vec<Image> = wanted(config).filter_map(find).chain(unseen).collect();
@@ -115,11 +119,13 @@ impl Announcement {
         self.images.is_empty() && self.revisions.is_empty()
     }
 
-    /// Whether `journal` has an image wherever this names one that `config` wants.
+    /// Whether `journal` has an image as new wherever this names one that `config` wants.
     pub fn is_inherited_by(&self, journal: &Journal, config: &BuilderRunConfig) -> bool {
-        let mut named = wanted(config)
-            .filter(|(target, cloud)| self.images.iter().any(|image| image.is_of(*target, cloud)));
-        !config.clouds.is_empty() && named.all(|place| find(journal, place).is_some())
+        let mut named = wanted(config).filter_map(|(target, cloud)| {
+            let said = self.images.iter().find(|image| image.is_of(target, cloud))?;
+            Some(find(journal, (target, cloud)).is_some_and(|known| known.built >= said.built))
+        });
+        !config.clouds.is_empty() && named.all(|is_inherited| is_inherited)
     }
 
     /// What acknowledges it.
@@ -313,6 +319,21 @@ mod tests {
         assert_eq!(Announcement::parse(said.text(), said.builds()), Some(said.clone()));
         let short = Announcement::within(2000, said.images.clone(), said.revisions.clone());
         assert!(!short.images().is_empty() && short.text().len() + short.builds().len() <= 2000);
+    }
+
+    #[test]
+    fn a_new_leader_that_has_not_taken_over_the_newest_tells_it_and_not_its_own() {
+        let (mut journal, config) = (Journal::default(), config(&["c"]));
+        journal.publish(Image { built: Timestamp(2), ..image("c", "newest", Some("r")) });
+        let said = Announcement::of(&journal, None, &config, &FormerNames::default());
+        let mut journal = Journal::default();
+        journal.publish(image("c", "older", None));
+        assert!(!said.is_inherited_by(&journal, &config));
+        let told = Announcement::of(&journal, Some(&said), &config, &FormerNames::default());
+        assert_eq!(told.images()[0].result.id.as_str(), "newest");
+        journal.inherit(&said);
+        assert!(said.is_inherited_by(&journal, &config));
+        assert_eq!((journal.images.len(), journal.images[0].result.id.as_str()), (1, "newest"));
     }
 
     #[test]

@@ -232,6 +232,12 @@ fn do_request(
     journal.images.retain(|image| request.config.clouds.contains(&image.result.config.cloud_name));
     let BuilderRunConfig { build_cloud, clouds, .. } = &request.config;
     journal.in_use.retain(|known| known.cloud == *build_cloud || clouds.contains(&known.cloud));
+    if matches!(request.task, Task::TakeOver(_)) {
+        // Who builds prunes; who follows keeps what is announced.
+        let known: Vec<_> =
+            announced.iter().flat_map(Announcement::revisions).map(|known| &known.id).collect();
+        journal.forget_revisions(|revision| known.contains(&&revision.id));
+    }
     journal.end(request, failures);
     journal.save(host)?;
     reporter.tell(News::Important);

@@ -16,6 +16,8 @@ struct Project {
     key: ProjectKey,
     /// The relations that have authenticated for it, by the names of their clouds.
     names: Vec<CloudName>,
+    /// Those of them that did not do the work yet, and how they reach it.
+    waiting: Vec<(CloudName, Cloud)>,
     /// What was published there in this run.
     images: Vec<Image>,
 }
@@ -32,7 +34,19 @@ pub enum Part {
 impl Projects {
     /// `name` has authenticated, as `cloud`.
     pub fn join(&self, name: &CloudName, cloud: &Cloud) -> Part {
-        self.join_as(name, cloud.project_key())
+        let part = self.join_as(name, cloud.project_key());
+        if part != Part::First
+            && let Some(project) = self.lock().iter_mut().find(|project| project.names.contains(name))
+        {
+            project.waiting.push((name.clone(), cloud.clone()));
+        }
+        part
+    }
+
+    /// Another relation to the project of `name`, which could not do the work: it may not be allowed to.
+    pub fn next_after(&self, name: &CloudName) -> Option<(CloudName, Cloud)> {
+        let mut projects = self.lock();
+        projects.iter_mut().find(|project| project.names.contains(name))?.waiting.pop()
     }
 
     fn join_as(&self, name: &CloudName, key: ProjectKey) -> Part {
@@ -43,7 +57,12 @@ impl Projects {
                 Part::Sharer(project.images.iter().map(|image| of(image, name)).collect())
             }
             None => {
-                projects.push(Project { key, names: vec![name.clone()], images: Vec::new() });
+                projects.push(Project {
+                    key,
+                    names: vec![name.clone()],
+                    waiting: Vec::new(),
+                    images: Vec::new(),
+                });
                 Part::First
             }
         }

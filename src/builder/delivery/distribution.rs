@@ -28,6 +28,8 @@ const TRANSFERS: usize = 8;
 const LIMIT: Duration = Duration::from_secs(3600);
 /// How long a project may take to make a complete upload active.
 const SETTLE: Duration = Duration::from_secs(600);
+/// A read that waits so long for those that it feeds may be cut off by what stands before its Glance.
+const HELD_UP: Duration = Duration::from_secs(20);
 /// How often it is looked whether other work waits for one that is slow.
 const LOOK: Duration = Duration::from_secs(1);
 /// How often a project is served when the build project's read broke off.
@@ -165,7 +167,11 @@ impl<'a> Distributor<'a> {
     /// slots are free since.
     fn feed(&self, artifact: &Artifact, feeder: Feeder, deadline: Deadline) -> usize {
         let target = artifact.target();
-        let others_wait = || self.queue.others_wait(target) || self.publisher.progress.is_waited_for();
+        let others_wait = || {
+            self.queue.others_wait(target)
+                || self.slots.is_waited_for()
+                || self.publisher.progress.is_waited_for()
+        };
         let mut source = match artifact.open(self.build_cloud, self.publisher.progress, deadline) {
             Ok(source) => source,
             Err(error) => {
@@ -174,22 +180,24 @@ impl<'a> Distributor<'a> {
                 return 0;
             }
         };
-        let (mut buffer, mut laggards) = (vec![0; PIECE], 0);
+        let (mut buffer, mut laggards, mut was_held_up) = (vec![0; PIECE], 0, false);
         let end = loop {
             let piece: Arc<[u8]> = match source.read(&mut buffer) {
                 Ok(0) => break Ok(()),
                 Ok(read) => Arc::from(&buffer[..read]),
                 Err(error) => break Err(error),
             };
+            let began = Instant::now();
             let given = feeder.give(piece, &others_wait);
+            was_held_up |= began.elapsed() > HELD_UP;
             self.slots.give(given.dropped);
             laggards += given.dropped;
             if !given.anybody {
                 return laggards;
             }
         };
-        // What was kept waiting may have been cut off for that.
-        if end.is_err() && laggards == 0 {
+        // A download that was kept waiting may have been cut off for that: it says nothing about the build.
+        if end.is_err() && laggards == 0 && !was_held_up && !deadline.passed() {
             self.could_not_be_read(artifact);
         }
         feeder.end(end.map_err(|error| error.to_string()));
@@ -219,6 +227,10 @@ impl<'a> Distributor<'a> {
                 self.queue.again(target, Recipient { tries, ..recipient });
             }
             Err(error) => {
+                if let Some((name, cloud)) = self.publisher.projects.next_after(&recipient.name) {
+                    log::warn!("{target} for {}: {error}; {name} leads to the same project", recipient.name);
+                    return self.queue.again(target, Recipient { name, cloud, tries: 0 });
+                }
                 let failure = Failure::of(&error, error.operator_must_act());
                 self.publisher.outcome.fail(Failure {
                     target: Some(target),

@@ -2,6 +2,7 @@
 //! here, without waiting for projects that do not answer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -146,13 +147,14 @@ impl<R> Drop for Report<'_, R> {
 #[derive(Debug)]
 pub struct Slots {
     free: Mutex<usize>,
+    waiting: AtomicUsize,
     changed: Condvar,
 }
 
 impl Slots {
     /// This many are free.
     pub fn new(free: usize) -> Self {
-        Self { free: Mutex::new(free), changed: Condvar::new() }
+        Self { free: Mutex::new(free), waiting: AtomicUsize::new(0), changed: Condvar::new() }
     }
 
     /// Takes all that are free, at least one; waits for that one.
@@ -171,9 +173,17 @@ impl Slots {
         self.changed.notify_all();
     }
 
+    /// Whether somebody waits for one.
+    pub fn is_waited_for(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
     fn wait(&self) -> MutexGuard<'_, usize> {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        self.changed.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner)
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let free = self.changed.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        free
     }
 }
 

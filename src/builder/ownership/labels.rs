@@ -201,6 +201,11 @@ pub fn keep_file() -> Vec<ImageChange> {
     vec![ImageChange::Replace(STAGE.into(), Stage::Revision.as_str().into())]
 }
 
+/// Whether this job has made `server`.
+pub fn is_server_of_job(job: &JobId, server: &Server) -> bool {
+    server.metadata.get(JOB).is_some_and(|made_by| made_by == job.as_str())
+}
+
 /// Whether one of these jobs made the image.
 pub fn is_of_job(jobs: &[JobId], image: &Image) -> bool {
     image.properties.get(JOB).is_some_and(|made_by| jobs.iter().any(|job| job.as_str() == made_by))

@@ -14,9 +14,9 @@ use crate::record::{BuildMode, BuilderRunConfig, JobId, Owner};
 /// What a sweep leaves in place.
 #[derive(Clone, Copy)]
 pub enum Keep<'a> {
-    /// What the next run of this configuration can go on with: complete snapshots, finished builds, base images; and the
-    /// last image of each target that failed its verification.
-    Usable(&'a BuilderRunConfig),
+    /// What the next run of this configuration can go on with: complete snapshots, finished builds, base images; the last
+    /// image of each target that failed its verification; and what this job makes.
+    Usable(&'a BuilderRunConfig, &'a JobId),
     /// The same without snapshots.
     BaseImages(&'a BuilderRunConfig),
     /// What stays when the unit goes.
@@ -38,15 +38,23 @@ pub enum Extent {
     ApplicationAndImages,
 }
 
-impl Keep<'_> {
+impl<'a> Keep<'a> {
     /// Whether all units of the application are gone.
     fn is_the_end(self) -> bool {
         matches!(self, Self::After(Extent::Application | Extent::ApplicationAndImages))
     }
 
+    /// The job under way: what it makes is in use.
+    fn job(self) -> Option<&'a JobId> {
+        match self {
+            Self::Usable(_, job) | Self::OfJob(job) => Some(job),
+            Self::BaseImages(_) | Self::After(_) => None,
+        }
+    }
+
     fn config(&self) -> Option<&BuilderRunConfig> {
         match self {
-            Self::Usable(config) | Self::BaseImages(config) => Some(config),
+            Self::Usable(config, _) | Self::BaseImages(config) => Some(config),
             Self::After(_) | Self::OfJob(_) => None,
         }
     }
@@ -73,7 +81,7 @@ pub fn sweep_cloud(cloud: &Cloud, owner: &Owner, keep: Keep<'_>, deadline: Deadl
     left.extend(sweep_copies(cloud, owner, keep, deadline));
     left.extend(match keep {
         // A run that goes on needs it, and removes it at its end.
-        Keep::Usable(_) => Vec::new(),
+        Keep::Usable(..) => Vec::new(),
         Keep::OfJob(_) => remove_security_groups(cloud, owner, deadline),
         _ if keep.is_the_end() => remove_security_groups(cloud, owner, deadline),
         _ => remove_security_group(cloud, owner, deadline),
@@ -94,6 +102,7 @@ pub fn sweep_servers(
     let servers = compute.servers_that(&ours, deadline)?;
     let (mut servers, others): (Vec<Server>, Vec<Server>) =
         servers.into_iter().partition(|server| keep.is_the_end() || labels::may_remove_server(owner, server));
+    servers.retain(|server| !keep.job().is_some_and(|job| labels::is_server_of_job(job, server)));
     let mut left = match keep {
         Keep::OfJob(_) => others
             .iter()
@@ -122,12 +131,12 @@ pub fn sweep_servers(
 pub fn sweep_copies(cloud: &Cloud, owner: &Owner, keep: Keep<'_>, deadline: Deadline) -> Vec<String> {
     // Another relation may lead to the same project, and be served there meanwhile.
     let is_being_made =
-        |image: &Image| matches!(keep, Keep::OfJob(job) if labels::is_of_job(slice::from_ref(job), image));
+        |image: &Image| keep.job().is_some_and(|job| labels::is_of_job(slice::from_ref(job), image));
     remove_images(cloud, owner, Stage::Delivering, keep, deadline, &mut |image| is_being_made(image))
 }
 
 fn is_usable(snapshot: &Image, keep: Keep<'_>) -> bool {
-    let Keep::Usable(config) = keep else { return false };
+    let Keep::Usable(config, _) = keep else { return false };
     let wanted = config.targets.iter().any(|target| labels::is_for(*target, snapshot));
     wanted && snapshot.status == ImageStatus::Active && snapshot.size.is_some_and(|size| size > 0)
 }
@@ -188,7 +197,7 @@ fn remove_images(
             left.extend((!goes).then(|| others_have(&image.name)));
             goes
         }
-        Keep::Usable(_) | Keep::BaseImages(_) => labels::is_abandoned(owner, image),
+        Keep::Usable(..) | Keep::BaseImages(_) => labels::is_abandoned(owner, image),
     });
     for image in found.iter().filter(|image| !stays(image)) {
         log::warn!("removing image {} ({}), {}", image.name, image.id, stage.as_str());

@@ -143,8 +143,9 @@ impl Journal {
             }
         }
         for image in announcement.images() {
-            if !self.images.iter().any(|known| known.result.config == image.result.config) {
-                self.images.push(image.clone());
+            let mut known = self.images.iter().filter(|known| known.result.config == image.result.config);
+            if known.all(|known| known.built < image.built) {
+                self.publish(image.clone());
             }
         }
     }

@@ -79,6 +79,12 @@ impl Standing {
         (self.task, self.target, self.cloud.clone())
     }
 
+    /// Whether `request` is about it.
+    fn was_asked_for(&self, request: &Request) -> bool {
+        let is_of_bases = |target: Target| request.bases.is_empty() || request.bases.contains(&target.base);
+        self.task == request.task.kind() && self.target.is_none_or(is_of_bases)
+    }
+
     /// Whether `config` still has this target and this project.
     fn is_of(&self, config: &BuilderRunConfig) -> bool {
         self.target.is_none_or(|target| config.targets.contains(&target))
@@ -135,12 +141,13 @@ impl Journal {
         for (scope, failures) in failed {
             self.standing(scope).fail(request, failures, now);
         }
-        if request.reason == Reason::Cancel {
-            // Otherwise the next hook would ask for what was just cancelled.
-            let overdue = |open: &&mut OpenFailure| open.next_try() <= now;
-            let open = self.standings.iter_mut().filter_map(|standing| standing.open.as_mut());
-            open.filter(overdue).for_each(|open| open.put_off(now));
-        }
+        // What this job was about and did not come to, or what was just cancelled, waits: otherwise the next hook would ask
+        // for it at once, again and again.
+        let is_cancelled = request.reason == Reason::Cancel;
+        let waits = |standing: &&mut Standing| is_cancelled || standing.was_asked_for(request);
+        let overdue = |open: &&mut OpenFailure| open.next_try() <= now;
+        let open = self.standings.iter_mut().filter(waits).filter_map(|standing| standing.open.as_mut());
+        open.filter(overdue).for_each(|open| open.put_off(now));
         self.standings.retain(|standing| standing.is_of(&request.config));
     }
 

@@ -186,3 +186,13 @@ fn a_clock_that_was_wrong_puts_no_retry_off() {
     journal.standings[0].open.as_mut().unwrap().next_try = Timestamp(now.0 + 1_000_000);
     assert!(journal.next_try(&config(), TaskKind::Build).unwrap() <= Timestamp::now());
 }
+
+#[test]
+fn what_a_job_was_about_and_did_not_come_to_is_put_off_too() {
+    let (mut journal, all) = (Journal::default(), request(config()));
+    job(&mut journal, &all, &[], &[failure(Some(NOBLE), Some("ci-2"))]);
+    journal.standings[0].open.as_mut().unwrap().next_try = Timestamp(1);
+    // The build itself fails: whether that project would take its image now is not known.
+    job(&mut journal, &all, &[], &[failure(Some(NOBLE), None)]);
+    assert!(journal.next_try(&config(), TaskKind::Build).unwrap() > Timestamp::now());
+}
