@@ -29,7 +29,8 @@ pub fn install(host: &Host, state: &CharmState, journal: &Journal) -> Result<Wri
 fn clouds_to_leave(host: &Host, state: &CharmState, journal: &Journal) -> Result<Clouds, ReconcileError> {
     let mut clouds = builder::read_clouds_yaml(host).unwrap_or_default();
     clouds.retain(|name, _| !state.clouds.contains_key(name));
-    if clouds.is_empty() {
+    // A worker of another version may live, whose journal this one cannot read: it may need any of them.
+    if clouds.is_empty() || Journal::read(host)?.is_err() {
         return Ok(clouds);
     }
     let open = Request::load(host)?.filter(|request| is_open(request, journal));
@@ -52,7 +53,7 @@ pub fn forget_departed(
     broken: Option<&RelationId>,
 ) -> Result<(), ReconcileError> {
     let mut clouds = builder::read_clouds_yaml(host).unwrap_or_default();
-    if clouds.is_empty() {
+    if clouds.is_empty() || Journal::read(host)?.is_err() {
         return Ok(());
     }
     let journal = Journal::load(host)?;

@@ -192,7 +192,10 @@ impl Unit<'_> {
     fn tell_collectors(&self, relation: Option<&RelationId>) -> Result<(), DispatchError> {
         if cos_agent::tell(self.tools, self.environment, relation)? {
             let dispatch = std::env::current_exe().map_err(DispatchError::Executable)?;
-            metrics_socket::open_metrics_socket(self.host, &dispatch)?;
+            // Images matter more than metrics.
+            if let Err(error) = metrics_socket::open_metrics_socket(self.host, &dispatch) {
+                log::error!("{error}; tried again with the next event of cos-agent or upgrade");
+            }
         }
         Ok(())
     }

@@ -35,6 +35,11 @@ pub enum ReconcileError {
     /// The worker could not be started.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The worker could not be stopped.
+    #[error(
+        "the worker could not be stopped; see the unit's log, and kill the process that worker.lock names"
+    )]
+    StillWorks,
 }
 
 /// What an action may ask for beyond what is due.

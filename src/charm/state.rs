@@ -61,7 +61,13 @@ impl CharmState {
         environment: &Environment,
         broken: Option<&RelationId>,
     ) -> Result<Self, StateError> {
-        let options = Options::new(tools.config_get()?);
+        let options = tools.config_get().map_err(|error| match error {
+            HookToolError::TooLong { .. } => StateError::from(InvalidOption::new(
+                "The configuration is longer than 1 MiB. Shorten its longest option (recipe).".to_owned(),
+            )),
+            error => error.into(),
+        })?;
+        let options = Options::new(options);
         // The Python charm's order: OpenStack first, then as the options stand in its documentation.
         let build_cloud_config = build_cloud(&options, tools)?;
         let targets = options.targets()?;

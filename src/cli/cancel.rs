@@ -23,6 +23,10 @@ pub fn cancel(host: &Host, say: &dyn Fn(&str)) -> Result<(), CliError> {
         say("nothing to cancel: no job runs or waits");
         return Ok(());
     };
+    let Some(removal) = removal else {
+        say(&format!("cancelled {what}; the next hook removes what was made"));
+        return Ok(());
+    };
     say(&format!("cancelled {what}; job {removal} removes what was made"));
     let show = &mut |progress: &str| {
         say(progress);

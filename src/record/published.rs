@@ -71,7 +71,8 @@ impl Memory {
 
     /// Whether its images are in another cloud than `cloud`.
     pub fn is_of_another_cloud(&self, cloud: &CloudName) -> bool {
-        self.cloud.as_ref().is_some_and(|before| before != cloud)
+        let written = self.written.last().map(|(cloud, _)| cloud);
+        written.or(self.cloud.as_ref()).is_some_and(|before| before != cloud)
     }
 }
 
@@ -126,6 +127,14 @@ impl Published {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_just_written_for_one_cloud_is_another_clouds_before_it_was_read_back() {
+        let mut memory = Memory::default();
+        let (before, after) = (CloudName::new("before"), CloudName::new("after"));
+        memory.was_written(&before, Databag::from([("id".to_owned(), "x".to_owned())]));
+        assert!(memory.is_of_another_cloud(&after) && !memory.is_of_another_cloud(&before));
+    }
 
     #[test]
     fn an_image_stays_named_until_its_replacement_was_read_back() {

@@ -8,29 +8,34 @@ use crate::host::{Exclusive, FileError, Host, Limits, ProcessError, kill_own, st
 use crate::model::Deadline;
 use crate::record::{BuildMode, JobId, Request, worker_lock};
 
-/// Stops the worker if one lives: at once, since whatever it was doing can be found and ended by another.
-pub fn stop_worker(host: &Host) {
-    stop_holder(host, &worker_lock(host));
+/// Stops the worker if one lives: at once, since whatever it was doing can be found and ended by another. Returns whether
+/// none lives any more.
+pub fn stop_worker(host: &Host) -> bool {
+    stop_holder(host, &worker_lock(host))
 }
 
-/// Stops the process that holds `lock` and has noted itself there, if it runs an executable of ours.
-pub(super) fn stop_holder(host: &Host, lock: &Path) {
+/// Stops the process that holds `lock` and has noted itself there, if it runs an executable of ours. Returns whether nobody
+/// holds it any more.
+pub(super) fn stop_holder(host: &Host, lock: &Path) -> bool {
     if let Ok(true) = Exclusive::is_held(lock)
         && let Ok(Some(pid)) = host.read(lock)
         && let Ok(pid) = String::from_utf8_lossy(&pid).trim().parse()
     {
         log::info!("stopping the holder of {}, process {pid}", lock.display());
         let (binaries, own) = (worker_binary_dir(host), std::env::current_exe().ok());
+        // The kernel tells executables by their resolved paths.
+        let binaries = binaries.canonicalize().unwrap_or(binaries);
         if let Err(problem) =
             kill_own(pid, |path| path.starts_with(&binaries) || own.as_deref() == Some(path))
         {
             log::warn!("process {pid} is left alone: {problem}");
-            return;
+            return false;
         }
         // Its lock goes with it.
         let deadline = Deadline::after(Duration::from_secs(5));
         while Exclusive::is_held(lock).unwrap_or(false) && deadline.sleep(Duration::from_millis(50)) {}
     }
+    !Exclusive::is_held(lock).unwrap_or(true)
 }
 
 /// The worker, or the launcher, could not be started.

@@ -19,22 +19,26 @@ pub struct Cancelled {
     pub what: String,
     /// What it had made in the clouds and not published.
     pub made: Vec<String>,
-    /// The job that removes this.
-    pub removal: JobId,
+    /// The job that removes this; the next hook asks for one when there is none.
+    pub removal: Option<JobId>,
 }
 
 /// Stops the worker and has another remove what it has made. `None` when there was nothing to cancel. Needs no
 /// configuration but that of the job, so it works while the present one is refused.
 pub fn cancel(host: &Host, proxies: ProxyConfig, turn: Turn) -> Result<Option<Cancelled>, ReconcileError> {
-    let Some(last) = Request::load(host)? else { return Ok(None) };
-    let journal = Journal::load(host)?;
-    if !reconcile::is_open(&last, &journal) && !journal.left_something() {
+    let (last, journal) = (Request::load(host)?, Journal::load(host)?);
+    let is_open = |last: &Request| reconcile::is_open(last, &journal);
+    if !last.as_ref().is_some_and(is_open) && !journal.left_something() {
         return Ok(None);
     }
     let what = journal.running().map_or("a job that waited".to_owned(), |job| job.id.to_string());
-    worker::stop_worker(host);
+    if !worker::stop_worker(host) {
+        return Err(ReconcileError::StillWorks);
+    }
     // It may have made more until then.
     let made = Journal::load(host)?.resources().map(ToString::to_string).collect();
+    // A request that was withdrawn while an older job runs: the configuration of that job is known to the next hook only.
+    let Some(last) = last else { return Ok(Some(Cancelled { what, made, removal: None })) };
     let secrets = BuildSecrets { proxies, ..BuildSecrets::default() };
     let request = Request {
         id: JobId::random(),
@@ -50,16 +54,26 @@ pub fn cancel(host: &Host, proxies: ProxyConfig, turn: Turn) -> Result<Option<Ca
     request.save(host, &secrets)?;
     worker::start_worker(host)?;
     drop(turn);
-    Ok(Some(Cancelled { what, made, removal: request.id }))
+    Ok(Some(Cancelled { what, made, removal: Some(request.id) }))
 }
 
 impl Unit<'_> {
     pub(in crate::charm) fn cancel_action(&self) -> Result<(), DispatchError> {
         let turn = Turn::take(self.host)?;
-        let Some(cancelled) = cancel(self.host, proxies(self.environment), turn)? else {
+        let cancelled = match cancel(self.host, proxies(self.environment), turn) {
+            Err(error @ ReconcileError::StillWorks) => {
+                return Ok(self.tools.action_fail(&error.to_string())?);
+            }
+            cancelled => cancelled?,
+        };
+        let Some(cancelled) = cancelled else {
             return Ok(self.tools.action_set(&[("cancelled", "nothing: no job runs or waits".into())])?);
         };
         let Cancelled { what, made, removal } = cancelled;
+        let Some(removal) = removal else {
+            let next = "the next hook".to_owned();
+            return Ok(self.tools.action_set(&[("cancelled", what), ("removed-by", next)])?);
+        };
         self.tools.action_set(&[("cancelled", what), ("removed-by", removal.to_string())])?;
         let deadline = Deadline::after(actions::WAIT);
         let show = &mut |progress: &str| self.tools.action_log(progress);

@@ -45,9 +45,12 @@ pub fn open_metrics_socket(host: &Host, dispatch: &Path) -> Result<(), MetricsSo
         host.write(&host.path(SOCKET_FILE), socket.as_bytes(), 0o644)?,
     ];
     if written.contains(&Written::Changed) && host.has_systemd() {
-        systemctl(&["daemon-reload"])?;
-        systemctl(&["enable", SOCKET])?;
-        systemctl(&["restart", SOCKET])?;
+        let opened = [&["daemon-reload"][..], &["enable", SOCKET], &["restart", SOCKET]];
+        if let Err(error) = opened.into_iter().try_for_each(systemctl) {
+            // The next call finds it missing, and tries again.
+            host.remove_file(&host.path(SOCKET_FILE))?;
+            return Err(error.into());
+        }
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use crate::host::{Exclusive, Host};
 use crate::record::file::RecordError;
 use crate::record::journal::Journal;
 use crate::record::orphans::Orphans;
+use crate::record::peers::Peers;
 use crate::record::request::{Request, worker_lock};
 
 /// A record that cannot be read.
@@ -67,6 +68,8 @@ pub fn put_aside_locked(host: &Host) -> Result<(), RecordError> {
             record.file,
             record.problem
         );
+        // The leader's evidence also stands in the peer relation: it is heard before anything is told there.
+        Peers::forget(host)?;
         let orphans = record.orphans();
         if !orphans.is_empty() {
             Journal { orphans, ..Journal::default() }.save(host)?;
