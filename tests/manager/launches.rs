@@ -190,7 +190,7 @@ fn what_cannot_be_asked_for_is_refused_before_anything_is_done() {
         (json!({"cloud": "elsewhere"}), "Set cloud to one of image:1 (upload-project)."),
         (json!({"ssh-debug-connections": "[{}]"}), "Invalid ssh-debug-connections"),
         (json!({"token-secret-id": "secret:d0rehearsal000000099"}), "Secret not found"),
-        (json!({"token-secret-id": "secret:no-secrets-id"}), "could not be read"),
+        (json!({"token-secret-id": "secret:no-secrets-id"}), "cannot be read"),
         (json!({"token-secret-id": "no secret"}), "Not a secret's URI"),
         (json!({"token-secret-id": empty.uri()}), "does not contain a 'token' key"),
         (json!({"token-secret-id": ungranted.uri()}), "does not have access"),
