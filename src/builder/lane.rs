@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::plan::Plan;
 use super::run_context::{RunContext, Sweep};
-use crate::builder::clouds::clouds_yaml::Clouds;
+use crate::builder::clouds::clouds_yaml::{Clouds, is_same_project};
 use crate::builder::clouds::connect::{ConnectError, connect_to};
 use crate::builder::clouds::projects::{Part, Projects};
 use crate::builder::delivery::distribution::{Publisher, Recipient, image_of};
@@ -169,22 +169,32 @@ impl Lane<'_> {
         salvaged
     }
 
+    /// Whether another relation names the same project; only the project itself proves it.
+    fn leads_to_the_same_project(&self, other: &CloudName) -> bool {
+        let config = |name: &CloudName| self.known.get(name);
+        other != self.name && config(self.name).zip(config(other)).is_some_and(|(a, b)| is_same_project(a, b))
+    }
+
     /// The image that the project has of a plan: one that we have delivered there, that is there still, and of which
     /// nothing says that its bytes are others.
     fn look(&self, cloud: &Cloud, plan: &Plan, salvaged: &[Image]) -> Result<Option<Image>, OpenStackError> {
         let target = plan.target();
         let Some((revision, proof)) = plan.current.as_ref().and_then(with_proof) else { return Ok(None) };
         let salvaged = salvaged.iter().find(|image| image.is_of(target, self.name));
-        let known = salvaged.or(self.context.known.image(target, self.name));
-        let Some(known) = known.filter(|image| image.revision.as_ref() == Some(&revision.id)) else {
-            return Ok(None);
-        };
+        let is_current = |image: &&Image| image.revision.as_ref() == Some(&revision.id);
+        let own = salvaged.or(self.context.known.image(target, self.name)).filter(is_current);
+        // Another relation to this project may have been served before.
+        let mut others = self.config.clouds.iter().filter(|other| self.leads_to_the_same_project(other));
+        let image_of = |other| self.context.known.image(target, other).filter(is_current);
+        let Some(known) = own.or_else(|| others.find_map(image_of)) else { return Ok(None) };
         let found = cloud.images().get(&known.result.id, Deadline::after(LOOK))?;
         let is_good = found.is_some_and(|found| proof.holds_for(&found, &cloud.project_id()));
         if !is_good {
             log::warn!("{target} in {}: image {} is not what was delivered", self.name, known.result.id);
         }
-        Ok(is_good.then(|| known.clone()))
+        let mut image = known.clone();
+        image.result.config.cloud_name.clone_from(self.name);
+        Ok(is_good.then_some(image))
     }
 }
 
