@@ -30,10 +30,14 @@ fn build(bench: &Workbench, cloud: &RehearsalCloud, words: [&str; 3], token: &st
     let clouds = bench.dir.path().join("clouds.yaml");
     fs::write(&clouds, cloud.clouds_yaml()).unwrap();
     let mut command = Command::new(script);
-    command.args(words).args(bench.settings());
+    let settings = bench.settings();
+    let mirror = settings.iter().find_map(|setting| setting.strip_prefix("build-apt-mirror=http://"));
+    let mirror = mirror.and_then(|mirror| mirror.split(':').next());
+    let no_proxy = ["127.0.0.1"].into_iter().chain(mirror).collect::<Vec<_>>().join(",");
+    command.args(words).args(&settings);
     command.env("RUNNER_IMAGE_BUILDER_ROOT", &bench.root).env("OS_CLIENT_CONFIG_FILE", clouds);
     // Nobody is there: what the build itself asks for is all on this machine.
-    command.env("http_proxy", "http://me:it's@127.0.0.1:1").env("no_proxy", "127.0.0.1");
+    command.env("http_proxy", "http://me:it's@127.0.0.1:1").env("no_proxy", no_proxy);
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(token.as_bytes()).unwrap();
