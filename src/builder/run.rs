@@ -14,8 +14,9 @@ use super::side_by_side::side_by_side;
 use crate::builder::clouds::clouds_yaml::{Clouds, read_clouds_yaml};
 use crate::builder::clouds::connect::{connect_to, http_client};
 use crate::builder::clouds::projects::Projects;
-use crate::builder::delivery::distribution::{Distributor, Publisher};
+use crate::builder::delivery::distribution::Distributor;
 use crate::builder::delivery::outcome::Outcome;
+use crate::builder::delivery::publisher::Publisher;
 use crate::builder::delivery::queue::{DeliveryQueue, Slots};
 use crate::builder::delivery::revisions;
 use crate::builder::image::base_image::base_image_name;
@@ -231,7 +232,7 @@ impl<'a> Run<'a> {
         let queue = DeliveryQueue::new(self.config.clouds.len());
         let Self { context, config, outcome, build_cloud, projects, .. } = self;
         let publisher = Publisher { progress: context.progress, outcome, projects };
-        let distributor = Distributor::new(build_cloud, &config.owner, context.job, publisher, &queue);
+        let distributor = Distributor::new(build_cloud, config, context.job, publisher, &queue);
         scope(|scope| {
             let (queue, plans) = (&queue, &plans);
             for name in &config.clouds {

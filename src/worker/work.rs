@@ -14,6 +14,7 @@ use crate::builder::{
 };
 use crate::host::{Exclusive, FileError, Host};
 use crate::model::{Deadline, Target, Timestamp, redact_from_now_on};
+use crate::openstack_cloud::ProjectId;
 use crate::record::{
     Announcement, BuildMode, BuildSecrets, BuilderRunConfig, CloudName, Failure, Image, Job, JobId, Journal,
     Known, Peers, Phase, Progress, Published, RecordError, Remedy, Request, Resource, Revision, Task,
@@ -325,6 +326,13 @@ impl Progress for Record<'_> {
 
     fn revision(&self, revision: &Revision) {
         self.change(|journal| journal.note_revision(revision.clone()));
+    }
+
+    fn joins(&self, cloud: &CloudName, project: &ProjectId) -> Result<(), RecordError> {
+        let journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = journal.member(cloud) == Some(project);
+        drop(journal);
+        if is_known { Ok(()) } else { self.write(|journal| journal.joins(cloud, project)) }
     }
 
     fn is_waited_for(&self) -> bool {
