@@ -24,6 +24,11 @@ impl Told {
         Ok(Self { published, named })
     }
 
+    /// Whether it is known what relations of this unit name.
+    pub fn is_known(&self) -> bool {
+        self.published.is_some()
+    }
+
     /// Whether a relation names it, as far as is known.
     pub fn names(&self, image: &ImageId) -> bool {
         self.published.is_none() || self.named.contains(image.as_str())
