@@ -53,6 +53,10 @@ fn a_change_to_copies_delivers_them_before_memberships_end_and_back_again() {
     ended(&fixture);
     let copy = told(&fixture, &relation);
     assert_eq!(copies(&fixture, "upload-project"), [copy.clone()]);
+    // A hook has read back what the one before has written.
+    fixture.next_hook();
+    fixture.look_for_work();
+    ended(&fixture);
     assert_eq!(members_of_the_build(&fixture), NOTHING);
 
     fixture.set_options(&[("delivery", "auto")]);
