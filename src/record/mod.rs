@@ -13,7 +13,6 @@ mod request;
 mod resource;
 mod resource_tracker;
 mod run_config;
-mod told;
 mod transit;
 
 pub use file::{RecordError, write_json};
@@ -28,7 +27,7 @@ pub use launch::{Launch, LaunchOrder, LaunchSecrets, LaunchState, Server, forget
 pub use orphans::{Orphans, Work};
 pub use peers::{Announcement, Own, Peer, Peers};
 pub use progress::Progress;
-pub use published::Published;
+pub use published::{Published, Told};
 pub use request::{Reason, Rebuild, Request, Task, TaskKind, worker_lives, worker_lock};
 pub use resource::{Resource, ResourceKind};
 pub use resource_tracker::ResourceTracker;
@@ -36,4 +35,3 @@ pub use run_config::{
     BaseImageSource, BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm,
     CloudName, Delivery, JobId, Owner, ProxyConfig, RunnerSource,
 };
-pub use told::Told;
