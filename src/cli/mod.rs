@@ -25,8 +25,8 @@ use crate::instance::{BaseConfigurationError, BaseError, ExecutorError, Provider
 use crate::model::{Arch, BaseImage, Secret, Target};
 use crate::openstack_cloud::openstack_manager::ProxyConfig;
 use crate::record::{
-    BaseImageSource, BuildMode, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, Failure, Owner, Phase,
-    RunnerSource,
+    BaseImageSource, BuildMode, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, Delivery, Failure,
+    Owner, Phase, RunnerSource,
 };
 
 /// A command that was not done.
@@ -136,6 +136,7 @@ fn build_config(target: Target, settings: &[&str]) -> Result<BuilderRunConfig, C
         build_cloud: CloudName::new(""),
         clouds: Vec::new(),
         build_mode: BuildMode::Local,
+        delivery: Delivery::Copy,
         base_image: BaseImageSource {
             url: options.base_image_source()?,
             keyring: options.base_image_keyring()?,

@@ -10,6 +10,7 @@ mod end_to_end;
 mod failures;
 mod fixture;
 mod images;
+mod memberships;
 mod neighbours;
 mod orders;
 mod ownership;
@@ -19,6 +20,7 @@ mod recovery;
 #[allow(dead_code, reason = "it is shared with the real cloud's test")]
 mod scenario;
 mod shared;
+mod sharing;
 mod targets;
 mod tenants;
 mod units;
