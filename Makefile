@@ -52,9 +52,17 @@ unpacked: deps-build
 	chmod 0644 $(CHARM)/manifest.yaml
 	find $(CHARM) -exec touch --date=$(TIMESTAMP) {} +
 
+.PHONY: manual
+manual: deps-build ## Make the manual pages and shell completion of dispatch (target/manual/)
+	rm -rf target/manual
+	$(ALONE) cargo run --quiet --locked --example manual -- target/manual
+
 .PHONY: charm
-charm: deps-charm unpacked ## Build target/charm/ (runnable) and the .charm beside it (deployable)
+charm: deps-charm unpacked manual ## Build target/charm/ (runnable) and the .charm beside it (deployable)
 	rm -f $(ARCHIVE)
+	cp --recursive --no-preserve=all target/manual $(CHARM)/share
+	chmod -R a=rX,u+w $(CHARM)/share
+	find $(CHARM)/share -exec touch --date=$(TIMESTAMP) {} +
 	cd $(CHARM); find . -type f -printf '%P\n' | LC_ALL=C sort | TZ=UTC zip -q -X -D -9 ../$(notdir $(ARCHIVE)) -@
 	chmod 0644 $(ARCHIVE)
 	@ls -l $(CHARM)/dispatch $(ARCHIVE)
