@@ -199,5 +199,5 @@ fn secrets() -> BuildSecrets {
         https: variable("https_proxy").map(Secret::new),
         no_proxy: variable("no_proxy"),
     };
-    BuildSecrets { script: BTreeMap::new(), proxies }
+    BuildSecrets { proxies, ..BuildSecrets::default() }
 }

@@ -148,8 +148,8 @@ impl Request {
     /// All other requests' secrets go, also those of a hook that died between the two: nobody would take them any more.
     pub fn save(&self, host: &Host, secrets: &BuildSecrets) -> Result<(), RecordError> {
         if self.has_secrets {
-            let BuildSecrets { script, proxies } = secrets.clone();
-            InTransit { secrets: script, proxies }.leave(host, &self.secrets_file(host))?;
+            let BuildSecrets { script, github_token, proxies } = secrets.clone();
+            InTransit { secrets: script, github_token, proxies }.leave(host, &self.secrets_file(host))?;
         }
         write_json(host, FILE, self).inspect_err(|_| drop(host.remove_file(&self.secrets_file(host))))?;
         let own = self.secrets_file(host);
@@ -175,7 +175,11 @@ impl Request {
             return Ok(Some(BuildSecrets::default()));
         }
         let taken = InTransit::take(host, &self.secrets_file(host))?;
-        Ok(taken.map(|InTransit { secrets, proxies }| BuildSecrets { script: secrets, proxies }))
+        Ok(taken.map(|InTransit { secrets, github_token, proxies }| BuildSecrets {
+            script: secrets,
+            github_token,
+            proxies,
+        }))
     }
 
     fn secrets_file(&self, host: &Host) -> PathBuf {
