@@ -49,3 +49,30 @@ impl ReleaseStore for KeptReleases {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_found_again_and_what_is_damaged_is_asked_for_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::below(dir.path());
+        let known = |confirmed: &str| -> KnownRelease {
+            let release = serde_json::json!({"tag_name": "v1.2.3", "body": null, "assets": []});
+            let known = serde_json::json!({"etag": "W/\"a\"", "confirmed": confirmed, "release": release});
+            serde_json::from_value(known).unwrap()
+        };
+        let now = crate::model::Timestamp::now().to_string();
+        let kept = KeptReleases::of(&host);
+        kept.keep("https://old", &known("2024-01-01T00:00:00Z"));
+        kept.keep("https://new", &known(&now));
+        let again = KeptReleases::of(&host);
+        assert_eq!(again.last("https://new"), Some(known(&now)));
+        assert_eq!(again.last("https://old"), None);
+        host.write(&host.state_dir().join(FILE), b"{", 0o600).unwrap();
+        assert_eq!(again.last("https://new"), None);
+        again.keep("https://new", &known(&now));
+        assert_eq!(again.last("https://new"), Some(known(&now)));
+    }
+}

@@ -192,9 +192,8 @@ impl Options {
     pub fn github_token_secret(&self) -> Checked<Option<SecretUri>> {
         let Some(id) = self.text("github-token-secret-id")? else { return Ok(None) };
         SecretUri::parse(&id).map(Some).ok_or_else(|| {
-            InvalidOption(format!(
-                "GitHub token secret not found: {id}. Set github-token-secret-id to a secret's URI."
-            ))
+            // It may be the token itself, which is not repeated.
+            InvalidOption("GitHub token secret not found. Set github-token-secret-id to a secret's URI.".into())
         })
     }
 
