@@ -3,7 +3,6 @@
 
 mod file;
 mod former_names;
-mod github_releases;
 mod journal;
 mod launch;
 mod orphans;
@@ -18,7 +17,6 @@ mod transit;
 
 pub use file::{RecordError, write_json};
 pub use former_names::FormerNames;
-pub use github_releases::KeptReleases;
 pub use journal::aside::{put_aside, put_aside_locked};
 pub use journal::build_state::{Build, Failure, Job, Phase, Remedy};
 pub use journal::evidence::{Comparison, FAILED_READS, Known, Proof, Revision};
