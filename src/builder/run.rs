@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::backend::Backend;
 use super::lane::Lane;
 use super::plan::{Plan, Planner, Wanted};
+use super::releases;
 use super::run_context::{RunContext, Sweep};
 use super::script;
 use super::side_by_side::side_by_side;
@@ -286,11 +287,13 @@ impl<'a> Run<'a> {
     fn plans(&self) -> Vec<Plan> {
         let targets = self.targets();
         targets.iter().for_each(|target| self.context.progress.phase(*target, Phase::Waiting));
+        let RunContext { host, secrets, .. } = *self.context;
         let planner = Planner {
-            host: self.context.host,
+            host,
             http: &self.http,
+            github: &releases::github(host, &self.http, &self.config.runner, secrets),
             config: self.config,
-            secrets: self.context.secrets,
+            secrets,
             script: self.script.as_ref(),
             runner: None,
         };
