@@ -1,5 +1,7 @@
 //! A user's session with one cloud: calls made with a token that is renewed in time.
 
+mod recent;
+
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,6 +19,7 @@ use crate::http::{
     Answer, HttpClient, HttpError, Incoming, Method, Opened, Outgoing, Request, Url, jittered,
 };
 use crate::model::{Deadline, Secret};
+use recent::Recent;
 
 /// A token older than this is renewed before a transfer of unknown length.
 const FRESH: Duration = Duration::from_secs(60);
@@ -34,6 +37,7 @@ pub(super) struct Call {
     headers: Vec<(&'static str, String)>,
     content: Option<(&'static str, Value)>,
     repeatable: bool,
+    about: Option<String>,
     limit: u64,
 }
 
@@ -53,6 +57,7 @@ impl Call {
             headers: Vec::new(),
             content: None,
             repeatable: false,
+            about: None,
             limit: OBJECT,
         }
     }
@@ -80,6 +85,17 @@ impl Call {
     pub(super) fn repeatable(mut self) -> Self {
         self.repeatable = true;
         self
+    }
+
+    /// Names what the call is about where its path does not.
+    pub(super) fn about(mut self, id: &str) -> Self {
+        self.about = Some(id.to_owned());
+        self
+    }
+
+    /// The ids that the call may be about.
+    fn subjects(&self) -> impl Iterator<Item = &str> {
+        self.path.split('/').chain(self.about.as_deref())
     }
 
     /// An error of this call.
@@ -114,7 +130,9 @@ pub(super) struct Session {
     http: HttpClient,
     config: CloudConfig,
     tokens: Url,
+    project_name: String,
     access: Mutex<Arc<Access>>,
+    recent: Recent,
 }
 
 impl Session {
@@ -131,7 +149,10 @@ impl Session {
         };
         let tokens = tokens_url(&config.auth_url).map_err(|error| OpenStackError::http(operation, &error))?;
         let access = Arc::new(authenticate(config, &http, &tokens, deadline)?);
-        Ok(Self { http, config: config.clone(), tokens, access: Mutex::new(access) })
+        let named = [&config.project_name, &access.project_name, access.project.as_str()];
+        let project_name = named.into_iter().find(|name| !name.is_empty()).unwrap_or_default().to_owned();
+        let (config, access, recent) = (config.clone(), Mutex::new(access), Recent::default());
+        Ok(Self { http, config, tokens, project_name, access, recent })
     }
 
     pub(super) fn project(&self) -> ProjectId {
@@ -145,7 +166,7 @@ impl Session {
     }
 
     pub(super) fn project_name(&self) -> &str {
-        &self.config.project_name
+        &self.project_name
     }
 
     pub(super) fn region_name(&self) -> Option<&str> {
@@ -156,12 +177,37 @@ impl Session {
         self.lock().user.clone()
     }
 
-    /// Makes a call and returns its successful answer.
+    /// Makes a call and returns its successful answer. That something which was just made is not found is not believed at once.
     pub(super) fn call(&self, call: &Call, deadline: Deadline) -> Result<Answer, OpenStackError> {
-        let answer = self.with_token(call, Duration::MAX, deadline, Answer::status, |request| {
-            self.http.call(request, deadline)
-        })?;
-        if answer.is_success() { Ok(answer) } else { Err(OpenStackError::refused(&call.operation, &answer)) }
+        let mut tried = 0;
+        loop {
+            let answer = self.with_token(call, Duration::MAX, deadline, Answer::status, |request| {
+                self.http.call(request, deadline)
+            })?;
+            if answer.is_success() {
+                if matches!(call.method, Method::Delete) {
+                    call.subjects().for_each(|id| self.recent.forget(id));
+                }
+                return Ok(answer);
+            }
+            let is_recent = answer.status() == 404 && call.subjects().any(|id| self.recent.knows(id));
+            let pause = Recent::pause(tried).filter(|_| is_recent);
+            if !pause.is_some_and(|pause| deadline.sleep(pause)) {
+                return Err(OpenStackError::refused(&call.operation, &answer));
+            }
+            tried += 1;
+            log::info!("{}: it was just made and is not found; try {}", call.operation, tried + 1);
+        }
+    }
+
+    /// Something was made: a replica that does not know it yet is asked again.
+    pub(super) fn has_made(&self, id: &str) {
+        self.recent.note(id);
+    }
+
+    /// Whether something was made so lately that not every replica may know it.
+    pub(super) fn has_just_made(&self, id: &str) -> bool {
+        self.recent.knows(id)
     }
 
     /// Makes a call that reads a long answer, with a fresh token.

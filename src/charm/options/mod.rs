@@ -4,6 +4,8 @@
 mod openstack;
 mod urls;
 
+pub use openstack::{CloudSecret, Connection};
+
 use std::collections::BTreeMap;
 
 use serde_json::Value;

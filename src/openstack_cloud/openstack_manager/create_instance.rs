@@ -22,6 +22,8 @@ const TRIES: u32 = 5;
 /// The pause after the first try; it doubles from there.
 const PAUSE: Duration = Duration::from_secs(2);
 /// How long a server may take to run.
+/// How long it may be active without an address.
+const ADDRESS: Duration = Duration::from_secs(120);
 const LAUNCH: Duration = Duration::from_secs(1200);
 /// How long its removal may take.
 const REMOVAL: Duration = Duration::from_secs(600);
@@ -136,7 +138,7 @@ pub fn create_instance(
         name: name.clone(),
         image: instance_config.openstack_image.id.clone(),
         flavor: choose_flavor(&cloud, flavor, need, deadline).map_err(misplaced)?,
-        network: choose_network(&cloud, network, deadline).map_err(misplaced)?,
+        network: choose_network(&cloud, network, deadline).map_err(misplaced)?.id,
         security_group: None,
         metadata_source: MetadataSource::ConfigDrive,
         user_data,
@@ -167,7 +169,13 @@ fn launch(cloud: &Cloud, server: &NewServer, site: LaunchSite<'_>) -> Result<Ser
     let compute = cloud.compute();
     let id = compute.create_server(server, site.deadline)?;
     site.notes.made(&id);
-    compute.wait_for_server(&id, &ServerStatus::Active, site.deadline.at_most(LAUNCH))
+    let server = compute.wait_for_server(&id, &ServerStatus::Active, site.deadline.at_most(LAUNCH))?;
+    if !server.addresses.is_empty() {
+        return Ok(server);
+    }
+    let with_address = |server: Server| (!server.addresses.is_empty()).then_some(server);
+    let found = compute.wait_for_address(&id, with_address, site.deadline.at_most(ADDRESS))?;
+    Ok(found.unwrap_or(server))
 }
 
 /// Removes the server of this name that has all of these labels, and waits until it is gone. By its name, since the answer

@@ -81,6 +81,7 @@ fn config() -> CloudConfig {
         project_domain_name: text("Default"),
         user_domain_name: text("Default"),
         username: text("u"),
+        application_credential: None,
         password: Secret::new(text("secret")),
     }
 }

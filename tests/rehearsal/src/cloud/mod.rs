@@ -36,7 +36,9 @@ use crate::servers::http::{Handler, Request, Response, Server};
 pub use self::glance::{Image, Member};
 pub use self::neutron::{Group, Network, Port, Rule};
 pub use self::nova::{Flavor, KeyPair, Nic, Server as VirtualMachine};
-pub use self::setup::{CloudSetup, FlavorSetup, ImagesInUse, Latencies, Quota, UserSetup};
+pub use self::setup::{
+    ApplicationCredentialSetup, CloudSetup, FlavorSetup, ImagesInUse, Latencies, Quota, UserSetup,
+};
 pub use self::time::Stamp;
 pub use self::view::ProjectView;
 pub use crate::servers::http::{Fault, FaultId, LogEntry, Script, What};

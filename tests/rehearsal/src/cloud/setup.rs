@@ -13,6 +13,8 @@ pub struct CloudSetup {
     pub projects: Vec<String>,
     /// Who may log in.
     pub users: Vec<UserSetup>,
+    /// What may be used in the place of a user's password.
+    pub application_credentials: Vec<ApplicationCredentialSetup>,
     /// The same in every region.
     pub flavors: Vec<FlavorSetup>,
     /// Networks that all projects share, each with one subnet, the same in every region.
@@ -48,6 +50,23 @@ pub struct UserSetup {
     /// The projects on which the user has roles.
     pub projects: Vec<String>,
     /// `member` and `reader`, or `admin`.
+    pub roles: Vec<String>,
+}
+
+/// An application credential, restricted as they are unless somebody asks otherwise.
+#[derive(Clone, Debug)]
+pub struct ApplicationCredentialSetup {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its secret.
+    pub secret: String,
+    /// The name of the user that it stands for.
+    pub user: String,
+    /// The name of the only project that it is for.
+    pub project: String,
+    /// Names of roles of its user.
     pub roles: Vec<String>,
 }
 
@@ -118,7 +137,7 @@ impl Default for Latencies {
 impl Default for CloudSetup {
     /// One region, the projects `builder-project`, `upload-project` and `upload2-project` with a user each
     /// (`builder-user`, password `builder-password`, and so on) and an `admin`; `builder2-project`, which is also
-    /// `builder-user`'s; flavors `builder` and `m1.tiny` and `no-disk`; the network `runner-net`.
+    /// `builder-user`'s; an application credential of `builder-user` with the role `member`; flavors `builder` and `m1.tiny` and `no-disk`; the network `runner-net`.
     fn default() -> Self {
         let member = |name: &str| UserSetup {
             name: format!("{name}-user"),
@@ -152,6 +171,14 @@ impl Default for CloudSetup {
                     roles: vec!["admin".into(), "member".into(), "reader".into()],
                 },
             ],
+            application_credentials: vec![ApplicationCredentialSetup {
+                id: "5d2f6a0c9b8e4c71a3f0d6e7b1c2a394".into(),
+                name: "image-builder".into(),
+                secret: "builder-application-secret".into(),
+                user: "builder-user".into(),
+                project: "builder-project".into(),
+                roles: vec!["member".into()],
+            }],
             flavors: vec![
                 flavor("m1.tiny", 1, 512, 1),
                 flavor("builder", 2, 2048, 20),
