@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::quirks::Quirks;
+
 /// A cloud before it runs.
 #[derive(Clone, Debug)]
 pub struct CloudSetup {
@@ -17,8 +19,8 @@ pub struct CloudSetup {
     pub application_credentials: Vec<ApplicationCredentialSetup>,
     /// The same in every region.
     pub flavors: Vec<FlavorSetup>,
-    /// Networks that all projects share, each with one subnet, the same in every region.
-    pub networks: Vec<String>,
+    /// The same in every region.
+    pub networks: Vec<NetworkSetup>,
     /// Nova's and Neutron's limits per project.
     pub quota: Quota,
     /// How long things take.
@@ -29,6 +31,51 @@ pub struct CloudSetup {
     pub token_lifetime: Duration,
     /// Whether Glance refuses to delete an image that a server was made from (as copy-on-write stores do).
     pub images_in_use: ImagesInUse,
+    /// What is unusual about it.
+    pub quirks: Quirks,
+}
+
+/// A network.
+#[derive(Clone, Debug)]
+pub struct NetworkSetup {
+    /// Its name.
+    pub name: String,
+    /// Who may use it.
+    pub owner: NetworkOwner,
+    /// Whether it leads outside; every project sees it then.
+    pub external: bool,
+    /// Whether its ports have security groups.
+    pub port_security: bool,
+    /// A subnet for each of these.
+    pub families: Vec<Family>,
+}
+
+impl NetworkSetup {
+    /// An inner network that all projects share, with one subnet of IPv4.
+    pub fn shared(name: &str) -> Self {
+        let owner = NetworkOwner::Everybody;
+        Self { name: name.into(), owner, external: false, port_security: true, families: vec![Family::V4] }
+    }
+}
+
+/// Who may use a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NetworkOwner {
+    /// A project that shares it with all.
+    Everybody,
+    /// A project of this name, alone.
+    Project(String),
+    /// The routers of the cloud; it belongs to no project.
+    Routers,
+}
+
+/// A version of IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Version 4.
+    V4,
+    /// Version 6. The addresses of its servers are those of version 4 as version 6 writes them (`::ffff:127.0.0.1`).
+    V6,
 }
 
 /// What happens to an image that a server was made from when somebody deletes it.
@@ -184,7 +231,7 @@ impl Default for CloudSetup {
                 flavor("builder", 2, 2048, 20),
                 flavor("no-disk", 2, 4096, 0),
             ],
-            networks: vec!["runner-net".into()],
+            networks: vec![NetworkSetup::shared("runner-net")],
             quota: Quota {
                 instances: 10,
                 cores: 20,
@@ -196,6 +243,7 @@ impl Default for CloudSetup {
             ssh_port: 0,
             token_lifetime: Duration::from_secs(24 * 3600),
             images_in_use: ImagesInUse::CanBeDeleted,
+            quirks: Quirks::default(),
         }
     }
 }

@@ -27,8 +27,7 @@ pub(super) fn issue(core: &Core, request: &mut Request<'_>) -> Response {
     };
     if credential.is_some() && !auth["scope"].is_null() {
         drop(identity);
-        let message =
-            "Error authenticating with application credential: Application credentials cannot request a scope.";
+        let message = "Error authenticating with application credential: Application credentials cannot request a scope.";
         return error(401, "Unauthorized", message);
     }
     let project = match scope(&identity, auth, &user, credential.as_ref(), parent.as_ref()) {
