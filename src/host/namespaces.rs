@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::process::kill_group;
 use super::{ProcessError, Program};
-use crate::model::Deadline;
+use crate::model::{Backoff, Deadline, poll};
 
 /// How long the kernel may take to set up or take down namespaces on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -75,11 +75,10 @@ impl Namespaces {
 
     fn end(&mut self) {
         drop(self.holder.stdin.take());
-        let deadline = Deadline::after(PATIENCE);
-        while matches!(self.holder.try_wait(), Ok(None)) {
-            if !deadline.sleep(Duration::from_millis(5)) {
-                return kill_group(&mut self.holder);
-            }
+        let look = Backoff::steady(Duration::from_millis(5));
+        let ended = poll(look, Deadline::after(PATIENCE), || self.holder.try_wait());
+        if matches!(ended, Ok(None)) {
+            kill_group(&mut self.holder);
         }
     }
 }

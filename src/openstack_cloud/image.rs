@@ -11,7 +11,7 @@ use super::catalog::Service;
 use super::error::{ErrorKind, OpenStackError};
 use super::ids::{ImageId, ProjectId};
 use super::outcome::{Deletion, absent_as_none, deletion};
-use super::session::{Call, Session, poll};
+use super::session::{Call, Session, wait_for};
 use crate::http::{Incoming, Method, Outgoing};
 use crate::model::Deadline;
 use crate::openstack_cloud::image::image_details::{Hidden, Image, ImageStatus};
@@ -222,7 +222,7 @@ impl<'a> Images<'a> {
     /// Waits until an image is active. Fails at once when it never will be.
     pub fn wait_until_active(&self, id: &ImageId, deadline: Deadline) -> Result<Image, OpenStackError> {
         let operation = format!("waiting for image {id} to become active");
-        poll(&operation, deadline, || {
+        wait_for(&operation, deadline, || {
             let failed = |message: &str| Err(OpenStackError::new(ErrorKind::Failed, &operation, message));
             match self.get(id, deadline)? {
                 None => failed("it disappeared"),

@@ -15,11 +15,12 @@ use super::error::{ErrorKind, OpenStackError};
 use super::ids::{NetworkId, SecurityGroupId, SubnetId};
 use super::outcome::{Deletion, absent_as_none, deletion, or_default};
 use super::session::{Call, Session};
-use crate::http::{Method, jittered};
-use crate::model::Deadline;
+use crate::http::Method;
+use crate::model::{Backoff, Deadline, poll};
 
 /// How long a security group may be in use after the servers that had it are gone.
 const LINGER: Duration = Duration::from_secs(20);
+const PAUSES: Backoff = Backoff::growing(Duration::from_millis(500), 2.0, Duration::from_secs(4)).jittered();
 
 /// The network service of one cloud.
 #[derive(Clone, Copy, Debug)]
@@ -263,15 +264,15 @@ impl<'a> NetworkService<'a> {
         id: &SecurityGroupId,
         deadline: Deadline,
     ) -> Result<Deletion, OpenStackError> {
-        let deadline = deadline.at_most(LINGER);
-        let mut pause = Duration::from_millis(500);
-        loop {
-            match self.delete_security_group(id, deadline)? {
-                Deletion::InUse(why) if !deadline.sleep(jittered(pause)) => return Ok(Deletion::InUse(why)),
-                Deletion::InUse(_) => pause = (pause * 2).min(Duration::from_secs(4)),
-                gone => return Ok(gone),
+        let mut in_use = String::new();
+        let gone = poll(PAUSES, deadline.at_most(LINGER), || match self.delete_security_group(id, deadline)? {
+            Deletion::InUse(why) => {
+                in_use = why;
+                Ok::<_, OpenStackError>(None)
             }
-        }
+            gone => Ok(Some(gone)),
+        })?;
+        Ok(gone.unwrap_or(Deletion::InUse(in_use)))
     }
 }
 

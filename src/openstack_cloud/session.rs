@@ -15,17 +15,18 @@ use super::ids::{ProjectId, UserId};
 use super::keystone::{Access, CloudConfig, authenticate, tokens_url};
 use super::listing::{Listing, PAGE, PAGE_BYTES, PAGES, Turned};
 use super::project_key::ProjectKey;
-use crate::http::{
-    Answer, HttpClient, HttpError, Incoming, Method, Opened, Outgoing, Request, Url, jittered,
-};
-use crate::model::{Deadline, Secret};
-use recent::Recent;
+use crate::http::{Answer, HttpClient, HttpError, Incoming, Method, Opened, Outgoing, Request, Url};
+use crate::model::{Backoff, Deadline, Secret, Verdict, poll, retry};
+use recent::{LAG, Recent};
 
 /// A token older than this is renewed before a transfer of unknown length.
 const FRESH: Duration = Duration::from_secs(60);
 
 /// The longest answer about one object, in bytes.
 const OBJECT: u64 = 256 << 10;
+
+/// The pauses between two questions for the same.
+const PAUSES: Backoff = Backoff::growing(Duration::from_millis(250), 1.5, Duration::from_secs(5)).jittered();
 
 /// One call to one service. `operation` says what it is for, as a gerund with its object.
 pub(super) struct Call {
@@ -179,25 +180,24 @@ impl Session {
 
     /// Makes a call and returns its successful answer. That something which was just made is not found is not believed at once.
     pub(super) fn call(&self, call: &Call, deadline: Deadline) -> Result<Answer, OpenStackError> {
-        let mut tried = 0;
-        loop {
-            let answer = self.with_token(call, Duration::MAX, deadline, Answer::status, |request| {
-                self.http.call(request, deadline)
-            })?;
-            if answer.is_success() {
-                if matches!(call.method, Method::Delete) {
-                    call.subjects().for_each(|id| self.recent.forget(id));
-                }
-                return Ok(answer);
-            }
-            let is_recent = answer.status() == 404 && call.subjects().any(|id| self.recent.knows(id));
-            let pause = Recent::pause(tried).filter(|_| is_recent);
-            if !pause.is_some_and(|pause| deadline.sleep(pause)) {
-                return Err(OpenStackError::refused(&call.operation, &answer));
-            }
-            tried += 1;
-            log::info!("{}: it was just made and is not found; try {}", call.operation, tried + 1);
+        let may_lag = |error: &OpenStackError| {
+            error.status() == Some(404) && call.subjects().any(|id| self.recent.knows(id))
+        };
+        let attempt = || Verdict::of(self.call_once(call, deadline), may_lag);
+        retry(LAG, deadline, attempt).map_err(|gave_up| gave_up.error)
+    }
+
+    fn call_once(&self, call: &Call, deadline: Deadline) -> Result<Answer, OpenStackError> {
+        let answer = self.with_token(call, Duration::MAX, deadline, Answer::status, |request| {
+            self.http.call(request, deadline)
+        })?;
+        if !answer.is_success() {
+            return Err(OpenStackError::refused(&call.operation, &answer));
         }
+        if matches!(call.method, Method::Delete) {
+            call.subjects().for_each(|id| self.recent.forget(id));
+        }
+        Ok(answer)
     }
 
     /// Something was made: a replica that does not know it yet is asked again.
@@ -353,25 +353,23 @@ impl Read for Once<'_> {
 
 /// Asks `check` until it has an answer, at first a few times a second, soon every five: what takes a moment is not waited
 /// for longer, and what takes minutes is not asked for often. Trouble that may pass is waited out too.
-pub(super) fn poll<T>(
+pub(super) fn wait_for<T>(
     operation: &str,
     deadline: Deadline,
     mut check: impl FnMut() -> Result<Option<T>, OpenStackError>,
 ) -> Result<T, OpenStackError> {
-    let mut pause = Duration::from_millis(250);
-    loop {
-        let trouble = match check() {
-            Ok(Some(answer)) => return Ok(answer),
-            Ok(None) => None,
-            Err(error) if error.kind() == ErrorKind::Unavailable => Some(error),
-            Err(error) => return Err(error),
-        };
-        if !deadline.sleep(jittered(pause)) {
-            let message = "it did not happen in time";
-            return Err(
-                trouble.unwrap_or_else(|| OpenStackError::new(ErrorKind::Unavailable, operation, message))
-            );
+    let mut trouble = None;
+    let answer = poll(PAUSES, deadline, || {
+        trouble = None;
+        match check() {
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                log::warn!("{error}; asking again");
+                trouble = Some(error);
+                Ok(None)
+            }
+            checked => checked,
         }
-        pause = pause.mul_f64(1.5).min(Duration::from_secs(5));
-    }
+    })?;
+    let late = || OpenStackError::new(ErrorKind::Unavailable, operation, "it did not happen in time");
+    answer.ok_or_else(|| trouble.unwrap_or_else(late))
 }

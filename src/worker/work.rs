@@ -112,7 +112,7 @@ fn do_all(host: &Host, reporter: &Reporter, ours: fn(&Request) -> bool) -> Resul
                 }
             }
         } else if last.is_some() && others_follow(host)? && !patience.passed() {
-            std::thread::sleep(LOOK);
+            reporter.rest(LOOK);
         } else if let Some((request, secrets)) = last.take() {
             prune(host, &request, &secrets)?;
         } else {

@@ -4,11 +4,16 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::model::{Backoff, RetryPolicy};
+
 /// How long something counts as just made.
 const RECENT: Duration = Duration::from_secs(30);
 
-/// The pauses after each 404 about something that was just made. After the last a 404 is the truth.
-const PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+/// How often a 404 about something that was just made is not believed.
+pub(super) const LAG: RetryPolicy = RetryPolicy {
+    attempts: 4,
+    backoff: Backoff::growing(Duration::from_millis(500), 2.0, Duration::from_secs(2)),
+};
 
 /// The ids of what was just made; threads may share it.
 #[derive(Debug, Default)]
@@ -32,11 +37,6 @@ impl Recent {
         self.lock().iter().any(|(known, at)| known == id && at.elapsed() < RECENT)
     }
 
-    /// How long to wait after so many answers of 404.
-    pub(super) fn pause(tried: usize) -> Option<Duration> {
-        PAUSES.get(tried).copied()
-    }
-
     fn lock(&self) -> MutexGuard<'_, Vec<(String, Instant)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -53,6 +53,5 @@ mod tests {
         recent.note("b");
         recent.forget("a");
         assert!(!recent.knows("a") && recent.knows("b") && !recent.knows("c"));
-        assert!(Recent::pause(0).is_some() && Recent::pause(3).is_none());
     }
 }
