@@ -91,8 +91,11 @@ impl CharmState {
             boot_timeout_s: options.boot_timeout()?,
             apt_mirror: options.web_url("build-apt-mirror")?,
         };
-        let base_image =
-            BaseImageSource { url: options.base_image_source()?, keyring: options.base_image_keyring()? };
+        let base_image = BaseImageSource {
+            url: options.base_image_source()?,
+            keyring: options.base_image_keyring()?,
+            pins: options.pins()?,
+        };
         let runner = RunnerSource {
             version: runner_version,
             source: options.required_web_url("runner-source")?,

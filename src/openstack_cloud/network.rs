@@ -265,13 +265,14 @@ impl<'a> NetworkService<'a> {
         deadline: Deadline,
     ) -> Result<Deletion, OpenStackError> {
         let mut in_use = String::new();
-        let gone = poll(PAUSES, deadline.at_most(LINGER), || match self.delete_security_group(id, deadline)? {
-            Deletion::InUse(why) => {
-                in_use = why;
-                Ok::<_, OpenStackError>(None)
-            }
-            gone => Ok(Some(gone)),
-        })?;
+        let gone =
+            poll(PAUSES, deadline.at_most(LINGER), || match self.delete_security_group(id, deadline)? {
+                Deletion::InUse(why) => {
+                    in_use = why;
+                    Ok::<_, OpenStackError>(None)
+                }
+                gone => Ok(Some(gone)),
+            })?;
         Ok(gone.unwrap_or(Deletion::InUse(in_use)))
     }
 }

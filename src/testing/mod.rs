@@ -21,7 +21,7 @@ pub fn run_config() -> BuilderRunConfig {
         build_cloud: CloudName::new("builders-1"),
         clouds: Vec::new(),
         build_mode: BuildMode::External,
-        base_image: BaseImageSource { url: text("https://u"), keyring: text("/k") },
+        base_image: BaseImageSource { url: text("https://u"), keyring: text("/k"), pins: BTreeMap::new() },
         vm: BuilderVm {
             flavor: None,
             network: None,
