@@ -98,7 +98,9 @@ fn pins(state: &CharmState) -> impl Iterator<Item = String> {
     state.run.base_image.pins.iter().map(|(base, date)| {
         let pinned = format!("{base} pinned to {date}");
         match date.day().age() {
-            long if long > PIN_AGE => format!("{pinned}, {} ago: set base-image for security updates", age(long)),
+            long if long > PIN_AGE => {
+                format!("{pinned}, {} ago: set base-image for security updates", age(long))
+            }
             _ => pinned,
         }
     })

@@ -79,7 +79,9 @@ mod tests {
         }
         let day = "20261115.1".parse::<ReleaseDate>().unwrap().day();
         assert_eq!(day.to_string(), "2026-11-15T00:00:00Z");
-        for bad in ["", "2026115", "20261315", "20250229", "20261115.", "20261115./..", "current", "2026\u{e4}115"] {
+        for bad in
+            ["", "2026115", "20261315", "20250229", "20261115.", "20261115./..", "current", "2026\u{e4}115"]
+        {
             assert!(bad.parse::<ReleaseDate>().is_err(), "{bad}");
         }
     }

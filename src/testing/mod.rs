@@ -5,6 +5,8 @@ mod random;
 
 pub use random::Random;
 
+use std::collections::BTreeMap;
+
 use crate::instance::DEFAULT_RECIPE;
 use crate::model::{Arch, BaseImage, Target, Timestamp};
 use crate::record::{

@@ -17,7 +17,7 @@ pub use glance::{BaseImages, base_image_name};
 use crate::disk_image::DiskError;
 use crate::host::{FileError, Host};
 use crate::http::{HttpClient, HttpError, Url};
-use crate::model::{Attempts, Deadline, Target, Timestamp};
+use crate::model::{Attempts, BaseImage, Deadline, ReleaseDate, Target, Timestamp};
 use crate::openstack_cloud::OpenStackError;
 use crate::record::{BaseImageSource, RecordError};
 
@@ -198,13 +198,12 @@ pub fn look_up(
     let release = pin.map_or_else(|| "current".to_owned(), ToString::to_string);
     let folder = format!("{}/{}/{release}", source.url, target.base);
     let list_url = format!("{folder}/SHA256SUMS");
-    let list = fetch_small(http, &list_url, deadline).map_err(|error| match (error, pin) {
-        (BaseImageError::Fetch { url, problem }, Some(_)) if problem.contains("404") => {
-            BaseImageError::NoRelease { url, problem, base: target.base }
-        }
-        (error, _) => error,
+    let list = fetch_small(http, &list_url, deadline).map_err(|error| match pin {
+        Some(_) if error.missing => error.for_want_of_release(&list_url, target.base),
+        _ => error.at(&list_url),
     })?;
-    let signature = fetch_small(http, &format!("{list_url}.gpg"), deadline)?;
+    let signature_url = format!("{list_url}.gpg");
+    let signature = fetch_small(http, &signature_url, deadline).map_err(|error| error.at(&signature_url))?;
     let keyring = keyring(host, &source.keyring);
     let signed = signature::check(host, &list, &signature, &keyring, deadline).map_err(|problem| {
         BaseImageError::Signature { url: list_url.clone(), keyring: source.keyring.clone(), problem }
@@ -231,7 +230,9 @@ fn check_age(
         return Err(BaseImageError::Older { url: url.to_owned(), signed, newest });
     }
     if signed.is_past(LIST_AGE) {
-        log::warn!("{url} was signed {signed}: the image server may not be updated any more; check base-image-source");
+        log::warn!(
+            "{url} was signed {signed}: the image server may not be updated any more; check base-image-source"
+        );
     }
     Ok(())
 }
@@ -242,7 +243,10 @@ fn check_pin(url: &str, signed: Timestamp, target: Target, date: &ReleaseDate) -
         return Err(BaseImageError::OfAnotherRelease { url: url.to_owned(), signed });
     }
     if date.day().is_past(PIN_AGE) {
-        log::warn!("{target}: base-image pins {} to {date}: newer releases have security updates", target.base);
+        log::warn!(
+            "{target}: base-image pins {} to {date}: newer releases have security updates",
+            target.base
+        );
     }
     Ok(())
 }
@@ -261,23 +265,30 @@ struct Unopened {
     problem: String,
     /// Whether the same may succeed later.
     passing: bool,
+    /// Whether there is no such file.
+    missing: bool,
 }
 
 impl Unopened {
     fn at(self, url: &str) -> BaseImageError {
         BaseImageError::Fetch { url: url.to_owned(), problem: self.problem }
     }
+
+    fn for_want_of_release(self, url: &str, base: BaseImage) -> BaseImageError {
+        BaseImageError::NoRelease { url: url.to_owned(), problem: self.problem, base }
+    }
 }
 
 impl From<io::Error> for Unopened {
     fn from(error: io::Error) -> Self {
-        Self { problem: error.to_string(), passing: false }
+        Self { problem: error.to_string(), passing: false, missing: error.kind() == io::ErrorKind::NotFound }
     }
 }
 
 impl From<HttpError> for Unopened {
     fn from(error: HttpError) -> Self {
-        Self { problem: error.to_string(), passing: error.is_transient() }
+        let missing = matches!(error, HttpError::Status { status: 404 | 410, .. });
+        Self { problem: error.to_string(), passing: error.is_transient(), missing }
     }
 }
 
@@ -293,13 +304,11 @@ fn open(http: &HttpClient, url: &str, first: u64, deadline: Deadline) -> Result<
     Ok(Opened { first: incoming.first(), size: incoming.size(), reader: Box::new(incoming) })
 }
 
-fn fetch_small(http: &HttpClient, url: &str, deadline: Deadline) -> Result<Vec<u8>, BaseImageError> {
-    let failed = |problem: String| BaseImageError::Fetch { url: url.to_owned(), problem };
-    let reader = open(http, url, 0, deadline).map_err(|error| error.at(url))?.reader;
+fn fetch_small(http: &HttpClient, url: &str, deadline: Deadline) -> Result<Vec<u8>, Unopened> {
     let mut bytes = Vec::new();
-    reader.take(LIST_LIMIT + 1).read_to_end(&mut bytes).map_err(|error| failed(error.to_string()))?;
+    open(http, url, 0, deadline)?.reader.take(LIST_LIMIT + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LIST_LIMIT {
-        return Err(failed("larger than 4 MiB".into()));
+        return Err(io::Error::other("larger than 4 MiB").into());
     }
     Ok(bytes)
 }
