@@ -187,7 +187,7 @@ impl<'a> DiskImage<'a> {
             let output = output.map_err(|source| program_error("probing", &self.path, source))?;
             // Exit code 2: there is nothing that it knows.
             let said = String::from_utf8_lossy(&output.stdout);
-            partition.file_system = (output.code == Some(0)).then(|| FileSystem::parse(&said)).flatten();
+            partition.file_system = output.ending.is_success().then(|| FileSystem::parse(&said)).flatten();
         }
         Ok(partitions)
     }

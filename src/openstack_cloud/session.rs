@@ -1,8 +1,8 @@
 //! A user's session with one cloud: calls made with a token that is renewed in time.
 
+mod once;
 mod recent;
 
-use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,8 @@ use super::keystone::{Access, CloudConfig, authenticate, tokens_url};
 use super::listing::{Listing, PAGE, PAGE_BYTES, PAGES, Turned};
 use super::project_key::ProjectKey;
 use crate::http::{Answer, HttpClient, HttpError, Incoming, Method, Opened, Outgoing, Request, Url};
-use crate::model::{Backoff, Deadline, Secret, Verdict, poll, retry};
+use crate::model::{Backoff, Deadline, Secret, Verdict, poll, printable_line, retry};
+use once::Once;
 use recent::{LAG, Recent};
 
 /// A token older than this is renewed before a transfer of unknown length.
@@ -132,6 +133,8 @@ pub(super) struct Session {
     config: CloudConfig,
     tokens: Url,
     project_name: String,
+    /// Where images are, if that is known better than by the catalog.
+    images: Option<Url>,
     access: Mutex<Arc<Access>>,
     recent: Recent,
 }
@@ -150,10 +153,38 @@ impl Session {
         };
         let tokens = tokens_url(&config.auth_url).map_err(|error| OpenStackError::http(operation, &error))?;
         let access = Arc::new(authenticate(config, &http, &tokens, deadline)?);
+        let (config, images) = (config.clone(), None);
+        Ok(Self::of(http, config, tokens, images, access))
+    }
+
+    fn of(
+        http: HttpClient,
+        config: CloudConfig,
+        tokens: Url,
+        images: Option<Url>,
+        access: Arc<Access>,
+    ) -> Self {
         let named = [&config.project_name, &access.project_name, access.project.as_str()];
-        let project_name = named.into_iter().find(|name| !name.is_empty()).unwrap_or_default().to_owned();
-        let (config, access, recent) = (config.clone(), Mutex::new(access), Recent::default());
-        Ok(Self { http, config, tokens, project_name, access, recent })
+        let project_name = named.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
+        let project_name = printable_line(project_name).into_owned();
+        let (access, recent) = (Mutex::new(access), Recent::default());
+        Self { http, config, tokens, project_name, images, access, recent }
+    }
+
+    /// The session of another user in the same cloud: the way to Keystone and the place of images are this session's.
+    pub(super) fn beside(&self, config: &CloudConfig, deadline: Deadline) -> Result<Self, OpenStackError> {
+        let Self { config: CloudConfig { auth_url, region_name, interface, ca_certificate, .. }, .. } = self;
+        let config = CloudConfig {
+            auth_url: auth_url.clone(),
+            region_name: region_name.clone(),
+            interface: *interface,
+            ca_certificate: ca_certificate.clone(),
+            ..config.clone()
+        };
+        let images = self.endpoint(&Arc::clone(&self.lock()), Service::Image)?;
+        let (http, tokens) = (self.http.clone(), self.tokens.clone());
+        let access = Arc::new(authenticate(&config, &http, &tokens, deadline)?);
+        Ok(Self::of(http, config, tokens, Some(images), access))
     }
 
     pub(super) fn project(&self) -> ProjectId {
@@ -308,6 +339,9 @@ impl Session {
     }
 
     fn endpoint(&self, access: &Access, service: Service) -> Result<Url, OpenStackError> {
+        if let (Service::Image, Some(images)) = (service, &self.images) {
+            return Ok(images.clone());
+        }
         access.catalog.endpoint(service, self.config.interface, self.config.region_name.as_deref())
     }
 
@@ -331,23 +365,6 @@ impl Session {
 
     fn lock(&self) -> MutexGuard<'_, Arc<Access>> {
         self.access.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Data that can be sent once. Once it was touched, a second attempt fails instead of sending the rest.
-struct Once<'a> {
-    reader: &'a mut dyn Read,
-    touched: bool,
-    refused: bool,
-}
-
-impl Read for Once<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.refused {
-            return Err(io::Error::other("the token was refused after part of the data was sent"));
-        }
-        self.touched = true;
-        self.reader.read(buf)
     }
 }
 

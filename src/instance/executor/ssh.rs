@@ -169,8 +169,7 @@ fn client(target: &SshTarget, folder: &Path) -> Program {
     ];
     // The operator's come first: ssh takes the first value that it sees.
     let options = target.options.iter().chain(&fixed).flat_map(|option| ["-o", option]);
-    // A signal to us must not leave a client behind.
-    Program::new("setpriv").args(["--pdeathsig", "KILL", "--", "ssh", "-F", "none", "-T"]).args(options)
+    Program::new("ssh").args(["-F", "none", "-T"]).args(options)
 }
 
 fn attempt(target: &SshTarget, folder: &Path, deadline: Deadline) -> Result<Running, String> {

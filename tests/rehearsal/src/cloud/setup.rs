@@ -31,6 +31,8 @@ pub struct CloudSetup {
     pub token_lifetime: Duration,
     /// Whether Glance refuses to delete an image that a server was made from (as copy-on-write stores do).
     pub images_in_use: ImagesInUse,
+    /// How many members Glance allows an image (`image_member_quota`).
+    pub image_members: u64,
     /// What is unusual about it.
     pub quirks: Quirks,
 }
@@ -244,6 +246,7 @@ impl Default for CloudSetup {
             token_lifetime: Duration::from_secs(24 * 3600),
             images_in_use: ImagesInUse::CanBeDeleted,
             quirks: Quirks::default(),
+            image_members: 128,
         }
     }
 }
