@@ -50,6 +50,15 @@ pub struct CloudConfig {
 }
 
 impl CloudConfig {
+    /// Whether both name one Keystone and, where both name a region, one region of its cloud.
+    pub fn is_same_cloud(&self, other: &Self) -> bool {
+        let keystone = |config: &Self| Some(plain(&tokens_url(&config.auth_url).ok()?));
+        let regions = (&self.region_name, &other.region_name);
+        // Without a region the cloud has only one, or the other's is meant.
+        let is_same_region = !matches!(regions, (Some(one), Some(two)) if one != two);
+        keystone(self).is_some() && keystone(self) == keystone(other) && is_same_region
+    }
+
     /// A cloud in which an application credential says who works in which project.
     pub fn of_application_credential(auth_url: String, id: String, secret: Secret<String>) -> Self {
         Self {
@@ -94,15 +103,6 @@ impl CloudConfig {
             Some(id) => format!("authenticating with application credential {id} at {auth_url}"),
             None => format!("authenticating as {username} for project {project_name} at {auth_url}"),
         }
-    }
-
-    /// Whether both name one Keystone and, where both name a region, one region of its cloud.
-    pub fn is_same_cloud(&self, other: &Self) -> bool {
-        let keystone = |config: &Self| Some(plain(&tokens_url(&config.auth_url).ok()?));
-        let regions = (&self.region_name, &other.region_name);
-        // Without a region the cloud has only one, or the other's is meant.
-        let is_same_region = !matches!(regions, (Some(one), Some(two)) if one != two);
-        keystone(self).is_some() && keystone(self) == keystone(other) && is_same_region
     }
 }
 

@@ -132,9 +132,9 @@ pub(super) struct Session {
     http: HttpClient,
     config: CloudConfig,
     tokens: Url,
-    project_name: String,
     /// Where images are, if that is known better than by the catalog.
     images: Option<Url>,
+    project_name: String,
     access: Mutex<Arc<Access>>,
     recent: Recent,
 }
@@ -153,38 +153,28 @@ impl Session {
         };
         let tokens = tokens_url(&config.auth_url).map_err(|error| OpenStackError::http(operation, &error))?;
         let access = Arc::new(authenticate(config, &http, &tokens, deadline)?);
-        let (config, images) = (config.clone(), None);
-        Ok(Self::of(http, config, tokens, images, access))
-    }
-
-    fn of(
-        http: HttpClient,
-        config: CloudConfig,
-        tokens: Url,
-        images: Option<Url>,
-        access: Arc<Access>,
-    ) -> Self {
-        let named = [&config.project_name, &access.project_name, access.project.as_str()];
-        let project_name = named.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
-        let project_name = printable_line(project_name).into_owned();
-        let (access, recent) = (Mutex::new(access), Recent::default());
-        Self { http, config, tokens, project_name, images, access, recent }
+        Ok(Self::of(http, config.clone(), tokens, access))
     }
 
     /// The session of another user in the same cloud: the way to Keystone and the place of images are this session's.
     pub(super) fn beside(&self, config: &CloudConfig, deadline: Deadline) -> Result<Self, OpenStackError> {
-        let Self { config: CloudConfig { auth_url, region_name, interface, ca_certificate, .. }, .. } = self;
-        let config = CloudConfig {
-            auth_url: auth_url.clone(),
-            region_name: region_name.clone(),
-            interface: *interface,
-            ca_certificate: ca_certificate.clone(),
-            ..config.clone()
-        };
+        let CloudConfig { auth_url, region_name, interface, ca_certificate, .. } = self.config.clone();
+        // Never the application credential of this session.
+        let (user, application_credential) = (config.clone(), None);
+        let config =
+            CloudConfig { auth_url, region_name, interface, ca_certificate, application_credential, ..user };
         let images = self.endpoint(&Arc::clone(&self.lock()), Service::Image)?;
         let (http, tokens) = (self.http.clone(), self.tokens.clone());
         let access = Arc::new(authenticate(&config, &http, &tokens, deadline)?);
-        Ok(Self::of(http, config, tokens, Some(images), access))
+        Ok(Self { images: Some(images), ..Self::of(http, config, tokens, access) })
+    }
+
+    fn of(http: HttpClient, config: CloudConfig, tokens: Url, access: Arc<Access>) -> Self {
+        let named = [&config.project_name, &access.project_name, access.project.as_str()];
+        let project_name = named.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
+        let project_name = printable_line(project_name).into_owned();
+        let (access, recent) = (Mutex::new(access), Recent::default());
+        Self { http, config, tokens, images: None, project_name, access, recent }
     }
 
     pub(super) fn project(&self) -> ProjectId {

@@ -245,8 +245,8 @@ impl Default for CloudSetup {
             ssh_port: 0,
             token_lifetime: Duration::from_secs(24 * 3600),
             images_in_use: ImagesInUse::CanBeDeleted,
-            quirks: Quirks::default(),
             image_members: 128,
+            quirks: Quirks::default(),
         }
     }
 }
