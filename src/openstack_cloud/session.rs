@@ -1,8 +1,8 @@
 //! A user's session with one cloud: calls made with a token that is renewed in time.
 
+mod once;
 mod recent;
 
-use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,8 @@ use super::keystone::{Access, CloudConfig, authenticate, tokens_url};
 use super::listing::{Listing, PAGE, PAGE_BYTES, PAGES, Turned};
 use super::project_key::ProjectKey;
 use crate::http::{Answer, HttpClient, HttpError, Incoming, Method, Opened, Outgoing, Request, Url};
-use crate::model::{Backoff, Deadline, Secret, Verdict, poll, retry};
+use crate::model::{Backoff, Deadline, Secret, Verdict, poll, printable_line, retry};
+use once::Once;
 use recent::{LAG, Recent};
 
 /// A token older than this is renewed before a transfer of unknown length.
@@ -170,7 +171,8 @@ impl Session {
 
     fn of(http: HttpClient, config: CloudConfig, tokens: Url, access: Arc<Access>) -> Self {
         let named = [&config.project_name, &access.project_name, access.project.as_str()];
-        let project_name = named.into_iter().find(|name| !name.is_empty()).unwrap_or_default().to_owned();
+        let project_name = named.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
+        let project_name = printable_line(project_name).into_owned();
         let (access, recent) = (Mutex::new(access), Recent::default());
         Self { http, config, tokens, images: None, project_name, access, recent }
     }
@@ -353,23 +355,6 @@ impl Session {
 
     fn lock(&self) -> MutexGuard<'_, Arc<Access>> {
         self.access.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Data that can be sent once. Once it was touched, a second attempt fails instead of sending the rest.
-struct Once<'a> {
-    reader: &'a mut dyn Read,
-    touched: bool,
-    refused: bool,
-}
-
-impl Read for Once<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.refused {
-            return Err(io::Error::other("the token was refused after part of the data was sent"));
-        }
-        self.touched = true;
-        self.reader.read(buf)
     }
 }
 
