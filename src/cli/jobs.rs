@@ -91,8 +91,11 @@ impl Jobs {
             None => "its worker has died; the next hook sees to it".into(),
         };
         writeln!(f, "job {}: {reason}, since {}, {state}", job.id, job.started)?;
-        for Build { target, phase, since, resources } in &job.builds {
+        for build @ Build { target, phase, since, resources, took, .. } in &job.builds {
             line(f, format_args!("  {target}: {}, since {since}", describe(phase)))?;
+            if !took.is_empty() {
+                line(f, format_args!("    took: {}", build.times()))?;
+            }
             resources.iter().try_for_each(|resource| line(f, format_args!("    {resource}")))?;
         }
         job.failures.iter().try_for_each(|failure| line(f, format_args!("  failed: {failure}")))
@@ -120,12 +123,8 @@ fn line(f: &mut fmt::Formatter<'_>, text: fmt::Arguments<'_>) -> fmt::Result {
 }
 
 fn describe(phase: &Phase) -> String {
-    // The journal's own word for it: what is found here is found there.
-    let word =
-        serde_json::to_value(phase).ok().and_then(|value| Some(value.get("name")?.as_str()?.to_owned()));
-    let word = word.unwrap_or_default().replace('_', " ");
     match phase {
-        Phase::Installing { step, number, of } => format!("{word}: {step}, {number} of {of}"),
-        _ => word,
+        Phase::Installing { step, number, of } => format!("{}: {step}, {number} of {of}", phase.word()),
+        _ => phase.word().to_owned(),
     }
 }

@@ -5,6 +5,7 @@ pub(super) mod aside;
 pub(super) mod build_state;
 pub(super) mod evidence;
 pub(super) mod in_use;
+pub(super) mod phases;
 pub(super) mod standing;
 
 use std::path::PathBuf;

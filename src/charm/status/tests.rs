@@ -8,9 +8,7 @@ use crate::charm::image_relation::ImageRelation;
 use crate::juju::RelationId;
 use crate::model::{Arch, BaseImage, Secret, Target};
 use crate::openstack_cloud::{CloudConfig, Interface};
-use crate::record::{
-    Build, BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, CloudName, Image, JobId,
-};
+use crate::record::{Build, BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, CloudName, Image};
 
 const NOBLE: Target = Target { base: BaseImage::Noble, arch: Arch::X64 };
 const JAMMY: Target = Target { base: BaseImage::Jammy, arch: Arch::X64 };
@@ -61,22 +59,15 @@ fn image(target: Target, minutes: u64) -> Image {
 
 fn job(state: &CharmState, builds: &[(Target, Phase)]) -> Job {
     let builds = builds.iter().map(|(target, phase)| Build {
-        target: *target,
         phase: phase.clone(),
         since: ago(4),
-        resources: Vec::new(),
+        ..Build::waiting(*target)
     });
     Job {
-        id: JobId::random(),
         reason: None,
-        config_digest: state.run.digest(),
-        owner: state.run.owner.clone(),
         started: ago(5),
-        finished: None,
         builds: builds.collect(),
-        found: Vec::new(),
-        delivered: Vec::new(),
-        failures: Vec::new(),
+        ..Job::new(&crate::testing::request(state.run.clone()))
     }
 }
 
