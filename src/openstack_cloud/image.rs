@@ -1,6 +1,7 @@
 //! Images: Glance, version 2 of its API.
 
 pub mod image_details;
+pub mod members;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -186,19 +187,6 @@ impl<'a> Images<'a> {
                 .json_of_type("application/openstack-images-v2.1-json-patch", Value::Array(patch));
         let removes = changes.iter().any(|change| matches!(change, ImageChange::Remove(_)));
         self.session.read(&if removes { call } else { call.repeatable() }, deadline)
-    }
-
-    /// Lets another project use a shared image by its id ("Create image member"). The image's visibility must be
-    /// `shared`. Sharing twice is no error.
-    pub fn share(&self, id: &ImageId, project: &ProjectId, deadline: Deadline) -> Result<(), OpenStackError> {
-        let operation = format!("sharing image {id} with project {project}");
-        let call = Call::new(Service::Image, Method::Post, operation, format!("/images/{id}/members"))
-            .json(json!({"member": project}))
-            .repeatable();
-        match self.session.call(&call, deadline) {
-            Err(error) if error.kind() == ErrorKind::Conflict => Ok(()),
-            other => other.map(drop),
-        }
     }
 
     /// Deletes an image ("Delete image"). One whose data others build upon is [`Deletion::InUse`].

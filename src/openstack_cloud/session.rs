@@ -115,6 +115,8 @@ pub(super) struct Session {
     http: HttpClient,
     config: CloudConfig,
     tokens: Url,
+    /// Where images are, if that is known better than by the catalog.
+    images: Option<Url>,
     access: Mutex<Arc<Access>>,
 }
 
@@ -132,7 +134,25 @@ impl Session {
         };
         let tokens = tokens_url(&config.auth_url).map_err(|error| OpenStackError::http(operation, &error))?;
         let access = Arc::new(authenticate(config, &http, &tokens, deadline)?);
-        Ok(Self { http, config: config.clone(), tokens, access: Mutex::new(access) })
+        Ok(Self { http, config: config.clone(), tokens, images: None, access: Mutex::new(access) })
+    }
+
+    /// The session of another user in the same cloud: the way to Keystone and the place of images are this session's.
+    pub(super) fn beside(&self, config: &CloudConfig, deadline: Deadline) -> Result<Self, OpenStackError> {
+        let CloudConfig { project_name, project_domain_name, user_domain_name, username, password, .. } =
+            config.clone();
+        let config = CloudConfig {
+            project_name,
+            project_domain_name,
+            user_domain_name,
+            username,
+            password,
+            ..self.config.clone()
+        };
+        let images = self.endpoint(&Arc::clone(&self.lock()), Service::Image)?;
+        let (http, tokens) = (self.http.clone(), self.tokens.clone());
+        let access = Arc::new(authenticate(&config, &http, &tokens, deadline)?);
+        Ok(Self { http, config, tokens, images: Some(images), access: Mutex::new(access) })
     }
 
     pub(super) fn project(&self) -> ProjectId {
@@ -263,6 +283,9 @@ impl Session {
     }
 
     fn endpoint(&self, access: &Access, service: Service) -> Result<Url, OpenStackError> {
+        if let (Service::Image, Some(images)) = (service, &self.images) {
+            return Ok(images.clone());
+        }
         access.catalog.endpoint(service, self.config.interface, self.config.region_name.as_deref())
     }
 

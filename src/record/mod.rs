@@ -13,6 +13,7 @@ mod request;
 mod resource;
 mod resource_tracker;
 mod run_config;
+mod told;
 mod transit;
 
 pub use file::{RecordError, write_json};
@@ -20,6 +21,7 @@ pub use former_names::FormerNames;
 pub use journal::aside::{put_aside, put_aside_locked};
 pub use journal::build_state::{Build, Failure, Job, Phase, Remedy};
 pub use journal::evidence::{Comparison, FAILED_READS, Known, Proof, Revision};
+pub use journal::membership::Membership;
 pub use journal::phases::{ImpossibleTransition, Took};
 pub use journal::standing::{OpenFailure, Standing};
 pub use journal::{Image, Journal};
@@ -28,10 +30,11 @@ pub use orphans::{Orphans, Work};
 pub use peers::{Announcement, Own, Peer, Peers};
 pub use progress::Progress;
 pub use published::Published;
-pub use request::{Reason, Rebuild, Request, Task, TaskKind, worker_lives, worker_lock};
+pub use request::{Reason, Rebuild, Request, Settings, Task, TaskKind, worker_lives, worker_lock};
 pub use resource::{Resource, ResourceKind};
 pub use resource_tracker::ResourceTracker;
 pub use run_config::{
     BaseImageSource, BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm,
-    CloudName, JobId, Owner, ProxyConfig, RunnerSource,
+    CloudName, Delivery, JobId, Owner, ProxyConfig, RunnerSource,
 };
+pub use told::Told;
