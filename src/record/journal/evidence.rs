@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Target, Timestamp};
 use crate::openstack_cloud::{Image as CloudImage, ImageId, ImageStatus, ProjectId};
 use crate::record::journal::{Image, Journal};
-use crate::record::peers::Announcement;
+use crate::record::relations::Announcement;
 use crate::record::resource::Resource;
 use crate::record::run_config::{CloudName, JobId};
 

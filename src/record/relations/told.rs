@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::peers::Peers;
 use super::published::Published;
-use super::run_config::CloudName;
 use crate::host::{FileError, Host};
 use crate::openstack_cloud::ImageId;
+use crate::record::run_config::CloudName;
 
 /// The images that relations name. While that is not known, they may name any.
 #[derive(Debug)]

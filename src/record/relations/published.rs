@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::run_config::CloudName;
 use crate::host::{FileError, Host};
 use crate::record::file::{RecordError, write_json};
+use crate::record::run_config::CloudName;
 
 /// The contents of one databag.
 type Databag = BTreeMap<String, String>;
