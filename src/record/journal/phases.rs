@@ -36,9 +36,10 @@ pub struct Took {
 impl fmt::Display for Took {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ", self.phase)?;
-        match (self.seconds / 60, self.seconds % 60) {
-            (0, seconds) => write!(f, "{seconds} s"),
-            (minutes, seconds) => write!(f, "{minutes} min {seconds} s"),
+        match self.seconds {
+            seconds @ 0..60 => write!(f, "{seconds} s"),
+            seconds @ 60..3600 => write!(f, "{} min {} s", seconds / 60, seconds % 60),
+            seconds => write!(f, "{} h {} min", seconds / 3600, seconds / 60 % 60),
         }
     }
 }
