@@ -111,9 +111,7 @@ pub fn progress(job: &Job) -> String {
     if matches!(job.reason, Some(Reason::Cancel | Reason::Abandoned)) {
         return REMOVING.into();
     }
-    let working = job.builds.iter().filter(|build| {
-        !matches!(build.phase, Phase::Waiting | Phase::Done | Phase::UpToDate | Phase::Failed)
-    });
+    let working = job.builds.iter().filter(|build| !build.phase.is_over() && build.phase != Phase::Waiting);
     let Some(build) = working.min_by_key(|build| build.since) else {
         return match job.reason {
             Some(Reason::Orphans) => REMOVING.into(),
@@ -135,14 +133,10 @@ pub fn progress(job: &Job) -> String {
         0 | 1 => String::new(),
         all => format!(
             " ({} of {all} images done)",
-            job.builds.iter().filter(|build| is_over(&build.phase)).count()
+            job.builds.iter().filter(|build| build.phase.is_over()).count()
         ),
     };
     format!("Building {}: {step}, {}{others}", build.target, age(build.since.age()))
-}
-
-fn is_over(phase: &Phase) -> bool {
-    matches!(phase, Phase::Done | Phase::UpToDate | Phase::Failed)
 }
 
 /// What has failed and not succeeded since, and who can mend it: what the operator can mend comes first, then what failed
