@@ -49,6 +49,11 @@ fn command(command: &Command) -> ExitCode {
         Command::Instance { operation, options } => {
             by_hand("instance", |host, say| cli::instance(host, *operation, options, say))
         }
+        Command::Run(words) => by_hand("run", |_, say| cli::run(words, say)),
+        Command::LatestBuildId(words) => {
+            by_hand("latest-build-id", |_, say| cli::latest_build_id(words, say))
+        }
+        Command::Init(words) => by_hand("init", |_, _| cli::init(words)),
         Command::Metrics => match metrics::metrics(&Host::from_environment()) {
             Ok(text) => print(&text),
             Err(error) => failed(&error),

@@ -32,7 +32,7 @@ pub mod upkeep;
 pub use by_hand::ByHand;
 pub use clouds::clouds_yaml::{
     Clouds, CloudsYamlError, cloud_name, entry, former_cloud_name, former_names, install_clouds_yaml,
-    is_same_user, read_clouds_file, read_clouds_yaml, related_cloud_name,
+    is_same_user, read_cloud, read_clouds_file, read_clouds_yaml, related_cloud_name,
 };
 pub use clouds::connect::{door, http_client, in_each};
 pub use clouds::latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult, get_latest_image};
@@ -43,7 +43,7 @@ pub use run_context::{RunContext, Sweep};
 pub use setup::packages::PackageError;
 pub use setup::{
     BuilderInitConfig, BuilderSetupError, LOGROTATE_FILE, UpgradeApplicationError, check_owner, initialize,
-    install_dependencies, remove_old_binaries, upgrade_app, worker_binary_dir,
+    install_build_tools, install_dependencies, remove_old_binaries, upgrade_app, worker_binary_dir,
 };
 pub use upkeep::prune::prune_all;
 pub use upkeep::sweep::{Extent, Keep, sweep_cloud};

@@ -119,7 +119,8 @@ fn line(f: &mut fmt::Formatter<'_>, text: fmt::Arguments<'_>) -> fmt::Result {
     writeln!(f, "{}", printable_line(&text.to_string()))
 }
 
-fn describe(phase: &Phase) -> String {
+/// A phase as people read it.
+pub(super) fn describe(phase: &Phase) -> String {
     // The journal's own word for it: what is found here is found there.
     let word =
         serde_json::to_value(phase).ok().and_then(|value| Some(value.get("name")?.as_str()?.to_owned()));

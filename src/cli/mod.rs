@@ -7,6 +7,7 @@ mod hostile;
 mod instance;
 pub mod jobs;
 pub mod metrics;
+mod run;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -15,6 +16,7 @@ use std::path::Path;
 pub use arguments::{Arguments, BuildImage, Command, Format, Jobs, LocalBuild, Output};
 pub use cancel::cancel;
 pub use instance::instance;
+pub use run::{init, latest_build_id, run};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -26,7 +28,7 @@ use crate::instance::{BaseConfigurationError, BaseError, ExecutorError, Provider
 use crate::model::{Secret, Target};
 use crate::openstack_cloud::openstack_manager::ProxyConfig;
 use crate::record::{
-    BaseImageSource, BuildMode, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, Failure, Owner, Phase,
+    BaseImageSource, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, Failure, Owner, Phase,
     RunnerSource,
 };
 
@@ -127,16 +129,16 @@ fn build_config(target: Target, settings: &[String]) -> Result<BuilderRunConfig,
         targets: vec![target],
         build_cloud: CloudName::new(""),
         clouds: Vec::new(),
-        build_mode: BuildMode::Local,
+        build_mode: options.build_mode()?,
         base_image: BaseImageSource {
             url: options.base_image_source()?,
             keyring: options.base_image_keyring()?,
         },
         vm: BuilderVm {
-            flavor: None,
-            network: None,
+            flavor: options.text("build-flavor")?,
+            network: options.text("build-network")?,
             ssh_ingress: options.ssh_ingress()?,
-            ssh_options: Vec::new(),
+            ssh_options: options.ssh_options()?,
             boot_timeout_s: options.boot_timeout()?,
             apt_mirror: options.web_url("build-apt-mirror")?,
         },

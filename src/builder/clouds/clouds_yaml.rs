@@ -27,6 +27,16 @@ pub enum CloudsYamlError {
         /// Where it stops making sense; 0 when unknown.
         line: usize,
     },
+    /// A cloud of somebody's own file cannot be used.
+    #[error("reading cloud {cloud:?} in {path}: {problem}")]
+    Unusable {
+        /// The file.
+        path: String,
+        /// The cloud.
+        cloud: String,
+        /// Why.
+        problem: String,
+    },
     /// It has no such cloud.
     #[error("clouds.yaml has no cloud {0:?}")]
     UnknownCloud(String),
@@ -196,27 +206,53 @@ pub fn read_clouds_file(host: &Host, path: &Path) -> Result<Clouds, CloudsYamlEr
     })?;
     let mut clouds = Clouds::new();
     for (name, entry) in document.clouds {
-        let ca_certificate = match entry.cacert {
-            None => None,
-            Some(path) => host
-                .read(path.as_ref())?
-                .map(|pem| String::from_utf8(pem).map_err(|_| CloudsYamlError::Format { line: 0 }))
-                .transpose()?,
-        };
-        let config = CloudConfig {
-            auth_url: entry.auth.auth_url,
-            region_name: entry.region_name,
-            interface: entry.interface,
-            ca_certificate,
-            project_name: entry.auth.project_name,
-            project_domain_name: entry.auth.project_domain_name,
-            user_domain_name: entry.auth.user_domain_name,
-            username: entry.auth.username,
-            password: Secret::new(entry.auth.password),
-        };
-        clouds.insert(name, config);
+        clouds.insert(name, config(host, entry)?);
     }
     Ok(clouds)
+}
+
+fn config(host: &Host, entry: Entry) -> Result<CloudConfig, CloudsYamlError> {
+    let ca_certificate = match entry.cacert {
+        None => None,
+        Some(path) => host
+            .read(path.as_ref())?
+            .map(|pem| String::from_utf8(pem).map_err(|_| CloudsYamlError::Format { line: 0 }))
+            .transpose()?,
+    };
+    Ok(CloudConfig {
+        auth_url: entry.auth.auth_url,
+        region_name: entry.region_name,
+        interface: entry.interface,
+        ca_certificate,
+        project_name: entry.auth.project_name,
+        project_domain_name: entry.auth.project_domain_name,
+        user_domain_name: entry.auth.user_domain_name,
+        username: entry.auth.username,
+        password: Secret::new(entry.auth.password),
+    })
+}
+
+/// One cloud of a file that its owner has written for other clients. Its other entries may be whatever they are.
+pub fn read_cloud(host: &Host, path: &Path, name: &CloudName) -> Result<CloudConfig, CloudsYamlError> {
+    #[derive(Deserialize)]
+    struct Whole {
+        clouds: BTreeMap<String, serde_yaml::Value>,
+    }
+    let unusable = |problem: &str| CloudsYamlError::Unusable {
+        path: path.display().to_string(),
+        cloud: name.as_str().to_owned(),
+        problem: problem.to_owned(),
+    };
+    let bytes = host.read(path)?.ok_or_else(|| unusable("there is no such file"))?;
+    let whole: Whole = serde_yaml::from_slice(&bytes).map_err(|_| unusable("the file is no clouds.yaml"))?;
+    let entry = whole.clouds.get(name.as_str()).ok_or_else(|| unusable("there is no such cloud"))?;
+    // The parser's own message may quote the password.
+    let entry: Entry = serde_yaml::from_value(entry.clone()).map_err(|_| {
+        unusable(
+            "auth must have auth_url, username, password, project_name, user_domain_name and project_domain_name",
+        )
+    })?;
+    config(host, entry)
 }
 
 fn path(host: &Host) -> PathBuf {
