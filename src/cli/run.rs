@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::arguments::{Init, LatestBuildId, Run};
 use super::jobs::describe;
-use super::{CLOUDS_FILE, CliError, Format, build_config, secrets};
+use super::{CLOUDS_FILE, CliError, Format, build_config, options, secrets};
 use crate::builder::{
     Clouds, cloud_name, get_latest_image, http_client, install_build_tools, install_clouds_yaml, read_cloud,
 };
@@ -101,8 +101,9 @@ fn show(
 fn configuration(host: &Host, words: &Run, build_cloud: CloudName) -> Result<BuilderRunConfig, CliError> {
     let owner = Owner { model_uuid: identity(host)?, application: words.name.clone(), unit: 0 };
     let clouds = vec![CloudName::new(&words.cloud)];
+    let build_mode = options(&words.settings)?.build_mode()?;
     let config = build_config(words.target, &words.settings)?;
-    Ok(BuilderRunConfig { owner, build_cloud, clouds, ..config })
+    Ok(BuilderRunConfig { owner, build_cloud, clouds, build_mode, ..config })
 }
 
 /// Brings the cloud's credentials to the records. Returns the name under which it is built in.

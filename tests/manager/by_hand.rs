@@ -50,6 +50,7 @@ impl Laptop {
             format!("github-api-url={}", self.site.github_api_url()),
             format!("runner-source={}", self.site.github_url()),
             format!("ssh-options=Port={}", self.cloud.ssh_port()),
+            "boot-timeout=120".to_owned(),
         ];
         let settings = settings.iter().map(String::as_str);
         let run = ["run", "mine", "laptop", "noble-x64"];
