@@ -150,7 +150,6 @@ fn beside_hooks<E: Error>(log_file: fn(&Host) -> PathBuf, work: fn(&Host) -> Res
 fn by_hand(name: &str, work: impl FnOnce(&Host, &dyn Fn(&str)) -> Result<(), cli::CliError>) -> ExitCode {
     env_logger::Builder::new()
         .filter_level(log::LevelFilter::Warn)
-        .parse_default_env()
         .format(|out, record| writeln!(out, "{}", shown(&record.args().to_string())))
         .init();
     let say = |line: &str| {

@@ -129,14 +129,16 @@ fn clouds_file() -> PathBuf {
     files.into_iter().find(|file| file.exists()).unwrap_or_else(|| "/etc/openstack/clouds.yaml".into())
 }
 
-/// The records of an image name in a cloud. The folder's name is short, since sockets lie below it.
+/// The records of an image name in a cloud.
 fn records(cloud: &str, name: &str) -> Result<Host, CliError> {
     let state = std::env::var_os("XDG_STATE_HOME")
         .map(PathBuf::from)
         .or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".local/state")))
         .ok_or_else(|| CliError::Failed("set XDG_STATE_HOME or HOME: the records lie below it".into()))?;
     let digest = hex(&Sha256::digest(format!("{cloud}\n{name}")));
-    Ok(Host::below(state.join(format!("runner-image-builder-{}", &digest[..8]))))
+    let name = format!("runner-image-builder-{}", &digest[..8]);
+    let run = std::env::var_os("XDG_RUNTIME_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
+    Ok(Host::below(state.join(&name)).running_in(run.join(&name)))
 }
 
 /// What tells the images of these records from those that others build under the same name.

@@ -37,6 +37,7 @@ impl Laptop {
     fn dispatch(&self, words: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dispatch"));
         command.current_dir(self.home.path()).env("HOME", self.home.path()).args(words);
+        command.env("XDG_RUNTIME_DIR", self.home.path());
         for variable in ["XDG_STATE_HOME", "XDG_CONFIG_HOME", "OS_CLIENT_CONFIG_FILE"] {
             command.env_remove(variable);
         }
