@@ -38,6 +38,7 @@ fn config() -> CloudConfig {
         project_domain_name: auth("project_domain_name"),
         user_domain_name: auth("user_domain_name"),
         username: auth("username"),
+        application_credential: None,
         password: Secret::new(auth("password")),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::options::InvalidOption;
 use super::state::CharmState;
-use crate::builder::Schedule;
+use crate::builder::{PIN_AGE, Schedule};
 use crate::juju::Status;
 use crate::model::Timestamp;
 use crate::record::{Failure, Job, Journal, Phase, Reason, Remedy, TaskKind};
@@ -46,6 +46,7 @@ pub fn status(state: &CharmState, journal: &Journal) -> Status {
     let trouble = trouble(state, journal);
     if !state.leader {
         let mut parts = ages(state, journal);
+        parts.extend(pins(state));
         parts.push("Standing by; the leader builds.".into());
         parts.extend(trouble.map(|(_, text)| text));
         parts.extend(left_behind(state, journal));
@@ -65,6 +66,7 @@ pub fn status(state: &CharmState, journal: &Journal) -> Status {
             (None, None) => Status::Maintenance(with_leftovers("Waiting for first image.".into())),
         };
     }
+    published.extend(pins(state));
     let is_idle = progress.is_none() && trouble.is_none() && !state.paused;
     published.extend(is_idle.then(|| next_look(state)));
     published.extend(progress);
@@ -88,6 +90,20 @@ fn ages(state: &CharmState, journal: &Journal) -> Vec<String> {
         images.map(|image| (image.built, *target)).max()
     });
     newest.map(|(built, target)| format!("{target} {} old", age(built.age()))).collect()
+}
+
+/// `noble pinned to 20261115`, for each base that is not built on its newest release, and for how long it has been so where
+/// that is too long.
+fn pins(state: &CharmState) -> impl Iterator<Item = String> {
+    state.run.base_image.pins.iter().map(|(base, date)| {
+        let pinned = format!("{base} pinned to {date}");
+        match date.day().age() {
+            long if long > PIN_AGE => {
+                format!("{pinned}, {} ago: set base-image for security updates", age(long))
+            }
+            _ => pinned,
+        }
+    })
 }
 
 /// `Building noble-x64: installing packages, 3 of 9, 4 min`, for the target that is furthest behind.

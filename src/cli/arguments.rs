@@ -77,7 +77,7 @@ pub struct Jobs {
     /// How the jobs are printed.
     #[command(flatten)]
     pub output: Output,
-    /// The same as `--format json`
+    /// The records as they are kept, for tests and for support
     #[arg(long, hide = true)]
     pub json: bool,
 }

@@ -6,6 +6,7 @@ mod cancel;
 mod hostile;
 mod instance;
 pub mod jobs;
+pub mod jobs_view;
 pub mod metrics;
 mod run;
 
@@ -134,6 +135,7 @@ fn build_config(target: Target, settings: &[String]) -> Result<BuilderRunConfig,
         base_image: BaseImageSource {
             url: options.base_image_source()?,
             keyring: options.base_image_keyring()?,
+            pins: options.pins()?,
         },
         vm: BuilderVm {
             flavor: options.text("build-flavor")?,

@@ -39,6 +39,7 @@ fn config(server: &Server) -> CloudConfig {
         project_domain_name: "Default".to_owned(),
         user_domain_name: "Default".to_owned(),
         username: "u".to_owned(),
+        application_credential: None,
         password: Secret::new("hunter2".to_owned()),
     }
 }

@@ -10,9 +10,11 @@
 )]
 
 mod actions;
+mod application_credential;
 mod aside;
 mod budget;
 mod cloud;
+mod commands;
 mod configuration;
 mod credentials;
 mod deploy;

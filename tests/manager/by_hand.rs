@@ -24,8 +24,8 @@ impl Laptop {
         fs::create_dir_all(&folder).unwrap();
         // Other clouds of the same file are none of our business, however they log in.
         let clouds = format!(
-            "clouds:\n  elsewhere:\n    auth_type: v3applicationcredential\n    auth: {{auth_url: 'https://e', \
-             application_credential_id: a, application_credential_secret: planted}}\n  mine:\n    auth:\n      \
+            "clouds:\n  elsewhere:\n    auth_type: v3token\n    auth: {{auth_url: 'https://e', \
+             token: planted}}\n  mine:\n    auth:\n      \
              auth_url: {}\n      username: upload-user\n      password: upload-password\n      project_name: {PROJECT}\n      \
              user_domain_name: Default\n      project_domain_name: Default\n",
             cloud.auth_url()

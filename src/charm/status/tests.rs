@@ -28,6 +28,7 @@ fn state() -> CharmState {
         project_domain_name: text("Default"),
         user_domain_name: text("Default"),
         username: text("ci"),
+        application_credential: None,
         password: Secret::default(),
     };
     let relation = RelationId::parse("image:1").unwrap();
