@@ -36,6 +36,7 @@ pub use clouds::clouds_yaml::{
 };
 pub use clouds::connect::{door, http_client, in_each};
 pub use clouds::latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult, get_latest_image};
+pub use clouds::personal::read_cloud;
 pub use cron::{CRON_FILE, Schedule, configure_cron};
 pub use image::base_image::PIN_AGE;
 pub use image::vm::UBUNTU_USER;
@@ -44,7 +45,7 @@ pub use run_context::{RunContext, Sweep};
 pub use setup::packages::PackageError;
 pub use setup::{
     BuilderInitConfig, BuilderSetupError, LOGROTATE_FILE, UpgradeApplicationError, check_owner, initialize,
-    install_dependencies, remove_old_binaries, upgrade_app, worker_binary_dir,
+    install_build_tools, install_dependencies, remove_old_binaries, upgrade_app, worker_binary_dir,
 };
 pub use upkeep::prune::prune_all;
 pub use upkeep::sweep::{Extent, Keep, sweep_cloud};

@@ -6,7 +6,9 @@ mod cancel;
 mod hostile;
 mod instance;
 pub mod jobs;
+pub mod jobs_view;
 pub mod metrics;
+mod run;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -15,6 +17,7 @@ use std::path::Path;
 pub use arguments::{Arguments, BuildImage, Command, Format, Jobs, LocalBuild, Output};
 pub use cancel::cancel;
 pub use instance::instance;
+pub use run::{init, latest_build_id, run};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -135,10 +138,10 @@ fn build_config(target: Target, settings: &[String]) -> Result<BuilderRunConfig,
             pins: options.pins()?,
         },
         vm: BuilderVm {
-            flavor: None,
-            network: None,
+            flavor: options.text("build-flavor")?,
+            network: options.text("build-network")?,
             ssh_ingress: options.ssh_ingress()?,
-            ssh_options: Vec::new(),
+            ssh_options: options.ssh_options()?,
             boot_timeout_s: options.boot_timeout()?,
             apt_mirror: options.web_url("build-apt-mirror")?,
         },

@@ -27,6 +27,16 @@ pub enum CloudsYamlError {
         /// Where it stops making sense; 0 when unknown.
         line: usize,
     },
+    /// A cloud of somebody's own file cannot be used.
+    #[error("reading cloud {cloud:?} in {path}: {problem}")]
+    Unusable {
+        /// The file.
+        path: String,
+        /// The cloud.
+        cloud: String,
+        /// Why.
+        problem: String,
+    },
     /// It has no such cloud.
     #[error("clouds.yaml has no cloud {0:?}")]
     UnknownCloud(String),
@@ -37,8 +47,9 @@ struct Document {
     clouds: BTreeMap<CloudName, Entry>,
 }
 
+/// A cloud in the file.
 #[derive(Serialize, Deserialize)]
-struct Entry {
+pub(super) struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     auth_type: Option<String>,
     auth: Auth,
@@ -235,48 +246,52 @@ pub fn read_clouds_file(host: &Host, path: &Path) -> Result<Clouds, CloudsYamlEr
     })?;
     let mut clouds = Clouds::new();
     for (name, entry) in document.clouds {
-        let ca_certificate = match entry.cacert {
-            None => None,
-            Some(path) => host
-                .read(path.as_ref())?
-                .map(|pem| String::from_utf8(pem).map_err(|_| CloudsYamlError::Format { line: 0 }))
-                .transpose()?,
-        };
-        let Entry { interface, region_name, .. } = entry;
-        let config = match entry.auth {
-            Auth::Password {
-                auth_url,
-                password,
-                project_domain_name,
-                project_name,
-                user_domain_name,
-                username,
-            } => CloudConfig {
-                auth_url,
-                region_name,
-                interface,
-                ca_certificate,
-                project_name,
-                project_domain_name,
-                user_domain_name,
-                username,
-                application_credential: None,
-                password: Secret::new(password),
-            },
-            Auth::ApplicationCredential {
-                auth_url,
-                application_credential_id: id,
-                application_credential_secret: secret,
-            } => CloudConfig {
-                region_name,
-                interface,
-                ca_certificate,
-                ..CloudConfig::of_application_credential(auth_url, id, Secret::new(secret))
-            },
-        };
-        clouds.insert(name, config);
+        clouds.insert(name, config(host, entry)?);
     }
     Ok(clouds)
+}
+
+/// What an entry says.
+pub(super) fn config(host: &Host, entry: Entry) -> Result<CloudConfig, CloudsYamlError> {
+    let ca_certificate = match entry.cacert {
+        None => None,
+        Some(path) => host
+            .read(path.as_ref())?
+            .map(|pem| String::from_utf8(pem).map_err(|_| CloudsYamlError::Format { line: 0 }))
+            .transpose()?,
+    };
+    let Entry { interface, region_name, .. } = entry;
+    Ok(match entry.auth {
+        Auth::Password {
+            auth_url,
+            password,
+            project_domain_name,
+            project_name,
+            user_domain_name,
+            username,
+        } => CloudConfig {
+            auth_url,
+            region_name,
+            interface,
+            ca_certificate,
+            project_name,
+            project_domain_name,
+            user_domain_name,
+            username,
+            application_credential: None,
+            password: Secret::new(password),
+        },
+        Auth::ApplicationCredential {
+            auth_url,
+            application_credential_id: id,
+            application_credential_secret: secret,
+        } => CloudConfig {
+            region_name,
+            interface,
+            ca_certificate,
+            ..CloudConfig::of_application_credential(auth_url, id, Secret::new(secret))
+        },
+    })
 }
 
 fn path(host: &Host) -> PathBuf {
