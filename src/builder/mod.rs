@@ -31,8 +31,9 @@ pub mod upkeep;
 
 pub use by_hand::ByHand;
 pub use clouds::clouds_yaml::{
-    Clouds, CloudsYamlError, cloud_name, entry, former_cloud_name, former_names, install_clouds_yaml,
-    is_same_user, read_clouds_file, read_clouds_yaml, related_cloud_name,
+    Clouds, CloudsYamlError, cloud_name, entry, former_cloud_name, former_name, former_names,
+    inherit_connection, install_clouds_yaml, is_same_user, read_clouds_file, read_clouds_yaml,
+    related_cloud_name,
 };
 pub use clouds::connect::{door, http_client, in_each};
 pub use clouds::latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult, get_latest_image};
@@ -41,6 +42,7 @@ pub use image::vm::UBUNTU_USER;
 pub use run::{BuilderRunError, clean_up, run};
 pub use run_context::{RunContext, Sweep};
 pub use setup::packages::PackageError;
+pub use setup::python_charm::remove_python_charm;
 pub use setup::{
     BuilderInitConfig, BuilderSetupError, LOGROTATE_FILE, UpgradeApplicationError, check_owner, initialize,
     install_dependencies, remove_old_binaries, upgrade_app, worker_binary_dir,

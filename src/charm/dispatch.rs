@@ -202,7 +202,11 @@ impl Unit<'_> {
 
     fn initialize(&self) -> Result<(), BuilderSetupError> {
         let config = BuilderInitConfig { unit_name: self.environment.unit.to_string() };
-        builder::initialize(self.host, &config)
+        builder::initialize(self.host, &config)?;
+        if let Err(error) = builder::remove_python_charm(self.host, &config.unit_name) {
+            log::warn!("{error}; tried again with the next hook");
+        }
+        Ok(())
     }
 
     fn reconcile(&self, event: &Event) -> Result<(), DispatchError> {

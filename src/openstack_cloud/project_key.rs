@@ -1,6 +1,7 @@
 //! What tells projects apart: what a token proves, and nothing that a name says.
 
 use super::ids::ProjectId;
+use super::keystone::{CloudConfig, tokens_url};
 use crate::http::Url;
 
 /// A project: the Keystone that has given a token for it, with the certificates by which that was known, the id in that
@@ -16,18 +17,29 @@ pub struct ProjectKey {
 impl ProjectKey {
     /// The project `id` of the Keystone that gives tokens at `keystone`; `images` is its Glance, where there is one.
     pub(crate) fn new(keystone: &Url, trusted: Option<String>, id: ProjectId, images: Option<Url>) -> Self {
-        let default_port = if keystone.is_https() { ":443" } else { ":80" };
-        let origin = keystone.origin().to_ascii_lowercase();
-        let origin = origin.strip_suffix(default_port).unwrap_or(&origin);
-        let keystone = format!("{origin}{}", keystone.path());
-        Self { keystone, trusted, id, images: images.map(|url| url.to_string()) }
+        Self { keystone: normalised(keystone), trusted, id, images: images.map(|url| url.to_string()) }
     }
+}
+
+impl CloudConfig {
+    /// Whether both name the same Keystone, however its address is written.
+    pub fn has_keystone_of(&self, other: &Self) -> bool {
+        let keystone = |config: &Self| tokens_url(&config.auth_url).ok().map(|url| normalised(&url));
+        keystone(self).is_some_and(|own| Some(own) == keystone(other))
+    }
+}
+
+/// A Keystone's address with the host in lower case and without its scheme's default port.
+fn normalised(keystone: &Url) -> String {
+    let default_port = if keystone.is_https() { ":443" } else { ":80" };
+    let origin = keystone.origin().to_ascii_lowercase();
+    let origin = origin.strip_suffix(default_port).unwrap_or(&origin);
+    format!("{origin}{}", keystone.path())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::openstack_cloud::keystone::tokens_url;
 
     fn key(auth_url: &str, id: &str) -> ProjectKey {
         ProjectKey::new(&tokens_url(auth_url).unwrap(), None, id.parse().unwrap(), None)

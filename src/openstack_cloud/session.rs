@@ -113,6 +113,8 @@ impl Call {
 pub(super) struct Session {
     http: HttpClient,
     config: CloudConfig,
+    /// The one that is named, or else the first that has Glance; none where the catalog names none.
+    region: Option<String>,
     tokens: Url,
     access: Mutex<Arc<Access>>,
 }
@@ -131,7 +133,8 @@ impl Session {
         };
         let tokens = tokens_url(&config.auth_url).map_err(|error| OpenStackError::http(operation, &error))?;
         let access = Arc::new(authenticate(config, &http, &tokens, deadline)?);
-        Ok(Self { http, config: config.clone(), tokens, access: Mutex::new(access) })
+        let region = config.region_name.clone().or_else(|| first_region(config, &access));
+        Ok(Self { http, config: config.clone(), region, tokens, access: Mutex::new(access) })
     }
 
     pub(super) fn project(&self) -> ProjectId {
@@ -149,7 +152,7 @@ impl Session {
     }
 
     pub(super) fn region_name(&self) -> Option<&str> {
-        self.config.region_name.as_deref()
+        self.region.as_deref()
     }
 
     pub(super) fn user(&self) -> UserId {
@@ -262,7 +265,7 @@ impl Session {
     }
 
     fn endpoint(&self, access: &Access, service: Service) -> Result<Url, OpenStackError> {
-        access.catalog.endpoint(service, self.config.interface, self.config.region_name.as_deref())
+        access.catalog.endpoint(service, self.config.interface, self.region_name())
     }
 
     /// A token that is no older than `age` and has some time left.
@@ -286,6 +289,21 @@ impl Session {
     fn lock(&self) -> MutexGuard<'_, Arc<Access>> {
         self.access.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The region that a client works in that names none, as openstacksdk chooses it.
+fn first_region(config: &CloudConfig, access: &Access) -> Option<String> {
+    let regions = access.catalog.regions(config.interface);
+    let first = *regions.first()?;
+    if regions.len() > 1 {
+        log::info!(
+            "project {} at {}: region {first} is used, the first of {} that have Glance, since none is named",
+            config.project_name,
+            config.auth_url,
+            regions.join(", ")
+        );
+    }
+    Some(first.to_owned())
 }
 
 /// Data that can be sent once. Once it was touched, a second attempt fails instead of sending the rest.

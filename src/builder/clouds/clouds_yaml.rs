@@ -88,13 +88,35 @@ pub fn former_cloud_name(config: &CloudConfig) -> CloudName {
 
 /// The former names of the clouds that `config` names and `clouds` tells of.
 pub fn former_names(clouds: &Clouds, config: &BuilderRunConfig) -> FormerNames {
-    FormerNames::of(config, |name| Some(former_cloud_name(clouds.get(name)?)))
+    FormerNames::of(config, |name| Some(former_name(name, clouds.get(name)?)))
+}
+
+/// What a relation that says nothing else works with at the Keystone of the operator's cloud `own`: its region, interface
+/// and certificates. The cloud keeps the name of what the relation brought.
+pub fn inherit_connection(brought: &mut CloudConfig, own: &CloudConfig) {
+    if brought.has_keystone_of(own) {
+        brought.region_name = brought.region_name.take().or_else(|| own.region_name.clone());
+        brought.interface = own.interface;
+        brought.ca_certificate = brought.ca_certificate.take().or_else(|| own.ca_certificate.clone());
+    }
+}
+
+/// The name that earlier revisions have given to the cloud that is called `now`: that of what the relation brought. The
+/// present name tells whether the region is the relation's own.
+pub fn former_name(now: &CloudName, config: &CloudConfig) -> CloudName {
+    let brought = CloudConfig { region_name: None, ..config.clone() };
+    let relation = now.as_str().split('.').nth(1).map(|relation| relation.replacen('-', ":", 1));
+    match relation {
+        Some(relation) if related_cloud_name(&brought, &relation) == *now => former_cloud_name(&brought),
+        _ => former_cloud_name(config),
+    }
 }
 
 /// The entry of this name, which may be one that an earlier revision of the charm has given; then rather a relation's than
 /// the operator's.
 pub fn entry<'a>(clouds: &'a Clouds, name: &CloudName) -> Option<&'a CloudConfig> {
-    let was_named = || clouds.iter().filter(|(_, config)| former_cloud_name(config) == *name);
+    let is_former = |(now, config): &(&CloudName, &CloudConfig)| former_name(now, config) == *name;
+    let was_named = || clouds.iter().filter(is_former);
     let related = || was_named().find(|(now, config)| **now != cloud_name(config));
     clouds.get(name).or_else(|| related().or_else(|| was_named().next()).map(|(_, config)| config))
 }
@@ -253,6 +275,42 @@ mod tests {
             CloudConfig { user_domain_name: "Default\nx".into(), username: "ci".into(), ..split.clone() };
         assert_ne!(cloud_name(&split), cloud_name(&moved));
         assert!(one.as_str().starts_with("ci-"), "{one}");
+    }
+
+    #[test]
+    fn a_relation_inherits_from_the_operators_cloud_at_the_same_keystone_and_keeps_its_names() {
+        let own = CloudConfig {
+            region_name: Some("Two".into()),
+            interface: Interface::Internal,
+            ..config("https://Keystone:443/v3/", "builders")
+        };
+        let brought = CloudConfig { ca_certificate: None, ..config("https://keystone/v3", "runners") };
+        let name = related_cloud_name(&brought, "image:3");
+        let mut inherited = brought.clone();
+        inherit_connection(&mut inherited, &own);
+        assert_eq!(
+            (inherited.region_name.as_deref(), inherited.interface),
+            (Some("Two"), Interface::Internal)
+        );
+        assert_eq!(inherited.ca_certificate, own.ca_certificate);
+        let clouds = Clouds::from([(name.clone(), inherited.clone())]);
+        assert_eq!(
+            entry(&clouds, &former_cloud_name(&brought)),
+            Some(&inherited),
+            "its former name is the same"
+        );
+
+        let mut said = CloudConfig {
+            region_name: Some("One".into()),
+            ca_certificate: Some("THEIRS".into()),
+            ..config("https://keystone", "runners")
+        };
+        let before = said.clone();
+        inherit_connection(&mut said, &own);
+        assert_eq!(said, CloudConfig { interface: Interface::Internal, ..before }, "what it says counts");
+        let mut elsewhere = config("https://keystone.evil/v3", "runners");
+        inherit_connection(&mut elsewhere, &own);
+        assert_eq!(elsewhere, config("https://keystone.evil/v3", "runners"));
     }
 
     #[test]
