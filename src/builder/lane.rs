@@ -12,7 +12,6 @@ use crate::builder::delivery::distribution::{Publisher, Recipient, image_of};
 use crate::builder::delivery::outcome::Outcome;
 use crate::builder::delivery::queue::Report;
 use crate::builder::ownership::labels;
-use crate::builder::upkeep::adoption::adopt;
 use crate::builder::upkeep::leave::leave_clouds;
 use crate::builder::upkeep::sweep::{Keep, sweep_copies, sweep_servers};
 use crate::http::HttpClient;
@@ -76,9 +75,6 @@ impl Lane<'_> {
             Sweep::Due => self.sweep(&cloud, Keep::Usable(config, job)),
             Sweep::NotDue => Vec::new(),
         };
-        if config.adopt {
-            adopt([(name, &cloud)].into_iter(), config, context.job, Deadline::after(LOOK));
-        }
         for plan in plans {
             let target = plan.target();
             match self.look(&cloud, plan, &salvaged) {

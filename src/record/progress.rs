@@ -34,6 +34,8 @@ pub trait Progress: Sync {
     fn revision(&self, revision: &Revision);
     /// Whether somebody waits for the end of this run: there is a newer request.
     fn is_waited_for(&self) -> bool;
+    /// An image that stood in its cloud before is taken over. It is told there as long as no other is known.
+    fn adopted(&self, image: Image);
     /// An image is active and checked in its cloud.
     fn published(&self, image: Image);
 }
