@@ -174,6 +174,8 @@ impl Unit<'_> {
     fn upgrade(&self, event: &Event) -> Result<(), DispatchError> {
         self.tools.status_set(&Status::Maintenance("Running builder upgrade.".into()))?;
         self.tell_version();
+        // This may be the unit's first event: another charm may have been here.
+        self.initialize()?;
         if let Err(error) = builder::upgrade_app(self.host) {
             log::warn!("{error}");
         }

@@ -10,11 +10,13 @@ mod end_to_end;
 mod failures;
 mod fixture;
 mod images;
+mod migration;
 mod neighbours;
 mod orders;
 mod ownership;
 mod recipe;
 mod recovery;
+mod regions;
 #[path = "../scenario/mod.rs"]
 #[allow(dead_code, reason = "it is shared with the real cloud's test")]
 mod scenario;

@@ -83,7 +83,9 @@ fn adopt_in(
     found.retain(adopts);
     // Those of an earlier job, too: it may have ended before it told of them.
     found.extend(published(cloud, owner, target, deadline)?);
-    Ok(found.into_iter().max_by(|one, other| one.created_at.cmp(&other.created_at)))
+    // Of one second, the first that Glance lists.
+    found.sort_by(|one, other| other.created_at.cmp(&one.created_at));
+    Ok(found.into_iter().next())
 }
 
 /// An image of which nothing is known but what its own Glance says.
