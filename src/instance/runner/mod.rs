@@ -6,6 +6,7 @@
 mod downloads;
 mod finish;
 mod packages;
+mod proxies;
 mod snaps;
 mod system;
 #[cfg(test)]
@@ -22,7 +23,7 @@ use super::recipe::Recipe;
 use crate::model::{Deadline, Secret, Target};
 
 /// Raised whenever a change to the steps makes another image of the same recipe: part of every image's fingerprint.
-pub const STEPS_VERSION: u32 = 3;
+pub const STEPS_VERSION: u32 = 4;
 
 /// The user that Ubuntu's cloud images have, and that runs the runner.
 pub const RUNNER_USER: &str = "ubuntu";
