@@ -68,8 +68,19 @@ unpacked: deps-build
 	chmod 0644 $(CHARM)/manifest.yaml
 	find $(CHARM) -exec touch --date=$(TIMESTAMP) {} +
 
+.PHONY: manual
+manual: deps-build ## Make manual pages and shell completion (target/manual/), and docs/reference/metrics.md
+	rm -rf target/manual
+	$(ALONE) cargo run --quiet --locked --example manual -- target/manual docs/reference/metrics.md
+
+.PHONY: complete
+complete: unpacked manual
+	cp --recursive --no-preserve=all target/manual $(CHARM)/share
+	chmod -R a=rX,u+w $(CHARM)/share
+	find $(CHARM)/share -exec touch --date=$(TIMESTAMP) {} +
+
 .PHONY: replacement
-replacement: unpacked
+replacement: complete
 	rm -rf $(REPLACEMENT)
 	cp -a $(CHARM) $(REPLACEMENT)
 	sed -i 's/^name: $(NAME)$$/name: $(REPLACED)/' $(REPLACEMENT)/metadata.yaml
@@ -78,7 +89,7 @@ replacement: unpacked
 	find $(REPLACEMENT) -exec touch --date=$(TIMESTAMP) {} +
 
 .PHONY: charm
-charm: deps-charm unpacked replacement ## Build target/charm/ (runnable), the .charm beside it (deployable), and one for juju refresh
+charm: deps-charm complete replacement ## Build target/charm/ (runnable), the .charm beside it (deployable), and one for juju refresh
 	rm -f $(ARCHIVE) $(REPLACEMENT_ARCHIVE)
 	$(call PACK,$(CHARM),$(ARCHIVE))
 	$(call PACK,$(REPLACEMENT),$(REPLACEMENT_ARCHIVE))
@@ -153,13 +164,14 @@ lint: deps ## Formatting and clippy, without a warning
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
 .PHONY: check
-check: lint ## make lint, and documentation, the map of the folders, yaml files, dependencies
+check: lint ## make lint, and documentation, the map of the folders, yaml files, dependencies, alert rules
 # The documentation is for those who work on the charm: it shows private items, and may link to them.
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" \
 		cargo doc --workspace --no-deps --document-private-items --locked
 	$(PYTHON) -B tests/packaging/architecture.py .
 	$(PYTHON) -B tests/packaging/yaml_files.py .
 	$(PYTHON) tests/packaging/dependencies.py
+	tests/alerts/run.sh
 	tests/packaging/advisories.sh
 
 .PHONY: fmt format

@@ -11,7 +11,7 @@ use crate::builder::clouds::connect::http_client;
 use crate::builder::image::local::{LocalBuild, Workspace};
 use crate::builder::ownership::labels;
 use crate::builder::plan::{BuildInputs, Planner};
-use crate::builder::script;
+use crate::builder::{releases, script};
 use crate::github::{GithubClient, GithubPath, RunnerApplication};
 use crate::host::Host;
 use crate::instance::{Recipe, RunnerTarball};
@@ -85,7 +85,8 @@ impl ByHand<'_> {
         let http = http_client(secrets)?;
         let fetched = config.script_url.as_deref().map(|url| script::fetch(&http, url, deadline)).transpose();
         let script = fetched.map_err(|error| Failure::of(&error, error.operator_must_act()))?;
-        let planner = Planner { host, http: &http, config, secrets, script: script.as_ref(), runner };
+        let github = &releases::github(host, &http, &config.runner, secrets);
+        let planner = Planner { host, http: &http, github, config, secrets, script: script.as_ref(), runner };
         let BuildInputs { base, offer, .. } = planner.inputs(target, deadline)?;
         let (workspace, http, offer, base, verify) = (&workspace, &http, &offer, &base, config.verify_image);
         let build = LocalBuild { host, workspace, http, offer, base, verify, progress };

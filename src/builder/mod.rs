@@ -32,8 +32,8 @@ pub mod upkeep;
 pub use by_hand::ByHand;
 pub use clouds::clouds_yaml::{
     Clouds, CloudsYamlError, cloud_name, entry, former_cloud_name, former_name, former_names,
-    inherit_connection, install_clouds_yaml, is_same_user, read_clouds_file, read_clouds_yaml,
-    related_cloud_name,
+    inherit_connection, install_clouds_yaml, is_same_user, project_digest, read_clouds_file,
+    read_clouds_yaml, related_cloud_name,
 };
 pub use clouds::connect::{door, http_client, in_each};
 pub use clouds::latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult, get_latest_image};

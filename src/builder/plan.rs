@@ -7,6 +7,7 @@ use super::releases::{find_runner, find_tools};
 use crate::builder::delivery::revisions;
 use crate::builder::image::base_image::{self, UpstreamImage};
 use crate::builder::ownership::labels::{self, FINGERPRINT, Stage};
+use crate::github::GithubClient;
 use crate::host::Host;
 use crate::http::HttpClient;
 use crate::instance::{ExternalScript, RunnerBase, RunnerTarball};
@@ -75,6 +76,8 @@ pub struct Planner<'a> {
     pub host: &'a Host,
     /// The door to the web.
     pub http: &'a HttpClient,
+    /// Who has the releases.
+    pub github: &'a GithubClient,
     /// What is wanted.
     pub config: &'a BuilderRunConfig,
     /// The secrets of the run.
@@ -93,10 +96,10 @@ impl Planner<'_> {
         let (source, recipe) = (&self.config.runner, self.config.recipe.of(target));
         let runner = match self.runner {
             Some(runner) => runner.clone(),
-            None => find_runner(self.http, source, &recipe, target, deadline)
+            None => find_runner(self.github, source, &recipe, target, deadline)
                 .map_err(|error| Failure::of(&error, error.operator_must_act()))?,
         };
-        let tools = find_tools(self.http, source, &recipe, deadline)
+        let tools = find_tools(self.github, source, &recipe, deadline)
             .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         let base = RunnerBase {
             target,

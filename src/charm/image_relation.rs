@@ -6,7 +6,7 @@ pub mod said;
 use serde::{Deserialize, Serialize};
 
 use self::said::Said;
-use crate::builder::former_name;
+use crate::builder::{former_name, project_digest};
 use crate::juju::{Databag, HookToolError, HookTools, RelationId, UnitName};
 use crate::model::Target;
 use crate::openstack_cloud::{CloudConfig, ImageId};
@@ -86,6 +86,7 @@ pub fn publish(
 ) -> Result<(), HookToolError> {
     let memory = published.relation(relation.as_str());
     memory.renew(&former_name(cloud, config), cloud);
+    memory.is_about(cloud, &project_digest(config));
     let read = || {
         let mut databag = tools.relation_get(relation, unit)?;
         databag.retain(|key, _| KEYS.contains(&key.as_str()));

@@ -13,7 +13,7 @@ use crate::host::{FileError, Host, Written};
 use crate::juju::{Environment, HookToolError, HookTools};
 use crate::model::{BaseImage, Timestamp};
 use crate::record::{
-    Image, Job, JobId, Journal, Published, Reason, Rebuild, RecordError, Request, Task, TaskKind,
+    Image, Job, JobId, Journal, Published, Reason, Rebuild, RecordError, Request, Settings, Task, TaskKind,
 };
 use crate::worker::{self, StartError};
 
@@ -61,6 +61,7 @@ pub fn host_files(
 ) -> Result<Written, ReconcileError> {
     let written = credentials::install(host, state, journal)?;
     builder::configure_cron(host, environment.unit.as_str(), state.build_interval)?;
+    Settings { paused: state.paused }.save(host)?;
     Ok(written)
 }
 

@@ -17,20 +17,20 @@ pub struct ProjectKey {
 impl ProjectKey {
     /// The project `id` of the Keystone that gives tokens at `keystone`; `images` is its Glance, where there is one.
     pub(crate) fn new(keystone: &Url, trusted: Option<String>, id: ProjectId, images: Option<Url>) -> Self {
-        Self { keystone: normalised(keystone), trusted, id, images: images.map(|url| url.to_string()) }
+        Self { keystone: plain(keystone), trusted, id, images: images.map(|url| url.to_string()) }
     }
 }
 
 impl CloudConfig {
     /// Whether both name the same Keystone, however its address is written.
     pub fn has_keystone_of(&self, other: &Self) -> bool {
-        let keystone = |config: &Self| tokens_url(&config.auth_url).ok().map(|url| normalised(&url));
+        let keystone = |config: &Self| tokens_url(&config.auth_url).ok().map(|url| plain(&url));
         keystone(self).is_some_and(|own| Some(own) == keystone(other))
     }
 }
 
-/// A Keystone's address with the host in lower case and without its scheme's default port.
-fn normalised(keystone: &Url) -> String {
+/// The one way to write the address of a Keystone.
+pub(crate) fn plain(keystone: &Url) -> String {
     let default_port = if keystone.is_https() { ":443" } else { ":80" };
     let origin = keystone.origin().to_ascii_lowercase();
     let origin = origin.strip_suffix(default_port).unwrap_or(&origin);

@@ -14,9 +14,10 @@ use crate::builder::{
 };
 use crate::host::{Exclusive, FileError, Host};
 use crate::model::{Deadline, Target, Timestamp, redact_from_now_on};
+use crate::openstack_cloud::ProjectId;
 use crate::record::{
     Announcement, BuildMode, BuildSecrets, BuilderRunConfig, CloudName, Failure, Image, Job, JobId, Journal,
-    Known, Peers, Phase, Progress, Published, RecordError, Remedy, Request, Resource, Revision, Task,
+    Known, Peers, Phase, Progress, RecordError, Remedy, Request, Resource, Revision, Task, Told,
     put_aside_locked, worker_lock,
 };
 
@@ -112,7 +113,7 @@ fn do_all(host: &Host, reporter: &Reporter, ours: fn(&Request) -> bool) -> Resul
                 }
             }
         } else if last.is_some() && others_follow(host)? && !patience.passed() {
-            std::thread::sleep(LOOK);
+            reporter.rest(LOOK);
         } else if let Some((request, secrets)) = last.take() {
             prune(host, &request, &secrets)?;
         } else {
@@ -135,14 +136,15 @@ fn prune(host: &Host, request: &Request, secrets: &BuildSecrets) -> Result<(), W
         log::info!("pruning is the leader's");
     } else if !behind.is_empty() {
         log::warn!("old images stay until the next job: {} did not follow in time", behind.join(", "));
-    } else if let Some(published) = Published::known(host)? {
+    } else {
         // Published first; what relations name now, and what they named before, both stay. Nothing is pruned while it
         // is not known what they name.
-        let mut named = published.named_images();
-        named.extend(peers.named_images());
-        let mut journal = Journal::load(host)?;
-        prune_all(host, secrets, &request.config, &named, &mut journal);
-        journal.save(host)?;
+        let told = Told::load(host)?;
+        if told.is_known() {
+            let mut journal = Journal::load(host)?;
+            prune_all(host, secrets, &request.config, &told, &mut journal);
+            journal.save(host)?;
+        }
     }
     Ok(())
 }
@@ -325,6 +327,17 @@ impl Progress for Record<'_> {
 
     fn revision(&self, revision: &Revision) {
         self.change(|journal| journal.note_revision(revision.clone()));
+    }
+
+    fn joins(&self, cloud: &CloudName, project: &ProjectId) -> Result<(), RecordError> {
+        let journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = journal.member(cloud) == Some(project);
+        drop(journal);
+        if is_known { Ok(()) } else { self.write(|journal| journal.joins(cloud, project)) }
+    }
+
+    fn former_members_have_left(&self, config: &BuilderRunConfig) {
+        self.change(|journal| journal.former_members_have_left(config));
     }
 
     fn is_waited_for(&self) -> bool {

@@ -9,7 +9,9 @@ mod departed;
 mod end_to_end;
 mod failures;
 mod fixture;
+mod github;
 mod images;
+mod memberships;
 mod migration;
 mod neighbours;
 mod orders;
@@ -21,6 +23,7 @@ mod regions;
 #[allow(dead_code, reason = "it is shared with the real cloud's test")]
 mod scenario;
 mod shared;
+mod sharing;
 mod targets;
 mod tenants;
 mod units;

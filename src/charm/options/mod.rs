@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::instance::{DEFAULT_RECIPE, Recipe};
 use crate::juju::SecretUri;
 use crate::model::{Arch, BaseImage, Target};
-use crate::record::BuildMode;
+use crate::record::{BuildMode, Delivery};
 
 /// An option makes no sense; its text is the message of the blocked status.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -130,6 +130,18 @@ impl Options {
         }
     }
 
+    /// How related projects get their images.
+    pub fn delivery(&self) -> Checked<Delivery> {
+        match self.text("delivery")?.as_deref() {
+            None | Some("auto") => Ok(Delivery::Auto),
+            Some("share") => Ok(Delivery::Share),
+            Some("copy") => Ok(Delivery::Copy),
+            Some(other) => {
+                Err(InvalidOption(format!("Unsupported delivery {other:?}: use auto, share or copy.")))
+            }
+        }
+    }
+
     /// Revisions of an image that each cloud keeps.
     pub fn revision_history_limit(&self) -> Checked<u32> {
         let refusal = "Revision history must be greater than 1 and less than 100 (revision-history-limit).";
@@ -186,6 +198,17 @@ impl Options {
                 .ok_or_else(|| InvalidOption(format!("Secret label not found: {id}. (script-secret-id)"))),
             (None, None) => Ok(None),
         }
+    }
+
+    /// The secret with a token for GitHub's releases.
+    pub fn github_token_secret(&self) -> Checked<Option<SecretUri>> {
+        let Some(id) = self.text("github-token-secret-id")? else { return Ok(None) };
+        SecretUri::parse(&id).map(Some).ok_or_else(|| {
+            // It may be the token itself, which is not repeated.
+            InvalidOption(
+                "GitHub token secret not found. Set github-token-secret-id to a secret's URI.".into(),
+            )
+        })
     }
 
     /// How long a VM may take until ssh answers, in seconds.
