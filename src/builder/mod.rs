@@ -48,6 +48,7 @@ pub use setup::{
     install_dependencies, remove_old_binaries, upgrade_app, worker_binary_dir,
 };
 pub use upkeep::prune::prune_all;
+pub use upkeep::python_charm;
 pub use upkeep::sweep::{Extent, Keep, sweep_cloud};
 
 pub use crate::model::{IMAGE_NAME_TMPL, image_name};

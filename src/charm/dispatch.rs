@@ -128,6 +128,7 @@ impl Unit<'_> {
             Event::Action(Action::Run) => self.run_action(event),
             Event::Action(Action::Cancel) => self.cancel_action(),
             Event::Action(Action::LaunchRunner) => self.launch_runner(event),
+            Event::Action(Action::CleanUp) => self.clean_up(event),
             _ => {
                 let _turn = Turn::take(self.host)?;
                 self.handle_hook(event)
@@ -322,6 +323,9 @@ impl Unit<'_> {
             return Ok(self.tools.action_fail("No job was started; see the unit's status.")?);
         };
         self.tools.action_set(&[("job", job.to_string())])?;
+        if let Some(hint) = parameters.hint(&state, &state.journal(self.host)?) {
+            self.tools.action_set(&[("note", hint.to_owned())])?;
+        }
         drop(turn);
         if parameters.wait { self.wait_for(&state, event, job) } else { Ok(()) }
     }

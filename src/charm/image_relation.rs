@@ -111,6 +111,13 @@ pub fn publish(
         None if memory.is_of_another_cloud(cloud) => Databag::new(),
         None => return Ok(()),
     };
+    if let (Some(before), Some(now)) = (told.get("tags"), wanted.get("tags"))
+        && before != now
+    {
+        log::warn!(
+            "relation {relation}: id is the image of {now} now, of {before} before: the first base of base-image"
+        );
+    }
     if present.is_some_and(|present| present == wanted) {
         memory.belongs_to(cloud);
     } else {

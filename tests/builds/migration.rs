@@ -187,3 +187,62 @@ fn the_databag_of_a_consumer_that_moves_to_the_charm_names_an_adopted_image_befo
     assert_eq!(fixture.told(&relation, "tags").as_deref(), Some("x64,noble"));
     assert_eq!(fixture.told(&others, "id"), None, "it is told to its own project only");
 }
+
+#[test]
+fn what_the_python_charm_has_left_in_the_build_project_is_listed_and_removed_by_id_only() {
+    let fixture = Fixture::set(&[]);
+    let relation = fixture.integrate("upload");
+    assert_eq!(fixture.job_ended().failures, []);
+    let project = || fixture.cloud.project("builder-project");
+    let add =
+        |name: &str, properties: &[(&str, &str)]| project().add_image(name, b"x", properties).unwrap().id;
+    let base = add(&format!("{APPLICATION}-image-builder-base-jammy-x64"), &[]);
+    let snapshot = add(&format!("{APPLICATION}-noble-x64"), &[("instance_uuid", "its-builder")]);
+    let others = add("another-image-builder-base-jammy-x64", &[]);
+    let key_pair = format!("{APPLICATION}-image-builder-ssh-key");
+    project().add_key_pairs(&key_pair);
+    let before = project().images().len();
+    let clean_up = |ids: &str| fixture.unit().run_action("clean-up", json!({"ids": ids})).unwrap();
+
+    let listed = clean_up("");
+    let left = listed.results["left"].as_str().unwrap().to_owned();
+    let lines: Vec<&str> = left.lines().collect();
+    assert_eq!(lines.len(), 3, "neither ours nor another application's: {left}");
+    assert!(lines[0].starts_with("base image ") && lines[0].contains(&base), "{left}");
+    assert!(lines[1].starts_with("snapshot ") && lines[1].contains(&snapshot), "{left}");
+    assert!(lines[2].starts_with("key pair ") && lines[2].contains(&key_pair), "{left}");
+    assert_eq!((project().images().len(), listed.results["removed"].as_str()), (before, Some("")));
+
+    let own = fixture.images_of_stage("builder-project", "revision").remove(0);
+    for id in [&own, &others] {
+        let refused = clean_up(&format!("{base},{id}"));
+        assert!(refused.message.contains(&format!("has the id {id}")), "{refused:?}");
+    }
+    assert_eq!(project().images().len(), before, "nothing is removed beside an id that is refused");
+    let removed = clean_up(&format!("{base}, {key_pair}"));
+    assert_eq!(removed.results["removed"].as_str().unwrap().lines().count(), 2, "{removed:?}");
+    assert!(removed.results["left"].as_str().unwrap().contains(&snapshot), "{removed:?}");
+    let images = project().images();
+    assert!(images.iter().all(|image| image.id != base) && images.len() == before - 1);
+    assert!(!project().key_pairs().is_empty(), "other users have theirs");
+    assert_eq!(fixture.told(&relation, "tags").as_deref(), Some("x64,noble"));
+
+    let idle = fixture.unit().run_action("run", json!({})).unwrap();
+    assert!(idle.results["note"].as_str().unwrap().contains("force=true"), "{idle:?}");
+    let forced = fixture.unit().run_action("run", json!({"force": true})).unwrap();
+    assert!(!forced.results.contains_key("note"), "{forced:?}");
+}
+
+#[test]
+fn the_log_says_when_id_moves_to_another_base() {
+    let fixture = Fixture::set(&[("base-image", "noble,jammy")]);
+    let relation = fixture.integrate("upload");
+    assert_eq!(fixture.job_ended().failures, []);
+    fixture.next_hook();
+    assert_eq!(fixture.told(&relation, "tags").as_deref(), Some("x64,noble"));
+    fixture.app.set_config(&[("base-image", "jammy,noble")]).unwrap();
+    assert_eq!(fixture.told(&relation, "tags").as_deref(), Some("x64,jammy"));
+    let log = fixture.model.debug_log();
+    let words = "id is the image of x64,jammy now, of x64,noble before";
+    assert!(log.iter().any(|line| line.message.contains(words)), "{log:?}");
+}

@@ -94,10 +94,12 @@ class Archive(unittest.TestCase):
         for name in ["hooks", "scripts"]:
             shutil.copytree(SOURCES / name, self.folder / name)
         shutil.copy("/bin/true", self.folder / "dispatch")
+        (self.folder / "share").mkdir()
+        (self.folder / "share/dispatch.1").write_text("a manual page\n", encoding="utf-8")
         self.manifest("'24.04'", "amd64")
 
         for file in self.folder.rglob("*"):
-            is_executable = file.is_dir() or file.name == "dispatch" or file.parent != self.folder
+            is_executable = file.is_dir() or file.name == "dispatch" or file.parent.name in ["hooks", "scripts"]
             file.chmod(0o755 if is_executable else 0o644)
 
     def manifest(self, channel, architecture):

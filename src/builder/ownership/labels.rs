@@ -222,8 +222,12 @@ pub fn adopt(owner: &Owner, job: &JobId, image: &Image) -> Vec<ImageChange> {
 
 /// Whether an image could be one of the charm that we replace: nobody has labelled it, and it is no snapshot of a server.
 pub fn may_be_adopted(image: &Image) -> bool {
-    let labels = [OWNER, STAGE, SELF, NOVA_SOURCE];
-    image.status == ImageStatus::Active && !labels.iter().any(|label| image.properties.contains_key(*label))
+    image.status == ImageStatus::Active && !is_labelled(image) && !image.properties.contains_key(NOVA_SOURCE)
+}
+
+/// Whether an image has a label of this charm's.
+pub fn is_labelled(image: &Image) -> bool {
+    [OWNER, STAGE, SELF].iter().any(|label| image.properties.contains_key(*label))
 }
 
 /// Whether this unit may remove a server: it made it for its own work, or a unit of the application did and it has
