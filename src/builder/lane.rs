@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::plan::Plan;
 use super::run_context::{RunContext, Sweep};
-use crate::builder::clouds::clouds_yaml::{Clouds, is_same_project};
 use crate::builder::clouds::connect::{ConnectError, connect_to};
+use crate::builder::clouds::names::{Clouds, is_same_project};
 use crate::builder::clouds::projects::{Part, Projects};
 use crate::builder::delivery::distribution::{Recipient, Way, image_of};
 use crate::builder::delivery::outcome::Outcome;

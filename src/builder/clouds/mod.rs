@@ -3,4 +3,5 @@
 pub mod clouds_yaml;
 pub mod connect;
 pub mod latest;
+pub mod names;
 pub mod projects;

@@ -158,6 +158,7 @@ impl Said {
             project_domain_name: field("project_domain_name")?,
             user_domain_name: field("user_domain_name")?,
             username: field("username")?,
+            application_credential: None,
             password: Secret::new(databag.get("password").filter(|password| !password.is_empty())?.clone()),
         };
         Some(ImageRelation { cloud: related_cloud_name(&config, relation.as_str()), config })
