@@ -338,6 +338,11 @@ impl Progress for Record<'_> {
         newest.is_some_and(|request| request.id != *self.job)
     }
 
+    fn adopted(&self, image: Image) {
+        self.change(|journal| journal.adopt(image));
+        self.reporter.tell(News::Important);
+    }
+
     fn published(&self, image: Image) {
         self.change(|journal| journal.publish(image));
         self.reporter.tell(News::Important);

@@ -4,4 +4,5 @@ pub mod clouds_yaml;
 pub mod connect;
 pub mod latest;
 pub mod personal;
+pub mod names;
 pub mod projects;
