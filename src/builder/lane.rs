@@ -8,7 +8,7 @@ use super::run_context::{RunContext, Sweep};
 use crate::builder::clouds::clouds_yaml::{Clouds, is_same_project};
 use crate::builder::clouds::connect::{ConnectError, connect_to};
 use crate::builder::clouds::projects::{Part, Projects};
-use crate::builder::delivery::distribution::{Publisher, Recipient, image_of};
+use crate::builder::delivery::distribution::{Publisher, Recipient};
 use crate::builder::delivery::outcome::Outcome;
 use crate::builder::delivery::queue::Report;
 use crate::builder::ownership::labels;
@@ -157,7 +157,7 @@ impl Lane<'_> {
             });
             match published {
                 Ok(true) => {
-                    let image = image_of(revision, self.name, id);
+                    let image = revision.image(self.name, id);
                     self.context.progress.published(image.clone());
                     ResourceTracker { progress: self.context.progress, target: *target }.settled(resource);
                     salvaged.push(image);

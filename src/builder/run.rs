@@ -14,6 +14,7 @@ use super::side_by_side::side_by_side;
 use crate::builder::clouds::clouds_yaml::{Clouds, read_clouds_yaml};
 use crate::builder::clouds::connect::{connect_to, http_client};
 use crate::builder::clouds::projects::Projects;
+use crate::builder::delivery::chosen::ChosenDelivery;
 use crate::builder::delivery::distribution::{Distributor, Publisher};
 use crate::builder::delivery::outcome::Outcome;
 use crate::builder::delivery::queue::{DeliveryQueue, Slots};
@@ -58,6 +59,16 @@ pub fn run(context: &RunContext<'_>, config: &BuilderRunConfig) -> Result<Vec<Bu
     }
     let (results, failures) = outcome.into_parts();
     if failures.is_empty() { Ok(results) } else { Err(BuilderRunError { results, failures }) }
+}
+
+/// Brings the builds that operators have chosen to the projects that lack them, and builds nothing. Returns what went wrong.
+pub fn deliver_chosen(context: &RunContext<'_>, config: &BuilderRunConfig) -> Vec<Failure> {
+    let outcome = Outcome::default();
+    match Run::connect(context, config, &outcome) {
+        Err(failure) => outcome.fail(failure),
+        Ok(run) => run.deliver_chosen(),
+    }
+    outcome.into_parts().1
 }
 
 /// Removes what an earlier job has made and not published: all but published images, base images, and those that failed
@@ -226,7 +237,16 @@ impl<'a> Run<'a> {
         self.config.targets.iter().filter(chosen).copied().collect()
     }
 
+    /// Serves projects with what operators have chosen, before anything is built.
+    fn deliver_chosen(&self) {
+        let Self { config, outcome, http, known: clouds, build_cloud, .. } = self;
+        let RunContext { job, progress, known, .. } = *self.context;
+        let delivery = ChosenDelivery { config, job, progress, outcome, http, clouds, build_cloud };
+        delivery.serve(&known.choices);
+    }
+
     fn work(&self) {
+        self.deliver_chosen();
         let plans = self.plans();
         let queue = DeliveryQueue::new(self.config.clouds.len());
         let Self { context, config, outcome, build_cloud, projects, .. } = self;

@@ -1,7 +1,10 @@
 //! The operator's actions.
 
 pub mod cancel;
+mod decisions;
+pub mod image_list;
 pub mod launch;
+pub mod levers;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

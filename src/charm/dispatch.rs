@@ -17,7 +17,7 @@ use crate::charm::cos_agent::metrics_socket::MetricsSocketError;
 use crate::host::{FileError, Host, NotOurs, Written};
 use crate::juju::{Environment, HookToolError, HookTools, RelationId, Status};
 use crate::model::Deadline;
-use crate::record::{self, BuildMode, Image, JobId, Journal, RecordError};
+use crate::record::{self, BuildMode, Image, JobId, Journal, Levers, RecordError};
 use crate::worker::{self, LauncherError};
 
 /// A hook failed: our own bug, or a machine in trouble. Juju runs the hook again.
@@ -128,6 +128,10 @@ impl Unit<'_> {
             Event::Action(Action::Run) => self.run_action(event),
             Event::Action(Action::Cancel) => self.cancel_action(),
             Event::Action(Action::LaunchRunner) => self.launch_runner(event),
+            Event::Action(Action::ListImages) => self.list_images(),
+            Event::Action(action @ (Action::Pin | Action::Unpin | Action::Revoke)) => {
+                self.decide(event, *action)
+            }
             _ => {
                 let _turn = Turn::take(self.host)?;
                 self.handle_hook(event)
@@ -244,13 +248,13 @@ impl Unit<'_> {
         demand: Option<&reconcile::Demand>,
     ) -> Result<Option<JobId>, DispatchError> {
         self.initialize()?;
-        let journal = state.journal(self.host)?;
+        let mut journal = state.journal(self.host)?;
         let event = match (reconcile::host_files(self.host, self.environment, state, &journal)?, event) {
             // Juju does not tell of everything that changes.
             (Written::Changed, Event::UpdateStatus) => &Event::ConfigChanged,
             _ => event,
         };
-        let news = self.publish(state, &journal, event)?;
+        let news = self.publish(state, &mut journal, event)?;
         // What a unit has left goes first, whoever leads.
         let job = match reconcile::work(self.host, self.environment, state, &journal, event, demand)? {
             None if !state.leader => {
@@ -263,18 +267,24 @@ impl Unit<'_> {
         Ok(job)
     }
 
-    /// Publishes what the journal has, to related applications and to the other units. Returns what the leader
-    /// announces and this unit wants and does not have.
+    /// Publishes what the journal has, to related applications and to the other units; once more when those have told of
+    /// decisions that change it. Returns what the leader announces and this unit wants and does not have.
     fn publish(
         &self,
         state: &CharmState,
-        journal: &Journal,
+        journal: &mut Journal,
         event: &Event,
     ) -> Result<Vec<Image>, DispatchError> {
         let Self { host, tools, environment } = *self;
         let named = reconcile::relations(host, tools, environment, state, journal)?;
+        let news = Exchange { host, tools, environment, state, journal }.with_peers(event, &named)?;
+        if Levers::load(host)? == journal.levers {
+            return Ok(news);
+        }
+        *journal = state.journal(host)?;
+        let named = reconcile::relations(host, tools, environment, state, journal)?;
         let exchange = Exchange { host, tools, environment, state, journal };
-        Ok(exchange.with_peers(event, &named)?)
+        Ok(exchange.with_peers(&Event::WorkerReport, &named)?)
     }
 
     /// The state that an action works on; none when the configuration is refused, and then the action has failed.
@@ -323,9 +333,9 @@ impl Unit<'_> {
     fn wait_for(&self, state: &CharmState, event: &Event, mut job: JobId) -> Result<(), DispatchError> {
         let deadline = Deadline::after(actions::WAIT);
         let show = &mut |progress: &str| self.tools.action_log(progress);
-        let journal = loop {
+        loop {
             match follow(self.host, &job, deadline, show)? {
-                Followed::Ended(_) => break state.journal(self.host)?,
+                Followed::Ended(_) => break,
                 Followed::Orphaned => {
                     let _turn = Turn::take(self.host)?;
                     match self.converge(state, event, None)? {
@@ -338,9 +348,10 @@ impl Unit<'_> {
                 }
                 Followed::TimeIsUp => return self.goes_on(&job),
             }
-        };
+        }
         let _turn = Turn::take(self.host)?;
-        self.publish(state, &journal, event)?;
+        let mut journal = state.journal(self.host)?;
+        self.publish(state, &mut journal, event)?;
         self.tools.status_set(&status::status(state, &journal))?;
         let images = journal.images.iter().map(|image| {
             let config = &image.result.config;

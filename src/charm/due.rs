@@ -93,6 +93,27 @@ pub(super) fn due(
     leaves.then(|| Due::whatever(Reason::Orphans))
 }
 
+/// The delivery of what operators have chosen, after each of their decisions: each project is looked at, and served with
+/// what it lacks. While builds are paused, also with each look for work.
+pub(super) fn chosen(
+    state: &CharmState,
+    journal: &Journal,
+    event: &Event,
+    last: Option<&Request>,
+) -> Option<Due> {
+    let levers = &journal.levers;
+    let choices = levers.choices(journal, &state.run);
+    if choices.is_empty() || last.is_some_and(|last| is_open(last, journal)) {
+        return None;
+    }
+    let was_asked = last.is_some_and(|last| {
+        last.at > levers.changed || (last.at == levers.changed && last.task == Task::Serve)
+    });
+    let lacks = || choices.into_iter().any(|choice| choice.where_it_lacks().is_some());
+    let is_due = !was_asked || (state.paused && *event == Event::Scheduled && lacks());
+    is_due.then(|| Due { task: Task::Serve, ..Due::whatever(Reason::Action) })
+}
+
 /// Another try at the builds and deliveries that have failed and whose time has come. Those that are owed a rebuild come
 /// first: the others would be rebuilt along with them.
 fn retry(state: &CharmState, journal: &Journal, event: &Event) -> Option<Due> {

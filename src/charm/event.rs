@@ -79,6 +79,14 @@ pub enum Action {
     Cancel,
     /// Launch a runner of the newest image.
     LaunchRunner,
+    /// List the images that there are.
+    ListImages,
+    /// Hold a build.
+    Pin,
+    /// Hold it no longer.
+    Unpin,
+    /// Never tell a build again.
+    Revoke,
 }
 
 /// The dispatch path of cron's call.
@@ -96,6 +104,10 @@ impl Event {
                 "run" => Self::Action(Action::Run),
                 "cancel" => Self::Action(Action::Cancel),
                 "launch-runner" => Self::Action(Action::LaunchRunner),
+                "list-images" => Self::Action(Action::ListImages),
+                "pin" => Self::Action(Action::Pin),
+                "unpin" => Self::Action(Action::Unpin),
+                "revoke" => Self::Action(Action::Revoke),
                 _ => other(),
             };
         }
@@ -185,6 +197,10 @@ mod tests {
             ("actions/run", Event::Action(Action::Run)),
             ("actions/cancel", Event::Action(Action::Cancel)),
             ("actions/launch-runner", Event::Action(Action::LaunchRunner)),
+            ("actions/list-images", Event::Action(Action::ListImages)),
+            ("actions/pin", Event::Action(Action::Pin)),
+            ("actions/unpin", Event::Action(Action::Unpin)),
+            ("actions/revoke", Event::Action(Action::Revoke)),
         ] {
             assert_eq!(event(path), expected, "{path}");
         }

@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 use std::iter;
 
-use super::due::{Due, abandoned, due, has_lost_secrets, is_due};
+use super::due::{Due, abandoned, chosen, due, has_lost_secrets, is_due};
 use super::event::Event;
 use super::state::CharmState;
 use super::{credentials, image_relation};
 use crate::builder::{self, CloudsYamlError};
 use crate::host::{FileError, Host, Written};
-use crate::juju::{Environment, HookToolError, HookTools};
+use crate::juju::{Databag, Environment, HookToolError, HookTools};
 use crate::model::{BaseImage, Timestamp};
 use crate::record::{
     Image, Job, JobId, Journal, Published, Reason, Rebuild, RecordError, Request, Task, TaskKind,
@@ -80,7 +80,11 @@ pub fn relations(
         let same = state.relations.values().filter(|other| other.config == relation.config);
         let clouds: Vec<_> = iter::once(relation).chain(same).map(|relation| &relation.cloud).collect();
         let wanted = |told: &_| {
-            clouds.iter().find_map(|cloud| image_relation::databag(journal, cloud, &state.run.targets, told))
+            let targets = &state.run.targets;
+            let known =
+                clouds.iter().find_map(|cloud| image_relation::databag(journal, cloud, targets, told));
+            // What was revoked goes, also where nothing takes its place.
+            known.or_else(|| image_relation::names_revoked(&journal.levers, told).then(Databag::new))
         };
         image_relation::publish(tools, &mut published, &environment.unit, id, relation, wanted)?;
     }
@@ -101,15 +105,17 @@ pub fn work(
     let lives = worker::worker_gets_on(host, journal)?;
     // What a new leader did before, it did for another.
     let mut last = Request::load(host)?.filter(|last| !matches!(last.task, Task::TakeOver(_)));
-    let builds = state.leader && !state.relations.is_empty() && !state.paused;
+    let delivers = state.leader && !state.relations.is_empty();
+    let builds = delivers && !state.paused;
     if !builds {
         last = withdraw(host, journal, last)?;
     }
     let due = match (demand, &last) {
-        _ if !builds => abandoned(state, journal, lives),
-        (Some(demand), _) => Some(Due { demand: demand.clone(), ..Due::whatever(Reason::Action) }),
-        (None, last) => due(state, journal, event, last.as_ref(), lives),
+        (Some(demand), _) if builds => Some(Due { demand: demand.clone(), ..Due::whatever(Reason::Action) }),
+        (None, last) if builds => due(state, journal, event, last.as_ref(), lives),
+        _ => abandoned(state, journal, lives),
     };
+    let due = due.or_else(|| delivers.then(|| chosen(state, journal, event, last.as_ref())).flatten());
     let Some(Due { reason, task, demand: Demand { rebuild, bases }, mut continues }) = due else {
         return attend(host, last, journal, lives);
     };
@@ -182,7 +188,7 @@ pub fn take_over(
 pub fn is_about(request: &Request, images: &[Image]) -> bool {
     match &request.task {
         Task::TakeOver(asked) => images.iter().all(|image| asked.contains(image)),
-        Task::Build | Task::CleanUp => false,
+        Task::Build | Task::CleanUp | Task::Serve => false,
     }
 }
 

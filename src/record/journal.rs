@@ -18,6 +18,7 @@ use super::journal::build_state::Job;
 use super::journal::evidence::Revision;
 use super::journal::in_use::InUse;
 use super::journal::standing::Standing;
+use super::levers::Levers;
 use super::orphans::Orphans;
 use super::request::Request;
 use super::resource::Resource;
@@ -57,6 +58,9 @@ pub struct Journal {
     /// The finished builds: those that the build project keeps, and those that relations are told of.
     #[serde(default)]
     pub revisions: Vec<Revision>,
+    /// The operators' decisions that `images` follow. Hooks look at the journal through them; it is never written.
+    #[serde(skip)]
+    pub levers: Levers,
 }
 
 impl Default for Journal {
@@ -70,6 +74,7 @@ impl Default for Journal {
             swept: None,
             orphans: Vec::new(),
             revisions: Vec::new(),
+            levers: Levers::default(),
         }
     }
 }
@@ -94,6 +99,11 @@ pub struct Image {
 }
 
 impl Image {
+    /// What it was built for.
+    pub fn target(&self) -> Target {
+        Target { base: self.result.config.base, arch: self.result.config.arch }
+    }
+
     /// Whether it is the image of `target` in `cloud`.
     pub fn is_of(&self, target: Target, cloud: &CloudName) -> bool {
         let config = &self.result.config;
@@ -107,6 +117,11 @@ impl Journal {
     /// The journal on disk; an empty one when there is none, or none that this version can read.
     pub fn load(host: &Host) -> Result<Self, RecordError> {
         Ok(Self::read(host)?.unwrap_or_default())
+    }
+
+    /// The journal on disk, with the images that relations are told: operators may have pinned or revoked some.
+    pub fn load_told(host: &Host) -> Result<Self, RecordError> {
+        Ok(Levers::load(host)?.applied_to(Self::load(host)?))
     }
 
     /// The journal on disk, or why this version cannot read it.
@@ -197,8 +212,16 @@ impl Journal {
             let places = if is_known { &mut job.found } else { &mut job.delivered };
             places.push(image.result.config.clone());
         }
-        self.images.retain(|other| other.result.config != image.result.config);
+        let before: Vec<Image> =
+            self.images.extract_if(.., |other| other.result.config == image.result.config).collect();
+        before.iter().chain([&image]).for_each(|image| self.note_copy(image));
         self.images.push(image);
+    }
+
+    /// Notes `image` without telling it in the place of what is told there: it is an older one that is pinned.
+    pub fn hold(&mut self, image: &Image) {
+        self.job.iter_mut().for_each(|job| job.delivered.push(image.result.config.clone()));
+        self.note_copy(image);
     }
 
     /// Whether it is worth trying to delete an old revision.
@@ -219,6 +242,13 @@ impl Journal {
     /// An old revision is gone.
     pub fn pruned(&mut self, cloud: &CloudName, image: &ImageId) {
         self.in_use.retain(|known| (&known.cloud, &known.image) != (cloud, image));
+    }
+
+    /// An image is gone: it can be told no more.
+    pub fn is_gone(&mut self, cloud: &CloudName, image: &ImageId) {
+        self.pruned(cloud, image);
+        let copies = self.revisions.iter_mut().map(|build| &mut build.copies);
+        copies.for_each(|copies| copies.retain(|copy| (&copy.cloud, &copy.id) != (cloud, image)));
     }
 }
 

@@ -105,23 +105,31 @@ impl Published {
         self.0.retain(|relation, _| exists(relation));
     }
 
+    /// The relations that name the image `id`, or may name it once a hook has ended.
+    pub fn naming(&self, id: &str) -> Vec<String> {
+        let names = |memory: &Memory| {
+            let databags = memory.read.iter().chain(memory.written.iter().map(|(_, databag)| databag));
+            databags.flat_map(named_in).any(|named| named == id)
+        };
+        self.0.iter().filter(|(_, memory)| names(memory)).map(|(relation, _)| relation.clone()).collect()
+    }
+
     /// The ids of all images that a relation names, or may name once a hook has ended.
     pub fn named_images(&self) -> BTreeSet<String> {
         let databags = self
             .0
             .values()
             .flat_map(|memory| memory.read.iter().chain(memory.written.iter().map(|(_, databag)| databag)));
-        databags
-            .flat_map(|databag| {
-                let listed: Vec<Databag> = databag
-                    .get("images")
-                    .and_then(|images| serde_json::from_str(images).ok())
-                    .unwrap_or_default();
-                let ids = listed.into_iter().filter_map(|mut image| image.remove("id"));
-                ids.chain(databag.get("id").cloned()).collect::<Vec<_>>()
-            })
-            .collect()
+        databags.flat_map(named_in).collect()
     }
+}
+
+/// The ids of the images that a databag names.
+fn named_in(databag: &Databag) -> Vec<String> {
+    let listed: Vec<Databag> =
+        databag.get("images").and_then(|images| serde_json::from_str(images).ok()).unwrap_or_default();
+    let ids = listed.into_iter().filter_map(|mut image| image.remove("id"));
+    ids.chain(databag.get("id").cloned()).collect()
 }
 
 #[cfg(test)]

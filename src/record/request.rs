@@ -65,13 +65,16 @@ pub enum Task {
     TakeOver(Vec<Image>),
     /// To remove what an earlier job has left, and to build nothing.
     CleanUp,
+    /// To bring the builds that operators have chosen to the projects that lack them, and to build nothing; the leader's.
+    Serve,
 }
 
 impl Task {
     /// Its kind.
     pub fn kind(&self) -> TaskKind {
         match self {
-            Self::Build => TaskKind::Build,
+            // What fails at it is what fails at a delivery, and is retried with the next builds.
+            Self::Build | Self::Serve => TaskKind::Build,
             Self::TakeOver(_) => TaskKind::TakeOver,
             Self::CleanUp => TaskKind::CleanUp,
         }

@@ -9,15 +9,15 @@ use super::process::{StartError, start_worker};
 use super::reporter::{News, Reporter, Standing};
 use super::take_over::{Announced, take_over};
 use crate::builder::{
-    RunContext, Sweep, clean_up, former_names, install_dependencies, prune_all, read_clouds_yaml,
-    remove_old_binaries, run,
+    RunContext, Sweep, clean_up, deliver_chosen, former_names, install_dependencies, prune_all,
+    read_clouds_yaml, remove_old_binaries, run,
 };
 use crate::host::{Exclusive, FileError, Host};
 use crate::model::{Deadline, Target, Timestamp, redact_from_now_on};
 use crate::record::{
-    Announcement, BuildMode, BuildSecrets, BuilderRunConfig, CloudName, Failure, Image, Job, JobId, Journal,
-    Known, Peers, Phase, Progress, Published, RecordError, Remedy, Request, Resource, Revision, Task,
-    put_aside_locked, worker_lock,
+    Announcement, BuildMode, BuildSecrets, BuilderRunConfig, Choice, CloudName, Failure, Image, Job, JobId,
+    Journal, Known, Levers, Peers, Phase, Progress, Published, RecordError, Remedy, Request, Resource,
+    Revision, Task, put_aside_locked, worker_lock,
 };
 
 /// How often a newer request is looked for while Juju is told of the last one.
@@ -141,6 +141,10 @@ fn prune(host: &Host, request: &Request, secrets: &BuildSecrets) -> Result<(), W
         let mut named = published.named_images();
         named.extend(peers.named_images());
         let mut journal = Journal::load(host)?;
+        for Choice { build, places } in Levers::load(host)?.choices(&journal, &request.config) {
+            let copies = places.into_iter().filter_map(|(_, copy)| copy);
+            named.extend(copies.chain([build.id]).map(String::from));
+        }
         prune_all(host, secrets, &request.config, &named, &mut journal);
         journal.save(host)?;
     }
@@ -184,7 +188,8 @@ fn do_request(
     });
     journal.leaves_clouds(&request.config);
     let former = journal.clouds_to_leave(&request.config);
-    let known = Known::of(&journal);
+    let levers = Levers::load(host)?;
+    let known = known(&journal, &levers, request);
     let sweep = if journal.sweep_is_due() { Sweep::Due } else { Sweep::NotDue };
     journal.save(host)?;
     reporter.unit(&request.unit_name);
@@ -199,7 +204,7 @@ fn do_request(
         return Ok(None);
     };
     secrets_stay_out_of_logs(&secrets);
-    let record = Record { host, job: &request.id, journal: Mutex::new(journal), reporter };
+    let record = Record { host, job: &request.id, levers, journal: Mutex::new(journal), reporter };
     let context = RunContext {
         host,
         job: &request.id,
@@ -219,6 +224,7 @@ fn do_request(
             take_over(host, &secrets, &announced, &record)
         }
         Task::CleanUp => clean_up(&context, &request.config),
+        Task::Serve => deliver_chosen(&context, &request.config),
         Task::Build => match install_dependencies(request.config.build_mode) {
             Ok(()) => run(&context, &request.config).err().map(|error| error.failures).unwrap_or_default(),
             Err(error) => {
@@ -232,6 +238,9 @@ fn do_request(
     journal.images.retain(|image| request.config.clouds.contains(&image.result.config.cloud_name));
     let BuilderRunConfig { build_cloud, clouds, .. } = &request.config;
     journal.in_use.retain(|known| known.cloud == *build_cloud || clouds.contains(&known.cloud));
+    for build in &mut journal.revisions {
+        build.copies.retain(|copy| clouds.contains(&copy.cloud));
+    }
     if matches!(request.task, Task::TakeOver(_)) {
         // Who builds prunes; who follows keeps what is announced.
         let known: Vec<_> =
@@ -245,6 +254,18 @@ fn do_request(
     Ok(Some(secrets))
 }
 
+/// What a job works with: what was revoked counts as not built, and what was chosen is served, by a job for that alone
+/// after a look at each project.
+fn known(journal: &Journal, levers: &Levers, request: &Request) -> Known {
+    let choices = levers.choices(journal, &request.config).into_iter();
+    let choices = match request.task {
+        Task::Serve => choices.collect(),
+        Task::Build => choices.filter_map(Choice::where_it_lacks).collect(),
+        Task::TakeOver(_) | Task::CleanUp => Vec::new(),
+    };
+    Known { choices, ..Known::of(journal).without_revoked(levers) }
+}
+
 fn secrets_stay_out_of_logs(secrets: &BuildSecrets) {
     let proxies = [&secrets.proxies.http, &secrets.proxies.https];
     secrets.script.values().chain(proxies.into_iter().flatten()).for_each(redact_from_now_on);
@@ -254,6 +275,7 @@ fn secrets_stay_out_of_logs(secrets: &BuildSecrets) {
 struct Record<'a> {
     host: &'a Host,
     job: &'a JobId,
+    levers: Levers,
     journal: Mutex<Journal>,
     reporter: &'a Reporter,
 }
@@ -333,7 +355,16 @@ impl Progress for Record<'_> {
     }
 
     fn published(&self, image: Image) {
-        self.change(|journal| journal.publish(image));
+        self.change(|journal| {
+            let pin = self.levers.pin_of(image.target()).map(|pin| &pin.build.id);
+            let newest = journal.image(image.target(), &image.result.config.cloud_name);
+            let newest =
+                newest.filter(|newest| newest.revision != image.revision && !self.levers.has_revoked(newest));
+            match newest {
+                Some(_) if pin.is_some() && pin == image.revision.as_ref() => journal.hold(&image),
+                _ => journal.publish(image),
+            }
+        });
         self.reporter.tell(News::Important);
     }
 }

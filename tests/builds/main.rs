@@ -11,6 +11,7 @@ mod delivery;
 mod departed;
 mod failures;
 mod images;
+mod levers;
 mod neighbours;
 mod orders;
 mod ownership;

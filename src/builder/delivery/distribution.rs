@@ -18,8 +18,8 @@ use crate::host::random_uuid;
 use crate::model::{Deadline, Digesting};
 use crate::openstack_cloud::{Cloud, ErrorKind, ImageId, Images, NewImage, OpenStackError};
 use crate::record::{
-    BuildConfig, BuildResult, CloudName, Comparison, Failure, Image, JobId, Owner, Progress, Proof,
-    RecordError, Resource, ResourceKind, ResourceTracker, Revision,
+    CloudName, Comparison, Failure, Image, JobId, Owner, Progress, Proof, RecordError, Resource,
+    ResourceKind, ResourceTracker, Revision,
 };
 
 /// How many uploads there are at a time.
@@ -305,7 +305,7 @@ impl<'a> Distributor<'a> {
         })();
         match result {
             Ok(()) => {
-                let image = image_of(revision, name, id);
+                let image = revision.image(name, id);
                 self.publisher.published(&image);
                 tracker.settled(&noted);
                 Ok(())
@@ -334,19 +334,6 @@ impl<R: Read> Read for Yielding<'_, R> {
             }
         }
         self.source.read(buffer)
-    }
-}
-
-/// The image of `revision` in a related project, under the id that we gave it there.
-pub fn image_of(revision: &Revision, cloud: &CloudName, id: ImageId) -> Image {
-    let Revision { target, fingerprint, built, .. } = revision;
-    let config = BuildConfig { base: target.base, arch: target.arch, cloud_name: cloud.clone() };
-    Image {
-        result: BuildResult { config, id },
-        fingerprint: fingerprint.clone(),
-        hash: None,
-        revision: Some(revision.id.clone()),
-        built: *built,
     }
 }
 

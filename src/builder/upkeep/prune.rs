@@ -24,7 +24,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 const CONNECT: Duration = Duration::from_secs(60);
 
 /// Prunes old revisions in every cloud of `config`, after the new ones are published. `named` are the images that
-/// relations name; they stay. What could not be deleted is noted in `journal`.
+/// relations name, and what is pinned; they stay. What could not be deleted is noted in `journal`.
 pub fn prune_all(
     host: &Host,
     secrets: &BuildSecrets,
@@ -75,7 +75,7 @@ struct Pruner<'a> {
     owner: &'a Owner,
     /// How many revisions are kept.
     limit: u32,
-    /// The images that relations name.
+    /// The images that relations name, and what is pinned.
     named: &'a BTreeSet<String>,
     journal: &'a Mutex<Journal>,
 }
@@ -108,10 +108,13 @@ impl Pruner<'_> {
         let hidden = labels::hidden_images(self.cloud, self.owner, Stage::Revision, Some(&name), deadline)?;
         let told = newest_told(&self.journal(), target);
         let old = images.iter().skip(self.limit()).chain(&hidden);
-        for image in old.filter(|image| Some(&image.id) != told.as_ref()) {
+        let stays =
+            |image: &CloudImage| Some(&image.id) == told.as_ref() || self.named.contains(image.id.as_str());
+        for image in old.filter(|image| !stays(image)) {
             self.delete(image, target, deadline);
         }
-        let kept: Vec<&ImageId> = images.iter().take(self.limit()).map(|image| &image.id).collect();
+        let kept = images.iter().enumerate().filter(|(place, image)| *place < self.limit() || stays(image));
+        let kept: Vec<&ImageId> = kept.map(|(_, image)| &image.id).collect();
         self.journal().forget_revisions(|revision| revision.target != target || kept.contains(&&revision.id));
         Ok(())
     }
@@ -131,7 +134,7 @@ impl Pruner<'_> {
         match self.cloud.images().delete(&image.id, deadline) {
             Ok(Deletion::Deleted | Deletion::Absent) => {
                 log::info!("image {} ({target}) is pruned", image.id);
-                self.journal().pruned(self.name, &image.id);
+                self.journal().is_gone(self.name, &image.id);
             }
             Ok(Deletion::InUse(why)) => {
                 log::warn!("image {} ({target}) stays hidden for now, it is in use: {why}", image.id);

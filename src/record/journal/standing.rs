@@ -155,6 +155,10 @@ impl Journal {
     /// nothing, has not.
     fn succeeded(&self, request: &Request, job: &Job, standing: &Standing) -> bool {
         let Some(open) = &standing.open else { return false };
+        // It was about other builds than the newest.
+        if request.task == Task::Serve {
+            return false;
+        }
         let kind = request.task.kind();
         let Some(target) = standing.target else {
             let swept = self.swept > standing.last_failure;
@@ -264,7 +268,7 @@ fn scopes_of(request: &Request, failure: &Failure) -> Vec<Scope> {
             });
             concerned.map(|(target, cloud)| (kind, Some(target), Some(cloud))).collect()
         }
-        Task::Build => {
+        Task::Build | Task::Serve => {
             // Where the project that is built in cannot be reached, nothing is built for anybody.
             let stops_all = |cloud: &CloudName| failure.target.is_none() && *cloud == config.build_cloud;
             let related = |cloud: &&CloudName| config.clouds.contains(cloud) && !stops_all(cloud);

@@ -146,6 +146,8 @@ pub struct UpstreamImage {
     url: String,
     /// Their SHA-256 by the signed list, in hexadecimal.
     pub sha256: String,
+    /// When that list was signed.
+    pub signed: Timestamp,
 }
 
 /// Asks the image server for the present image of `target` and checks the signature of its list of digests.
@@ -176,7 +178,7 @@ pub fn look_up(
     let file = format!("{}-server-cloudimg-{}.img", target.base, target.arch.ubuntu());
     let sha256 = listed_digest(&list, &file)
         .ok_or_else(|| BaseImageError::NotListed { url: list_url, file: file.clone() })?;
-    Ok(UpstreamImage { url: format!("{folder}/{file}"), sha256 })
+    Ok(UpstreamImage { url: format!("{folder}/{file}"), sha256, signed })
 }
 
 /// The bytes of a file at an image server.
