@@ -275,7 +275,7 @@ fn feed(stdin: Stdin, pipe: Option<std::process::ChildStdin>) {
     match stdin {
         Stdin::Empty => (),
         // What fits the pipe's buffer needs no thread; a program that ended early breaks the pipe, and its
-        // exit code tells the story better than we could.
+        // exit code tells more than we could.
         Stdin::Bytes(bytes) if bytes.len() <= 4096 => drop(pipe.write_all(&bytes)),
         Stdin::Bytes(bytes) => drop(std::thread::spawn(move || pipe.write_all(&bytes))),
         Stdin::Stream(bytes, mut stream) => drop(std::thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! What unit tests share: a plain configuration, and chance that tells the same story twice with the damage that it does
+//! What unit tests share: a plain configuration, and chance that can be repeated with the damage that it does
 //! to what we read.
 
 mod random;

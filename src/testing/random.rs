@@ -1,4 +1,4 @@
-//! Chance that tells the same story twice, and the damage that it does to documents.
+//! Chance that can be repeated from its seed, and the damage that it does to documents.
 
 use serde_json::{Value, json};
 

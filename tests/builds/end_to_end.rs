@@ -1,4 +1,4 @@
-//! The charm's life as it is told of every cloud, on the embedded one.
+//! The scenario of every cloud, on the embedded one.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use rehearsal::agent::Relation;
 
-use crate::chapters::{BUILD_PROJECT, Dice, Image, Stage, Story, chapter, scripts};
-use crate::scene::Scene;
+use crate::fixture::Fixture;
+use crate::scenario::{BUILD_PROJECT, Dice, Environment, Image, Scenario, case, scripts};
 
-impl Stage for Scene {
+impl Environment for Fixture {
     fn options(&self) -> Vec<(&'static str, String)> {
         self.needed()
     }
@@ -69,26 +69,26 @@ impl Stage for Scene {
 
 #[test]
 fn a_hook_in_an_image_out_and_nothing_left_behind() {
-    let mut story = Story::begin(Scene::deployed(1));
-    chapter("says what is missing before it is configured", || story.says_what_is_missing());
-    chapter("asks for a relation when it is configured", || story.asks_for_a_relation());
-    chapter("serves config-changed while it builds", || story.serves_config_while_building());
-    chapter("delivers an active image to every related project", || story.delivers_to_every_project());
-    chapter("leaves no secret, key or setting in the image", || story.the_image_keeps_no_secret());
-    chapter("does not build what is up to date", || story.does_nothing_twice());
-    chapter("keeps the last image when the script fails", || story.keeps_the_last_image());
-    chapter("leaves no builder VM and no security group", || story.no_leftovers());
-    chapter("publishes no image that does not work", || story.refuses_an_image_without_its_runner());
-    chapter("keeps one image that failed and nothing else of it", || story.no_leftovers());
-    chapter("is content with the last image when the script is good again", || {
-        story.is_content_with_the_good_script(&[]);
+    let mut scenario = Scenario::begin(Fixture::deployed(1));
+    case("says what is missing before it is configured", || scenario.says_what_is_missing());
+    case("asks for a relation when it is configured", || scenario.asks_for_a_relation());
+    case("serves config-changed while it builds", || scenario.serves_config_while_building());
+    case("delivers an active image to every related project", || scenario.delivers_to_every_project());
+    case("leaves no secret, key or setting in the image", || scenario.the_image_keeps_no_secret());
+    case("does not build what is up to date", || scenario.does_nothing_twice());
+    case("keeps the last image when the script fails", || scenario.keeps_the_last_image());
+    case("leaves no builder VM and no security group", || scenario.no_leftovers());
+    case("publishes no image that does not work", || scenario.refuses_an_image_without_its_runner());
+    case("keeps one image that failed and nothing else of it", || scenario.no_leftovers());
+    case("is content with the last image when the script is good again", || {
+        scenario.is_content_with_the_good_script(&[]);
     });
-    chapter("survives the death of its worker at two steps", || {
-        story.survives_two_kills([4, 2], &mut Dice::new())
+    case("survives the death of its worker at two steps", || {
+        scenario.survives_two_kills([4, 2], &mut Dice::new())
     });
-    chapter("prunes the oldest image after the third build and no other", || story.prunes_the_oldest());
-    chapter("leaves published images and nothing else when it is removed", || story.is_removed());
-    let left = story.stage.leftovers();
+    case("prunes the oldest image after the third build and no other", || scenario.prunes_the_oldest());
+    case("leaves published images and nothing else when it is removed", || scenario.is_removed());
+    let left = scenario.environment.leftovers();
     assert_eq!(left, [] as [String; 0], "in {BUILD_PROJECT}");
 }
 
@@ -96,17 +96,17 @@ fn a_hook_in_an_image_out_and_nothing_left_behind() {
 #[ignore = "two minutes: cargo test --test builds -- --ignored whatever_is_killed"]
 fn whatever_is_killed_the_next_event_goes_on() {
     let mut dice = Dice::new();
-    let mut story = Story::begin(Scene::deployed(1));
-    chapter("asks for a relation when it is configured", || story.asks_for_a_relation());
-    chapter("serves config-changed while it builds", || story.serves_config_while_building());
+    let mut scenario = Scenario::begin(Fixture::deployed(1));
+    case("asks for a relation when it is configured", || scenario.asks_for_a_relation());
+    case("serves config-changed while it builds", || scenario.serves_config_while_building());
     let installing: Vec<usize> = (1..=14).collect();
-    chapter("survives the death of its worker at each step", || {
-        story.survives_a_kill_at_each_step(&installing, &mut dice);
+    case("survives the death of its worker at each step", || {
+        scenario.survives_a_kill_at_each_step(&installing, &mut dice);
     });
     // About as long as a build takes.
     let longest = Duration::from_secs(8);
-    chapter("survives the death of its worker at ten random moments", || {
-        story.survives_kills_at_random_moments(10, longest, &mut dice);
+    case("survives the death of its worker at ten random moments", || {
+        scenario.survives_kills_at_random_moments(10, longest, &mut dice);
     });
-    chapter("leaves published images and nothing else when it is removed", || story.is_removed());
+    case("leaves published images and nothing else when it is removed", || scenario.is_removed());
 }

@@ -1,6 +1,6 @@
 //! A cloud, the web around it, and the charm on a machine of its own, configured for them.
 
-#[path = "../chapters/deployed.rs"]
+#[path = "../scenario/deployed.rs"]
 pub mod deployed;
 
 use std::collections::BTreeMap;
@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use rehearsal::agent::{Application, JujuVersion, Model, Relation, Secret, Unit};
 use rehearsal::cloud::CloudSetup;
+use rehearsal::fixture;
 use rehearsal::instance::archive::{Content, Entry};
-use rehearsal::scene;
 use rehearsal::servers::SiteSetup;
 use runner_image_builder::host::Host;
 use runner_image_builder::record::{Job, Journal};
@@ -22,22 +22,22 @@ pub use self::deployed::{APPLICATION, Deployed, SCRIPT_SECRET, status};
 /// How long anything here may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(300);
 
-pub struct Scene {
+pub struct Fixture {
     pub app: Application,
     pub script_secret: Secret,
     password: Secret,
-    around: scene::Scene,
+    around: fixture::Fixture,
 }
 
-impl Deref for Scene {
-    type Target = scene::Scene;
+impl Deref for Fixture {
+    type Target = fixture::Fixture;
 
-    fn deref(&self) -> &scene::Scene {
+    fn deref(&self) -> &fixture::Fixture {
         &self.around
     }
 }
 
-impl Deployed for Scene {
+impl Deployed for Fixture {
     fn model(&self) -> &Model {
         &self.around.model
     }
@@ -55,7 +55,7 @@ impl Deployed for Scene {
     }
 }
 
-impl Drop for Scene {
+impl Drop for Fixture {
     fn drop(&mut self) {
         if std::thread::panicking() {
             for unit in self.app.units() {
@@ -69,7 +69,7 @@ impl Drop for Scene {
     }
 }
 
-impl Scene {
+impl Fixture {
     /// A charm that is configured for its cloud and has no relation yet; `options` on top of what it needs.
     pub fn set(options: &[(&str, &str)]) -> Self {
         Self::of_units(1, options)
@@ -101,10 +101,10 @@ impl Scene {
 
     fn deployed_in(cloud: CloudSetup, units: u32) -> Self {
         let site = SiteSetup { image_size: 64 << 10, ..SiteSetup::default() };
-        let around = scene::Scene::set(JujuVersion::V3_6, cloud, site).unwrap();
+        let around = fixture::Fixture::set(JujuVersion::V3_6, cloud, site).unwrap();
         let charm = around.directory().join("charm");
         let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
-        scene::assemble(&charm, sources, Path::new(env!("CARGO_BIN_EXE_dispatch"))).unwrap();
+        fixture::assemble(&charm, sources, Path::new(env!("CARGO_BIN_EXE_dispatch"))).unwrap();
         let app = around.deploy(&charm).unwrap();
         (1..units).for_each(|_| drop(app.add_unit(&charm).unwrap()));
         let password = around.model.add_secret(&[("password", "builder-password")]).unwrap();
@@ -114,13 +114,13 @@ impl Scene {
         Self { app, password, script_secret, around }
     }
 
-    /// What the charm has to be told of this scene.
+    /// What the charm has to be told of this fixture.
     pub fn needed(&self) -> Vec<(&'static str, String)> {
         self.around.options(&self.password)
     }
 
-    /// The scene without the charm.
-    pub fn around(&self) -> &scene::Scene {
+    /// The fixture without the charm.
+    pub fn around(&self) -> &fixture::Fixture {
         &self.around
     }
 

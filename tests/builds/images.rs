@@ -2,20 +2,20 @@
 
 use runner_image_builder::instance::DEFAULT_RECIPE;
 
-use crate::scene::{APPLICATION, Deployed, SCRIPT_SECRET, Scene};
+use crate::fixture::{APPLICATION, Deployed, Fixture, SCRIPT_SECRET};
 
 #[test]
 fn an_image_has_the_runner_and_nothing_of_its_builder() {
-    let scene = Scene::set(&[]);
+    let fixture = Fixture::set(&[]);
     let script = "#!/bin/bash\nset -eu\nprintf %s \"$rib_test_secret\" | sha256sum >/opt/script.ok\n";
-    let url = scene.site.serve_script("setup.sh", script);
-    let secret = scene.script_secret.uri();
-    scene.app.set_config(&[("script-url", &url), ("script-secret-id", &secret)]).unwrap();
-    let relation = scene.integrate("upload");
-    let job = scene.job_ended();
+    let url = fixture.site.serve_script("setup.sh", script);
+    let secret = fixture.script_secret.uri();
+    fixture.app.set_config(&[("script-url", &url), ("script-secret-id", &secret)]).unwrap();
+    let relation = fixture.integrate("upload");
+    let job = fixture.job_ended();
     assert_eq!(job.failures, []);
-    let id = scene.told(&relation, "id").expect("an id in the relation");
-    let project = scene.cloud.project("upload-project");
+    let id = fixture.told(&relation, "id").expect("an id in the relation");
+    let project = fixture.cloud.project("upload-project");
     let tree = project.image_tree(&id).unwrap();
     assert!(tree.has("home/ubuntu/actions-runner/bin/Runner.Listener"));
     assert!(tree.has("opt/script.ok"), "the external script ran with its secret");
@@ -29,13 +29,13 @@ fn an_image_has_the_runner_and_nothing_of_its_builder() {
     let bytes = project.image_bytes(&id).unwrap();
     let found = bytes.windows(SCRIPT_SECRET.len()).any(|window| window == SCRIPT_SECRET.as_bytes());
     assert!(!found, "the script's secret is in the image");
-    assert_eq!(scene.leftovers(), [] as [String; 0]);
+    assert_eq!(fixture.leftovers(), [] as [String; 0]);
 }
 
 #[test]
 fn an_image_has_all_that_the_default_recipe_names() {
-    let scene = Scene::set(&[]);
-    let files = scene.first_image();
+    let fixture = Fixture::set(&[]);
+    let files = fixture.first_image();
     let text = |path: &str| {
         let found = files.get(path).unwrap_or_else(|| panic!("{path} is not in the image"));
         String::from_utf8_lossy(found).into_owned()
@@ -70,10 +70,10 @@ fn an_image_has_all_that_the_default_recipe_names() {
 #[test]
 fn an_operators_recipe_takes_the_place_of_the_default_and_its_values_arrive_as_they_are() {
     let odd = "it's $(touch /escaped) `touch /escaped` \"${HOME}\" \\\n  %s; touch /escaped\n\u{e9}";
-    let scene = Scene::set(&[]);
+    let fixture = Fixture::set(&[]);
     let program = b"#!/bin/sh\nexit 0\n";
-    let url = scene.site.serve("/tools/hello", "application/octet-stream", program.to_vec());
-    let mirror = scene.site.serve_mirror("noble");
+    let url = fixture.site.serve("/tools/hello", "application/octet-stream", program.to_vec());
+    let mirror = fixture.site.serve_mirror("noble");
     let digest = "306c6ca7407560340797866e077e053627ad409277d1b9da58106fce4cf717cb";
     let recipe = serde_json::json!({
         "packages": ["jq", {"name": "zip", "only": {"arch": ["arm64"]}}],
@@ -86,8 +86,8 @@ fn an_operators_recipe_takes_the_place_of_the_default_and_its_values_arrive_as_t
         "commands": ["id -un > /opt/who", {"run": "printf '%s' \"$0\" > /opt/shell", "minutes": 1}],
         "runner": [{"github": "actions/runner", "version": "2.336.0"}],
     });
-    scene.app.set_config(&[("recipe", &recipe.to_string())]).unwrap();
-    let files = scene.first_image();
+    fixture.app.set_config(&[("recipe", &recipe.to_string())]).unwrap();
+    let files = fixture.first_image();
     let bytes = |path: &str| files.get(path).map(Vec::as_slice);
     assert_eq!(bytes("opt/a $(touch escaped) 'b'"), Some(odd.as_bytes()));
     assert_eq!(bytes("opt/hello"), Some(program.as_slice()));
@@ -109,60 +109,60 @@ fn an_operators_recipe_takes_the_place_of_the_default_and_its_values_arrive_as_t
 
 #[test]
 fn another_recipe_makes_another_image_and_the_same_one_in_other_words_does_not() {
-    let scene = Scene::set(&[]);
-    let relation = scene.integrate("upload");
-    scene.job_ended();
-    let id = scene.told(&relation, "id").expect("an id");
+    let fixture = Fixture::set(&[]);
+    let relation = fixture.integrate("upload");
+    fixture.job_ended();
+    let id = fixture.told(&relation, "id").expect("an id");
     let in_other_words = format!("# {APPLICATION}\n{DEFAULT_RECIPE}");
-    scene.app.set_config(&[("recipe", &in_other_words)]).unwrap();
-    assert_eq!(scene.job_ended().failures, []);
-    assert_eq!(scene.told(&relation, "id"), Some(id.clone()));
+    fixture.app.set_config(&[("recipe", &in_other_words)]).unwrap();
+    assert_eq!(fixture.job_ended().failures, []);
+    assert_eq!(fixture.told(&relation, "id"), Some(id.clone()));
     let other = DEFAULT_RECIPE.replace("  - jq\n", "");
-    scene.app.set_config(&[("recipe", &other)]).unwrap();
-    let job = scene.job_ended();
+    fixture.app.set_config(&[("recipe", &other)]).unwrap();
+    let job = fixture.job_ended();
     assert_eq!(job.failures, []);
-    assert_ne!(scene.told(&relation, "id"), Some(id));
+    assert_ne!(fixture.told(&relation, "id"), Some(id));
 }
 
 #[test]
 fn an_image_that_is_up_to_date_is_not_built_again() {
-    let scene = Scene::set(&[]);
-    let relation = scene.integrate("upload");
-    scene.job_ended();
-    let id = scene.told(&relation, "id").expect("an id");
-    let uploads = || scene.cloud.log().iter().filter(|entry| entry.method == "PUT").count();
+    let fixture = Fixture::set(&[]);
+    let relation = fixture.integrate("upload");
+    fixture.job_ended();
+    let id = fixture.told(&relation, "id").expect("an id");
+    let uploads = || fixture.cloud.log().iter().filter(|entry| entry.method == "PUT").count();
     let before = uploads();
-    let first = scene.journal().job.unwrap().id;
-    scene.look_for_work();
-    let job = scene.job_ended();
+    let first = fixture.journal().job.unwrap().id;
+    fixture.look_for_work();
+    let job = fixture.job_ended();
     assert_ne!(job.id, first, "the schedule asked for a job");
-    assert_eq!((scene.told(&relation, "id"), uploads()), (Some(id.clone()), before));
+    assert_eq!((fixture.told(&relation, "id"), uploads()), (Some(id.clone()), before));
     // A new base image is a reason.
-    scene.site.publish_images("noble", 2).unwrap();
-    scene.look_for_work();
-    scene.job_ended();
-    assert_ne!(scene.told(&relation, "id"), Some(id));
-    let bases = scene.images_of_stage("builder-project", "base");
+    fixture.site.publish_images("noble", 2).unwrap();
+    fixture.look_for_work();
+    fixture.job_ended();
+    assert_ne!(fixture.told(&relation, "id"), Some(id));
+    let bases = fixture.images_of_stage("builder-project", "base");
     assert_eq!(bases.len(), 1, "the old base image is replaced: {bases:?}");
 }
 
 #[test]
 fn several_bases_and_projects_are_served_by_one_job() {
-    let scene = Scene::set(&[("base-image", "noble,jammy")]);
-    let relations = [scene.integrate("upload"), scene.integrate("upload2")];
-    scene.job_ended();
+    let fixture = Fixture::set(&[("base-image", "noble,jammy")]);
+    let relations = [fixture.integrate("upload"), fixture.integrate("upload2")];
+    fixture.job_ended();
     for (relation, project) in relations.iter().zip(["upload-project", "upload2-project"]) {
         let listed: serde_json::Value =
-            serde_json::from_str(&scene.told(relation, "images").unwrap()).unwrap();
+            serde_json::from_str(&fixture.told(relation, "images").unwrap()).unwrap();
         let tags: Vec<&str> =
             listed.as_array().unwrap().iter().map(|image| image["tags"].as_str().unwrap()).collect();
         assert_eq!(tags, ["x64,noble", "x64,jammy"]);
-        assert_eq!(scene.told(relation, "id").as_deref(), listed[0]["id"].as_str());
+        assert_eq!(fixture.told(relation, "id").as_deref(), listed[0]["id"].as_str());
         let mut names: Vec<String> =
-            scene.cloud.project(project).images().iter().filter_map(|image| image.name.clone()).collect();
+            fixture.cloud.project(project).images().iter().filter_map(|image| image.name.clone()).collect();
         names.sort();
         assert_eq!(names, ["image-builder-jammy-x64", "image-builder-noble-x64"]);
     }
-    assert!(scene.status().starts_with("active: noble-x64 "), "{}", scene.status());
-    assert_eq!(scene.leftovers(), [] as [String; 0]);
+    assert!(fixture.status().starts_with("active: noble-x64 "), "{}", fixture.status());
+    assert_eq!(fixture.leftovers(), [] as [String; 0]);
 }

@@ -4,12 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says what it expects")]
 
 mod away;
-#[path = "../chapters/mod.rs"]
-#[allow(dead_code, reason = "it is shared with the real cloud's test")]
-mod chapters;
 mod delivery;
 mod departed;
+mod end_to_end;
 mod failures;
+mod fixture;
 mod images;
 mod levers;
 mod neighbours;
@@ -17,12 +16,13 @@ mod orders;
 mod ownership;
 mod recipe;
 mod recovery;
-mod scene;
+#[path = "../scenario/mod.rs"]
+#[allow(dead_code, reason = "it is shared with the real cloud's test")]
+mod scenario;
 mod shared;
-mod story;
 mod targets;
 mod tenants;
 mod units;
 mod verification;
 
-use scene::deployed;
+use fixture::deployed;

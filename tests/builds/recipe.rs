@@ -6,27 +6,27 @@ use rehearsal::instance::archive::{Content, Entry};
 use rehearsal::recipe::{Evidence, STEPS, digest, steps_in};
 use rehearsal::servers::{SiteSetup, YQ, runner_tarball};
 
-use crate::scene::{Deployed, SCRIPT_SECRET, Scene};
+use crate::fixture::{Deployed, Fixture, SCRIPT_SECRET};
 
 const SOURCES: &str = "etc/apt/sources.list.d/ubuntu.sources";
 
 /// A complete image, built now.
-fn evidence(scene: &Scene) -> Evidence {
+fn evidence(fixture: &Fixture) -> Evidence {
     let script = "#!/bin/bash\nset -eu\nprintf %s \"$rib_test_secret\" | sha256sum >/opt/script.ok\n";
-    let url = scene.site.serve_script("setup.sh", script);
-    let (secret, mirror) = (scene.script_secret.uri(), scene.site.serve_mirror("noble"));
+    let url = fixture.site.serve_script("setup.sh", script);
+    let (secret, mirror) = (fixture.script_secret.uri(), fixture.site.serve_mirror("noble"));
     let options = [("script-url", url), ("script-secret-id", secret), ("build-apt-mirror", mirror)];
     let options: Vec<(&str, &str)> = options.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    scene.app.set_config(&options).unwrap();
-    let relation = scene.integrate("upload");
-    assert_eq!(scene.job_ended().failures, []);
-    let id = scene.told(&relation, "id").unwrap();
+    fixture.app.set_config(&options).unwrap();
+    let relation = fixture.integrate("upload");
+    assert_eq!(fixture.job_ended().failures, []);
+    let id = fixture.told(&relation, "id").unwrap();
     let version = SiteSetup::default().runner_versions.pop().unwrap();
     Evidence {
-        tree: scene.cloud.project("upload-project").image_tree(&id).unwrap(),
+        tree: fixture.cloud.project("upload-project").image_tree(&id).unwrap(),
         tarball: runner_tarball("x64", &version).unwrap(),
-        tool: scene.site.served(YQ).unwrap(),
-        mirror_asked: scene.site.log().iter().any(|entry| entry.url.ends_with("/InRelease")),
+        tool: fixture.site.served(YQ).unwrap(),
+        mirror_asked: fixture.site.log().iter().any(|entry| entry.url.ends_with("/InRelease")),
         script_mark: ("opt/script.ok".into(), format!("{}  -\n", digest(SCRIPT_SECRET.as_bytes()))),
         secret: SCRIPT_SECRET.into(),
     }
@@ -100,9 +100,10 @@ const LEFT_OUT: [LeftOut; 23] = [
 
 #[test]
 fn leaving_out_any_step_of_the_recipe_is_seen_and_the_step_is_named() {
-    let scene = Scene::set(&[]);
-    let image = evidence(&scene);
-    let log = std::fs::read_to_string(scene.root(0).join("var/log/runner-image-builder/worker.log")).unwrap();
+    let fixture = Fixture::set(&[]);
+    let image = evidence(&fixture);
+    let log =
+        std::fs::read_to_string(fixture.root(0).join("var/log/runner-image-builder/worker.log")).unwrap();
     let names: Vec<&str> = STEPS.iter().map(|check| check.step).collect();
     assert_eq!(steps_in(&log).collect::<Vec<_>>(), names, "the recipe has a step without a check");
     let failing = |image: &Evidence| -> Vec<&str> {

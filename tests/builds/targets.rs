@@ -4,23 +4,23 @@ use rehearsal::instance::archive::ImageTree;
 use rehearsal::servers::ReleasedTool;
 use runner_image_builder::record::Remedy;
 
-use crate::scene::{APPLICATION, Deployed, Scene};
+use crate::fixture::{APPLICATION, Deployed, Fixture};
 
-/// A scene whose web has cloud images and tools for all bases and architectures.
-fn scene(bases: &str, architectures: &str) -> Scene {
-    let scene = Scene::set(&[("base-image", bases), ("architecture", architectures)]);
+/// A fixture whose web has cloud images and tools for all bases and architectures.
+fn fixture(bases: &str, architectures: &str) -> Fixture {
+    let fixture = Fixture::set(&[("base-image", bases), ("architecture", architectures)]);
     for base in ["focal", "jammy", "noble", "resolute"] {
-        scene.site.publish_images_for(base, &["amd64", "arm64", "s390x", "ppc64el"], 1).unwrap();
+        fixture.site.publish_images_for(base, &["amd64", "arm64", "s390x", "ppc64el"], 1).unwrap();
     }
     let assets = ["amd64", "arm64", "s390x", "ppc64le"].map(|arch| format!("yq_linux_{arch}"));
     let (repository, tag) = ("mikefarah/yq".into(), "v4.54.1".into());
-    scene.site.publish_tool(&ReleasedTool { repository, tag, assets: assets.into() });
-    scene
+    fixture.site.publish_tool(&ReleasedTool { repository, tag, assets: assets.into() });
+    fixture
 }
 
 /// The image of `target` that was delivered.
-fn image(scene: &Scene, target: &str) -> ImageTree {
-    let project = scene.cloud.project("upload-project");
+fn image(fixture: &Fixture, target: &str) -> ImageTree {
+    let project = fixture.cloud.project("upload-project");
     let name = format!("{APPLICATION}-{target}");
     let image = project.images().into_iter().find(|image| image.name.as_deref() == Some(name.as_str()));
     project.image_tree(&image.unwrap_or_else(|| panic!("no {name}")).id).unwrap()
@@ -33,10 +33,10 @@ fn has_package(tree: &ImageTree, name: &str, architecture: &str) -> bool {
 
 #[test]
 fn focal_has_gh_of_githubs_own_archive() {
-    let scene = scene("focal", "x64");
-    scene.integrate("upload");
-    assert_eq!(scene.job_ended().failures, []);
-    let tree = image(&scene, "focal-x64");
+    let fixture = fixture("focal", "x64");
+    fixture.integrate("upload");
+    assert_eq!(fixture.job_ended().failures, []);
+    let tree = image(&fixture, "focal-x64");
     assert!(has_package(&tree, "gh", "amd64") && has_package(&tree, "nftables", "amd64"));
     let source = tree.text("etc/apt/sources.list.d/github-cli.sources");
     assert!(source.contains("Signed-By: /etc/apt/keyrings/github-cli.gpg\n"), "{source}");
@@ -46,15 +46,15 @@ fn focal_has_gh_of_githubs_own_archive() {
 
 #[test]
 fn resolute_has_dot_net_of_the_backports_and_arm_has_a_toolchain_and_armhf_libraries() {
-    let scene = scene("resolute", "s390x,arm");
-    scene.integrate("upload");
-    assert_eq!(scene.job_ended().failures, []);
-    let s390x = image(&scene, "resolute-s390x");
+    let fixture = fixture("resolute", "s390x,arm");
+    fixture.integrate("upload");
+    assert_eq!(fixture.job_ended().failures, []);
+    let s390x = image(&fixture, "resolute-s390x");
     assert!(has_package(&s390x, "dotnet-runtime-8.0", "s390x"));
     let source = s390x.text("etc/apt/sources.list.d/dotnet-backports.sources");
     assert!(source.contains("Suites: resolute\n"), "{source}");
     assert!(source.contains("Signed-By: /etc/apt/keyrings/dotnet-backports.asc\n"), "{source}");
-    let arm = image(&scene, "resolute-arm");
+    let arm = image(&fixture, "resolute-arm");
     assert!(has_package(&arm, "libc6", "armhf") && has_package(&arm, "rustup", "arm64"));
     let toolchain = arm.text("home/ubuntu/.rustup/settings.toml");
     assert_eq!(toolchain, "default_toolchain = \"stable\"\n");
@@ -63,31 +63,32 @@ fn resolute_has_dot_net_of_the_backports_and_arm_has_a_toolchain_and_armhf_libra
 
 #[test]
 fn packages_that_no_source_has_block_before_anything_is_installed() {
-    let scene = scene("focal", "s390x");
-    let relation = scene.integrate("upload");
-    let job = scene.job_ended();
+    let fixture = fixture("focal", "s390x");
+    let relation = fixture.integrate("upload");
+    let job = fixture.job_ended();
     let [failure] = job.failures.as_slice() else { panic!("one failure: {:?}", job.failures) };
     let told =
         "no package source for base focal on architecture s390x has gh, dotnet-runtime-8.0; change packages";
     assert!(failure.message.contains(told), "{}", failure.message);
     assert_eq!(failure.remedy, Remedy::Operator);
-    assert!(scene.status().starts_with("blocked: "), "{}", scene.status());
-    let log = std::fs::read_to_string(scene.root(0).join("var/log/runner-image-builder/worker.log")).unwrap();
+    assert!(fixture.status().starts_with("blocked: "), "{}", fixture.status());
+    let log =
+        std::fs::read_to_string(fixture.root(0).join("var/log/runner-image-builder/worker.log")).unwrap();
     assert!(log.contains("choosing package sources, ") && !log.contains("upgrading packages"), "{log}");
-    assert_eq!((scene.told(&relation, "id"), scene.leftovers()), (None, Vec::new()));
+    assert_eq!((fixture.told(&relation, "id"), fixture.leftovers()), (None, Vec::new()));
 }
 
 #[test]
 fn a_virtual_package_is_one_that_exactly_one_package_provides() {
-    let scene = scene("noble", "x64");
+    let fixture = fixture("noble", "x64");
     let recipe = |packages: &str| format!("packages: [{packages}]\nrunner: [{{github: actions/runner}}]");
     let one = recipe("git-completion, mail-transport-agent, jq");
-    scene.app.set_config(&[("recipe", &one)]).unwrap();
-    let relation = scene.integrate("upload");
-    let job = scene.job_ended();
+    fixture.app.set_config(&[("recipe", &one)]).unwrap();
+    let relation = fixture.integrate("upload");
+    let job = fixture.job_ended();
     let told = "on architecture x64 has mail-transport-agent; change";
     assert!(job.failures.len() == 1 && job.failures[0].message.contains(told), "{:?}", job.failures);
-    scene.app.set_config(&[("recipe", &recipe("git-completion, postfix"))]).unwrap();
-    assert_eq!(scene.job_ended().failures, []);
-    assert!(scene.told(&relation, "id").is_some());
+    fixture.app.set_config(&[("recipe", &recipe("git-completion, postfix"))]).unwrap();
+    assert_eq!(fixture.job_ended().failures, []);
+    assert!(fixture.told(&relation, "id").is_some());
 }

@@ -6,151 +6,152 @@ use std::time::Duration;
 use rehearsal::agent::Relation;
 use rehearsal::cloud::{CloudSetup, Fault, Image, Script, UserSetup, What};
 
-use crate::scene::{APPLICATION, Deployed, PATIENCE, Scene, told_by, wait_for};
+use crate::fixture::{APPLICATION, Deployed, Fixture, PATIENCE, told_by, wait_for};
 
 const IMAGE: &str = "/v2/images/[^/]+$";
 const LIST: &str = "/v2/images\\?";
 const DATA: &str = "/v2/images/.*/file";
 
 /// Each build stops its VM and takes a snapshot.
-fn builds(scene: &Scene) -> usize {
-    scene.requests("POST", "/action") / 2
+fn builds(fixture: &Fixture) -> usize {
+    fixture.requests("POST", "/action") / 2
 }
 
-fn bytes(scene: &Scene, project: &str, id: &str) -> Vec<u8> {
-    scene.cloud.project(project).image_bytes(id).unwrap()
+fn bytes(fixture: &Fixture, project: &str, id: &str) -> Vec<u8> {
+    fixture.cloud.project(project).image_bytes(id).unwrap()
 }
 
 /// The bytes of the only build that the build project keeps.
-fn built(scene: &Scene) -> Vec<u8> {
-    let revisions = scene.images_of_stage("builder-project", "revision");
+fn built(fixture: &Fixture) -> Vec<u8> {
+    let revisions = fixture.images_of_stage("builder-project", "revision");
     assert_eq!(revisions.len(), 1);
-    bytes(scene, "builder-project", &revisions[0])
+    bytes(fixture, "builder-project", &revisions[0])
 }
 
 /// Puts an image of a tenant's own into its project, with all labels that it can read on its copy of ours.
-fn plant(scene: &Scene, project: &str, labels: &BTreeMap<String, String>) -> String {
+fn plant(fixture: &Fixture, project: &str, labels: &BTreeMap<String, String>) -> String {
     let labels: Vec<(&str, &str)> =
         labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let view = scene.cloud.project(project);
+    let view = fixture.cloud.project(project);
     let planted = view.add_image(&format!("{APPLICATION}-noble-x64"), b"poison", &labels).unwrap();
     view.label_image(&planted.id, "runner_image_builder_self", &planted.id);
     planted.id
 }
 
-fn copy(scene: &Scene, project: &str) -> Image {
-    scene.cloud.project(project).images().pop().unwrap()
+fn copy(fixture: &Fixture, project: &str) -> Image {
+    fixture.cloud.project(project).images().pop().unwrap()
 }
 
 #[test]
 fn an_image_that_a_tenant_has_labelled_as_ours_is_served_to_nobody() {
-    let scene = Scene::set(&[]);
-    let first = scene.integrate("upload");
-    assert_eq!(scene.job_ended().failures, []);
-    let ours = scene.told(&first, "id").unwrap();
-    plant(&scene, "upload-project", &copy(&scene, "upload-project").properties);
-    let second = scene.integrate("upload2");
-    assert_eq!(scene.job_ended().failures, []);
-    let id = scene.told(&second, "id").unwrap();
-    assert!(bytes(&scene, "upload2-project", &id) == built(&scene), "the tenant's bytes");
-    assert_eq!((scene.told(&first, "id"), builds(&scene)), (Some(ours), 1));
+    let fixture = Fixture::set(&[]);
+    let first = fixture.integrate("upload");
+    assert_eq!(fixture.job_ended().failures, []);
+    let ours = fixture.told(&first, "id").unwrap();
+    plant(&fixture, "upload-project", &copy(&fixture, "upload-project").properties);
+    let second = fixture.integrate("upload2");
+    assert_eq!(fixture.job_ended().failures, []);
+    let id = fixture.told(&second, "id").unwrap();
+    assert!(bytes(&fixture, "upload2-project", &id) == built(&fixture), "the tenant's bytes");
+    assert_eq!((fixture.told(&first, "id"), builds(&fixture)), (Some(ours), 1));
 }
 
 #[test]
 fn an_image_that_is_planted_ahead_of_the_next_build_is_told_to_nobody() {
-    let scene = Scene::set(&[]);
-    let first = scene.integrate("upload");
-    scene.job_ended();
-    let labels = copy(&scene, "upload-project").properties;
-    let planted = plant(&scene, "upload-project", &labels);
-    scene.cloud.project("upload-project").remove_image(&scene.told(&first, "id").unwrap());
-    scene.look_for_work();
-    assert_eq!(scene.job_ended().failures, []);
-    let id = scene.told(&first, "id").unwrap();
+    let fixture = Fixture::set(&[]);
+    let first = fixture.integrate("upload");
+    fixture.job_ended();
+    let labels = copy(&fixture, "upload-project").properties;
+    let planted = plant(&fixture, "upload-project", &labels);
+    fixture.cloud.project("upload-project").remove_image(&fixture.told(&first, "id").unwrap());
+    fixture.look_for_work();
+    assert_eq!(fixture.job_ended().failures, []);
+    let id = fixture.told(&first, "id").unwrap();
     assert_ne!(id, planted, "its labels are no evidence");
-    assert!(bytes(&scene, "upload-project", &id) == built(&scene));
-    assert_eq!(builds(&scene), 1, "what was lost is copied again");
+    assert!(bytes(&fixture, "upload-project", &id) == built(&fixture));
+    assert_eq!(builds(&fixture), 1, "what was lost is copied again");
 }
 
 #[test]
 fn a_copy_whose_glance_names_no_digest_is_read_back() {
-    let scene = Scene::set(&[]);
+    let fixture = Fixture::set(&[]);
     let nameless = Script(|body| body.replace("\"sha512\"", "null"));
-    scene
+    fixture
         .cloud
         .inject(Fault::new("GET", IMAGE, What::Distort(nameless)).unwrap().of_project("upload-project"));
-    let relation = scene.integrate("upload");
-    assert_eq!(scene.job_ended().failures, []);
-    let id = scene.told(&relation, "id").unwrap();
-    assert_eq!(scene.requests("GET", &format!("/v2/images/{id}/file")), 1);
+    let relation = fixture.integrate("upload");
+    assert_eq!(fixture.job_ended().failures, []);
+    let id = fixture.told(&relation, "id").unwrap();
+    assert_eq!(fixture.requests("GET", &format!("/v2/images/{id}/file")), 1);
 
     let other = What::Distort(Script(|body| "x".repeat(body.len())));
-    scene.cloud.inject(Fault::new("GET", DATA, other).unwrap().of_project("upload-project"));
-    let job = scene.build_again();
+    fixture.cloud.inject(Fault::new("GET", DATA, other).unwrap().of_project("upload-project"));
+    let job = fixture.build_again();
     let [failure] = &job.failures[..] else { panic!("{:?}", job.failures) };
     assert!(failure.message.contains("has other bytes"), "{failure:?}");
-    assert_eq!(scene.told(&relation, "id"), Some(id));
-    assert_eq!(scene.cloud.project("upload-project").images().len(), 1, "the copy is removed");
+    assert_eq!(fixture.told(&relation, "id"), Some(id));
+    assert_eq!(fixture.cloud.project("upload-project").images().len(), 1, "the copy is removed");
 }
 
 #[test]
 fn an_image_of_before_evidence_was_kept_stays_told_until_the_next_build() {
-    let scene = Scene::set(&[]);
-    let relation = scene.integrate("upload");
-    scene.job_ended();
-    let id = scene.told(&relation, "id").unwrap();
-    let hash = copy(&scene, "upload-project").hash;
-    scene.edit_journal(|journal| {
+    let fixture = Fixture::set(&[]);
+    let relation = fixture.integrate("upload");
+    fixture.job_ended();
+    let id = fixture.told(&relation, "id").unwrap();
+    let hash = copy(&fixture, "upload-project").hash;
+    fixture.edit_journal(|journal| {
         journal.revisions.clear();
         journal.images[0].revision = None;
         journal.images[0].hash = hash;
     });
-    scene.next_hook();
-    assert_eq!(scene.told(&relation, "id"), Some(id.clone()));
-    scene.look_for_work();
-    assert_eq!(scene.job_ended().failures, []);
-    assert_ne!(scene.told(&relation, "id"), Some(id));
-    assert_eq!(builds(&scene), 2, "nothing is believed without evidence");
+    fixture.next_hook();
+    assert_eq!(fixture.told(&relation, "id"), Some(id.clone()));
+    fixture.look_for_work();
+    assert_eq!(fixture.job_ended().failures, []);
+    assert_ne!(fixture.told(&relation, "id"), Some(id));
+    assert_eq!(builds(&fixture), 2, "nothing is believed without evidence");
 }
 
 #[test]
 fn a_new_leader_without_a_journal_has_the_evidence_of_the_one_before_and_builds_nothing() {
-    let scene = Scene::of_units(2, &[]);
-    let relation = scene.integrate("upload");
-    assert_eq!(scene.job_ended().failures, []);
-    let id = scene.told(&relation, "id").unwrap();
-    let second = scene.app.unit(1);
+    let fixture = Fixture::of_units(2, &[]);
+    let relation = fixture.integrate("upload");
+    assert_eq!(fixture.job_ended().failures, []);
+    let id = fixture.told(&relation, "id").unwrap();
+    let second = fixture.app.unit(1);
     let told = || told_by(&second, &relation, "id");
     wait_for("the other unit to follow", || told().filter(|told| *told == id));
-    scene.job_of(&second);
+    fixture.job_of(&second);
     second.wait_idle(PATIENCE).unwrap();
     for file in ["journal.json", "request.json"] {
-        std::fs::remove_file(scene.host(&second).state_dir().join(file)).unwrap();
+        std::fs::remove_file(fixture.host(&second).state_dir().join(file)).unwrap();
     }
-    scene.app.set_leader(1).unwrap();
-    assert_eq!(scene.job_of(&second).failures, []);
+    fixture.app.set_leader(1).unwrap();
+    assert_eq!(fixture.job_of(&second).failures, []);
     second.wait_idle(PATIENCE).unwrap();
-    assert_eq!((told(), builds(&scene)), (Some(id), 1));
-    assert_eq!(scene.requests("PUT", "/file"), 2, "the base image and one copy");
+    assert_eq!((told(), builds(&fixture)), (Some(id), 1));
+    assert_eq!(fixture.requests("PUT", "/file"), 2, "the base image and one copy");
 }
 
 /// One that takes nothing of what is sent, of an image that is larger than what the machines between hold back.
 #[test]
 fn a_project_that_takes_its_image_slowly_holds_up_no_other() {
-    let scene = Scene::set(&[]);
-    let url = scene.site.serve_script("large.sh", "#!/bin/bash\nhead -c 16000000 /dev/urandom >/opt/large\n");
-    scene.app.set_config(&[("script-url", &url), ("paused", "true")]).unwrap();
-    let slow = scene.integrate("upload2");
-    let quick = scene.integrate("upload");
-    scene.cloud.inject(Fault::new("PUT", DATA, What::ReadSlowly(0)).unwrap().of_project("upload2-project"));
-    scene.app.set_config(&[("paused", "false")]).unwrap();
+    let fixture = Fixture::set(&[]);
+    let url =
+        fixture.site.serve_script("large.sh", "#!/bin/bash\nhead -c 16000000 /dev/urandom >/opt/large\n");
+    fixture.app.set_config(&[("script-url", &url), ("paused", "true")]).unwrap();
+    let slow = fixture.integrate("upload2");
+    let quick = fixture.integrate("upload");
+    fixture.cloud.inject(Fault::new("PUT", DATA, What::ReadSlowly(0)).unwrap().of_project("upload2-project"));
+    fixture.app.set_config(&[("paused", "false")]).unwrap();
     wait_for("the other's image", || {
-        assert!(scene.worker().is_some() || scene.told(&quick, "id").is_some());
-        scene.told(&quick, "id")
+        assert!(fixture.worker().is_some() || fixture.told(&quick, "id").is_some());
+        fixture.told(&quick, "id")
     });
-    assert!(scene.worker().is_some(), "the slow one is still tried");
-    assert_eq!(scene.told(&slow, "id"), None);
-    assert_eq!(builds(&scene), 1);
+    assert!(fixture.worker().is_some(), "the slow one is still tried");
+    assert_eq!(fixture.told(&slow, "id"), None);
+    assert_eq!(builds(&fixture), 1);
 }
 
 /// Longer than it takes to give up a project that is slow, twice.
@@ -158,15 +159,16 @@ const MINUTES: Duration = Duration::from_secs(300);
 
 #[test]
 fn a_project_that_comes_later_does_not_wait_for_one_that_takes_its_image_slowly() {
-    let scene = Scene::set(&[]);
-    let url = scene.site.serve_script("large.sh", "#!/bin/bash\nhead -c 16000000 /dev/urandom >/opt/large\n");
-    scene.app.set_config(&[("script-url", &url)]).unwrap();
-    scene.cloud.inject(Fault::new("PUT", DATA, What::ReadSlowly(0)).unwrap().of_project("upload2-project"));
-    scene.integrate("upload2");
-    wait_for("the delivery", || (scene.requests("GET", "/file") > 0).then_some(()));
-    let quick = scene.integrate("upload");
-    crate::scene::deployed::wait_for("the other's image", MINUTES, || scene.told(&quick, "id"));
-    assert_eq!(builds(&scene), 1);
+    let fixture = Fixture::set(&[]);
+    let url =
+        fixture.site.serve_script("large.sh", "#!/bin/bash\nhead -c 16000000 /dev/urandom >/opt/large\n");
+    fixture.app.set_config(&[("script-url", &url)]).unwrap();
+    fixture.cloud.inject(Fault::new("PUT", DATA, What::ReadSlowly(0)).unwrap().of_project("upload2-project"));
+    fixture.integrate("upload2");
+    wait_for("the delivery", || (fixture.requests("GET", "/file") > 0).then_some(()));
+    let quick = fixture.integrate("upload");
+    crate::fixture::deployed::wait_for("the other's image", MINUTES, || fixture.told(&quick, "id"));
+    assert_eq!(builds(&fixture), 1);
 }
 
 /// A cloud with so many tenants beside the default ones.
@@ -216,24 +218,24 @@ fn of_twenty_projects_those_that_misbehave_hold_up_no_other() {
     setup.users.iter_mut().filter(|user| user.name.starts_with("changed-")).for_each(|user| {
         user.password = "another".into();
     });
-    let scene = Scene::among(setup, &[("paused", "true")]);
+    let fixture = Fixture::among(setup, &[("paused", "true")]);
     for (name, fault) in bad {
-        scene.integrate(name);
+        fixture.integrate(name);
         if let Some((method, url, what)) = fault {
             let project = format!("{name}-project");
-            scene.cloud.inject(Fault::new(method, url, what).unwrap().of_project(&project));
+            fixture.cloud.inject(Fault::new(method, url, what).unwrap().of_project(&project));
         }
     }
-    let relations: Vec<Relation> = good.iter().map(|name| scene.integrate(name)).collect();
-    scene.app.set_config(&[("paused", "false")]).unwrap();
+    let relations: Vec<Relation> = good.iter().map(|name| fixture.integrate(name)).collect();
+    fixture.app.set_config(&[("paused", "false")]).unwrap();
     wait_for("an image for every good project", || {
-        relations.iter().all(|relation| scene.told(relation, "id").is_some()).then_some(())
+        relations.iter().all(|relation| fixture.told(relation, "id").is_some()).then_some(())
     });
-    assert!(scene.worker().is_some(), "those that hang were not waited for");
-    let build = built(&scene);
+    assert!(fixture.worker().is_some(), "those that hang were not waited for");
+    let build = built(&fixture);
     for (relation, name) in relations.iter().zip(&good) {
-        let id = scene.told(relation, "id").unwrap();
-        assert!(bytes(&scene, &format!("{name}-project"), &id) == build, "{name}");
+        let id = fixture.told(relation, "id").unwrap();
+        assert!(bytes(&fixture, &format!("{name}-project"), &id) == build, "{name}");
     }
-    assert_eq!(builds(&scene), 1);
+    assert_eq!(builds(&fixture), 1);
 }

@@ -6,47 +6,47 @@ use std::os::unix::fs::PermissionsExt;
 use rehearsal::agent::Relation;
 use rehearsal::cloud::{Image, LogEntry};
 
-use crate::scene::{Deployed, Scene, wait_for};
+use crate::fixture::{Deployed, Fixture, wait_for};
 
 /// What is told of the image of a job with `script`, which must have been refused.
-fn refused(scene: &Scene, relation: &Relation, options: &[(&str, &str)], script: &str) -> String {
-    let (before, published) = (scene.journal().job.unwrap().id, scene.told(relation, "id"));
-    let url = scene.site.serve_script(&format!("{before}.sh"), script);
+fn refused(fixture: &Fixture, relation: &Relation, options: &[(&str, &str)], script: &str) -> String {
+    let (before, published) = (fixture.journal().job.unwrap().id, fixture.told(relation, "id"));
+    let url = fixture.site.serve_script(&format!("{before}.sh"), script);
     let mut changes = vec![("script-url", url.as_str())];
     changes.extend(options);
-    scene.app.set_config(&changes).unwrap();
-    wait_for("the next job", || scene.journal().job.filter(|job| job.id != before));
-    let job = scene.job_ended();
-    assert_eq!(scene.told(relation, "id"), published, "the last image that works stays published");
-    assert_eq!(scene.cloud.project("upload-project").images().len(), 1);
-    assert_eq!(scene.leftovers(), [] as [String; 0]);
-    assert_eq!(kept(scene).len(), 1);
+    fixture.app.set_config(&changes).unwrap();
+    wait_for("the next job", || fixture.journal().job.filter(|job| job.id != before));
+    let job = fixture.job_ended();
+    assert_eq!(fixture.told(relation, "id"), published, "the last image that works stays published");
+    assert_eq!(fixture.cloud.project("upload-project").images().len(), 1);
+    assert_eq!(fixture.leftovers(), [] as [String; 0]);
+    assert_eq!(kept(fixture).len(), 1);
     let [failure] = job.failures.as_slice() else { panic!("one failure: {:?}", job.failures) };
-    let status = scene.status();
+    let status = fixture.status();
     assert!(status.starts_with("active: noble-x64 ") && status.contains("verifying the image"), "{status}");
     failure.message.clone()
 }
 
-/// A scene with an image that works.
-fn published() -> (Scene, Relation) {
-    let scene = Scene::set(&[]);
-    let relation = scene.integrate("upload");
-    assert_eq!(scene.job_ended().failures, []);
-    assert!(scene.told(&relation, "id").is_some());
-    (scene, relation)
+/// A fixture with an image that works.
+fn published() -> (Fixture, Relation) {
+    let fixture = Fixture::set(&[]);
+    let relation = fixture.integrate("upload");
+    assert_eq!(fixture.job_ended().failures, []);
+    assert!(fixture.told(&relation, "id").is_some());
+    (fixture, relation)
 }
 
 /// The images that are kept for inspection.
-fn kept(scene: &Scene) -> Vec<Image> {
-    let mut images = scene.cloud.project("builder-project").images();
+fn kept(fixture: &Fixture) -> Vec<Image> {
+    let mut images = fixture.cloud.project("builder-project").images();
     images.retain(|image| image.hidden);
     images
 }
 
 #[test]
 fn an_image_is_booted_before_it_is_delivered_and_the_machine_goes() {
-    let (scene, _relation) = published();
-    let log = scene.cloud.log();
+    let (fixture, _relation) = published();
+    let log = fixture.cloud.log();
     let at = |method: &str, end: &str| {
         let fits = |entry: &&LogEntry| entry.method == method && entry.url.ends_with(end);
         log.iter().enumerate().filter(|(_, entry)| fits(entry)).map(|(index, _)| index).collect::<Vec<_>>()
@@ -54,14 +54,14 @@ fn an_image_is_booted_before_it_is_delivered_and_the_machine_goes() {
     let (boots, uploads) = (at("POST", "/servers"), at("PUT", "/file"));
     assert_eq!((boots.len(), uploads.len()), (2, 2), "builder and verification; base image and delivery");
     assert!(boots[1] < uploads[1], "delivered before it was verified");
-    assert_eq!(scene.leftovers(), [] as [String; 0]);
-    assert!(kept(&scene).is_empty());
+    assert_eq!(fixture.leftovers(), [] as [String; 0]);
+    assert!(kept(&fixture).is_empty());
 }
 
 #[test]
 fn a_connection_that_breaks_once_says_nothing_of_the_image() {
-    let scene = Scene::set(&[]);
-    let tools = scene.directory().join("tools");
+    let fixture = Fixture::set(&[]);
+    let tools = fixture.directory().join("tools");
     // The second command to the machine that is looked at.
     let ssh = "#!/bin/bash
         case \" $* \" in *-verify-*' -N '*) ;; *-verify-*)
@@ -71,17 +71,17 @@ fn a_connection_that_breaks_once_says_nothing_of_the_image() {
         exec /usr/bin/ssh \"$@\"\n";
     fs::write(tools.join("ssh"), ssh).unwrap();
     fs::set_permissions(tools.join("ssh"), fs::Permissions::from_mode(0o755)).unwrap();
-    let relation = scene.integrate("upload");
-    assert_eq!(scene.job_ended().failures, []);
-    assert!(scene.told(&relation, "id").is_some());
-    assert!(kept(&scene).is_empty());
+    let relation = fixture.integrate("upload");
+    assert_eq!(fixture.job_ended().failures, []);
+    assert!(fixture.told(&relation, "id").is_some());
+    assert!(kept(&fixture).is_empty());
     let commands = fs::read_to_string(tools.join("commands")).unwrap().lines().count();
     assert!(commands > 2, "{commands} commands: none can have broken");
 }
 
 #[test]
 fn an_image_that_does_not_work_is_refused_by_name_and_the_last_one_kept_aside() {
-    let (scene, relation) = published();
+    let (fixture, relation) = published();
     let unit = "[Service]\\nExecStart=/opt/missing --serve\\n";
     let broken_unit =
         format!("printf '{unit}' >/etc/systemd/system/agent.service; systemctl enable agent.service");
@@ -94,28 +94,28 @@ fn an_image_that_does_not_work_is_refused_by_name_and_the_last_one_kept_aside() 
         ("rm /home/runner", "looking for the runner's users: /home/runner is not the home of ubuntu"),
         ("rm /home/ubuntu/actions-runner/run.sh", "files: /home/ubuntu/actions-runner/run.sh is missing"),
     ] {
-        let failure = refused(&scene, &relation, &[], &format!("#!/bin/bash\n{change}\n"));
+        let failure = refused(&fixture, &relation, &[], &format!("#!/bin/bash\n{change}\n"));
         assert!(failure.contains(words), "{failure}");
-        let image = kept(&scene).remove(0);
+        let image = kept(&fixture).remove(0);
         assert!(failure.ends_with(&format!("kept as hidden image {}", image.id)), "{failure}");
         assert_ne!(image.id, last, "the last one that failed takes the place of the one before");
         let stage = image.properties.get("runner_image_builder_stage").map(String::as_str);
         assert_eq!(stage, Some("rejected"));
         last = image.id;
     }
-    scene.app.remove().unwrap();
-    assert_eq!(kept(&scene).len(), 0, "it goes with the application");
+    fixture.app.remove().unwrap();
+    assert_eq!(kept(&fixture).len(), 0, "it goes with the application");
 }
 
 #[test]
 fn both_names_of_the_runner_can_do_the_same_whichever_a_recipe_or_a_script_speaks_of() {
     let script = "#!/bin/bash\ngroupadd late; usermod -aG late ubuntu\n";
-    let scene = Scene::set(&[]);
-    let url = scene.site.serve_script("late.sh", script);
+    let fixture = Fixture::set(&[]);
+    let url = fixture.site.serve_script("late.sh", script);
     let recipe = "packages: [docker.io]\nusers: [{name: runner, groups: [docker]}]\n\
                   commands: ['runuser -u ubuntu -- docker version']\nrunner: [{github: actions/runner}]\n";
-    scene.app.set_config(&[("recipe", recipe), ("script-url", &url)]).unwrap();
-    let files = scene.first_image();
+    fixture.app.set_config(&[("recipe", recipe), ("script-url", &url)]).unwrap();
+    let files = fixture.first_image();
     let groups = String::from_utf8(files["etc/group"].clone()).unwrap();
     for group in ["docker", "late"] {
         let line = groups.lines().find(|line| line.starts_with(&format!("{group}:"))).unwrap();
@@ -131,45 +131,46 @@ fn both_names_of_the_runner_can_do_the_same_whichever_a_recipe_or_a_script_speak
 
 #[test]
 fn an_image_that_does_not_boot_is_refused() {
-    let (scene, relation) = published();
+    let (fixture, relation) = published();
     let script = "#!/bin/bash\nsystemctl mask ssh.service\n";
-    let failure = refused(&scene, &relation, &[("boot-timeout", "30")], script);
+    let failure = refused(&fixture, &relation, &[("boot-timeout", "30")], script);
     assert!(failure.contains("verifying the image: booting: reaching "), "{failure}");
 }
 
 #[test]
 fn an_operator_may_do_without_it() {
-    let scene = Scene::set(&[("verify-image", "false")]);
-    let url = scene.site.serve_script("bad.sh", "#!/bin/bash\nrm -r /home/ubuntu/actions-runner/bin\n");
-    scene.app.set_config(&[("script-url", &url)]).unwrap();
-    let relation = scene.integrate("upload");
-    assert_eq!(scene.job_ended().failures, []);
-    assert!(scene.told(&relation, "id").is_some());
+    let fixture = Fixture::set(&[("verify-image", "false")]);
+    let url = fixture.site.serve_script("bad.sh", "#!/bin/bash\nrm -r /home/ubuntu/actions-runner/bin\n");
+    fixture.app.set_config(&[("script-url", &url)]).unwrap();
+    let relation = fixture.integrate("upload");
+    assert_eq!(fixture.job_ended().failures, []);
+    assert!(fixture.told(&relation, "id").is_some());
 }
 
 #[test]
 fn a_cloud_that_has_no_room_for_it_is_not_the_images_fault() {
-    let scene = Scene::set(&[]);
-    let url = scene.site.serve_script("slow.sh", "#!/bin/bash\nwhile [ ! -e /opt/go ]; do sleep 0.1; done\n");
-    scene.app.set_config(&[("script-url", &url)]).unwrap();
-    let relation = scene.integrate("upload");
-    scene.await_status("running the external script");
+    let fixture = Fixture::set(&[]);
+    let url =
+        fixture.site.serve_script("slow.sh", "#!/bin/bash\nwhile [ ! -e /opt/go ]; do sleep 0.1; done\n");
+    fixture.app.set_config(&[("script-url", &url)]).unwrap();
+    let relation = fixture.integrate("upload");
+    fixture.await_status("running the external script");
     // The builder runs: the next to be built is the one that verifies.
-    scene.cloud.fail_next_build("No valid host was found.");
-    let server = scene.cloud.project("builder-project").servers().remove(0);
-    let tree = scene.cloud.project("builder-project").server_tree(&server.id).expect("a machine");
+    fixture.cloud.fail_next_build("No valid host was found.");
+    let server = fixture.cloud.project("builder-project").servers().remove(0);
+    let tree = fixture.cloud.project("builder-project").server_tree(&server.id).expect("a machine");
     std::fs::write(tree.join("opt/go"), "").unwrap();
-    let job = scene.job_ended();
+    let job = fixture.job_ended();
     assert!(
         job.failures[0].message.contains("No valid host was found; choose a smaller flavor"),
         "{:?}",
         job.failures
     );
-    let snapshots = scene.images_of_stage("builder-project", "snapshot");
-    assert_eq!((snapshots.len(), kept(&scene).len()), (1, 0), "nothing is known of the image");
-    scene.look_for_work();
-    assert_eq!(scene.job_ended().failures, []);
-    assert!(scene.told(&relation, "id").is_some());
-    assert_eq!(scene.requests("POST", "/servers"), 3, "another verification and no other build");
-    assert_eq!(scene.leftovers(), [] as [String; 0]);
+    let snapshots = fixture.images_of_stage("builder-project", "snapshot");
+    assert_eq!((snapshots.len(), kept(&fixture).len()), (1, 0), "nothing is known of the image");
+    fixture.look_for_work();
+    assert_eq!(fixture.job_ended().failures, []);
+    assert!(fixture.told(&relation, "id").is_some());
+    assert_eq!(fixture.requests("POST", "/servers"), 3, "another verification and no other build");
+    assert_eq!(fixture.leftovers(), [] as [String; 0]);
 }

@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rehearsal::scene::copy_folder;
+use rehearsal::fixture::copy_folder;
 
 /// Says that this process has namespaces of its own.
 const UNSHARED: &str = "FAULTS_ARE_PRIVATE";
@@ -81,7 +81,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // What still runs there ends with the scene.
+        // What still runs there ends with the fixture.
         run("umount", &["--lazy"], Some(&self.folder));
     }
 }

@@ -12,8 +12,8 @@ mod case;
 mod disk;
 mod files;
 mod outcome;
+mod run;
 mod site;
-mod stage;
 mod table;
 mod wrappers;
 
@@ -24,7 +24,7 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use case::Case;
-use stage::Recorded;
+use run::Recorded;
 
 /// Cases at a time, which share the processors.
 const SIDE_BY_SIDE: usize = 6;
@@ -135,7 +135,7 @@ fn main() -> ExitCode {
             scope.spawn(move || {
                 while let Some(case) = { queue.lock().unwrap().pop_front() } {
                     let begun = Instant::now();
-                    let run = || stage::run(&case, recorded);
+                    let run = || run::run(&case, recorded);
                     let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or(Err("it panicked".into()));
                     let seconds = begun.elapsed().as_secs();
                     match &result {

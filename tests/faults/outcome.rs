@@ -8,7 +8,7 @@ use rehearsal::agent::{Model, Unit};
 use rehearsal::cloud::{Image, RehearsalCloud};
 use runner_image_builder::host::Host;
 
-use crate::stage::{PROJECTS, SECRETS};
+use crate::run::{PROJECTS, SECRETS};
 
 /// What can be compared between runs: nothing random is in it.
 pub struct Outcome {

@@ -1,8 +1,8 @@
 //! One run: a build of two bases for two projects, disturbed once, and what must have come of it.
 
-#[path = "../builds/scene.rs"]
+#[path = "../builds/fixture.rs"]
 #[allow(dead_code, unused_imports, reason = "the builds' tests use the rest")]
-mod scene;
+mod fixture;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ use crate::files;
 use crate::outcome::{self, Outcome};
 use crate::site::{self, Answerer, Moment, Recipe, Site};
 use crate::wrappers::Wrappers;
-use scene::{Deployed, SCRIPT_SECRET, Scene};
+use fixture::{Deployed, Fixture, SCRIPT_SECRET};
 
 /// How long until the worker has done what it can. A call that hangs is given up after a minute, and tried again.
 const JOB: Duration = Duration::from_secs(900);
@@ -81,65 +81,65 @@ impl Undisturbed {
     /// Builds once, under strace, and notes every place where something could have gone wrong, as seen from outside of
     /// the charm: by the front that all servers share, by a wrapper of ssh, by Juju, and by the kernel.
     fn record(recipe: Recipe) -> Self {
-        let stage = Stage::set(recipe);
-        stage.wrappers.trace(&files::recording());
-        stage.integrate();
-        stage.settle(|_| Ok(())).expect("a build that nothing disturbs");
-        let mut sites = site::calls(&stage.scene.cloud, &stage.scene.site);
-        for (vm, commands) in stage.wrappers.commands() {
+        let run = Run::set(recipe);
+        run.wrappers.trace(&files::recording());
+        run.integrate();
+        run.settle(|_| Ok(())).expect("a build that nothing disturbs");
+        let mut sites = site::calls(&run.fixture.cloud, &run.fixture.site);
+        for (vm, commands) in run.wrappers.commands() {
             let vm = vm.to_owned();
             sites.push(Site::SshConnection { vm: vm.clone() });
             sites.extend((1..=commands).map(|nth| Site::SshCommand { vm: vm.clone(), nth }));
         }
-        sites.extend(stage.tools().into_iter().map(|name| Site::Tool { name }));
-        sites.extend(files::sites(&stage.wrappers.traces(), &stage.root()));
+        sites.extend(run.tools().into_iter().map(|name| Site::Tool { name }));
+        sites.extend(files::sites(&run.wrappers.traces(), &run.root()));
         sites.extend([Moment::Before, Moment::During].map(|moment| Site::Disk { moment }));
-        Self { sites, outcome: stage.outcome() }
+        Self { sites, outcome: run.outcome() }
     }
 }
 
 /// Runs one case; the error says what is wrong with its outcome.
 pub fn run(case: &Case, recorded: &Recorded) -> Result<(), String> {
-    let stage = Stage::set(case.site.recipe());
-    stage.play(case, recorded.of(case.site.recipe())).map_err(|problem| {
+    let run = Run::set(case.site.recipe());
+    run.play(case, recorded.of(case.site.recipe())).map_err(|problem| {
         let log =
-            fs::read_to_string(Host::below(stage.root()).log_dir().join("worker.log")).unwrap_or_default();
+            fs::read_to_string(Host::below(run.root()).log_dir().join("worker.log")).unwrap_or_default();
         let last: Vec<&str> = log.lines().rev().take(5).collect();
         format!("{problem}; the worker's last lines, the very last first: {last:#?}")
     })
 }
 
-struct Stage {
-    // Before the scene, whose folder it is mounted in.
+struct Run {
+    // Before the fixture, whose folder it is mounted in.
     disk: RefCell<Option<Disk>>,
-    scene: Scene,
+    fixture: Fixture,
     wrappers: Wrappers,
     relations: RefCell<Vec<Relation>>,
     rule: Cell<Option<FaultId>>,
 }
 
-impl Stage {
+impl Run {
     /// A charm that is configured and has no relation yet.
     fn set(recipe: Recipe) -> Self {
         let mut options = vec![("base-image", "noble,jammy")];
         if recipe == Recipe::Small {
             options.push(("recipe", SMALL_RECIPE));
         }
-        let scene = Scene::set(&options);
+        let fixture = Fixture::set(&options);
         let wrappers =
-            Wrappers::install(&scene.directory().join("tools"), &scene.unit().charm_dir().unwrap());
-        let url = scene.site.serve_script("setup.sh", "#!/bin/bash\ntest -n \"$rib_test_secret\"\n");
-        let secret = scene.script_secret.uri();
-        scene.app.set_config(&[("script-url", &url), ("script-secret-id", &secret)]).unwrap();
+            Wrappers::install(&fixture.directory().join("tools"), &fixture.unit().charm_dir().unwrap());
+        let url = fixture.site.serve_script("setup.sh", "#!/bin/bash\ntest -n \"$rib_test_secret\"\n");
+        let secret = fixture.script_secret.uri();
+        fixture.app.set_config(&[("script-url", &url), ("script-secret-id", &secret)]).unwrap();
         // Somebody has tidied up: the next hook has to write all of its files.
-        let root = scene.root(0);
+        let root = fixture.root(0);
         for path in ["etc/cron.d/build-runner-image", "etc/logrotate.d/runner-image-builder"] {
             fs::remove_file(root.join(path))
-                .unwrap_or_else(|error| panic!("{path}: {error}; {}", scene.status()));
+                .unwrap_or_else(|error| panic!("{path}: {error}; {}", fixture.status()));
         }
         Self {
             disk: RefCell::default(),
-            scene,
+            fixture,
             wrappers,
             relations: RefCell::default(),
             rule: Cell::default(),
@@ -156,16 +156,16 @@ impl Stage {
         }
         self.heal();
         self.settle(|outcome| undisturbed.outcome.compare(outcome))?;
-        outcome::tells_no_secret(&self.scene.model, &self.scene.unit(), &self.root())
+        outcome::tells_no_secret(&self.fixture.model, &self.fixture.unit(), &self.root())
     }
 
     fn root(&self) -> PathBuf {
-        self.scene.root(0)
+        self.fixture.root(0)
     }
 
     fn integrate(&self) {
         for name in ["upload", "upload2"] {
-            let relation = self.scene.integrate(name);
+            let relation = self.fixture.integrate(name);
             self.relations.borrow_mut().push(relation);
         }
     }
@@ -186,9 +186,9 @@ impl Stage {
             Site::SshCommand { vm, nth } => self.wrappers.break_ssh(vm, Some(*nth), word),
             Site::Tool { name } if name == JUJU_EXEC => self.wrappers.break_juju_exec(word),
             Site::Tool { name } if case.fault == Fault::Fails => {
-                self.scene.model.fail_tool(name, 1, "ERROR the controller does not answer");
+                self.fixture.model.fail_tool(name, 1, "ERROR the controller does not answer");
             }
-            Site::Tool { name } => self.scene.model.delay_tool(name, Duration::from_secs(2)),
+            Site::Tool { name } => self.fixture.model.delay_tool(name, Duration::from_secs(2)),
             Site::File { path, beside, .. } => self.trace(case.fault, path, beside, 1),
             Site::Journal { nth } => {
                 self.trace(case.fault, files::JOURNAL, files::JOURNAL_BESIDE, *nth);
@@ -207,8 +207,8 @@ impl Stage {
 
     fn inject(&self, answerer: Answerer, rule: Rule) -> FaultId {
         match answerer {
-            Answerer::Web => self.scene.site.inject(rule),
-            _ => self.scene.cloud.inject(rule),
+            Answerer::Web => self.fixture.site.inject(rule),
+            _ => self.fixture.cloud.inject(rule),
         }
     }
 
@@ -220,8 +220,8 @@ impl Stage {
     fn was_struck(&self, case: &Case) -> bool {
         match (&case.site, self.rule.get()) {
             (Site::Http { .. }, None) => true,
-            (Site::Http { answerer: Answerer::Web, .. }, Some(id)) => self.scene.site.struck(id) > 0,
-            (Site::Http { .. }, Some(id)) => self.scene.cloud.struck(id) > 0,
+            (Site::Http { answerer: Answerer::Web, .. }, Some(id)) => self.fixture.site.struck(id) > 0,
+            (Site::Http { .. }, Some(id)) => self.fixture.cloud.struck(id) > 0,
             (Site::Tool { name }, _) if name != JUJU_EXEC => self.tools().contains(name),
             (Site::Disk { .. }, _) => true,
             _ => self.wrappers.struck(),
@@ -247,12 +247,12 @@ impl Stage {
                 std::thread::sleep(RESTART);
                 // It has come to pass.
                 self.rule.set(None);
-                self.scene.cloud.heal();
-                self.scene.site.heal();
+                self.fixture.cloud.heal();
+                self.fixture.site.heal();
                 Ok(())
             }
             (Site::Disk { moment: Moment::During }, _) => {
-                let servers = || self.scene.cloud.project(PROJECTS[0]).servers();
+                let servers = || self.fixture.cloud.project(PROJECTS[0]).servers();
                 self.wait("a VM", || !servers().is_empty())?;
                 self.disk.borrow().iter().for_each(Disk::fill);
                 Ok(())
@@ -263,21 +263,21 @@ impl Stage {
 
     /// The address of the server that answers.
     fn base(&self, answerer: Answerer) -> String {
-        let service = |name| self.scene.cloud.service_url("RegionOne", name).unwrap();
+        let service = |name| self.fixture.cloud.service_url("RegionOne", name).unwrap();
         let url = match answerer {
-            Answerer::Keystone => self.scene.cloud.auth_url(),
+            Answerer::Keystone => self.fixture.cloud.auth_url(),
             Answerer::Glance => service("glance"),
             Answerer::Nova => service("nova"),
             Answerer::Neutron => service("neutron"),
-            Answerer::Web => self.scene.site.url(),
+            Answerer::Web => self.fixture.site.url(),
         };
         url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/")
     }
 
     fn heal(&self) {
-        self.scene.cloud.heal();
-        self.scene.site.heal();
-        self.scene.model.heal_tools();
+        self.fixture.cloud.heal();
+        self.fixture.site.heal();
+        self.fixture.model.heal_tools();
         self.wrappers.heal();
         self.disk.borrow().iter().for_each(Disk::heal);
     }
@@ -291,7 +291,7 @@ impl Stage {
                 Ok(()) => return self.is_idle(),
                 Err(trouble) => missing = trouble,
             }
-            let unit = self.scene.unit();
+            let unit = self.fixture.unit();
             if unit.failed_hook().map_err(|error| error.to_string())?.is_some() {
                 unit.retry().map_err(|error| error.to_string())?;
             }
@@ -306,13 +306,13 @@ impl Stage {
     /// What is not yet as it should be.
     fn trouble(&self) -> Option<String> {
         for (relation, project) in self.relations.borrow().iter().zip(&PROJECTS[1..]) {
-            let listed = self.scene.told(relation, "images").unwrap_or_else(|| "[]".into());
+            let listed = self.fixture.told(relation, "images").unwrap_or_else(|| "[]".into());
             let listed: Vec<BTreeMap<String, String>> = serde_json::from_str(&listed).unwrap_or_default();
             let tags: Vec<&str> = listed.iter().map(|image| image["tags"].as_str()).collect();
             if tags != ["x64,noble", "x64,jammy"] {
-                return Some(format!("{project} is told of {tags:?}; {}", self.scene.status()));
+                return Some(format!("{project} is told of {tags:?}; {}", self.fixture.status()));
             }
-            let images = self.scene.cloud.project(project).images();
+            let images = self.fixture.cloud.project(project).images();
             for told in &listed {
                 let image = images.iter().find(|image| image.id == told["id"]);
                 if image.is_none_or(|image| image.status != "active") {
@@ -320,7 +320,7 @@ impl Stage {
                 }
             }
         }
-        let status = self.scene.status();
+        let status = self.fixture.status();
         (!status.starts_with("active: noble-x64 ") || status.contains("ailed")).then_some(status)
     }
 
@@ -328,7 +328,7 @@ impl Stage {
         let mut left = Vec::new();
         // What has just been told to end may take a moment.
         for _ in 0..1200 {
-            left = self.scene.model.processes();
+            left = self.fixture.model.processes();
             if left.is_empty() {
                 return Ok(());
             }
@@ -339,7 +339,7 @@ impl Stage {
 
     fn await_worker(&self) -> Result<(), String> {
         self.wait("the end of the worker", || self.worker().is_none())?;
-        self.scene.unit().wait_idle(Duration::from_secs(120)).map_err(|error| error.to_string())
+        self.fixture.unit().wait_idle(Duration::from_secs(120)).map_err(|error| error.to_string())
     }
 
     /// The worker that lives. On a disk that cannot be written to nobody holds a lock.
@@ -354,7 +354,11 @@ impl Stage {
         let started = Instant::now();
         while !condition() {
             if started.elapsed() > JOB {
-                return Err(format!("{what} did not happen in {} s; {}", JOB.as_secs(), self.scene.status()));
+                return Err(format!(
+                    "{what} did not happen in {} s; {}",
+                    JOB.as_secs(),
+                    self.fixture.status()
+                ));
             }
             std::thread::sleep(Duration::from_millis(100));
         }
@@ -363,7 +367,7 @@ impl Stage {
 
     /// The hook tools that were called so far.
     fn tools(&self) -> Vec<String> {
-        let runs = self.scene.model.runs();
+        let runs = self.fixture.model.runs();
         let mut tools: Vec<String> =
             runs.iter().flat_map(|run| run.calls.iter().map(|call| call.tool.clone())).collect();
         // The worker's own way to Juju leaves no trace among the hooks' tools but the hook that it asked for.
@@ -374,6 +378,6 @@ impl Stage {
     }
 
     fn outcome(&self) -> Outcome {
-        Outcome::of(&self.scene.cloud, &self.root())
+        Outcome::of(&self.fixture.cloud, &self.root())
     }
 }

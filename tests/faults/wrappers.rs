@@ -68,7 +68,7 @@ fi
 exec "$0.real" "$@"
 "#;
 
-/// The wrappers of one stage and what is asked of them.
+/// The wrappers of one run and what is asked of them.
 pub struct Wrappers {
     control: tempfile::TempDir,
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rehearsal::agent::{Deployment, JujuVersion, Model, Relation, Secret};
-use rehearsal::scene::{APPLICATION, assemble, copy_folder};
+use rehearsal::fixture::{APPLICATION, assemble, copy_folder};
 use tempfile::TempDir;
 
 use crate::cloud::{self, Credentials};

@@ -1,21 +1,21 @@
 //! The charm in local mode: images in the clouds that want them, and no builder VM anywhere.
 
+use crate::fixture::{Deployed, Fixture};
 use crate::kills::traces;
-use crate::scene::{Deployed, Scene};
 use crate::workbench::{Packages, material, publish};
 
 #[test]
 fn an_image_built_here_is_in_each_project_and_nothing_is_left() {
     let log = tempfile::NamedTempFile::new().unwrap();
     let packages = Packages::serve(log.path());
-    let scene = Scene::set(&[("build-mode", "local"), ("build-apt-mirror", &packages.url)]);
-    publish(&scene.site, &std::fs::read(material().join("base.qcow2")).unwrap());
-    let relations = [scene.integrate("upload"), scene.integrate("upload2")];
-    assert_eq!(scene.job_ended().failures, []);
+    let fixture = Fixture::set(&[("build-mode", "local"), ("build-apt-mirror", &packages.url)]);
+    publish(&fixture.site, &std::fs::read(material().join("base.qcow2")).unwrap());
+    let relations = [fixture.integrate("upload"), fixture.integrate("upload2")];
+    assert_eq!(fixture.job_ended().failures, []);
     let mut contents = Vec::new();
     for (relation, project) in relations.iter().zip(["upload-project", "upload2-project"]) {
-        let id = scene.told(relation, "id").expect("an id in the relation");
-        let project = scene.cloud.project(project);
+        let id = fixture.told(relation, "id").expect("an id in the relation");
+        let project = fixture.cloud.project(project);
         let bytes = project.image_bytes(&id).unwrap();
         assert_eq!(&bytes[..4], b"QFI\xfb", "a qcow2");
         contents.push(bytes);
@@ -24,14 +24,14 @@ fn an_image_built_here_is_in_each_project_and_nothing_is_left() {
         assert_eq!(image.min_disk, 20);
     }
     assert!(contents[0] == contents[1], "one build for both");
-    assert!(scene.cloud.project("builder-project").servers().is_empty());
-    let kept = scene.cloud.project("builder-project").images();
+    assert!(fixture.cloud.project("builder-project").servers().is_empty());
+    let kept = fixture.cloud.project("builder-project").images();
     assert_eq!(kept.len(), 1, "no base image is needed there: {kept:?}");
-    assert_eq!(scene.images_of_stage("builder-project", "revision"), [kept[0].id.clone()]);
-    assert!(scene.cloud.project("builder-project").image_bytes(&kept[0].id).unwrap() == contents[0]);
-    assert_eq!(scene.leftovers(), [] as [String; 0]);
-    assert_eq!(traces(&scene.root(0)), [] as [String; 0]);
-    let local = scene.root(0).join("var/lib/runner-image-builder/local/builds");
+    assert_eq!(fixture.images_of_stage("builder-project", "revision"), [kept[0].id.clone()]);
+    assert!(fixture.cloud.project("builder-project").image_bytes(&kept[0].id).unwrap() == contents[0]);
+    assert_eq!(fixture.leftovers(), [] as [String; 0]);
+    assert_eq!(traces(&fixture.root(0)), [] as [String; 0]);
+    let local = fixture.root(0).join("var/lib/runner-image-builder/local/builds");
     assert_eq!(std::fs::read_dir(local).unwrap().count(), 0);
-    assert!(scene.status().starts_with("active: noble-x64 "), "{}", scene.status());
+    assert!(fixture.status().starts_with("active: noble-x64 "), "{}", fixture.status());
 }

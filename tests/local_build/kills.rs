@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::scene::wait_for;
+use crate::fixture::wait_for;
 use crate::workbench::Workbench;
 
 /// Seeds the moments; change it to see others.

@@ -6,10 +6,10 @@
 mod base_images;
 mod by_hand;
 mod delivery;
+#[path = "../builds/fixture.rs"]
+#[allow(dead_code, unused_imports, reason = "it is shared with other tests")]
+mod fixture;
 mod images;
 mod kills;
 mod refusals;
-#[path = "../builds/scene.rs"]
-#[allow(dead_code, unused_imports, reason = "it is shared with other tests")]
-mod scene;
 mod workbench;

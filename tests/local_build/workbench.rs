@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use rehearsal::scene::wait_for;
+use rehearsal::fixture::wait_for;
 use rehearsal::servers::{Site, SiteSetup, own_address};
 use sha2::{Digest, Sha256};
 

@@ -3,9 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says what it expects")]
 
+#[path = "../builds/fixture.rs"]
+#[allow(dead_code, unused_imports, reason = "it is shared with other tests")]
+mod fixture;
 mod functions;
 mod launches;
 mod python_api;
-#[path = "../builds/scene.rs"]
-#[allow(dead_code, unused_imports, reason = "it is shared with other tests")]
-mod scene;

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use crate::chapters::chapter;
 use crate::cloud::Project;
 use crate::machine::Machine;
+use crate::scenario::case;
 
 const RECORD: &str = "/etc/craft-instance.conf";
 /// What the machine is to have beside what every builder has.
@@ -25,17 +25,17 @@ fn a_machine_becomes_a_builder_over_ssh() {
     let started = Instant::now();
     let machine = Machine::launch(Project::named("upload2"));
     println!("    launched in {} s", started.elapsed().as_secs());
-    chapter("waits for a machine, and for its network at most as long as it may", || waits(&machine));
-    chapter("refuses to warm up what was never set up", || refuses_a_new_machine(&machine));
-    chapter("refuses another system, and takes that for a set-up that did not end", || {
+    case("waits for a machine, and for its network at most as long as it may", || waits(&machine));
+    case("refuses to warm up what was never set up", || refuses_a_new_machine(&machine));
+    case("refuses another system, and takes that for a set-up that did not end", || {
         refuses_another_system(&machine)
     });
-    chapter("says so when its time is up", || keeps_its_time(&machine));
-    chapter("says so when the connection breaks in the middle", || loses_its_connection(&machine));
-    chapter("sets the machine up", || sets_up(&machine));
-    chapter("sets it up once more", || sets_up_again(&machine));
-    chapter("refuses what was set up as something else, or tampered with", || refuses_another_tag(&machine));
-    chapter("warms it up while it boots", || warms_up_while_it_boots(&machine));
+    case("says so when its time is up", || keeps_its_time(&machine));
+    case("says so when the connection breaks in the middle", || loses_its_connection(&machine));
+    case("sets the machine up", || sets_up(&machine));
+    case("sets it up once more", || sets_up_again(&machine));
+    case("refuses what was set up as something else, or tampered with", || refuses_another_tag(&machine));
+    case("warms it up while it boots", || warms_up_while_it_boots(&machine));
     drop(machine);
     assert_eq!(Project::named("upload2").inventory(), before, "nothing is left");
 }

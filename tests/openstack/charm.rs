@@ -10,9 +10,9 @@ use rehearsal::agent::{Application, JujuVersion, Model, Proxies, Relation, Secre
 use runner_image_builder::instance::DEFAULT_RECIPE;
 use serde_json::Value;
 
-use crate::chapters::{CONSUMERS, Image, Stage, project_of};
 use crate::cloud::{Project, state_dir};
 use crate::deployed::Deployed;
+use crate::scenario::{CONSUMERS, Environment, Image, project_of};
 use crate::trace::Trace;
 
 pub use crate::deployed::{APPLICATION, SCRIPT_SECRET};
@@ -111,7 +111,7 @@ impl Deployed for Charm {
     }
 }
 
-impl Stage for Charm {
+impl Environment for Charm {
     fn options(&self) -> Vec<(&'static str, String)> {
         options(&self.build, &self.password)
     }

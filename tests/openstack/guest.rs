@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 use rehearsal::agent::{Application, JujuVersion, Model, Relation, RunKind, Secret, Unit};
 use serde_json::{Value, json};
 
-use crate::chapters::{added, chapter};
 use crate::charm::{BUILD, SCRIPT_SECRET, charm_folder, keyring, options, proxies};
 use crate::cloud::{Project, state_dir};
 use crate::deployed::{all_succeeded, wait_for};
 use crate::machine::Machine;
+use crate::scenario::{added, case};
 
 const APPLICATION: &str = "guest-builder";
 /// As jujud's own unit: how its processes are killed is left to systemd.
@@ -42,12 +42,12 @@ const MODEL: &str = "/var/lib/juju/model";
 #[ignore = "46 minutes on a busy machine: run.sh --ignored a_build_outlives"]
 fn a_build_outlives_the_agent_and_a_power_cut_on_a_machine_with_systemd() {
     let mut guest = Guest::deploy();
-    chapter("installs what it needs", || guest.has_cron_and_rotates_logs());
-    chapter("builds on while the agent is restarted", || guest.builds_on_without_the_agent());
-    chapter("answers collectors of metrics", || guest.answers_collectors());
-    chapter("ends the next build after a power cut", || guest.builds_after_a_power_cut());
-    chapter("is called by cron", || guest.is_called_by_cron());
-    chapter("leaves published images and nothing else when it is removed", || guest.is_removed());
+    case("installs what it needs", || guest.has_cron_and_rotates_logs());
+    case("builds on while the agent is restarted", || guest.builds_on_without_the_agent());
+    case("answers collectors of metrics", || guest.answers_collectors());
+    case("ends the next build after a power cut", || guest.builds_after_a_power_cut());
+    case("is called by cron", || guest.is_called_by_cron());
+    case("leaves published images and nothing else when it is removed", || guest.is_removed());
 }
 
 struct Guest {

@@ -1,5 +1,5 @@
 #!/bin/bash
-# run.sh [TEST-ARGUMENT...]: starts an empty cloud, its base image and the servers around it, runs the charm's story in it,
+# run.sh [TEST-ARGUMENT...]: starts an empty cloud, its base image and the servers around it, runs the charm's scenario in it,
 # and stops what it has started. KEEP=1 takes the cloud as the last run left it, with all that is in it, and leaves it
 # running. RUNNER_IMAGE_BUILDER_CHARM names the unpacked charm (`make charm`).
 set -euo pipefail

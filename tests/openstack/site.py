@@ -28,7 +28,7 @@ import time
 import urllib.parse
 
 EPOCH = 1714057833  # 2024-04-25 15:10:33 UTC: the date of all that is made here, so that no guest's clock is before it
-SCRIPTS = pathlib.Path(__file__).resolve().parent.parent / "chapters/scripts"  # an operator's, which the site serves too
+SCRIPTS = pathlib.Path(__file__).resolve().parent.parent / "scenario/scripts"  # an operator's, which the site serves too
 RELEASES = {"focal": "20.04", "jammy": "22.04", "noble": "24.04", "resolute": "26.04"}
 
 # ---------------------------------------------------------------- keys

@@ -1,14 +1,14 @@
-//! What is told of the real cloud alone: what the kernel sees, and machines that boot.
+//! What only the real cloud shows: what the kernel sees, and machines that boot.
 
 use std::collections::BTreeSet;
 use std::process::{Child, Command, Stdio};
 
-use crate::chapters::{BUILD_PROJECT, CONSUMERS, Story, project_of};
 use crate::charm::{Charm, SCRIPT_SECRET, script};
+use crate::scenario::{BUILD_PROJECT, CONSUMERS, Scenario, project_of};
 
-impl Story<Charm> {
+impl Scenario<Charm> {
     pub fn no_secret_in_any_exec(&self) {
-        let lines = self.stage.trace.lines();
+        let lines = self.environment.trace.lines();
         let programs: BTreeSet<&str> =
             lines.iter().filter_map(|line| line.split("execve(\"").nth(1)?.split('"').next()).collect();
         for program in ["ssh", "gpgv", "ssh-keygen", "dpkg-query", "juju-exec"] {
@@ -18,7 +18,8 @@ impl Story<Charm> {
             );
         }
         let projects = [BUILD_PROJECT.to_owned()].into_iter().chain(CONSUMERS.map(project_of));
-        let passwords = projects.map(|project| self.stage.project(&project).auth("password").to_owned());
+        let passwords =
+            projects.map(|project| self.environment.project(&project).auth("password").to_owned());
         for secret in passwords.chain([SCRIPT_SECRET.to_owned()]) {
             let told = lines.iter().find(|line| line.contains(&secret));
             assert!(told.is_none(), "a secret in {told:?}");
@@ -27,7 +28,7 @@ impl Story<Charm> {
         assert!(of_juju.is_none(), "a worker inside a hook's context: {of_juju:?}");
     }
 
-    /// A boot takes minutes: it goes on while the next chapters are told, until [`Machine::was_complete`].
+    /// A boot takes minutes: it goes on while the next scenario are told, until [`Machine::was_complete`].
     pub fn a_consumer_launches_a_machine(&self) -> Machine {
         let look = Command::new(script("boot-image.sh"))
             .args([CONSUMERS[0], self.revisions.last().expect("a revision")])
@@ -40,11 +41,14 @@ impl Story<Charm> {
     }
 
     pub fn launches_no_runner_without_room(&self) {
-        crate::runner::comes_to_nothing(&self.stage, self.stage.project(&project_of(CONSUMERS[1])));
+        crate::runner::comes_to_nothing(
+            &self.environment,
+            self.environment.project(&project_of(CONSUMERS[1])),
+        );
     }
 
     pub fn launches_a_runner(&self) {
-        crate::runner::lives_and_ends(&self.stage, self.stage.project(&project_of(CONSUMERS[1])));
+        crate::runner::lives_and_ends(&self.environment, self.environment.project(&project_of(CONSUMERS[1])));
     }
 
     pub fn refuses_an_image_that_does_not_boot(&mut self) {

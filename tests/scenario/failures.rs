@@ -1,9 +1,9 @@
 //! Builds that fail: the status says why, and consumers keep the last image that works.
 
-use super::{BUILD_PROJECT, Stage, Story};
+use super::{BUILD_PROJECT, Environment, Scenario};
 use crate::deployed::{SCRIPT_SECRET, wait_for};
 
-impl<S: Stage> Story<S> {
+impl<E: Environment> Scenario<E> {
     pub fn keeps_the_last_image(&mut self) {
         let status = self.build_fails("broken.sh", &[]);
         assert!(
@@ -34,31 +34,31 @@ impl<S: Stage> Story<S> {
     /// The good script's image is there and young: nothing is built, nothing is wrong any more.
     pub fn is_content_with_the_good_script(&self, options: &[(&str, &str)]) {
         let servers = || {
-            let lines = self.stage.inventory(BUILD_PROJECT);
+            let lines = self.environment.inventory(BUILD_PROJECT);
             lines.into_iter().filter(|line| line.starts_with("server ")).collect::<Vec<_>>()
         };
         let before = servers();
-        let url = self.stage.serve_script("setup.sh");
-        self.stage.set_options(&[&[("script-url", url.as_str())], options].concat());
-        wait_for("an end without failure", self.stage.patience(), || {
-            let job = self.stage.journal().job?;
+        let url = self.environment.serve_script("setup.sh");
+        self.environment.set_options(&[&[("script-url", url.as_str())], options].concat());
+        wait_for("an end without failure", self.environment.patience(), || {
+            let job = self.environment.journal().job?;
             (job.finished.is_some() && job.failures.is_empty()).then_some(())
         });
-        self.stage.job_ended();
+        self.environment.job_ended();
         assert_eq!(servers(), before);
         assert_eq!(self.published().first(), Some(&self.revisions.last().cloned()));
     }
 
     /// The build with this script and these options fails, and changes nothing for consumers. Returns the status.
     fn build_fails(&self, script: &str, options: &[(&str, &str)]) -> String {
-        let (url, published) = (self.stage.serve_script(script), self.published());
-        let job = || self.stage.journal().job.map(|job| job.id);
+        let (url, published) = (self.environment.serve_script(script), self.published());
+        let job = || self.environment.journal().job.map(|job| job.id);
         let before = job();
-        self.stage.set_options(&[&[("script-url", url.as_str())], options].concat());
-        wait_for("another job", self.stage.patience(), || (job() != before).then_some(()));
-        assert!(!self.stage.job_ended().failures.is_empty());
-        let status = wait_for("the failure in the status", self.stage.patience(), || {
-            Some(self.stage.status()).filter(|status| status.contains("Build failed"))
+        self.environment.set_options(&[&[("script-url", url.as_str())], options].concat());
+        wait_for("another job", self.environment.patience(), || (job() != before).then_some(()));
+        assert!(!self.environment.job_ended().failures.is_empty());
+        let status = wait_for("the failure in the status", self.environment.patience(), || {
+            Some(self.environment.status()).filter(|status| status.contains("Build failed"))
         });
         assert!(status.starts_with("active: noble-x64 "), "{status}");
         assert!(!status.contains(SCRIPT_SECRET), "{status}");

@@ -7,7 +7,7 @@ use rehearsal::agent::Process;
 use runner_image_builder::record::{Build, JobId, Journal, Phase, Remedy};
 use serde_json::json;
 
-use super::{Stage, Story};
+use super::{Environment, Scenario};
 use crate::deployed::{APPLICATION, all_succeeded, wait_for};
 
 /// Between two looks at the journal.
@@ -21,21 +21,22 @@ const REPORT: u64 = 60;
 pub struct Dice(u64);
 
 impl Dice {
-    /// Seeded by STORY_SEED, or by the clock; tells the seed.
+    /// Seeded by SCENARIO_SEED, or by the clock; tells the seed.
     pub fn new() -> Self {
-        let given = std::env::var("STORY_SEED").ok().map(|seed| seed.parse().expect("STORY_SEED: a number"));
+        let given =
+            std::env::var("SCENARIO_SEED").ok().map(|seed| seed.parse().expect("SCENARIO_SEED: a number"));
         let clock = || std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_secs());
         let seed = given.unwrap_or_else(clock);
-        println!("    STORY_SEED={seed}");
+        println!("    SCENARIO_SEED={seed}");
         Self(seed)
     }
 
-    /// Two steps of [`Story::survives_two_kills`].
+    /// Two steps of [`Scenario::survives_two_kills`].
     pub fn two_steps(&mut self) -> [usize; 2] {
         [3 + self.below(17), self.below(9)].map(|step| usize::try_from(step).expect("a small number"))
     }
 
-    /// The first step of an installation, and two by chance, for [`Story::survives_a_kill_at_each_step`].
+    /// The first step of an installation, and two by chance, for [`Scenario::survives_a_kill_at_each_step`].
     pub fn three_of_the_installation(&mut self) -> [usize; 3] {
         [1, 2 + self.below(6), 8 + self.below(7)].map(|step| usize::try_from(step).expect("a small number"))
     }
@@ -67,7 +68,7 @@ fn step(Build { phase, resources, .. }: &Build) -> String {
     [phase].into_iter().chain(made.collect::<BTreeSet<_>>()).collect::<Vec<_>>().join(", ")
 }
 
-impl<S: Stage> Story<S> {
+impl<E: Environment> Scenario<E> {
     /// The worker dies twice in one build: after its `first` step, and after the `second` since there was a snapshot.
     pub fn survives_two_kills(&mut self, [first, second]: [usize; 2], dice: &mut Dice) {
         let (mut seen, mut seen_since_snapshot) = (BTreeSet::new(), BTreeSet::new());
@@ -119,22 +120,22 @@ impl<S: Stage> Story<S> {
     fn build_and_kill(&mut self, dice: &mut Dice, dies: &mut dyn FnMut(&Build, Duration) -> bool) {
         let (before, last) = (self.published(), self.last_job());
         if before.iter().all(Option::is_some) {
-            let action = self.stage.unit().run_action("run", json!({"force": true})).expect("action");
+            let action = self.environment.unit().run_action("run", json!({"force": true})).expect("action");
             assert!(action.results.contains_key("job"), "{action:?}");
         }
         let (started, mut began, mut kills, mut hooks) = (Instant::now(), Instant::now(), 0, 0);
-        let (mut version, mut journal) = (self.stage.journal_version(), self.stage.journal());
+        let (mut version, mut journal) = (self.environment.journal_version(), self.environment.journal());
         loop {
             let all_new = || self.published().iter().zip(&before).all(|(new, old)| new != old);
             // Reading it is dear, and it changes once in a while.
-            let written = self.stage.journal_version();
+            let written = self.environment.journal_version();
             if written != version {
-                (version, journal) = (written, self.stage.journal());
+                (version, journal) = (written, self.environment.journal());
             }
             let build = running(&journal);
-            match (build, self.stage.worker()) {
+            match (build, self.environment.worker()) {
                 (Some(build), Some(_)) if build.phase != Phase::Failed && dies(build, began.elapsed()) => {
-                    self.stage.kill_worker();
+                    self.environment.kill_worker();
                     kills += 1;
                     println!("    killed at {} s: {}", started.elapsed().as_secs(), step(build));
                     self.all_is_noted();
@@ -148,18 +149,21 @@ impl<S: Stage> Story<S> {
                 // The hook that would have published it was killed.
                 (None, None) if self.last_job() != last => hooks += usize::from(self.a_hook_dies(dice)),
                 // It has only just been started.
-                (Some(_), None) => {
-                    wait_for("the worker", self.stage.patience(), || self.stage.worker().map(drop))
-                }
+                (Some(_), None) => wait_for("the worker", self.environment.patience(), || {
+                    self.environment.worker().map(drop)
+                }),
                 _ => std::thread::sleep(LOOK),
             }
             let failures = journal.job.iter().flat_map(|job| &job.failures);
             // The script's secrets go with the worker that had them; the next hook brings them again.
             let failures: Vec<_> = failures.filter(|failure| failure.remedy != Remedy::Hook).collect();
             assert!(failures.is_empty(), "{failures:?} after {kills} kills");
-            assert!(began.elapsed() < self.stage.patience() * 2, "no image after {kills} kills: {build:?}");
+            assert!(
+                began.elapsed() < self.environment.patience() * 2,
+                "no image after {kills} kills: {build:?}"
+            );
         }
-        self.stage.job_ended();
+        self.environment.job_ended();
         self.note_revision();
         self.no_leftovers();
         println!("    {kills} workers and {hooks} hooks killed in {} s", started.elapsed().as_secs());
@@ -167,12 +171,12 @@ impl<S: Stage> Story<S> {
 
     /// The job that ended last.
     fn last_job(&self) -> Option<JobId> {
-        self.stage.journal().job.filter(|job| job.finished.is_some()).map(|job| job.id)
+        self.environment.journal().job.filter(|job| job.finished.is_some()).map(|job| job.id)
     }
 
     /// The processes of hooks, whoever asked for them. A worker has nothing of its hook's environment.
     fn hooks(&self) -> Vec<Process> {
-        let mut processes = self.stage.unit().processes().expect("processes");
+        let mut processes = self.environment.unit().processes().expect("processes");
         processes.retain(|process| {
             let environment = std::fs::read(format!("/proc/{}/environ", process.pid)).unwrap_or_default();
             environment.split(|byte| *byte == 0).any(|entry| entry.starts_with(b"JUJU_CONTEXT_ID="))
@@ -183,7 +187,7 @@ impl<S: Stage> Story<S> {
     /// The next hook, which starts the next worker or publishes, dies before or after that; Juju runs it again. Returns
     /// whether it lived for long enough to be killed.
     fn a_hook_dies(&self, dice: &mut Dice) -> bool {
-        let unit = self.stage.unit();
+        let unit = self.environment.unit();
         let moment = Duration::from_millis(dice.below(HOOK));
         let run = std::thread::scope(|scope| {
             let hook = scope.spawn(|| unit.update_status().expect("hook"));
@@ -213,7 +217,7 @@ impl<S: Stage> Story<S> {
     /// The worker is dead: whatever it has made in the build project is in the journal, or is what jobs have in common.
     fn all_is_noted(&self) {
         // A hook that it had asked for may start the next one while we look.
-        let (before, made, after) = (self.stage.journal(), self.made(), self.stage.journal());
+        let (before, made, after) = (self.environment.journal(), self.made(), self.environment.journal());
         let builds = before.revisions.iter().chain(&after.revisions).map(|build| build.id.as_str());
         let noted: BTreeSet<&str> = before
             .resources()

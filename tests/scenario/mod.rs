@@ -1,7 +1,7 @@
-//! The charm's life, told once for every cloud: hooks in, images out, nothing left behind.
+//! The charm's life, written once for every cloud: hooks in, images out, nothing left behind.
 //!
-//! A [`Story`] is told chapter by chapter, in order, since a build may take minutes: each chapter is a promise with a name
-//! of its own. What is particular to a cloud is its [`Stage`].
+//! A [`Scenario`] runs case by case, in order, since a build may take minutes: each case is a promise with a name
+//! of its own. What is particular to a cloud is its [`Environment`].
 
 mod failures;
 mod kills;
@@ -29,7 +29,7 @@ pub const IMAGE: &str = "image-builder-noble-x64";
 pub const HISTORY: usize = 2;
 
 /// A charm on a machine, and a cloud that it works in.
-pub trait Stage: Deployed {
+pub trait Environment: Deployed {
     /// What the charm has to be told of this cloud: whatever it cannot do without.
     fn options(&self) -> Vec<(&'static str, String)>;
 
@@ -72,7 +72,7 @@ pub struct Image {
 /// The folder of an operator's scripts.
 #[allow(dead_code, reason = "not every cloud serves them")]
 pub fn scripts() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/chapters/scripts")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenario/scripts")
 }
 
 /// The name of a consumer's project.
@@ -80,18 +80,18 @@ pub fn project_of(consumer: &str) -> String {
     format!("{consumer}-project")
 }
 
-/// Tells one chapter and how long it took.
-pub fn chapter<T>(name: &str, tell: impl FnOnce() -> T) -> T {
+/// Runs one case, and prints its name and how long it took.
+pub fn case<T>(name: &str, run: impl FnOnce() -> T) -> T {
     println!("--- {name}");
     let started = Instant::now();
-    let told = tell();
+    let result = run();
     println!("    ok, {} s", started.elapsed().as_secs());
-    told
+    result
 }
 
 /// The charm, its cloud, and what has happened so far.
-pub struct Story<S: Stage> {
-    pub stage: S,
+pub struct Scenario<E: Environment> {
+    pub environment: E,
     relations: Vec<Relation>,
     /// What was in the build project and in the consumers' before the charm came.
     before: Vec<BTreeSet<String>>,
@@ -105,17 +105,17 @@ pub struct Story<S: Stage> {
     rejected: Option<String>,
 }
 
-impl<S: Stage> Drop for Story<S> {
+impl<E: Environment> Drop for Scenario<E> {
     fn drop(&mut self) {
-        self.stage.remove_image(&project_of(CONSUMERS[0]), &self.foreign);
+        self.environment.remove_image(&project_of(CONSUMERS[0]), &self.foreign);
     }
 }
 
-impl<S: Stage> Story<S> {
-    pub fn begin(stage: S) -> Self {
-        let foreign = stage.add_image(&project_of(CONSUMERS[0]), IMAGE);
-        let mut story = Self {
-            stage,
+impl<E: Environment> Scenario<E> {
+    pub fn begin(environment: E) -> Self {
+        let foreign = environment.add_image(&project_of(CONSUMERS[0]), IMAGE);
+        let mut scenario = Self {
+            environment,
             relations: Vec::new(),
             before: Vec::new(),
             foreign,
@@ -123,24 +123,24 @@ impl<S: Stage> Story<S> {
             keys: Default::default(),
             rejected: None,
         };
-        story.before = story.inventories();
-        story
+        scenario.before = scenario.inventories();
+        scenario
     }
 
     /// What is in the build project and in the consumers'.
     fn inventories(&self) -> Vec<BTreeSet<String>> {
         let projects = [BUILD_PROJECT.to_owned()].into_iter().chain(CONSUMERS.map(project_of));
-        projects.map(|project| self.stage.inventory(&project)).collect()
+        projects.map(|project| self.environment.inventory(&project)).collect()
     }
 
     /// What the charm has made in the build project.
     fn made(&self) -> Vec<String> {
-        added(&self.before[0], &self.stage.inventory(BUILD_PROJECT))
+        added(&self.before[0], &self.environment.inventory(BUILD_PROJECT))
     }
 
     /// What each relation names.
     fn published(&self) -> Vec<Option<String>> {
-        self.relations.iter().map(|relation| self.stage.told(relation, "id")).collect()
+        self.relations.iter().map(|relation| self.environment.told(relation, "id")).collect()
     }
 
     fn note_revision(&mut self) {
@@ -149,7 +149,7 @@ impl<S: Stage> Story<S> {
 
     /// The ids of a consumer's images of our name, anybody's.
     fn images(&self, consumer: &str) -> BTreeSet<String> {
-        let images = self.stage.inventory(&project_of(consumer));
+        let images = self.environment.inventory(&project_of(consumer));
         let id = |line: &String| match line.split(' ').collect::<Vec<_>>()[..] {
             ["image", id, IMAGE, ..] => Some(id.to_owned()),
             _ => None,
@@ -172,11 +172,11 @@ impl<S: Stage> Story<S> {
             assert!(line.contains(&kept("rejected")) && line.contains(id), "{line}");
         }
         for (before, consumer) in self.before[1..].iter().zip(CONSUMERS) {
-            let lines = added(before, &self.stage.inventory(&project_of(consumer)));
+            let lines = added(before, &self.environment.inventory(&project_of(consumer)));
             assert_eq!(lines.len(), self.revisions.len().min(HISTORY), "{lines:?}");
             assert!(lines.iter().all(|line| line.contains(IMAGE)), "{lines:?}");
         }
-        assert_eq!(self.stage.run_files(), [] as [String; 0], "on the machine");
+        assert_eq!(self.environment.run_files(), [] as [String; 0], "on the machine");
     }
 }
 

@@ -2,9 +2,9 @@
 
 pub mod agent;
 pub mod cloud;
+pub mod fixture;
 pub mod instance;
 pub mod recipe;
-pub mod scene;
 pub mod servers;
 
 /// Locks, also when another thread panicked while it held the lock: tests want the first panic's message.

@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::chapters::{CHAPTERS, Chapter};
+use crate::scenarios::{SCENARIOS, Scenario};
 
 pub const HELP: &str = "\
 The whole life of the charm on an embedded Juju and OpenStack: no root, no cloud, nothing installed.
@@ -20,14 +20,14 @@ Colours are used on a terminal, unless NO_COLOR is set. RUNNER_IMAGE_BUILDER_CHA
 pub enum Arguments {
     Help,
     List,
-    Show(Plan),
+    Run(Plan),
 }
 
-/// Which show is asked for.
+/// Which scenarios are asked for.
 #[derive(Default)]
 pub struct Plan {
     /// The part; all of them when none is named.
-    pub scenario: Option<&'static Chapter>,
+    pub scenario: Option<&'static Scenario>,
     /// Whether it stays up at its end.
     pub keep: bool,
 }
@@ -47,12 +47,12 @@ impl Arguments {
                 },
             }
         }
-        Ok(Self::Show(plan))
+        Ok(Self::Run(plan))
     }
 }
 
-fn find(name: &str) -> Result<&'static Chapter, String> {
-    let names = || CHAPTERS.iter().map(|chapter| chapter.name).collect::<Vec<_>>().join(", ");
-    let found = CHAPTERS.iter().find(|chapter| chapter.name == name);
+fn find(name: &str) -> Result<&'static Scenario, String> {
+    let names = || SCENARIOS.iter().map(|scenario| scenario.name).collect::<Vec<_>>().join(", ");
+    let found = SCENARIOS.iter().find(|scenario| scenario.name == name);
     found.ok_or_else(|| format!("--scenario takes one of: {}", names()))
 }

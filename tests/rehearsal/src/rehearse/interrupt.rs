@@ -1,4 +1,4 @@
-//! Ctrl-C: the show ends in order, so that nothing of it is left.
+//! Ctrl-C: the rehearsal ends in order, so that nothing of it is left.
 
 use std::io;
 use std::sync::{Condvar, Mutex, PoisonError};

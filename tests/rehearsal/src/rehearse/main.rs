@@ -1,23 +1,23 @@
-//! The rehearsal's show: the whole life of the charm, as an operator sees it, on an embedded Juju and OpenStack. It runs
+//! The rehearsal: the whole life of the charm, as an operator sees it, on an embedded Juju and OpenStack. It runs
 //! the packaged charm, checks what it shows, and ends with an error that names the check which failed.
 
 mod arguments;
-mod chapters;
 mod interrupt;
 mod operator;
+mod scenarios;
 mod screen;
-mod stage;
+mod session;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use rehearsal::scene::CHARM_VARIABLE;
+use rehearsal::fixture::CHARM_VARIABLE;
 
 use crate::arguments::{Arguments, HELP, Plan};
-use crate::chapters::{CHAPTERS, Chapter};
+use crate::scenarios::{SCENARIOS, Scenario};
 use crate::screen::Screen;
-use crate::stage::{ShowError, Stage, doing};
+use crate::session::{Session, SessionError, doing};
 
 fn main() -> ExitCode {
     let plan = match Arguments::parse(std::env::args().skip(1)) {
@@ -26,10 +26,10 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Ok(Arguments::List) => {
-            CHAPTERS.iter().for_each(|chapter| println!("{:<12} {}", chapter.name, chapter.title));
+            SCENARIOS.iter().for_each(|scenario| println!("{:<12} {}", scenario.name, scenario.title));
             return ExitCode::SUCCESS;
         }
-        Ok(Arguments::Show(plan)) => plan,
+        Ok(Arguments::Run(plan)) => plan,
         Err(problem) => {
             eprintln!("rehearsal: {problem}\n\n{HELP}");
             return ExitCode::from(2);
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
     };
     let screen = Screen::of_process();
     let started = Instant::now();
-    match show(&screen, &plan) {
+    match rehearse(&screen, &plan) {
         Ok(checks) => {
             screen.good(&format!("{checks} checks passed in {} s.", started.elapsed().as_secs()));
             ExitCode::SUCCESS
@@ -49,32 +49,32 @@ fn main() -> ExitCode {
     }
 }
 
-/// Plays the chapters of a plan, and returns how many checks passed.
-fn show(screen: &Screen, plan: &Plan) -> Result<usize, ShowError> {
+/// Plays the scenarios of a plan, and returns how many checks passed.
+fn rehearse(screen: &Screen, plan: &Plan) -> Result<usize, SessionError> {
     interrupt::listen().map_err(doing("listening for Ctrl-C"))?;
-    let mut stage = Stage::set(screen, &charm()?)?;
-    for chapter in chapters_of(plan) {
-        stage.begin(chapter);
-        (chapter.play)(&mut stage)?;
+    let mut session = Session::set(screen, &charm()?)?;
+    for scenario in scenarios_of(plan) {
+        session.begin(scenario);
+        (scenario.play)(&mut session)?;
     }
     if plan.keep {
-        stage.keep()?;
+        session.keep()?;
     }
-    Ok(stage.passed())
+    Ok(session.passed())
 }
 
-/// The chapter that is asked for after those that it needs; all of them when none is.
-fn chapters_of(plan: &Plan) -> Vec<&'static Chapter> {
-    let wanted = |chapter: &&Chapter| match plan.scenario {
-        None => !(plan.keep && chapter.name == "removal"),
-        Some(scenario) => chapter.name == scenario.name || scenario.needs.contains(&chapter.name),
+/// The scenario that is asked for after those that it needs; all of them when none is.
+fn scenarios_of(plan: &Plan) -> Vec<&'static Scenario> {
+    let wanted = |scenario: &&Scenario| match plan.scenario {
+        None => !(plan.keep && scenario.name == "removal"),
+        Some(asked) => scenario.name == asked.name || asked.needs.contains(&scenario.name),
     };
-    CHAPTERS.iter().filter(wanted).collect()
+    SCENARIOS.iter().filter(wanted).collect()
 }
 
 /// The unpacked charm: what `make charm` made, unless the environment names another.
-fn charm() -> Result<PathBuf, ShowError> {
+fn charm() -> Result<PathBuf, SessionError> {
     let made = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/charm");
     let charm = std::env::var_os(CHARM_VARIABLE).map_or(made, PathBuf::from);
-    charm.canonicalize().map_err(|_| ShowError::NoCharm(charm))
+    charm.canonicalize().map_err(|_| SessionError::NoCharm(charm))
 }

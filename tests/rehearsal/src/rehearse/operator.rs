@@ -5,18 +5,18 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rehearsal::agent::{ActionRun, ActionStatus, Relation, Status, Unit};
-use rehearsal::scene::APPLICATION;
+use rehearsal::fixture::APPLICATION;
 use serde_json::{Value, json};
 
 use crate::interrupt;
-use crate::stage::{ShowError, Stage, doing};
+use crate::session::{Session, SessionError, doing};
 
 /// How long a build may take here, on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-impl Stage<'_> {
+impl Session<'_> {
     /// `juju config`, and the status that it leads to.
-    pub fn configure(&mut self, options: &[(&str, String)]) -> Result<(), ShowError> {
+    pub fn configure(&mut self, options: &[(&str, String)]) -> Result<(), SessionError> {
         let shown: Vec<String> = options.iter().map(|(name, value)| format!("{name}={value}")).collect();
         self.screen.command(&format!("juju config {APPLICATION} {}", shown.join(" \\\n    ")));
         let values: Vec<(&str, &str)> = options.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -25,7 +25,7 @@ impl Stage<'_> {
     }
 
     /// `juju status`.
-    pub fn status(&self) -> Result<(), ShowError> {
+    pub fn status(&self) -> Result<(), SessionError> {
         self.screen.command("juju status");
         for unit in self.app()?.units() {
             let status = unit.status()?;
@@ -35,20 +35,20 @@ impl Stage<'_> {
     }
 
     /// A unit's status, as text.
-    pub fn status_of(&self, unit: &Unit) -> Result<String, ShowError> {
+    pub fn status_of(&self, unit: &Unit) -> Result<String, SessionError> {
         Ok(unit.status()?.to_string())
     }
 
     /// `juju integrate` with a consumer that wants images in its own project.
-    pub fn integrate(&mut self, name: &'static str) -> Result<(), ShowError> {
+    pub fn integrate(&mut self, name: &'static str) -> Result<(), SessionError> {
         self.screen.command(&format!("juju integrate {APPLICATION}:image {name}-runners:image"));
-        let relation = self.scene.integrate(&self.app()?, name)?;
+        let relation = self.fixture.integrate(&self.app()?, name)?;
         self.consumers.push((name, relation));
         Ok(())
     }
 
     /// `juju run`, with the action's log and results.
-    pub fn run_action(&mut self, params: Value) -> Result<ActionRun, ShowError> {
+    pub fn run_action(&mut self, params: Value) -> Result<ActionRun, SessionError> {
         let words: Vec<String> =
             params.as_object().into_iter().flatten().map(|(key, value)| format!(" {key}={value}")).collect();
         self.screen.command(&format!("juju run {APPLICATION}/leader run{}", words.concat()));
@@ -68,7 +68,7 @@ impl Stage<'_> {
     }
 
     /// What our unit tells a consumer.
-    pub fn show_databag(&self, name: &str, relation: &Relation) -> Result<(), ShowError> {
+    pub fn show_databag(&self, name: &str, relation: &Relation) -> Result<(), SessionError> {
         let leader = self.leader()?;
         self.screen.command(&format!("juju show-unit {name}-runners/0 --related-unit {}", leader.name()));
         for (key, value) in relation.written_by(&leader)? {
@@ -80,14 +80,14 @@ impl Stage<'_> {
     /// The images of a project.
     pub fn show_images(&self, cloud: &str) {
         self.screen.command(&format!("openstack --os-cloud {cloud} image list"));
-        for image in self.scene.cloud.project(&format!("{cloud}-project")).images() {
+        for image in self.fixture.cloud.project(&format!("{cloud}-project")).images() {
             let name = image.name.unwrap_or_default();
             self.screen.output(&format!("{}  {name:<44}  {}", image.id, image.status));
         }
     }
 
     /// The line of the cron file, run now as cron would run it.
-    pub fn cron(&mut self) -> Result<(), ShowError> {
+    pub fn cron(&mut self) -> Result<(), SessionError> {
         let unit = self.leader()?;
         let file = self.root(&unit).join("etc/cron.d/build-runner-image");
         self.screen.command(&format!("tail -n 1 {}", file.display()));
@@ -105,7 +105,7 @@ impl Stage<'_> {
     }
 
     /// The unit that leads.
-    pub fn leader(&self) -> Result<Unit, ShowError> {
+    pub fn leader(&self) -> Result<Unit, SessionError> {
         let leader = self.app()?.leader()?;
         leader.map_or_else(|| self.unit(), Ok)
     }
@@ -116,7 +116,7 @@ impl Stage<'_> {
         unit: &Unit,
         what: &str,
         mut found: impl FnMut(&Self) -> Option<T>,
-    ) -> Result<T, ShowError> {
+    ) -> Result<T, SessionError> {
         let log = self.worker_log(unit);
         let mut news = News {
             statuses: unit.statuses()?.len(),
@@ -131,7 +131,7 @@ impl Stage<'_> {
             self.tell(unit, &log, &mut news)?;
             match seen {
                 Some(seen) => return Ok(seen),
-                None if interrupt::is_asked() => return Err(ShowError::Interrupted),
+                None if interrupt::is_asked() => return Err(SessionError::Interrupted),
                 None if started.elapsed() > PATIENCE => {
                     let status = unit.status().map(|status| status.to_string()).unwrap_or_default();
                     self.check(what, Err(format!("not within {} s; {status}", PATIENCE.as_secs())))?;
@@ -142,7 +142,7 @@ impl Stage<'_> {
     }
 
     /// Prints what is new in status and log.
-    fn tell(&self, unit: &Unit, log: &PathBuf, news: &mut News) -> Result<(), ShowError> {
+    fn tell(&self, unit: &Unit, log: &PathBuf, news: &mut News) -> Result<(), SessionError> {
         let text = fs::read_to_string(log).unwrap_or_default();
         let complete = text.rfind('\n').map_or(0, |end| end + 1);
         for line in text.get(news.log..complete).unwrap_or_default().lines() {
@@ -156,7 +156,7 @@ impl Stage<'_> {
     }
 
     /// Prints a unit's statuses after the first `from`, each once, and returns how many there are.
-    pub fn show_statuses(&self, unit: &Unit, from: usize) -> Result<usize, ShowError> {
+    pub fn show_statuses(&self, unit: &Unit, from: usize) -> Result<usize, SessionError> {
         let statuses = unit.statuses()?;
         let said = |status: &Status| (status.state.clone(), status.message.clone());
         for (number, status) in statuses.iter().enumerate().skip(from) {
@@ -171,7 +171,7 @@ impl Stage<'_> {
     /// Where a unit's machine begins.
     pub fn root(&self, unit: &Unit) -> PathBuf {
         let number = unit.name().rsplit('/').next().and_then(|number| number.parse().ok());
-        self.scene.root(number.unwrap_or_default())
+        self.fixture.root(number.unwrap_or_default())
     }
 
     /// Where a unit's worker logs.
@@ -188,13 +188,13 @@ impl Stage<'_> {
     }
 
     /// Follows a unit until nothing works there any more and nothing waits for its turn.
-    pub fn follow_to_rest(&mut self, unit: &Unit) -> Result<(), ShowError> {
-        self.follow(unit, "the worker has ended", |stage| (!stage.works(unit)).then_some(()))?;
+    pub fn follow_to_rest(&mut self, unit: &Unit) -> Result<(), SessionError> {
+        self.follow(unit, "the worker has ended", |session| (!session.works(unit)).then_some(()))?;
         Ok(unit.wait_idle(PATIENCE)?)
     }
 
     /// `juju run ... force=true wait=true`, which must succeed.
-    pub fn build_now(&mut self) -> Result<(), ShowError> {
+    pub fn build_now(&mut self) -> Result<(), SessionError> {
         let action = self.run_action(json!({"force": true, "wait": true}))?;
         self.holds("the action has completed", action.status == ActionStatus::Completed, &action.message)?;
         self.follow_to_rest(&self.leader()?)

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::Instant;
 
-/// Where the show is seen.
+/// Where the rehearsal is seen.
 pub struct Screen {
     coloured: bool,
     started: Instant,
@@ -28,14 +28,14 @@ impl Screen {
         Self { coloured, started: Instant::now() }
     }
 
-    /// A chapter begins.
+    /// A scenario begins.
     pub fn title(&self, number: usize, name: &str, title: &str) {
         let line = format!("{number}. {title} ({name})");
         self.line(&format!("\n{}", self.bold(&line)));
         self.line(&self.colour(Colour::Grey, &"-".repeat(line.chars().count())));
     }
 
-    /// What the show says itself.
+    /// What the rehearsal says itself.
     pub fn say(&self, text: &str) {
         self.line(text);
     }

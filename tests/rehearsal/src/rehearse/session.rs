@@ -1,16 +1,16 @@
-//! Where the chapters play: the scene, what has been made in it so far, and the checks.
+//! Where the scenarios play: the fixture, what has been made in it so far, and the checks.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rehearsal::agent::{AgentError, Application, JujuVersion, Relation, Secret, Unit};
 use rehearsal::cloud::{CloudSetup, Latencies};
+use rehearsal::fixture::{Fixture, FixtureError};
 use rehearsal::recipe::digest;
-use rehearsal::scene::{Scene, SceneError};
 use rehearsal::servers::SiteSetup;
 
-use crate::chapters::{CHAPTERS, Chapter};
 use crate::interrupt;
+use crate::scenarios::{SCENARIOS, Scenario};
 use crate::screen::Screen;
 
 /// The operator's password for the build project.
@@ -18,25 +18,25 @@ const PASSWORD: &str = "builder-password";
 /// What the external script is given.
 const TOKEN: &str = "first-token-of-the-registry";
 
-/// The show cannot go on.
+/// The rehearsal cannot go on.
 #[derive(Debug, thiserror::Error)]
-pub enum ShowError {
+pub enum SessionError {
     /// A check failed.
-    #[error("{chapter}: {check}: {problem}")]
+    #[error("{scenario}: {check}: {problem}")]
     Check {
-        /// In which chapter.
-        chapter: &'static str,
+        /// In which scenario.
+        scenario: &'static str,
         /// Which one.
         check: String,
         /// What was seen instead.
         problem: String,
     },
-    /// There is no charm to show.
+    /// There is no charm to rehearse.
     #[error("there is no charm at {}: run `make rehearse`, or `make charm` first", .0.display())]
     NoCharm(PathBuf),
-    /// The scene could not be set.
-    #[error("setting the scene: {0}")]
-    Scene(#[from] SceneError),
+    /// The fixture could not be set.
+    #[error("preparing the fixture: {0}")]
+    Fixture(#[from] FixtureError),
     /// The agent could not do what was asked.
     #[error(transparent)]
     Agent(#[from] AgentError),
@@ -53,15 +53,15 @@ pub enum ShowError {
     },
 }
 
-/// Turns an error of this machine into one of the show.
-pub fn doing(doing: &'static str) -> impl FnOnce(std::io::Error) -> ShowError {
-    move |source| ShowError::Io { doing, source }
+/// Turns an error of this machine into one of the rehearsal.
+pub fn doing(doing: &'static str) -> impl FnOnce(std::io::Error) -> SessionError {
+    move |source| SessionError::Io { doing, source }
 }
 
-/// The stage.
-pub struct Stage<'a> {
+/// The session.
+pub struct Session<'a> {
     pub screen: &'a Screen,
-    pub scene: Scene,
+    pub fixture: Fixture,
     pub charm: PathBuf,
     /// The password of the build project's user, and the external script's secret.
     pub password: Secret,
@@ -75,15 +75,15 @@ pub struct Stage<'a> {
     pub consumers: Vec<(&'static str, Relation)>,
     /// How many requests the web sites had had before the newest image was built.
     pub asked_before: usize,
-    chapter: &'static str,
+    scenario: &'static str,
     passed: usize,
 }
 
-impl<'a> Stage<'a> {
+impl<'a> Session<'a> {
     /// Starts everything around the charm, and says which charm it is.
-    pub fn set(screen: &'a Screen, charm: &Path) -> Result<Self, ShowError> {
+    pub fn set(screen: &'a Screen, charm: &Path) -> Result<Self, SessionError> {
         let dispatch = charm.join("dispatch");
-        let bytes = std::fs::read(&dispatch).map_err(|_| ShowError::NoCharm(charm.to_owned()))?;
+        let bytes = std::fs::read(&dispatch).map_err(|_| SessionError::NoCharm(charm.to_owned()))?;
         screen.say(&format!(
             "charm   {}\n        {} bytes, sha256 {}",
             dispatch.display(),
@@ -95,22 +95,22 @@ impl<'a> Stage<'a> {
         let cloud = CloudSetup { latencies, ..CloudSetup::default() };
         let site = SiteSetup { series: vec!["noble".into()], image_size: 256 << 10, ..SiteSetup::default() };
         let runner = site.runner_versions.last().cloned().unwrap_or_default();
-        let scene = Scene::set(JujuVersion::V3_6, cloud, site)?;
+        let fixture = Fixture::set(JujuVersion::V3_6, cloud, site)?;
         screen.say(&format!(
             "cloud   Keystone at {}, instances answer ssh on port {}",
-            scene.cloud.auth_url(),
-            scene.cloud.ssh_port()
+            fixture.cloud.auth_url(),
+            fixture.cloud.ssh_port()
         ));
         screen.say(&format!(
             "sites   {} (Ubuntu's images and archive, GitHub, the operator's script)",
-            scene.site.url()
+            fixture.site.url()
         ));
-        screen.say(&format!("unit    its files lie below {}", scene.root(0).display()));
-        let password = scene.model.add_secret(&[("password", PASSWORD)])?;
-        let token = scene.model.add_secret(&[("registry-token", TOKEN)])?;
+        screen.say(&format!("unit    its files lie below {}", fixture.root(0).display()));
+        let password = fixture.model.add_secret(&[("password", PASSWORD)])?;
+        let token = fixture.model.add_secret(&[("registry-token", TOKEN)])?;
         Ok(Self {
             screen,
-            scene,
+            fixture,
             charm: charm.to_owned(),
             password,
             token,
@@ -119,16 +119,16 @@ impl<'a> Stage<'a> {
             app: None,
             consumers: Vec::new(),
             asked_before: 0,
-            chapter: "",
+            scenario: "",
             passed: 0,
         })
     }
 
-    /// The next chapter.
-    pub fn begin(&mut self, chapter: &'static Chapter) {
-        let number = CHAPTERS.iter().position(|other| other.name == chapter.name).unwrap_or_default() + 1;
-        self.chapter = chapter.name;
-        self.screen.title(number, chapter.name, chapter.title);
+    /// The next scenario.
+    pub fn begin(&mut self, scenario: &'static Scenario) {
+        let number = SCENARIOS.iter().position(|other| other.name == scenario.name).unwrap_or_default() + 1;
+        self.scenario = scenario.name;
+        self.screen.title(number, scenario.name, scenario.title);
     }
 
     /// The application came.
@@ -137,17 +137,17 @@ impl<'a> Stage<'a> {
     }
 
     /// The application.
-    pub fn app(&self) -> Result<Application, ShowError> {
+    pub fn app(&self) -> Result<Application, SessionError> {
         self.app.clone().ok_or_else(|| AgentError::Gone("the application".into()).into())
     }
 
     /// Its first unit.
-    pub fn unit(&self) -> Result<Unit, ShowError> {
+    pub fn unit(&self) -> Result<Unit, SessionError> {
         Ok(self.app()?.unit(0))
     }
 
-    /// Shows whether something holds, and ends the show when it does not.
-    pub fn check(&mut self, check: &str, verdict: Result<String, String>) -> Result<(), ShowError> {
+    /// Shows whether something holds, and ends the rehearsal when it does not.
+    pub fn check(&mut self, check: &str, verdict: Result<String, String>) -> Result<(), SessionError> {
         match verdict {
             Ok(seen) => {
                 self.passed += 1;
@@ -156,24 +156,29 @@ impl<'a> Stage<'a> {
             }
             Err(problem) => {
                 self.screen.failed(check, &problem);
-                Err(ShowError::Check { chapter: self.chapter, check: check.to_owned(), problem })
+                Err(SessionError::Check { scenario: self.scenario, check: check.to_owned(), problem })
             }
         }
     }
 
     /// The same for what is plainly so or not, with what was seen.
-    pub fn holds(&mut self, check: &str, holds: bool, seen: impl std::fmt::Debug) -> Result<(), ShowError> {
+    pub fn holds(
+        &mut self,
+        check: &str,
+        holds: bool,
+        seen: impl std::fmt::Debug,
+    ) -> Result<(), SessionError> {
         self.check(check, if holds { Ok(String::new()) } else { Err(format!("{seen:?}")) })
     }
 
     /// The images that a unit tells the consumers, in their order.
     pub fn told_by(&self, unit: &Unit) -> Vec<Option<String>> {
-        self.consumers.iter().map(|(_, relation)| self.scene.told(relation, unit, "id")).collect()
+        self.consumers.iter().map(|(_, relation)| self.fixture.told(relation, unit, "id")).collect()
     }
 
     /// How many images have been built so far: each build stops its VM and takes a snapshot, and nothing else does.
     pub fn builds(&self) -> usize {
-        let log = self.scene.cloud.log();
+        let log = self.fixture.cloud.log();
         log.iter().filter(|entry| entry.method == "POST" && entry.url.ends_with("/action")).count() / 2
     }
 
@@ -183,9 +188,9 @@ impl<'a> Stage<'a> {
     }
 
     /// Stays up until the operator has had enough.
-    pub fn keep(&self) -> Result<(), ShowError> {
-        let file = self.scene.directory().join("clouds.yaml");
-        std::fs::write(&file, self.scene.cloud.clouds_yaml()).map_err(doing("writing clouds.yaml"))?;
+    pub fn keep(&self) -> Result<(), SessionError> {
+        let file = self.fixture.directory().join("clouds.yaml");
+        std::fs::write(&file, self.fixture.cloud.clouds_yaml()).map_err(doing("writing clouds.yaml"))?;
         self.screen.say("\nEverything stays up. With your own client:");
         let file = file.display();
         for command in ["--os-cloud builder server list", "--os-cloud upload image list"] {

@@ -1,4 +1,4 @@
-//! The chapters, in the order of a unit's life.
+//! The scenarios, in the order of a unit's life.
 
 mod begin;
 mod build;
@@ -6,10 +6,10 @@ mod later;
 mod removal;
 mod trouble;
 
-use crate::stage::{ShowError, Stage};
+use crate::session::{Session, SessionError};
 
-/// A part of the show.
-pub struct Chapter {
+/// A part of the rehearsal.
+pub struct Scenario {
     /// For `--scenario`.
     pub name: &'static str,
     /// What happens in it.
@@ -17,40 +17,40 @@ pub struct Chapter {
     /// What must have happened before.
     pub needs: &'static [&'static str],
     /// Plays it.
-    pub play: fn(&mut Stage<'_>) -> Result<(), ShowError>,
+    pub play: fn(&mut Session<'_>) -> Result<(), SessionError>,
 }
 
 /// All of them.
-pub const CHAPTERS: [Chapter; 9] = [
-    Chapter { name: "deploy", title: "The charm is deployed", needs: &[], play: begin::deploy },
-    Chapter {
+pub const SCENARIOS: [Scenario; 9] = [
+    Scenario { name: "deploy", title: "The charm is deployed", needs: &[], play: begin::deploy },
+    Scenario {
         name: "configure",
         title: "The operator configures it, with a mistake at first",
         needs: &["deploy"],
         play: begin::configure,
     },
-    Chapter {
+    Scenario {
         name: "build",
         title: "Two consumers are integrated; the image is built and published",
         needs: &["deploy", "configure"],
         play: build::build,
     },
-    Chapter { name: "cron", title: "Cron looks for work, twice", needs: BUILT, play: later::cron },
-    Chapter { name: "action", title: "The operator wants an image now", needs: BUILT, play: later::action },
-    Chapter { name: "secret", title: "The script's secret rotates", needs: BUILT, play: later::secret },
-    Chapter {
+    Scenario { name: "cron", title: "Cron looks for work, twice", needs: BUILT, play: later::cron },
+    Scenario { name: "action", title: "The operator wants an image now", needs: BUILT, play: later::action },
+    Scenario { name: "secret", title: "The script's secret rotates", needs: BUILT, play: later::secret },
+    Scenario {
         name: "recovery",
         title: "A builder VM dies in the middle of a build",
         needs: BUILT,
         play: trouble::recovery,
     },
-    Chapter {
+    Scenario {
         name: "second-unit",
         title: "A second unit takes over",
         needs: BUILT,
         play: trouble::second_unit,
     },
-    Chapter { name: "removal", title: "The charm is removed", needs: BUILT, play: removal::removal },
+    Scenario { name: "removal", title: "The charm is removed", needs: BUILT, play: removal::removal },
 ];
 
 /// What comes before everything that needs an image.
