@@ -314,7 +314,7 @@ mod tests {
         for number in 0..50 {
             journal.publish(image(&format!("c{number}"), &format!("i{number}"), Some("new")));
         }
-        journal.revisions = vec![revision("old", 1), revision("new", 2)];
+        journal.revisions = vec![revision("new", 2)];
         let clouds: Vec<String> = (0..50).map(|number| format!("c{number}")).collect();
         let config = config(&clouds.iter().map(String::as_str).collect::<Vec<_>>());
         let said = Announcement::of(&journal, None, &config, &FormerNames::default());
