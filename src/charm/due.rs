@@ -1,7 +1,7 @@
 //! What is due: whether a worker has something to do after an event, what, and why.
 
 use super::event::{Event, RelationChange};
-use super::reconcile::{Demand, is_open, is_orphaned};
+use super::reconcile::{Demand, is_of_script, is_open, is_orphaned};
 use super::state::CharmState;
 use crate::model::{BaseImage, Timestamp};
 use crate::record::{JobId, Journal, OpenFailure, Reason, Rebuild, Remedy, Request, Task, TaskKind};
@@ -59,17 +59,16 @@ pub(super) fn due(
     event: &Event,
     last: Option<&Request>,
     worker_lives: bool,
+    is_rebuild_owed: bool,
 ) -> Option<Due> {
+    if is_rebuild_owed || matches!(event, Event::SecretChanged { id } if is_of_script(state, id)) {
+        let demand = Demand { rebuild: Rebuild::Always, bases: Vec::new() };
+        return Some(Due { demand, ..Due::whatever(Reason::Secret) });
+    }
     let Some(last) = last else { return Some(Due::whatever(Reason::Configuration)) };
     // After a clean-up only, what was being built still is to be.
     if last.config.digest() != state.run.digest() || last.reason == Reason::Abandoned {
         return Some(Due::whatever(Reason::Configuration));
-    }
-    if let Event::SecretChanged { id } = event
-        && state.script_secret.as_ref().is_some_and(|secret| secret.is(id))
-    {
-        let demand = Demand { rebuild: Rebuild::Always, bases: Vec::new() };
-        return Some(Due { demand, ..Due::whatever(Reason::Secret) });
     }
     if is_open(last, journal) {
         return is_orphaned(last, journal, worker_lives).then(|| Due::again(last.reason, last));

@@ -13,7 +13,7 @@ use crate::host::{FileError, Host, Written};
 use crate::juju::{Databag, Environment, HookToolError, HookTools};
 use crate::model::{BaseImage, Timestamp};
 use crate::record::{
-    Image, Job, JobId, Journal, Published, Reason, Rebuild, RecordError, Request, Task, TaskKind,
+    Asked, Image, Job, JobId, Journal, Published, Reason, Rebuild, RecordError, Request, Task, TaskKind,
 };
 use crate::worker::{self, StartError};
 
@@ -107,26 +107,33 @@ pub fn work(
     let mut last = Request::load(host)?.filter(|last| !matches!(last.task, Task::TakeOver(_)));
     let delivers = state.leader && !state.relations.is_empty();
     let builds = delivers && !state.paused;
+    let is_secret = matches!(event, Event::SecretChanged { id } if is_of_script(state, id));
+    if state.leader && !builds && (is_secret || owes(last.as_ref(), journal)) {
+        Asked::owe(host)?;
+    }
     if !builds {
         last = withdraw(host, journal, last)?;
     }
+    let owed = Asked::load(host)?.owed.is_some();
     let due = match (demand, &last) {
         (Some(demand), _) if builds => Some(Due { demand: demand.clone(), ..Due::whatever(Reason::Action) }),
-        (None, last) if builds => due(state, journal, event, last.as_ref(), lives),
+        (None, last) if builds => due(state, journal, event, last.as_ref(), lives, owed),
         _ => abandoned(state, journal, lives),
     };
     let due = due.or_else(|| delivers.then(|| chosen(state, journal, event, last.as_ref())).flatten());
     let Some(Due { reason, task, demand: Demand { rebuild, bases }, mut continues }) = due else {
         return attend(host, last, journal, lives);
     };
-    // A forced request that no worker has taken up yet is not lost with its place.
+    // What a request asks for that no worker has taken up yet is not lost with its place.
     let pending = last.as_ref().filter(|last| is_open(last, journal) && !is_taken_up(last, journal));
-    let (rebuild, bases) = match pending {
-        Some(pending) if pending.rebuild == Rebuild::Always && rebuild == Rebuild::Due => {
-            continues.clone_from(&pending.continues);
-            (Rebuild::Always, Vec::new())
+    let (rebuild, bases) = match pending.filter(|pending| pending.task == Task::Build && task == Task::Build) {
+        Some(pending) => {
+            let unknown = pending.continues.iter().filter(|job| !continues.contains(job)).cloned();
+            let earlier: Vec<JobId> = unknown.collect();
+            continues.extend(earlier);
+            (rebuild.and(pending.rebuild), both(&pending.bases, bases))
         }
-        _ => (rebuild, bases),
+        None => (rebuild, bases),
     };
     let request = Request {
         id: JobId::random(),
@@ -141,6 +148,27 @@ pub fn work(
         continues,
     };
     ask(host, state, request, lives).map(Some)
+}
+
+/// The bases of two requests together; all when empty.
+fn both(first: &[BaseImage], mut second: Vec<BaseImage>) -> Vec<BaseImage> {
+    if first.is_empty() || second.is_empty() {
+        return Vec::new();
+    }
+    let unknown: Vec<BaseImage> = first.iter().filter(|base| !second.contains(base)).copied().collect();
+    second.extend(unknown);
+    second
+}
+
+/// Whether a rebuild for a new revision of the script's secret was asked for and not done: it is lost with its request, or
+/// with the clean-up of what its worker has left.
+fn owes(last: Option<&Request>, journal: &Journal) -> bool {
+    last.is_some_and(|last| last.reason == Reason::Secret && is_open(last, journal))
+}
+
+/// Whether `secret` holds the variables of the external script.
+pub(super) fn is_of_script(state: &CharmState, secret: &str) -> bool {
+    state.script_secret.as_ref().is_some_and(|known| known.is(secret))
 }
 
 /// Asks the worker to check the images that the leader announces and this unit does not have, `news`. Returns the job

@@ -120,10 +120,8 @@ fn line(f: &mut fmt::Formatter<'_>, text: fmt::Arguments<'_>) -> fmt::Result {
 }
 
 fn describe(phase: &Phase) -> String {
-    // The journal's own word for it: what is found here is found there.
-    let word =
-        serde_json::to_value(phase).ok().and_then(|value| Some(value.get("name")?.as_str()?.to_owned()));
-    let word = word.unwrap_or_default().replace('_', " ");
+    // What is found here is found there.
+    let word = phase.word().replace('_', " ");
     match phase {
         Phase::Installing { step, number, of } => format!("{word}: {step}, {number} of {of}"),
         _ => word,

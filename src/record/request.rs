@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::history::Asked;
 use super::journal::Image;
 use super::journal::aside::Unreadable;
 use super::run_config::{BuildSecrets, BuilderRunConfig, JobId};
@@ -103,6 +104,13 @@ pub enum Rebuild {
     Always,
 }
 
+impl Rebuild {
+    /// What does for both.
+    pub fn and(self, other: Self) -> Self {
+        if self == Self::Always { self } else { other }
+    }
+}
+
 /// What a hook asks the worker to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -154,6 +162,10 @@ impl Request {
             let BuildSecrets { script, proxies } = secrets.clone();
             InTransit { secrets: script, proxies }.leave(host, &self.secrets_file(host))?;
         }
+        // For people: a request that cannot be told of is made all the same.
+        if let Err(error) = Asked::note(host, self) {
+            log::warn!("{error}; action history will not know of job {}", self.id);
+        }
         write_json(host, FILE, self).inspect_err(|_| drop(host.remove_file(&self.secrets_file(host))))?;
         let own = self.secrets_file(host);
         for file in host.files_in(&host.run_dir())?.iter().filter(|file| **file != own) {
@@ -167,9 +179,10 @@ impl Request {
     }
 
     /// Takes the request back, before a worker has taken it up.
-    pub fn withdraw(&self, host: &Host) -> Result<(), FileError> {
+    pub fn withdraw(&self, host: &Host) -> Result<(), RecordError> {
         host.remove_file(&host.state_dir().join(FILE))?;
-        host.remove_file(&self.secrets_file(host))
+        host.remove_file(&self.secrets_file(host))?;
+        Asked::withdraw(host, &self.id)
     }
 
     /// Takes the secrets of this request out of the run folder; `None` when they are lost.

@@ -13,9 +13,9 @@ use crate::builder::{
     read_clouds_yaml, remove_old_binaries, run,
 };
 use crate::host::{Exclusive, FileError, Host};
-use crate::model::{Deadline, Target, Timestamp, redact_from_now_on};
+use crate::model::{Cause, Deadline, Target, Timestamp, redact_from_now_on};
 use crate::record::{
-    Announcement, BuildMode, BuildSecrets, BuilderRunConfig, Choice, CloudName, Failure, Image, Job, JobId,
+    Announcement, BuildMode, BuildSecrets, BuilderRunConfig, Choice, CloudName, Failure, History, Image, Job, JobId,
     Journal, Known, Levers, Peers, Phase, Progress, Published, RecordError, Remedy, Request, Resource,
     Revision, Task, put_aside_locked, worker_lock,
 };
@@ -174,6 +174,10 @@ fn do_request(
     if let Ok(clouds) = read_clouds_yaml(host) {
         former_names(&clouds, &request.config).renew(&mut journal);
     }
+    if journal.running().is_some_and(|job| job.id != request.id) {
+        // Its worker died, or was stopped.
+        note(host, &journal);
+    }
     journal.begin(Job {
         id: request.id.clone(),
         reason: Some(request.reason),
@@ -193,13 +197,16 @@ fn do_request(
     let sweep = if journal.sweep_is_due() { Sweep::Due } else { Sweep::NotDue };
     journal.save(host)?;
     reporter.unit(&request.unit_name);
-    let whole = |message: String, remedy| vec![Failure { target: None, cloud: None, message, remedy }];
+    let whole = |message: String, remedy| {
+        vec![Failure { target: None, cloud: None, message, remedy, cause: Cause::Unit }]
+    };
     let Some(secrets) = request.take_secrets(host)? else {
         log::warn!("job {}: its secrets are lost; the next hook brings them again", request.id);
         let failures =
             whole("the secrets of the build were lost with an earlier worker".into(), Remedy::Hook);
         journal.end(request, failures);
         journal.save(host)?;
+        note(host, &journal);
         reporter.tell(News::Important);
         return Ok(None);
     };
@@ -249,9 +256,17 @@ fn do_request(
     }
     journal.end(request, failures);
     journal.save(host)?;
+    note(host, &journal);
     reporter.tell(News::Important);
     log::info!("job {}: ended", request.id);
     Ok(Some(secrets))
+}
+
+/// Has people find the journal's job in the history.
+fn note(host: &Host, journal: &Journal) {
+    if let Err(error) = History::note(host, journal) {
+        log::warn!("{error}; action history will not know of this job");
+    }
 }
 
 /// What a job works with: what was revoked counts as not built, and what was chosen is served, by a job for that alone

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Target, Timestamp, redacted};
+use crate::model::{Cause, Target, Timestamp, redacted};
 use crate::record::request::Reason;
 use crate::record::resource::Resource;
 use crate::record::run_config::{BuildConfig, CloudName, JobId, Owner};
@@ -137,6 +137,14 @@ pub enum Phase {
     Failed,
 }
 
+impl Phase {
+    /// The journal's own word for it.
+    pub fn word(&self) -> String {
+        let written = serde_json::to_value(self).ok();
+        written.and_then(|value| Some(value.get("name")?.as_str()?.to_owned())).unwrap_or_default()
+    }
+}
+
 /// Who can mend a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -160,13 +168,22 @@ pub struct Failure {
     pub message: String,
     /// Who can mend it.
     pub remedy: Remedy,
+    /// The class of its cause.
+    #[serde(default)]
+    pub cause: Cause,
 }
 
 impl Failure {
     /// What `error` says, without secrets, of no target or cloud yet.
     pub fn of(error: &impl fmt::Display, operator_must_act: bool) -> Self {
         let remedy = if operator_must_act { Remedy::Operator } else { Remedy::Retry };
-        Self { target: None, cloud: None, message: redacted(&error.to_string()), remedy }
+        let (message, cause) = (redacted(&error.to_string()), Cause::default());
+        Self { target: None, cloud: None, message, remedy, cause }
+    }
+
+    /// The same, of a known cause.
+    pub fn because(self, cause: Cause) -> Self {
+        Self { cause, ..self }
     }
 }
 
