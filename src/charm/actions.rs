@@ -2,6 +2,7 @@
 
 pub mod cancel;
 mod decisions;
+pub mod history;
 pub mod image_list;
 pub mod launch;
 pub mod levers;

@@ -128,6 +128,7 @@ impl Unit<'_> {
             Event::Action(Action::Run) => self.run_action(event),
             Event::Action(Action::Cancel) => self.cancel_action(),
             Event::Action(Action::LaunchRunner) => self.launch_runner(event),
+            Event::Action(Action::History) => self.history(),
             Event::Action(Action::ListImages) => self.list_images(),
             Event::Action(action @ (Action::Pin | Action::Unpin | Action::Revoke)) => {
                 self.decide(event, *action)
@@ -217,6 +218,7 @@ impl Unit<'_> {
             Ok(state) => state,
             Err(StateError::Invalid(reason)) => {
                 peers::missed(self.host, event)?;
+                reconcile::missed_secret(self.host, event)?;
                 let broken = self.broken_relation(event);
                 credentials::forget_departed(self.host, self.tools, self.environment, broken)?;
                 worker::tend(self.host, &proxies(self.environment))?;

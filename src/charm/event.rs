@@ -79,6 +79,8 @@ pub enum Action {
     Cancel,
     /// Launch a runner of the newest image.
     LaunchRunner,
+    /// Tell what the last jobs were.
+    History,
     /// List the images that there are.
     ListImages,
     /// Hold a build.
@@ -104,6 +106,7 @@ impl Event {
                 "run" => Self::Action(Action::Run),
                 "cancel" => Self::Action(Action::Cancel),
                 "launch-runner" => Self::Action(Action::LaunchRunner),
+                "history" => Self::Action(Action::History),
                 "list-images" => Self::Action(Action::ListImages),
                 "pin" => Self::Action(Action::Pin),
                 "unpin" => Self::Action(Action::Unpin),
@@ -197,6 +200,7 @@ mod tests {
             ("actions/run", Event::Action(Action::Run)),
             ("actions/cancel", Event::Action(Action::Cancel)),
             ("actions/launch-runner", Event::Action(Action::LaunchRunner)),
+            ("actions/history", Event::Action(Action::History)),
             ("actions/list-images", Event::Action(Action::ListImages)),
             ("actions/pin", Event::Action(Action::Pin)),
             ("actions/unpin", Event::Action(Action::Unpin)),

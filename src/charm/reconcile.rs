@@ -10,7 +10,7 @@ use super::state::CharmState;
 use super::{credentials, image_relation};
 use crate::builder::{self, CloudsYamlError};
 use crate::host::{FileError, Host, Written};
-use crate::juju::{Databag, Environment, HookToolError, HookTools};
+use crate::juju::{Databag, Environment, HookToolError, HookTools, SecretUri};
 use crate::model::{BaseImage, Timestamp};
 use crate::record::{
     Asked, Image, Job, JobId, Journal, Published, Reason, Rebuild, RecordError, Request, Task, TaskKind,
@@ -126,7 +126,8 @@ pub fn work(
     };
     // What a request asks for that no worker has taken up yet is not lost with its place.
     let pending = last.as_ref().filter(|last| is_open(last, journal) && !is_taken_up(last, journal));
-    let (rebuild, bases) = match pending.filter(|pending| pending.task == Task::Build && task == Task::Build) {
+    let (rebuild, bases) = match pending.filter(|pending| pending.task == Task::Build && task == Task::Build)
+    {
         Some(pending) => {
             let unknown = pending.continues.iter().filter(|job| !continues.contains(job)).cloned();
             let earlier: Vec<JobId> = unknown.collect();
@@ -164,6 +165,16 @@ fn both(first: &[BaseImage], mut second: Vec<BaseImage>) -> Vec<BaseImage> {
 /// with the clean-up of what its worker has left.
 fn owes(last: Option<&Request>, journal: &Journal) -> bool {
     last.is_some_and(|last| last.reason == Reason::Secret && is_open(last, journal))
+}
+
+/// Notes that the script's secret has a new revision while the configuration is refused: its rebuild is owed.
+pub fn missed_secret(host: &Host, event: &Event) -> Result<(), ReconcileError> {
+    let Event::SecretChanged { id } = event else { return Ok(()) };
+    let last = Request::load(host)?.and_then(|last| SecretUri::parse(last.config.script_secret.as_deref()?));
+    if last.is_some_and(|secret| secret.is(id)) {
+        Asked::owe(host)?;
+    }
+    Ok(())
 }
 
 /// Whether `secret` holds the variables of the external script.

@@ -119,11 +119,6 @@ impl Journal {
         Ok(Self::read(host)?.unwrap_or_default())
     }
 
-    /// The journal on disk, with the images that relations are told: operators may have pinned or revoked some.
-    pub fn load_told(host: &Host) -> Result<Self, RecordError> {
-        Ok(Levers::load(host)?.applied_to(Self::load(host)?))
-    }
-
     /// The journal on disk, or why this version cannot read it.
     pub(crate) fn read(host: &Host) -> Result<Result<Self, Unreadable>, RecordError> {
         let Some(bytes) = host.read(&host.state_dir().join(FILE))? else { return Ok(Ok(Self::default())) };
@@ -218,12 +213,6 @@ impl Journal {
         self.images.push(image);
     }
 
-    /// Notes `image` without telling it in the place of what is told there: it is an older one that is pinned.
-    pub fn hold(&mut self, image: &Image) {
-        self.job.iter_mut().for_each(|job| job.delivered.push(image.result.config.clone()));
-        self.note_copy(image);
-    }
-
     /// Whether it is worth trying to delete an old revision.
     pub fn may_prune(&self, cloud: &CloudName, image: &ImageId) -> bool {
         let known = self.in_use.iter().find(|known| (&known.cloud, &known.image) == (cloud, image));
@@ -242,13 +231,6 @@ impl Journal {
     /// An old revision is gone.
     pub fn pruned(&mut self, cloud: &CloudName, image: &ImageId) {
         self.in_use.retain(|known| (&known.cloud, &known.image) != (cloud, image));
-    }
-
-    /// An image is gone: it can be told no more.
-    pub fn is_gone(&mut self, cloud: &CloudName, image: &ImageId) {
-        self.pruned(cloud, image);
-        let copies = self.revisions.iter_mut().map(|build| &mut build.copies);
-        copies.for_each(|copies| copies.retain(|copy| (&copy.cloud, &copy.id) != (cloud, image)));
     }
 }
 

@@ -15,7 +15,7 @@ use crate::builder::{
 use crate::host::{Exclusive, FileError, Host};
 use crate::model::{Cause, Deadline, Target, Timestamp, redact_from_now_on};
 use crate::record::{
-    Announcement, BuildMode, BuildSecrets, BuilderRunConfig, Choice, CloudName, Failure, History, Image, Job, JobId,
+    Announcement, BuildMode, BuildSecrets, BuilderRunConfig, CloudName, Failure, History, Image, Job, JobId,
     Journal, Known, Levers, Peers, Phase, Progress, Published, RecordError, Remedy, Request, Resource,
     Revision, Task, put_aside_locked, worker_lock,
 };
@@ -141,10 +141,7 @@ fn prune(host: &Host, request: &Request, secrets: &BuildSecrets) -> Result<(), W
         let mut named = published.named_images();
         named.extend(peers.named_images());
         let mut journal = Journal::load(host)?;
-        for Choice { build, places } in Levers::load(host)?.choices(&journal, &request.config) {
-            let copies = places.into_iter().filter_map(|(_, copy)| copy);
-            named.extend(copies.chain([build.id]).map(String::from));
-        }
+        named.extend(Levers::load(host)?.held(&journal, &request.config));
         prune_all(host, secrets, &request.config, &named, &mut journal);
         journal.save(host)?;
     }
@@ -193,7 +190,7 @@ fn do_request(
     journal.leaves_clouds(&request.config);
     let former = journal.clouds_to_leave(&request.config);
     let levers = Levers::load(host)?;
-    let known = known(&journal, &levers, request);
+    let known = Known::of_job(&journal, &levers, request);
     let sweep = if journal.sweep_is_due() { Sweep::Due } else { Sweep::NotDue };
     journal.save(host)?;
     reporter.unit(&request.unit_name);
@@ -267,18 +264,6 @@ fn note(host: &Host, journal: &Journal) {
     if let Err(error) = History::note(host, journal) {
         log::warn!("{error}; action history will not know of this job");
     }
-}
-
-/// What a job works with: what was revoked counts as not built, and what was chosen is served, by a job for that alone
-/// after a look at each project.
-fn known(journal: &Journal, levers: &Levers, request: &Request) -> Known {
-    let choices = levers.choices(journal, &request.config).into_iter();
-    let choices = match request.task {
-        Task::Serve => choices.collect(),
-        Task::Build => choices.filter_map(Choice::where_it_lacks).collect(),
-        Task::TakeOver(_) | Task::CleanUp => Vec::new(),
-    };
-    Known { choices, ..Known::of(journal).without_revoked(levers) }
 }
 
 fn secrets_stay_out_of_logs(secrets: &BuildSecrets) {
@@ -370,16 +355,7 @@ impl Progress for Record<'_> {
     }
 
     fn published(&self, image: Image) {
-        self.change(|journal| {
-            let pin = self.levers.pin_of(image.target()).map(|pin| &pin.build.id);
-            let newest = journal.image(image.target(), &image.result.config.cloud_name);
-            let newest =
-                newest.filter(|newest| newest.revision != image.revision && !self.levers.has_revoked(newest));
-            match newest {
-                Some(_) if pin.is_some() && pin == image.revision.as_ref() => journal.hold(&image),
-                _ => journal.publish(image),
-            }
-        });
+        self.change(|journal| journal.publish_under(&self.levers, image));
         self.reporter.tell(News::Important);
     }
 }

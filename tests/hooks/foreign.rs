@@ -56,8 +56,13 @@ fn a_relation_whose_names_have_control_characters_is_not_used_and_the_log_says_w
 #[test]
 fn what_a_cloud_has_said_is_shown_and_not_obeyed() {
     let (site, _relation) = Plan::new().related();
-    let failure =
-        Failure { target: Some(NOBLE), cloud: None, message: HOSTILE.into(), remedy: Remedy::Operator, cause: Default::default() };
+    let failure = Failure {
+        target: Some(NOBLE),
+        cloud: None,
+        message: HOSTILE.into(),
+        remedy: Remedy::Operator,
+        cause: Default::default(),
+    };
     site.finish_job(vec![failure], |_| ());
     site.next_hook();
     let status = site.status();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::history::Past;
 use super::image_list::ImageList;
 use super::levers::{self, Force, LeverError};
 use crate::charm::dispatch::{DispatchError, Unit};
@@ -43,6 +44,15 @@ impl Unit<'_> {
         // Plain data always serialises.
         let json = serde_json::to_string(&list.images).unwrap_or_default();
         Ok(self.tools.action_set(&[("images", list.to_string()), ("json", json)])?)
+    }
+
+    /// Tells what the last jobs were, and how each target stands in each project.
+    pub(in crate::charm) fn history(&self) -> Result<(), DispatchError> {
+        let past = Past::load(self.host)?;
+        let outcomes: Vec<String> = past.outcomes.iter().map(ToString::to_string).collect();
+        let json = serde_json::to_string(&past).unwrap_or_default();
+        let results = [("history", past.to_string()), ("outcomes", outcomes.join("\n")), ("json", json)];
+        Ok(self.tools.action_set(&results)?)
     }
 
     fn take(

@@ -77,7 +77,8 @@ impl Asked {
             let journal = Journal::load(host)?;
             let is_taken_up = journal.job.is_some_and(|job| job.id == before.id);
             let replaced = asked.requests.iter_mut().find(|known| known.id == before.id);
-            if let Some(replaced) = replaced.filter(|replaced| !is_taken_up && replaced.replaced_by.is_none()) {
+            if let Some(replaced) = replaced.filter(|replaced| !is_taken_up && replaced.replaced_by.is_none())
+            {
                 replaced.replaced_by = Some(request.id.clone());
             }
         }
@@ -159,7 +160,10 @@ mod tests {
         second.save(&host, &Default::default()).unwrap();
         let asked = Asked::load(&host).unwrap();
         assert_eq!(asked.requests[0].replaced_by.as_ref(), Some(&second.id));
-        assert_eq!((asked.requests[1].changed.as_slice(), &asked.requests[1].replaced_by), (&["script-url".to_owned()][..], &None));
+        assert_eq!(
+            (asked.requests[1].changed.as_slice(), &asked.requests[1].replaced_by),
+            (&["script-url".to_owned()][..], &None)
+        );
         second.withdraw(&host).unwrap();
         assert!(Asked::load(&host).unwrap().requests[1].withdrawn);
         for _ in 0..60 {
@@ -175,7 +179,9 @@ mod tests {
         Asked::owe(&host).unwrap();
         request(run_config()).save(&host, &Default::default()).unwrap();
         assert!(Asked::load(&host).unwrap().owed.is_some());
-        Request { rebuild: Rebuild::Always, ..request(run_config()) }.save(&host, &Default::default()).unwrap();
+        Request { rebuild: Rebuild::Always, ..request(run_config()) }
+            .save(&host, &Default::default())
+            .unwrap();
         assert_eq!(Asked::load(&host).unwrap().owed, None);
     }
 }

@@ -126,7 +126,8 @@ impl PastJob {
         };
         let end = job.finished.unwrap_or_else(Timestamp::now);
         let builds = job.builds.iter().map(|build| {
-            let made = journal.revisions.iter().find(|made| made.target == build.target && made.job == job.id);
+            let made =
+                journal.revisions.iter().find(|made| made.target == build.target && made.job == job.id);
             let seconds = (build.phase != Phase::Waiting)
                 .then(|| ("total".to_owned(), end.0.saturating_sub(build.since.0)));
             PastBuild {

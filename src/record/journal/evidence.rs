@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Target, Timestamp};
 use crate::openstack_cloud::{Image as CloudImage, ImageId, ImageStatus, ProjectId};
 use crate::record::journal::{Image, Journal};
-use crate::record::levers::{Choice, Levers};
+use crate::record::levers::Choice;
 use crate::record::peers::Announcement;
 use crate::record::resource::Resource;
 use crate::record::run_config::{BuildConfig, BuildResult, CloudName, JobId};
@@ -146,13 +146,6 @@ impl Known {
         Self { revisions, images, noted: noted.collect(), choices: Vec::new() }
     }
 
-    /// The same without what is never told again: it counts as not built.
-    pub fn without_revoked(mut self, levers: &Levers) -> Self {
-        self.revisions.retain(|build| levers.revocation(&build.id).is_none());
-        self.images.retain(|image| !levers.has_revoked(image));
-        self
-    }
-
     /// The image of `target` in `cloud`.
     pub fn image(&self, target: Target, cloud: &CloudName) -> Option<&Image> {
         self.images.iter().find(|image| image.is_of(target, cloud))
@@ -188,6 +181,13 @@ impl Journal {
             build.copies.retain(|copy| copy.cloud != *cloud);
             build.copies.push(Copy { cloud: cloud.clone(), id: image.result.id.clone() });
         }
+    }
+
+    /// An image is gone: it can be told no more.
+    pub fn is_gone(&mut self, cloud: &CloudName, image: &ImageId) {
+        self.pruned(cloud, image);
+        let copies = self.revisions.iter_mut().map(|build| &mut build.copies);
+        copies.for_each(|copies| copies.retain(|copy| (&copy.cloud, &copy.id) != (cloud, image)));
     }
 
     /// Forgets the builds that no relation is told of, except those that `stays` names.

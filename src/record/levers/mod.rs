@@ -3,6 +3,7 @@
 //! other units, so that whoever leads next keeps to it.
 
 mod choice;
+mod effect;
 
 use std::collections::BTreeSet;
 
