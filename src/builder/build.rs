@@ -70,7 +70,8 @@ impl Run<'_> {
             // Dropped, the file goes.
             Built::File(file) => revisions.keep_file(file, fingerprint, deadline),
         };
-        let (revision, image) = kept.map_err(|error| Failure::of(&error, error.operator_must_act()))?;
+        let (revision, image) =
+            kept.map_err(|error| Failure::of(&error, error.operator_must_act()).because(error.cause()))?;
         Ok(Artifact::new(revision, image))
     }
 
@@ -107,7 +108,7 @@ impl Run<'_> {
                 log::warn!("{target}: snapshot {} waits for the next try", snapshot.id);
             }
         }
-        Err(Failure::of(&error, error.operator_must_act()))
+        Err(Failure::of(&error, error.operator_must_act()).because(error.cause()))
     }
 
     fn noted(&self, snapshot: &CloudImage) -> Resource {

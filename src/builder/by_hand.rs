@@ -15,7 +15,7 @@ use crate::builder::script;
 use crate::github::{GithubClient, GithubPath, RunnerApplication};
 use crate::host::Host;
 use crate::instance::{Recipe, RunnerTarball};
-use crate::model::{Deadline, Secret, Target};
+use crate::model::{Cause, Deadline, Secret, Target};
 use crate::openstack_cloud::openstack_manager::{
     BuildImageConfig, BuildSite, DiskImageBuilder, MachineFile, build_image,
 };
@@ -80,16 +80,19 @@ impl ByHand<'_> {
         let target = target.supported().map_err(|error| Failure::of(&error, true))?;
         let workspace = Workspace::open(host)
             .and_then(|workspace| workspace.is_ready_for(target).map(|()| workspace))
-            .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
+            .map_err(|error| Failure::of(&error, error.operator_must_act()).because(Cause::Unit))?;
         progress(Phase::Checking);
         let http = http_client(secrets)?;
         let fetched = config.script_url.as_deref().map(|url| script::fetch(&http, url, deadline)).transpose();
-        let script = fetched.map_err(|error| Failure::of(&error, error.operator_must_act()))?;
+        let script =
+            fetched.map_err(|error| Failure::of(&error, error.operator_must_act()).because(error.cause()))?;
         let planner = Planner { host, http: &http, config, secrets, script: script.as_ref(), runner };
         let BuildInputs { base, offer, .. } = planner.inputs(target, deadline)?;
         let (workspace, http, offer, base, verify) = (&workspace, &http, &offer, &base, config.verify_image);
         let build = LocalBuild { host, workspace, http, offer, base, verify, progress };
-        let image = build.run(deadline).map_err(|error| Failure::of(&error, error.operator_must_act()))?;
+        let image = build
+            .run(deadline)
+            .map_err(|error| Failure::of(&error, error.operator_must_act()).because(error.cause()))?;
         let placed = place(&image.path(), file);
         placed.map_err(|error| {
             Failure::of(&format!("putting the image to {}: {error}", file.display()), true)

@@ -97,15 +97,15 @@ impl Planner<'_> {
     /// What an image of `target` would be made of now.
     pub fn inputs(&self, target: Target, deadline: Deadline) -> Result<BuildInputs, Failure> {
         let offer = base_image::look_up(self.host, self.http, &self.config.base_image, target, deadline)
-            .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
+            .map_err(|error| Failure::of(&error, error.operator_must_act()).because(error.cause()))?;
         let (source, recipe) = (&self.config.runner, self.config.recipe.of(target));
         let runner = match self.runner {
             Some(runner) => runner.clone(),
             None => find_runner(self.http, source, &recipe, target, deadline)
-                .map_err(|error| Failure::of(&error, error.operator_must_act()))?,
+                .map_err(|error| Failure::of(&error, error.operator_must_act()).because(error.cause()))?,
         };
         let tools = find_tools(self.http, source, &recipe, deadline)
-            .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
+            .map_err(|error| Failure::of(&error, error.operator_must_act()).because(error.cause()))?;
         let base = RunnerBase {
             target,
             recipe,
@@ -131,7 +131,8 @@ impl Planner<'_> {
     ) -> Result<Plan, Failure> {
         let inputs = self.inputs(target, deadline)?;
         let fingerprint = inputs.fingerprint.as_str();
-        let failure = |error: OpenStackError| Failure::of(&error, error.operator_must_act());
+        let failure =
+            |error: OpenStackError| Failure::of(&error, error.operator_must_act()).because(error.cause());
         let owner = &self.config.owner;
         let counts = |revision: &&Revision| {
             revision.target == target

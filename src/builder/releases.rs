@@ -3,7 +3,7 @@
 use crate::github::{GithubClient, GithubError, asset_path};
 use crate::http::HttpClient;
 use crate::instance::{Recipe, RunnerTarball, Tool, ToolDownload, ToolOrigin};
-use crate::model::{Deadline, Target};
+use crate::model::{Cause, Deadline, Target};
 use crate::record::RunnerSource;
 
 /// The runner or a tool could not be found.
@@ -23,6 +23,16 @@ impl ReleaseError {
         match self {
             Self::NoRunner(_) => true,
             Self::Github(error) => error.operator_must_act(),
+        }
+    }
+}
+
+impl ReleaseError {
+    /// The class of its cause.
+    pub fn cause(&self) -> Cause {
+        match self {
+            Self::NoRunner(_) => Cause::Recipe,
+            Self::Github(_) => Cause::Github,
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::builder::upkeep::leave::leave_clouds;
 use crate::builder::upkeep::sweep::{Keep, sweep_cloud};
 use crate::http::HttpClient;
 use crate::instance::ExternalScript;
-use crate::model::{Deadline, Target};
+use crate::model::{Cause, Deadline, Target};
 use crate::openstack_cloud::Cloud;
 use crate::record::{BuildMode, BuildResult, BuilderRunConfig, CloudName, Failure, JobId, Phase};
 
@@ -117,10 +117,11 @@ impl<'a> Run<'a> {
         outcome: &'a Outcome,
     ) -> Result<Self, Failure> {
         let http = http_client(context.secrets)?;
-        let known = read_clouds_yaml(context.host).map_err(|error| Failure::of(&error, false))?;
+        let known = read_clouds_yaml(context.host)
+            .map_err(|error| Failure::of(&error, false).because(Cause::Unit))?;
         let build_cloud = connect_to(&known, &config.build_cloud, &http, Deadline::after(CONNECT_LIMIT))
             .map_err(|error| {
-                let failure = Failure::of(&error, error.operator_must_act());
+                let failure = Failure::of(&error, error.operator_must_act()).because(error.cause());
                 Failure { cloud: Some(config.build_cloud.clone()), ..failure }
             })?;
         // One machine builds one image after the other: two would only wait for the same disk.
@@ -157,7 +158,8 @@ impl<'a> Run<'a> {
         let deadline = Deadline::after(LOOK_LIMIT);
         let script =
             config.script_url.as_deref().map(|url| script::fetch(&run.http, url, deadline)).transpose();
-        let script = script.map_err(|error| Failure::of(&error, error.operator_must_act()))?;
+        let script =
+            script.map_err(|error| Failure::of(&error, error.operator_must_act()).because(error.cause()))?;
         Ok(Self { script, ..run })
     }
 

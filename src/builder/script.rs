@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::http::{HttpClient, HttpError, Url};
 use crate::instance::ExternalScript;
-use crate::model::{Deadline, hex};
+use crate::model::{Cause, Deadline, hex};
 
 /// The largest script.
 const LIMIT: u64 = 1 << 20;
@@ -52,6 +52,13 @@ impl ScriptError {
             Self::Read { .. } => false,
             Self::TooLarge { .. } | Self::Digest { .. } => true,
         }
+    }
+}
+
+impl ScriptError {
+    /// The class of its cause.
+    pub fn cause(&self) -> Cause {
+        Cause::Script
     }
 }
 

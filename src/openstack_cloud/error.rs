@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::http::{Answer, HttpError};
+use crate::model::Cause;
 
 /// The longest message that is shown, in characters.
 const SHOWN: usize = 300;
@@ -229,6 +230,19 @@ fn tidy(text: &str) -> String {
     }
     let short: String = line.chars().take(SHOWN - 1).collect();
     format!("{short}…")
+}
+
+impl OpenStackError {
+    /// The class of its cause.
+    pub fn cause(&self) -> Cause {
+        match self.kind {
+            ErrorKind::Credentials | ErrorKind::Forbidden => Cause::Credentials,
+            ErrorKind::Quota => Cause::Quota,
+            ErrorKind::Unavailable | ErrorKind::Configuration => Cause::Network,
+            ErrorKind::Failed if self.message.contains("No valid host") => Cause::Placement,
+            _ => Cause::Cloud,
+        }
+    }
 }
 
 #[cfg(test)]

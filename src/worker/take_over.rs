@@ -63,7 +63,7 @@ pub fn take_over(
     let failures = in_each(&clouds, &names, &http, deadline, |name, connection| {
         let failures = match connection {
             Ok(cloud) => in_cloud(&cloud, announced, &by_cloud[name], progress, deadline),
-            Err(error) => vec![Failure::of(&error, error.operator_must_act())],
+            Err(error) => vec![Failure::of(&error, error.operator_must_act()).because(error.cause())],
         };
         let of_it = failures.into_iter().map(|failure| Failure { cloud: Some(name.clone()), ..failure });
         of_it.inspect(|failure| log::error!("{failure}")).collect::<Vec<_>>()

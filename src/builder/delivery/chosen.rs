@@ -71,7 +71,7 @@ impl ChosenDelivery<'_> {
         let Self { config, job, progress, outcome, build_cloud, .. } = *self;
         let target = build.target;
         let found = revisions::image(build_cloud, &config.owner, build, Deadline::after(LOOK))
-            .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
+            .map_err(|error| Failure::of(&error, error.operator_must_act()).because(error.cause()))?;
         let artifact = found.map(|image| Arc::new(Artifact::new(build.clone(), image)));
         let (projects, queue) = (Projects::default(), DeliveryQueue::new(places.len()));
         let publisher = Publisher { progress, outcome, projects: &projects };
@@ -112,7 +112,7 @@ impl ChosenDelivery<'_> {
         };
         let cloud = match connect_to(self.clouds, name, self.http, Deadline::after(CONNECT)) {
             Ok(cloud) => cloud,
-            Err(error) => return fail(Failure::of(&error, error.operator_must_act())),
+            Err(error) => return fail(Failure::of(&error, error.operator_must_act()).because(error.cause())),
         };
         if let Part::Sharer(images) = publisher.projects.join(name, &cloud) {
             return images.into_iter().for_each(|image| publisher.note(image));
@@ -130,7 +130,7 @@ impl ChosenDelivery<'_> {
                 report.has(target);
             }
             Ok(_) => report.lacks(target, Recipient { name: name.clone(), cloud, tries: 0 }),
-            Err(error) => fail(Failure::of(&error, error.operator_must_act())),
+            Err(error) => fail(Failure::of(&error, error.operator_must_act()).because(error.cause())),
         }
     }
 }

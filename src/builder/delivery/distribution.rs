@@ -15,7 +15,7 @@ use super::window::{Feeder, PIECE, Pieces, Window};
 use crate::builder::clouds::projects::Projects;
 use crate::builder::ownership::labels;
 use crate::host::random_uuid;
-use crate::model::{Deadline, Digesting};
+use crate::model::{Cause, Deadline, Digesting};
 use crate::openstack_cloud::{Cloud, ErrorKind, ImageId, Images, NewImage, OpenStackError};
 use crate::record::{
     CloudName, Comparison, Failure, Image, JobId, Owner, Progress, Proof, RecordError, Resource,
@@ -72,6 +72,18 @@ impl DeliveryError {
     /// Whether the build project's read is at fault, and not the project that was to get the image.
     fn is_of_the_source(&self) -> bool {
         matches!(self, Self::Cloud(error) if error.kind() == ErrorKind::Source)
+    }
+}
+
+impl DeliveryError {
+    /// The class of its cause.
+    pub fn cause(&self) -> Cause {
+        match self {
+            Self::Cloud(error) => error.cause(),
+            Self::Slow => Cause::Network,
+            Self::Different(_) | Self::Unread { .. } => Cause::Cloud,
+            Self::Journal(_) | Self::NoId => Cause::Unit,
+        }
     }
 }
 
@@ -231,7 +243,7 @@ impl<'a> Distributor<'a> {
                     log::warn!("{target} for {}: {error}; {name} leads to the same project", recipient.name);
                     return self.queue.again(target, Recipient { name, cloud, tries: 0 });
                 }
-                let failure = Failure::of(&error, error.operator_must_act());
+                let failure = Failure::of(&error, error.operator_must_act()).because(error.cause());
                 self.publisher.outcome.fail(Failure {
                     target: Some(target),
                     cloud: Some(recipient.name),

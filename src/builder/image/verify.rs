@@ -7,7 +7,7 @@ use super::vm::{Launcher, Purpose, VmError};
 use crate::builder::ownership::identity::Identity;
 use crate::builder::ownership::labels::{self, Stage};
 use crate::instance::{Command, Executor, ExecutorError, RUNNER_HOME, RUNNER_USER};
-use crate::model::{Deadline, Target};
+use crate::model::{Cause, Deadline, Target};
 use crate::openstack_cloud::{Cloud, Image, ImageId, OpenStackError};
 use crate::record::Owner;
 
@@ -42,6 +42,16 @@ impl VerificationError {
     /// Whether time alone will not mend it.
     pub fn operator_must_act(&self) -> bool {
         matches!(self, Self::Vm(error) if error.operator_must_act())
+    }
+}
+
+impl VerificationError {
+    /// The class of its cause.
+    pub fn cause(&self) -> Cause {
+        match self {
+            Self::Vm(error) => error.cause(),
+            Self::Failed { .. } => Cause::Image,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::user_data::{HostKeyUse, user_data};
 use crate::builder::ownership::labels;
 use crate::host::Host;
 use crate::instance::{ExecutorError, KeyPair, RUNNER_USER, SshExecutor, SshTarget};
-use crate::model::{Deadline, Secret};
+use crate::model::{Cause, Deadline, Secret};
 use crate::openstack_cloud::{
     AddressKind, Cloud, ImageId, MetadataSource, NewServer, OpenStackError, Server, ServerId, ServerStatus,
 };
@@ -48,6 +48,18 @@ impl VmError {
             Self::Cloud(error) => error.operator_must_act(),
             Self::NoAddress(_) => true,
             Self::Executor(_) | Self::Journal(_) => false,
+        }
+    }
+}
+
+impl VmError {
+    /// The class of its cause.
+    pub fn cause(&self) -> Cause {
+        match self {
+            Self::Cloud(error) => error.cause(),
+            Self::NoAddress(_) => Cause::Placement,
+            Self::Executor(_) => Cause::Network,
+            Self::Journal(_) => Cause::Unit,
         }
     }
 }
