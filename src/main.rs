@@ -1,82 +1,77 @@
 //! `dispatch`: the charm's executable. Without arguments it is a hook; with arguments it is a command line.
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use runner_image_builder::charm::{Event, Unit};
 use runner_image_builder::cli::jobs::Jobs;
-use runner_image_builder::cli::{self, metrics};
+use runner_image_builder::cli::{self, Arguments, Command, Format, metrics};
 use runner_image_builder::host::{Host, LogFile, dump_no_core};
 use runner_image_builder::instance::DEFAULT_RECIPE;
 use runner_image_builder::juju::{Environment, JujuLog, ProcessTools};
 use runner_image_builder::model::{self, printable_lines, shown};
 use runner_image_builder::worker;
 
-const HELP: &str = "\
-dispatch            run as a hook; started by the Juju agent
-dispatch jobs       show what is asked for, what runs, what came of it; with --json for programs
-dispatch cancel     stop the job that runs or waits, at once, and remove what it has made; needs root
-dispatch work       do the requests that hooks have left; started by a hook, safe to start by hand
-dispatch launch     launch the runners that actions have asked for, remove those that have expired; as above
-dispatch recipe     print the default recipe: what goes into an image
-dispatch local-build TARGET FILE [OPTION=VALUE...]
-                    build one image, such as noble-x64, on this machine and put it to FILE (qcow2); needs root;
-                    the options and their defaults are the charm's, from config.yaml, but no secrets
-dispatch build-image CLOUD PATH TARGET [OPTION=VALUE...]
-                    the same with the runner that GitHub offers to PATH (ORGANISATION or OWNER/REPOSITORY), uploaded to
-                    CLOUD of clouds.yaml (the charm's, or OS_CLIENT_CONFIG_FILE) in the place of the one before; prints
-                    the image's id; a token for GitHub is read from standard input
-dispatch instance setup|warmup|wait OPTION...
-                    make a machine a builder, over ssh or this one; the options are in docs/operating.md
-dispatch metrics    the unit's metrics, in the text format of Prometheus
-dispatch help       this text
-dispatch --version  the version
-";
-
 fn main() -> ExitCode {
     // What is in our memory stays there: passwords and tokens.
     dump_no_core();
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    match words.get(1..).unwrap_or_default() {
+        // The most frequent call by far, and one that costs: no word is parsed for it.
         [] => hook(),
-        ["work"] => beside_hooks(worker::worker_log, worker::work),
         // By hooks alone, where systemd limits the worker's memory.
-        ["--limited", "work"] => beside_hooks(worker::worker_log, worker::work_externally),
-        ["launch"] => beside_hooks(worker::launcher_log, worker::launch),
-        ["jobs"] => jobs(|jobs| Ok(jobs.to_string())),
-        ["jobs", "--json"] => jobs(serde_json::to_string_pretty),
-        ["cancel"] => by_hand("cancel", cli::cancel),
-        ["recipe"] => print(DEFAULT_RECIPE),
-        ["local-build", target, file, settings @ ..] => {
-            by_hand("local-build", |host, say| cli::local_build(host, target, Path::new(file), settings, say))
+        [limited, work] if limited == "--limited" && work == "work" => {
+            beside_hooks(worker::worker_log, worker::work_externally)
         }
-        ["build-image", cloud, path, target, settings @ ..] => by_hand("build-image", |host, say| {
-            cli::build_image(host, [cloud, path, target], settings, std::io::stdin(), say)
-        }),
-        ["instance", operation, words @ ..] => {
-            by_hand("instance", |host, say| cli::instance(host, operation, words, say))
+        _ => match Arguments::parse_from(words) {
+            Ok(arguments) => command(&arguments.command),
+            Err(error) => explained(&error),
+        },
+    }
+}
+
+fn command(command: &Command) -> ExitCode {
+    match command {
+        Command::Jobs(words) if words.json || words.output.format == Format::Json => {
+            jobs(serde_json::to_string_pretty)
         }
-        ["metrics"] => match metrics::metrics(&Host::from_environment()) {
+        Command::Jobs(_) => jobs(|jobs| Ok(jobs.to_string())),
+        Command::Cancel => by_hand("cancel", cli::cancel),
+        Command::Recipe => print(DEFAULT_RECIPE),
+        Command::LocalBuild(words) => by_hand("local-build", |host, say| cli::local_build(host, words, say)),
+        Command::BuildImage(words) => {
+            by_hand("build-image", |host, say| cli::build_image(host, words, std::io::stdin(), say))
+        }
+        Command::Instance { operation, options } => {
+            by_hand("instance", |host, say| cli::instance(host, *operation, options, say))
+        }
+        Command::Metrics => match metrics::metrics(&Host::from_environment()) {
             Ok(text) => print(&text),
             Err(error) => failed(&error),
         },
-        // By the metrics' socket alone, with a connection as standard input and output.
-        ["answer-collector"] => {
+        Command::Work => beside_hooks(worker::worker_log, worker::work),
+        Command::Launch => beside_hooks(worker::launcher_log, worker::launch),
+        Command::AnswerCollector => {
             match metrics::answer_collector(&Host::from_environment(), std::io::stdin(), std::io::stdout()) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => failed(&error),
             }
         }
-        ["help" | "--help" | "-h"] => print(HELP),
-        ["--version"] => print(env!("CARGO_PKG_VERSION")),
-        _ => {
-            eprint!("dispatch: unknown arguments\n{HELP}");
-            ExitCode::from(2)
-        }
     }
+}
+
+/// Prints help, the version, or what is wrong with the words.
+fn explained(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    if error.use_stderr() {
+        eprintln!("{}", printable_lines(text.trim_end()));
+        return ExitCode::from(2);
+    }
+    print(&text)
 }
 
 fn failed(error: &dyn Display) -> ExitCode {

@@ -11,7 +11,7 @@ use crate::builder::image::vm::Launcher;
 use crate::host::Host;
 use crate::http::HttpClient;
 use crate::instance::RunnerBase;
-use crate::model::{Cause, Deadline, Target};
+use crate::model::{Deadline, Target};
 use crate::openstack_cloud::{Cloud, Image};
 use crate::record::{BuildMode, BuilderRunConfig, Failure, Phase, ResourceTracker};
 
@@ -44,11 +44,11 @@ impl Backend {
                 Workspace::close(host);
                 Site::choose(cloud, &config.owner, &config.vm, deadline)
                     .map(Self::OpenStack)
-                    .map_err(|error| Failure::of(&error, error.operator_must_act()).because(error.cause()))
+                    .map_err(|error| Failure::of(&error, error.operator_must_act()))
             }
             BuildMode::Local => Workspace::open(host)
                 .map(Self::Local)
-                .map_err(|error| Failure::of(&error, error.operator_must_act()).because(Cause::Unit)),
+                .map_err(|error| Failure::of(&error, error.operator_must_act())),
         }
     }
 
@@ -72,12 +72,12 @@ impl Backend {
                 let cloud_name = &config.build_cloud;
                 let base_image = BaseImages { cloud, cloud_name, http, owner, job, tracker }
                     .ensure(offer, deadline)
-                    .map_err(|error| Failure::of(&error, error.operator_must_act()).because(error.cause()))?;
+                    .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
                 let launcher = launcher(context, config, cloud, site, base.target);
                 ExternalBuild { launcher: &launcher, base, fingerprint, progress: &progress }
                     .run(&base_image, deadline)
                     .map(|image| Built::Snapshot(Box::new(image)))
-                    .map_err(|error| Failure::of(&error, error.operator_must_act()).because(error.cause()))
+                    .map_err(|error| Failure::of(&error, error.operator_must_act()))
             }
             Self::Local(workspace) => {
                 let (host, verify) = (context.host, config.verify_image);
@@ -85,7 +85,7 @@ impl Backend {
                 build
                     .run(deadline)
                     .map(Built::File)
-                    .map_err(|error| Failure::of(&error, error.operator_must_act()).because(error.cause()))
+                    .map_err(|error| Failure::of(&error, error.operator_must_act()))
             }
         }
     }

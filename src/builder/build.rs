@@ -70,8 +70,7 @@ impl Run<'_> {
             // Dropped, the file goes.
             Built::File(file) => revisions.keep_file(file, fingerprint, deadline),
         };
-        let (revision, image) =
-            kept.map_err(|error| Failure::of(&error, error.operator_must_act()).because(error.cause()))?;
+        let (revision, image) = kept.map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         Ok(Artifact::new(revision, image))
     }
 
@@ -108,7 +107,7 @@ impl Run<'_> {
                 log::warn!("{target}: snapshot {} waits for the next try", snapshot.id);
             }
         }
-        Err(Failure::of(&error, error.operator_must_act()).because(error.cause()))
+        Err(Failure::of(&error, error.operator_must_act()))
     }
 
     fn noted(&self, snapshot: &CloudImage) -> Resource {

@@ -11,11 +11,11 @@ use crate::builder::clouds::connect::http_client;
 use crate::builder::image::local::{LocalBuild, Workspace};
 use crate::builder::ownership::labels;
 use crate::builder::plan::{BuildInputs, Planner};
-use crate::builder::script;
+use crate::builder::{releases, script};
 use crate::github::{GithubClient, GithubPath, RunnerApplication};
 use crate::host::Host;
 use crate::instance::{Recipe, RunnerTarball};
-use crate::model::{Cause, Deadline, Secret, Target};
+use crate::model::{Deadline, Secret, Target};
 use crate::openstack_cloud::openstack_manager::{
     BuildImageConfig, BuildSite, DiskImageBuilder, MachineFile, build_image,
 };
@@ -80,19 +80,17 @@ impl ByHand<'_> {
         let target = target.supported().map_err(|error| Failure::of(&error, true))?;
         let workspace = Workspace::open(host)
             .and_then(|workspace| workspace.is_ready_for(target).map(|()| workspace))
-            .map_err(|error| Failure::of(&error, error.operator_must_act()).because(Cause::Unit))?;
+            .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         progress(Phase::Checking);
         let http = http_client(secrets)?;
         let fetched = config.script_url.as_deref().map(|url| script::fetch(&http, url, deadline)).transpose();
-        let script =
-            fetched.map_err(|error| Failure::of(&error, error.operator_must_act()).because(error.cause()))?;
-        let planner = Planner { host, http: &http, config, secrets, script: script.as_ref(), runner };
+        let script = fetched.map_err(|error| Failure::of(&error, error.operator_must_act()))?;
+        let github = &releases::github(host, &http, &config.runner, secrets);
+        let planner = Planner { host, http: &http, github, config, secrets, script: script.as_ref(), runner };
         let BuildInputs { base, offer, .. } = planner.inputs(target, deadline)?;
         let (workspace, http, offer, base, verify) = (&workspace, &http, &offer, &base, config.verify_image);
         let build = LocalBuild { host, workspace, http, offer, base, verify, progress };
-        let image = build
-            .run(deadline)
-            .map_err(|error| Failure::of(&error, error.operator_must_act()).because(error.cause()))?;
+        let image = build.run(deadline).map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         let placed = place(&image.path(), file);
         placed.map_err(|error| {
             Failure::of(&format!("putting the image to {}: {error}", file.display()), true)

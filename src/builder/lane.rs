@@ -57,7 +57,7 @@ impl Lane<'_> {
         let cloud = match self.connect() {
             Ok(cloud) => cloud,
             Err(error) => {
-                let failure = Failure::of(&error, error.operator_must_act()).because(error.cause());
+                let failure = Failure::of(&error, error.operator_must_act());
                 self.outcome.fail(Failure { cloud: Some(self.name.clone()), ..failure });
                 return Vec::new();
             }
@@ -90,7 +90,7 @@ impl Lane<'_> {
                     report.lacks(target, Recipient { name: name.clone(), cloud: cloud.clone(), tries: 0 })
                 }
                 Err(error) => {
-                    let failure = Failure::of(&error, error.operator_must_act()).because(error.cause());
+                    let failure = Failure::of(&error, error.operator_must_act());
                     let failure = Failure { target: Some(target), cloud: Some(name.clone()), ..failure };
                     self.outcome.fail(failure);
                 }

@@ -7,6 +7,7 @@ use super::releases::{find_runner, find_tools};
 use crate::builder::delivery::revisions;
 use crate::builder::image::base_image::{self, UpstreamImage};
 use crate::builder::ownership::labels::{self, FINGERPRINT, Stage};
+use crate::github::GithubClient;
 use crate::host::Host;
 use crate::http::HttpClient;
 use crate::instance::{ExternalScript, RunnerBase, RunnerTarball};
@@ -83,6 +84,8 @@ pub struct Planner<'a> {
     pub host: &'a Host,
     /// The door to the web.
     pub http: &'a HttpClient,
+    /// Who has the releases.
+    pub github: &'a GithubClient,
     /// What is wanted.
     pub config: &'a BuilderRunConfig,
     /// The secrets of the run.
@@ -97,15 +100,15 @@ impl Planner<'_> {
     /// What an image of `target` would be made of now.
     pub fn inputs(&self, target: Target, deadline: Deadline) -> Result<BuildInputs, Failure> {
         let offer = base_image::look_up(self.host, self.http, &self.config.base_image, target, deadline)
-            .map_err(|error| Failure::of(&error, error.operator_must_act()).because(error.cause()))?;
+            .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         let (source, recipe) = (&self.config.runner, self.config.recipe.of(target));
         let runner = match self.runner {
             Some(runner) => runner.clone(),
-            None => find_runner(self.http, source, &recipe, target, deadline)
-                .map_err(|error| Failure::of(&error, error.operator_must_act()).because(error.cause()))?,
+            None => find_runner(self.github, source, &recipe, target, deadline)
+                .map_err(|error| Failure::of(&error, error.operator_must_act()))?,
         };
-        let tools = find_tools(self.http, source, &recipe, deadline)
-            .map_err(|error| Failure::of(&error, error.operator_must_act()).because(error.cause()))?;
+        let tools = find_tools(self.github, source, &recipe, deadline)
+            .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         let base = RunnerBase {
             target,
             recipe,
@@ -131,8 +134,7 @@ impl Planner<'_> {
     ) -> Result<Plan, Failure> {
         let inputs = self.inputs(target, deadline)?;
         let fingerprint = inputs.fingerprint.as_str();
-        let failure =
-            |error: OpenStackError| Failure::of(&error, error.operator_must_act()).because(error.cause());
+        let failure = |error: OpenStackError| Failure::of(&error, error.operator_must_act());
         let owner = &self.config.owner;
         let counts = |revision: &&Revision| {
             revision.target == target

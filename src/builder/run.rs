@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::backend::Backend;
 use super::lane::Lane;
 use super::plan::{Plan, Planner, Wanted};
+use super::releases;
 use super::run_context::{RunContext, Sweep};
 use super::script;
 use super::side_by_side::side_by_side;
@@ -25,7 +26,7 @@ use crate::builder::upkeep::leave::leave_clouds;
 use crate::builder::upkeep::sweep::{Keep, sweep_cloud};
 use crate::http::HttpClient;
 use crate::instance::ExternalScript;
-use crate::model::{Cause, Deadline, Target};
+use crate::model::{Deadline, Target};
 use crate::openstack_cloud::Cloud;
 use crate::record::{BuildMode, BuildResult, BuilderRunConfig, CloudName, Failure, JobId, Phase};
 
@@ -117,11 +118,10 @@ impl<'a> Run<'a> {
         outcome: &'a Outcome,
     ) -> Result<Self, Failure> {
         let http = http_client(context.secrets)?;
-        let known = read_clouds_yaml(context.host)
-            .map_err(|error| Failure::of(&error, false).because(Cause::Unit))?;
+        let known = read_clouds_yaml(context.host).map_err(|error| Failure::of(&error, false))?;
         let build_cloud = connect_to(&known, &config.build_cloud, &http, Deadline::after(CONNECT_LIMIT))
             .map_err(|error| {
-                let failure = Failure::of(&error, error.operator_must_act()).because(error.cause());
+                let failure = Failure::of(&error, error.operator_must_act());
                 Failure { cloud: Some(config.build_cloud.clone()), ..failure }
             })?;
         // One machine builds one image after the other: two would only wait for the same disk.
@@ -158,8 +158,7 @@ impl<'a> Run<'a> {
         let deadline = Deadline::after(LOOK_LIMIT);
         let script =
             config.script_url.as_deref().map(|url| script::fetch(&run.http, url, deadline)).transpose();
-        let script =
-            script.map_err(|error| Failure::of(&error, error.operator_must_act()).because(error.cause()))?;
+        let script = script.map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         Ok(Self { script, ..run })
     }
 
@@ -283,11 +282,13 @@ impl<'a> Run<'a> {
     fn plans(&self) -> Vec<Plan> {
         let targets = self.targets();
         targets.iter().for_each(|target| self.context.progress.phase(*target, Phase::Waiting));
+        let RunContext { host, secrets, .. } = *self.context;
         let planner = Planner {
-            host: self.context.host,
+            host,
             http: &self.http,
+            github: &releases::github(host, &self.http, &self.config.runner, secrets),
             config: self.config,
-            secrets: self.context.secrets,
+            secrets,
             script: self.script.as_ref(),
             runner: None,
         };

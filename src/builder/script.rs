@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::http::{HttpClient, HttpError, Url};
 use crate::instance::ExternalScript;
-use crate::model::{Cause, Deadline, hex};
+use crate::model::{Cause, Classified, Deadline, hex};
 
 /// The largest script.
 const LIMIT: u64 = 1 << 20;
@@ -55,9 +55,8 @@ impl ScriptError {
     }
 }
 
-impl ScriptError {
-    /// The class of its cause.
-    pub fn cause(&self) -> Cause {
+impl Classified for ScriptError {
+    fn cause(&self) -> Cause {
         Cause::Script
     }
 }

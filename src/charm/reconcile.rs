@@ -13,7 +13,8 @@ use crate::host::{FileError, Host, Written};
 use crate::juju::{Databag, Environment, HookToolError, HookTools, SecretUri};
 use crate::model::{BaseImage, Timestamp};
 use crate::record::{
-    Asked, Image, Job, JobId, Journal, Published, Reason, Rebuild, RecordError, Request, Task, TaskKind,
+    Asked, Image, Job, JobId, Journal, Published, Reason, Rebuild, RecordError, Request, Settings, Task,
+    TaskKind,
 };
 use crate::worker::{self, StartError};
 
@@ -61,6 +62,7 @@ pub fn host_files(
 ) -> Result<Written, ReconcileError> {
     let written = credentials::install(host, state, journal)?;
     builder::configure_cron(host, environment.unit.as_str(), state.build_interval)?;
+    Settings { paused: state.paused }.save(host)?;
     Ok(written)
 }
 

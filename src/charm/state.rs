@@ -83,6 +83,10 @@ impl CharmState {
             None => BTreeMap::new(),
             Some(uri) => script_variables(tools, uri)?,
         };
+        let github_token = match options.github_token_secret()? {
+            None => None,
+            Some(uri) => Some(github_token(tools, &uri)?),
+        };
         let vm = BuilderVm {
             flavor: options.text("build-flavor")?,
             network: options.text("build-network")?,
@@ -142,7 +146,7 @@ impl CharmState {
             revision_history_limit,
             max_image_age_hours,
         };
-        let secrets = BuildSecrets { script, proxies: proxies(environment) };
+        let secrets = BuildSecrets { script, github_token, proxies: proxies(environment) };
         Ok(Self {
             leader,
             paused,
@@ -259,6 +263,33 @@ fn script_variables(
              another. ({uri})"
         ))
         .into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The token for GitHub's releases.
+fn github_token(tools: &dyn HookTools, uri: &SecretUri) -> Result<Secret<String>, StateError> {
+    let invalid = |text: String| StateError::from(InvalidOption::new(text));
+    match tools.secret_get(uri) {
+        Ok(mut content) => {
+            let token = content.remove("token").map(|token| token.expose().trim().to_owned());
+            token.filter(|token| !token.is_empty()).map(Secret::new).ok_or_else(|| {
+                invalid(format!(
+                    "Secret {uri} does not contain a 'token' key. Add it with juju update-secret. (github-token-secret-id)"
+                ))
+            })
+        }
+        Err(HookToolError::SecretNotFound(_)) => Err(invalid(format!(
+            "GitHub token secret not found: {uri}. Set github-token-secret-id to a secret that exists."
+        ))),
+        Err(HookToolError::SecretNotGranted(_)) => Err(invalid(format!(
+            "Charm does not have access to the GitHub token secret. Please grant the charm read access to the secret. \
+             ({uri})"
+        ))),
+        Err(HookToolError::SecretRefused { reason, .. }) => Err(invalid(format!(
+            "GitHub token secret cannot be read: {reason}. Check the secret and its grant, or set \
+             github-token-secret-id to another. ({uri})"
+        ))),
         Err(error) => Err(error.into()),
     }
 }

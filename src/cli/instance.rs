@@ -1,6 +1,8 @@
 //! `dispatch instance`: makes a machine a builder, as craft-providers' `BuilddBase` does, over ssh or here.
 
-use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
 
 use super::CliError;
 use crate::host::{Exclusive, FileError, Host};
@@ -10,145 +12,160 @@ use crate::instance::{
 };
 use crate::model::{Deadline, Secret};
 
-/// The options that take a value; those of [`SEVERAL`] may be given again.
-const VALUES: [&str; 13] = [
-    "--alias",
-    "--cache-path",
-    "--environment",
-    "--host-key",
-    "--hostname",
-    "--key",
-    "--package",
-    "--snap",
-    "--ssh",
-    "--ssh-option",
-    "--tag",
-    "--timeout",
-    "--unset",
-];
-const SEVERAL: [&str; 5] = ["--environment", "--package", "--snap", "--ssh-option", "--unset"];
-const FLAGS: [&str; 3] = ["--local", "--no-cache", "--no-default-packages"];
+/// What to do with the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Operation {
+    /// Set up a new machine
+    Setup,
+    /// Make a machine ready that was set up before
+    Warmup,
+    /// Wait for the machine's services and network
+    Wait,
+}
 
-/// `dispatch instance setup|warmup|wait OPTION...`: does that with a machine, and tells of each step.
-pub fn instance(host: &Host, operation: &str, words: &[&str], say: &dyn Fn(&str)) -> Result<(), CliError> {
-    let words = Words::parse(words)?;
-    let base = BuilddBase::new(host, words.parameters()?)?;
-    let timeout = words.timeout()?;
+/// How a machine becomes a builder, and which one.
+#[derive(Debug, Args)]
+pub struct InstanceOptions {
+    /// The Ubuntu release, by name or version
+    #[arg(long, value_name = "RELEASE", value_parser = parse_alias)]
+    alias: BuilddBaseAlias,
+    /// The machine: root, or a user whose sudo asks for no password
+    #[arg(long, value_name = "USER@HOST", value_parser = parse_place, required_unless_present = "local",
+        conflicts_with = "local", requires = "key", requires = "host_key")]
+    ssh: Option<(String, String)>,
+    /// Set up this very machine
+    #[arg(long)]
+    local: bool,
+    /// The private key for ssh
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// The machine's public ed25519 key (a .pub file or a line of known_hosts)
+    #[arg(long, value_name = "FILE")]
+    host_key: Option<PathBuf>,
+    /// An option of the ssh client, such as Port=2222; may be given again
+    #[arg(long = "ssh-option", value_name = "NAME=VALUE")]
+    ssh_options: Vec<String>,
+    /// The compatibility tag; buildd-base-v7 by default
+    #[arg(long)]
+    tag: Option<String>,
+    /// The host name; craft-buildd-instance by default
+    #[arg(long, value_name = "NAME")]
+    hostname: Option<String>,
+    /// A further package; may be given again
+    #[arg(long = "package", value_name = "NAME")]
+    packages: Vec<String>,
+    /// Do not install the packages that builders have by default
+    #[arg(long)]
+    no_default_packages: bool,
+    /// A snap from the store; may be given again
+    #[arg(long = "snap", value_name = "NAME=CHANNEL[,classic]")]
+    snaps: Vec<String>,
+    /// A variable of /etc/environment, which every user can read; may be given again
+    #[arg(long = "environment", value_name = "NAME=VALUE", value_parser = parse_variable)]
+    environment: Vec<(String, Secret<String>)>,
+    /// A variable to remove from the environment; may be given again
+    #[arg(long, value_name = "NAME")]
+    unset: Vec<String>,
+    /// A folder for pip's cache, shared by machines that can mount it
+    #[arg(long, value_name = "FOLDER")]
+    cache_path: Option<PathBuf>,
+    /// Do not mount the cache
+    #[arg(long)]
+    no_cache: bool,
+    /// How long the whole may take, 3600 by default; none lifts every limit
+    #[arg(long, value_name = "SECONDS|none", value_parser = parse_timeout, allow_negative_numbers = true)]
+    timeout: Option<Timeout>,
+}
+
+/// `dispatch instance`: does `operation` with a machine, and tells of each step.
+pub fn instance(
+    host: &Host,
+    operation: Operation,
+    options: &InstanceOptions,
+    say: &dyn Fn(&str),
+) -> Result<(), CliError> {
+    let base = BuilddBase::new(host, options.parameters()?)?;
+    let timeout = match options.timeout {
+        Some(timeout) => timeout,
+        None => Timeout::seconds(Some(Timeout::DEFAULT_SECONDS))?,
+    };
     let deadline = match timeout {
         Timeout::Until(deadline) => deadline,
         Timeout::Unlimited => Deadline::never(),
     };
-    let _alone = words.alone(host)?;
-    let executor = words.executor(host, deadline)?;
+    let _alone = options.alone(host)?;
+    let executor = options.executor(host, deadline)?;
     let progress = |step: &'static str, number, of| say(&format!("{step}, {number} of {of}"));
     match operation {
-        "setup" => setup(&base, &*executor, timeout, words.cache(), &progress)?,
-        "warmup" => warmup(&base, &*executor, timeout, &progress)?,
-        "wait" => base.wait_until_ready(&*executor, deadline)?,
-        other => return Err(usage(format!("{other:?} is none of setup, warmup and wait"))),
+        Operation::Setup => setup(&base, &*executor, timeout, options.cache(), &progress)?,
+        Operation::Warmup => warmup(&base, &*executor, timeout, &progress)?,
+        Operation::Wait => base.wait_until_ready(&*executor, deadline)?,
     }
     Ok(())
 }
 
-fn usage(problem: String) -> CliError {
-    CliError::Usage(problem)
+fn parse_alias(word: &str) -> Result<BuilddBaseAlias, String> {
+    BuilddBaseAlias::parse(word).ok_or_else(|| {
+        let all = BuilddBaseAlias::ALL.map(BuilddBaseAlias::as_str).join(", ");
+        format!("it is none of {all}; other releases end on old-releases, which is not supported")
+    })
 }
 
-/// What was said on the command line.
-struct Words<'a> {
-    values: BTreeMap<&'a str, Vec<&'a str>>,
-    flags: Vec<&'a str>,
+fn parse_place(word: &str) -> Result<(String, String), &'static str> {
+    word.split_once('@')
+        .filter(|(user, address)| !user.is_empty() && !address.is_empty() && !address.starts_with('-'))
+        .map(|(user, address)| (user.to_owned(), address.to_owned()))
+        .ok_or("it must be USER@HOST")
 }
 
-impl<'a> Words<'a> {
-    fn parse(words: &[&'a str]) -> Result<Self, CliError> {
-        let (mut values, mut flags) = (BTreeMap::<&str, Vec<&str>>::new(), Vec::new());
-        let mut words = words.iter().copied();
-        while let Some(word) = words.next() {
-            if FLAGS.contains(&word) {
-                flags.push(word);
-            } else if VALUES.contains(&word) {
-                let value = words.next().ok_or_else(|| usage(format!("{word} needs a value")))?;
-                let given = values.entry(word).or_default();
-                if !given.is_empty() && !SEVERAL.contains(&word) {
-                    return Err(usage(format!("{word} is given twice")));
-                }
-                given.push(value);
-            } else {
-                return Err(usage(format!("{word:?} is not known")));
-            }
-        }
-        Ok(Self { values, flags })
-    }
+fn parse_variable(word: &str) -> Result<(String, Secret<String>), &'static str> {
+    let (name, value) = word.split_once('=').ok_or("it must be NAME=VALUE")?;
+    Ok((name.to_owned(), Secret::new(value.to_owned())))
+}
 
-    fn one(&self, option: &str) -> Option<&'a str> {
-        self.several(option).first().copied()
-    }
+fn parse_timeout(word: &str) -> Result<Timeout, String> {
+    let seconds = match word {
+        "none" => None,
+        seconds => Some(seconds.parse().map_err(|_| "it must be seconds, or none")?),
+    };
+    Timeout::seconds(seconds).map_err(|error| error.to_string())
+}
 
-    fn several(&self, option: &str) -> &[&'a str] {
-        self.values.get(option).map_or(&[], Vec::as_slice)
-    }
-
-    fn needed(&self, option: &str) -> Result<&'a str, CliError> {
-        self.one(option).ok_or_else(|| usage(format!("{option} is missing")))
-    }
-
+impl InstanceOptions {
     fn parameters(&self) -> Result<BaseParameters, CliError> {
-        let alias = self.needed("--alias")?;
-        let known = BuilddBaseAlias::parse(alias).ok_or_else(|| {
-            let all = BuilddBaseAlias::ALL.map(BuilddBaseAlias::as_str).join(", ");
-            usage(format!(
-                "--alias {alias}: it is none of {all}; other releases end on old-releases, which is not supported"
-            ))
-        })?;
-        let mut parameters = BaseParameters::new(known);
-        parameters.compatibility_tag = self.one("--tag").map(str::to_owned);
-        if let Some(hostname) = self.one("--hostname") {
-            parameters.hostname = hostname.to_owned();
+        let mut parameters = BaseParameters::new(self.alias);
+        parameters.compatibility_tag.clone_from(&self.tag);
+        if let Some(hostname) = &self.hostname {
+            parameters.hostname.clone_from(hostname);
         }
-        parameters.packages = self.several("--package").iter().map(|name| (*name).to_owned()).collect();
-        parameters.use_default_packages = !self.flags.contains(&"--no-default-packages");
-        parameters.cache_path = self.one("--cache-path").map(Into::into);
-        for variable in self.several("--environment") {
-            let (name, value) = variable
-                .split_once('=')
-                .ok_or_else(|| usage(format!("--environment {variable}: it must be NAME=VALUE")))?;
-            parameters.environment.insert(name.to_owned(), Some(Secret::new(value.to_owned())));
+        parameters.packages.clone_from(&self.packages);
+        parameters.use_default_packages = !self.no_default_packages;
+        parameters.cache_path.clone_from(&self.cache_path);
+        for (name, value) in &self.environment {
+            parameters.environment.insert(name.clone(), Some(value.clone()));
         }
-        for name in self.several("--unset") {
-            parameters.environment.insert((*name).to_owned(), None);
+        for name in &self.unset {
+            parameters.environment.insert(name.clone(), None);
         }
-        parameters.snaps =
-            self.several("--snap").iter().map(|snap| Snap::parse(snap)).collect::<Result<_, _>>()?;
+        parameters.snaps = self.snaps.iter().map(|snap| Snap::parse(snap)).collect::<Result<_, _>>()?;
         Ok(parameters)
     }
 
-    fn timeout(&self) -> Result<Timeout, CliError> {
-        let seconds = match self.one("--timeout") {
-            None => Some(Timeout::DEFAULT_SECONDS),
-            Some("none") => None,
-            Some(text) => Some(
-                text.parse().map_err(|_| usage(format!("--timeout {text}: it must be seconds, or none")))?,
-            ),
-        };
-        Ok(Timeout::seconds(seconds)?)
-    }
-
     fn cache(&self) -> CacheMount {
-        if self.flags.contains(&"--no-cache") { CacheMount::Leave } else { CacheMount::Mount }
+        if self.no_cache { CacheMount::Leave } else { CacheMount::Mount }
     }
 
     fn executor(&self, host: &Host, deadline: Deadline) -> Result<Box<dyn Executor>, CliError> {
-        match (self.one("--ssh"), self.flags.contains(&"--local")) {
-            (None, true) => Ok(Box::new(LocalExecutor)),
-            (Some(place), false) => self.connect(host, place, deadline),
-            _ => Err(usage("say either --ssh USER@HOST or --local".into())),
+        match (&self.ssh, &self.key, &self.host_key) {
+            (Some(place), Some(key), Some(host_key)) => self.connect(host, place, key, host_key, deadline),
+            _ if self.local => Ok(Box::new(LocalExecutor)),
+            _ => Err(CliError::Usage("say either --ssh USER@HOST or --local".into())),
         }
     }
 
     /// Two that set up one machine at the same time would make a heap of it.
     fn alone(&self, host: &Host) -> Result<Exclusive, CliError> {
-        let place = self.one("--ssh").map_or("local", |place| place.rsplit('@').next().unwrap_or(place));
+        let place = self.ssh.as_ref().map_or("local", |(_, address)| address);
         let failed = |error: FileError| CliError::Failed(error.to_string());
         host.private_dir(&host.run_dir()).map_err(failed)?;
         let lock = host.run_dir().join(format!("{}.lock", file_name(place)));
@@ -157,18 +174,21 @@ impl<'a> Words<'a> {
         Exclusive::try_acquire(&lock).map_err(failed)?.ok_or_else(taken)
     }
 
-    fn connect(&self, host: &Host, place: &str, deadline: Deadline) -> Result<Box<dyn Executor>, CliError> {
-        let (user, address) = place
-            .split_once('@')
-            .filter(|(user, address)| !user.is_empty() && !address.is_empty() && !address.starts_with('-'))
-            .ok_or_else(|| usage(format!("--ssh {place}: it must be USER@HOST")))?;
+    fn connect(
+        &self,
+        host: &Host,
+        (user, address): &(String, String),
+        key: &Path,
+        known: &Path,
+        deadline: Deadline,
+    ) -> Result<Box<dyn Executor>, CliError> {
         let target = SshTarget {
-            name: address.to_owned(),
-            address: address.to_owned(),
-            user: user.to_owned(),
-            key: Secret::new(read(host, self.needed("--key")?)?),
-            host_key: host_key(&read(host, self.needed("--host-key")?)?)?,
-            options: self.several("--ssh-option").iter().map(|option| (*option).to_owned()).collect(),
+            name: address.clone(),
+            address: address.clone(),
+            user: user.clone(),
+            key: Secret::new(read(host, key)?),
+            host_key: host_key(&read(host, known)?)?,
+            options: self.ssh_options.clone(),
         };
         // Always the same for a machine: one that died without clearing up is cleared up after by the next.
         let folder = host.run_dir().join(format!("ssh-{}", file_name(address)));
@@ -183,11 +203,11 @@ fn file_name(address: &str) -> String {
 }
 
 /// A file that the caller names, wherever it lies.
-fn read(host: &Host, path: &str) -> Result<String, CliError> {
+fn read(host: &Host, path: &Path) -> Result<String, CliError> {
     let failed = |problem: String| CliError::Failed(problem);
-    let bytes = host.read(path.as_ref()).map_err(|error| failed(error.to_string()))?;
-    let bytes = bytes.ok_or_else(|| failed(format!("{path} does not exist")))?;
-    String::from_utf8(bytes).map_err(|_| failed(format!("{path} is no text")))
+    let bytes = host.read(path).map_err(|error| failed(error.to_string()))?;
+    let bytes = bytes.ok_or_else(|| failed(format!("{} does not exist", path.display())))?;
+    String::from_utf8(bytes).map_err(|_| failed(format!("{} is no text", path.display())))
 }
 
 /// The key in a line of a `.pub` or known_hosts file: `ssh-ed25519 AAAA...`.
@@ -195,38 +215,49 @@ fn host_key(text: &str) -> Result<String, CliError> {
     let mut words = text.split_whitespace().skip_while(|word| *word != "ssh-ed25519");
     match (words.next(), words.next()) {
         (Some(kind), Some(key)) => Ok(format!("{kind} {key}")),
-        _ => Err(usage("--host-key: the file has no ssh-ed25519 key".into())),
+        _ => Err(CliError::Usage("--host-key: the file has no ssh-ed25519 key".into())),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::{Arguments, Command};
 
-    fn refused(words: &[&str]) -> String {
+    /// What `dispatch instance setup WORDS` says and does.
+    fn refused(words: &str) -> String {
         let folder = tempfile::tempdir().unwrap();
         let host = Host::below(folder.path());
-        instance(&host, "setup", words, &|_| ()).unwrap_err().to_string()
+        let words = ["dispatch", "instance", "setup"].into_iter().chain(words.split(' '));
+        match Arguments::parse_from(words.map(Into::into)).map(|arguments| arguments.command) {
+            Err(error) => error.to_string(),
+            Ok(Command::Instance { operation, options }) => {
+                instance(&host, operation, &options, &|_| ()).unwrap_err().to_string()
+            }
+            Ok(other) => panic!("{other:?}"),
+        }
     }
 
     #[test]
     fn what_makes_no_sense_is_refused_before_anything_is_touched() {
         for (words, problem) in [
-            (&["--alias"][..], "--alias needs a value"),
-            (&["--local"], "--alias is missing"),
-            (&["--alias", "questing", "--local"], "none of xenial"),
-            (&["--alias", "noble"], "either --ssh USER@HOST or --local"),
-            (&["--alias", "noble", "--local", "--ssh", "a@b"], "either --ssh USER@HOST or --local"),
-            (&["--alias", "noble", "--ssh", "b"], "must be USER@HOST"),
-            (&["--alias", "noble", "--ssh", "a@-oProxyCommand=id"], "must be USER@HOST"),
-            (&["--alias", "noble", "--ssh", "a@b"], "--key is missing"),
-            (&["--alias", "noble", "--alias", "noble"], "--alias is given twice"),
-            (&["--alias", "noble", "--local", "--timeout", "0"], "invalid timeout value 0"),
-            (&["--alias", "noble", "--local", "--timeout", "soon"], "seconds, or none"),
-            (&["--alias", "noble", "--local", "--hostname", "..."], "invalid hostname"),
-            (&["--alias", "noble", "--local", "--snap", "jq"], "give a channel"),
-            (&["--alias", "noble", "--local", "--environment", "A"], "NAME=VALUE"),
-            (&["--verbose"], "is not known"),
+            ("--alias", "a value is required for '--alias <RELEASE>'"),
+            ("--local", "--alias <RELEASE>"),
+            ("--alias questing --local", "none of xenial"),
+            ("--alias noble", "--ssh <USER@HOST>"),
+            ("--alias noble --local=false", "either --ssh USER@HOST or --local"),
+            ("--alias noble --local --ssh a@b --key k --host-key h", "cannot be used with"),
+            ("--alias noble --ssh b", "must be USER@HOST"),
+            ("--alias noble --ssh a@-oProxyCommand=id", "must be USER@HOST"),
+            ("--alias noble --ssh a@b", "--key <FILE>"),
+            ("--alias noble --alias noble", "cannot be used multiple times"),
+            ("--alias noble --local --timeout 0", "invalid timeout value 0"),
+            ("--alias noble --local --timeout -1", "invalid timeout value -1"),
+            ("--alias noble --local --timeout soon", "seconds, or none"),
+            ("--alias noble --local --hostname ...", "invalid hostname"),
+            ("--alias noble --local --snap jq", "give a channel"),
+            ("--alias noble --local --environment A", "NAME=VALUE"),
+            ("--verbose", "unexpected argument '--verbose'"),
         ] {
             let said = refused(words);
             assert!(said.contains(problem), "{words:?}: {said}");

@@ -1,5 +1,6 @@
 //! The command line: what people do by hand, with the charm's own options.
 
+mod arguments;
 mod cancel;
 #[cfg(test)]
 mod hostile;
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
+pub use arguments::{Arguments, BuildImage, Command, Format, Jobs, LocalBuild, Output};
 pub use cancel::cancel;
 pub use instance::instance;
 
@@ -19,10 +21,9 @@ use serde_json::Value;
 
 use crate::builder::{ByHand, CloudsYamlError, read_clouds_file, read_clouds_yaml};
 use crate::charm::{InvalidOption, Options};
-use crate::github::NotAPath;
 use crate::host::Host;
 use crate::instance::{BaseConfigurationError, BaseError, ExecutorError, ProviderError};
-use crate::model::{Arch, BaseImage, Secret, Target};
+use crate::model::{Secret, Target};
 use crate::openstack_cloud::openstack_manager::ProxyConfig;
 use crate::record::{
     BaseImageSource, BuildMode, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, Failure, Owner, Phase,
@@ -33,7 +34,7 @@ use crate::record::{
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
     /// The words make no sense.
-    #[error("{0}; see dispatch help")]
+    #[error("{0}; `dispatch help` explains the commands")]
     Usage(String),
     /// An option makes no sense.
     #[error(transparent)]
@@ -64,36 +65,27 @@ impl From<Failure> for CliError {
     }
 }
 
-/// `dispatch local-build TARGET FILE [OPTION=VALUE...]`: builds one image on this machine, with the charm's options and
-/// their defaults, and tells of each phase on standard output.
-pub fn local_build(
-    host: &Host,
-    target: &str,
-    file: &Path,
-    settings: &[&str],
-    say: &dyn Fn(&str),
-) -> Result<(), CliError> {
-    let target = parse_target(target)?;
-    let (config, secrets) = (build_config(target, settings)?, secrets());
+/// `dispatch local-build`: builds one image on this machine, with the charm's options and their defaults, and tells of
+/// each phase.
+pub fn local_build(host: &Host, words: &LocalBuild, say: &dyn Fn(&str)) -> Result<(), CliError> {
+    let (config, secrets) = (build_config(words.target, &words.settings)?, secrets());
     let by_hand = ByHand { host, config: &config, secrets: &secrets, progress: &|phase| tell(say, phase) };
-    Ok(by_hand.build_file(target, file)?)
+    Ok(by_hand.build_file(words.target, &words.file)?)
 }
 
 /// Where other OpenStack clients find their clouds.
 const CLOUDS_FILE: &str = "OS_CLIENT_CONFIG_FILE";
 
-/// `dispatch build-image CLOUD PATH TARGET [OPTION=VALUE...]`: builds one image on this machine, with the runner application
-/// that GitHub offers to PATH, and uploads it to CLOUD of clouds.yaml. The token for GitHub is read from `token`.
+/// `dispatch build-image`: builds one image on this machine, with the runner application that GitHub offers to a path,
+/// and uploads it to a cloud of clouds.yaml. The token for GitHub is read from `token`.
 pub fn build_image(
     host: &Host,
-    [cloud, path, target]: [&str; 3],
-    settings: &[&str],
+    words: &BuildImage,
     token: impl Read,
     say: &dyn Fn(&str),
 ) -> Result<(), CliError> {
-    let target = parse_target(target)?;
-    let path = path.parse().map_err(|error: NotAPath| CliError::Usage(error.to_string()))?;
-    let (config, secrets) = (build_config(target, settings)?, secrets());
+    let BuildImage { cloud, path, target, settings } = words;
+    let (config, secrets) = (build_config(*target, settings)?, secrets());
     let mut clouds = match std::env::var_os(CLOUDS_FILE) {
         Some(file) => read_clouds_file(host, Path::new(&file))?,
         None => read_clouds_yaml(host)?,
@@ -102,7 +94,7 @@ pub fn build_image(
         || CliError::Usage(format!("clouds.yaml has no cloud {cloud:?}; {CLOUDS_FILE} names the file"));
     let cloud = clouds.remove(&CloudName::new(cloud)).ok_or_else(unknown)?;
     let by_hand = ByHand { host, config: &config, secrets: &secrets, progress: &|phase| tell(say, phase) };
-    let id = by_hand.build_in_cloud(&cloud, read_token(token)?, &path, target)?;
+    let id = by_hand.build_in_cloud(&cloud, read_token(token)?, path, *target)?;
     say(id.as_str());
     Ok(())
 }
@@ -128,7 +120,7 @@ fn tell(say: &dyn Fn(&str), phase: Phase) {
 }
 
 /// What is built by hand: the charm's options, and nothing about a cloud.
-fn build_config(target: Target, settings: &[&str]) -> Result<BuilderRunConfig, CliError> {
+fn build_config(target: Target, settings: &[String]) -> Result<BuilderRunConfig, CliError> {
     let options = options(settings)?;
     Ok(BuilderRunConfig {
         owner: Owner { model_uuid: String::new(), application: String::new(), unit: 0 },
@@ -163,15 +155,8 @@ fn build_config(target: Target, settings: &[&str]) -> Result<BuilderRunConfig, C
     })
 }
 
-fn parse_target(word: &str) -> Result<Target, CliError> {
-    let parts = word.split_once('-');
-    let target = parts
-        .and_then(|(base, arch)| Some(Target { base: BaseImage::parse(base)?, arch: Arch::parse(arch)? }));
-    target.ok_or_else(|| CliError::Usage(format!("{word:?} is no target such as noble-x64")))
-}
-
 /// The charm's options: their defaults, and what `NAME=VALUE` words set.
-fn options(settings: &[&str]) -> Result<Options, CliError> {
+fn options(settings: &[String]) -> Result<Options, CliError> {
     #[derive(Deserialize)]
     struct File {
         options: BTreeMap<String, Declaration>,
@@ -214,5 +199,5 @@ fn secrets() -> BuildSecrets {
         https: variable("https_proxy").map(Secret::new),
         no_proxy: variable("no_proxy"),
     };
-    BuildSecrets { script: BTreeMap::new(), proxies }
+    BuildSecrets { proxies, ..BuildSecrets::default() }
 }

@@ -1,11 +1,13 @@
 //! One client for all calls: the address, the token, the headers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use super::GithubError;
 use super::answer::checked;
+use super::memory::Memory;
+use super::{GithubError, ReleaseStore};
 use crate::http::{Answer, HttpClient, HttpError, Method, Request, Url};
 use crate::model::{Deadline, Secret, redact_from_now_on};
 
@@ -18,18 +20,25 @@ pub struct GithubClient {
     http: HttpClient,
     api_url: String,
     token: Option<Secret<String>>,
+    pub(super) memory: Option<Memory>,
 }
 
 impl GithubClient {
     /// A client of the REST API at `api_url` that asks without a name: enough for public releases.
     pub fn anonymous(http: &HttpClient, api_url: &str) -> Self {
-        Self { http: http.clone(), api_url: api_url.trim_end_matches('/').to_owned(), token: None }
+        let api_url = api_url.trim_end_matches('/').to_owned();
+        Self { http: http.clone(), api_url, token: None, memory: None }
     }
 
     /// The same client with a token, which stays out of all logs from now on.
     pub fn with_token(self, token: Secret<String>) -> Self {
         redact_from_now_on(&token);
         Self { token: Some(token), ..self }
+    }
+
+    /// The same client, which asks about each release once, and keeps the answer in `store`.
+    pub fn remembering(self, store: Arc<dyn ReleaseStore>) -> Self {
+        Self { memory: Some(Memory::of(store)), ..self }
     }
 
     /// The root of the pages for people, below which runners find their organisation or repository.
@@ -50,10 +59,25 @@ impl GithubClient {
         url: Url,
         deadline: Deadline,
     ) -> Result<Answer, GithubError> {
+        self.call_unless(operation, method, url, None, deadline)
+    }
+
+    /// The same, where the answer may be that nothing has changed since the one with this ETag (304).
+    pub(super) fn call_unless(
+        &self,
+        operation: &str,
+        method: Method,
+        url: Url,
+        etag: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<Answer, GithubError> {
         let mut request = Request::new(method, url)
             .header("accept", "application/vnd.github+json")
             .header("x-github-api-version", "2022-11-28")
             .repeatable();
+        if let Some(etag) = etag {
+            request = request.header("if-none-match", etag);
+        }
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {}", token.expose()));
         }

@@ -31,6 +31,9 @@ pub enum GithubError {
         /// How long until the limit is reset, when GitHub says so.
         resets_in: Option<Duration>,
     },
+    /// What came of it when somebody else asked the same.
+    #[error(transparent)]
+    Shared(std::sync::Arc<GithubError>),
     /// The token is known but may not do this (403).
     #[error("{operation}: GitHub refuses (HTTP 403): {message}; the token must be allowed to manage runners")]
     Forbidden {
@@ -76,7 +79,11 @@ pub enum GithubError {
 impl GithubError {
     /// Whether time alone will not mend it.
     pub fn operator_must_act(&self) -> bool {
-        !matches!(self, Self::Http { .. } | Self::RateLimited { .. })
+        match self {
+            Self::Http { .. } | Self::RateLimited { .. } => false,
+            Self::Shared(error) => error.operator_must_act(),
+            _ => true,
+        }
     }
 }
 

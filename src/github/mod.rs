@@ -4,6 +4,7 @@
 mod answer;
 mod client;
 mod error;
+mod memory;
 mod path;
 mod release;
 mod runners;
@@ -12,6 +13,7 @@ mod tests;
 
 pub use client::GithubClient;
 pub use error::GithubError;
+pub use memory::{KnownRelease, ReleaseStore};
 pub use path::{GithubOrg, GithubPath, GithubRepo, NotAPath};
 pub use release::{RunnerTarballRelease, asset_path};
 pub use runners::RunnerApplication;

@@ -1,13 +1,13 @@
 //! Releases and what they hold: the runner application and tools, with their digests.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::GithubError;
 use super::answer::checked;
 use super::client::{GithubClient, broken};
 use super::runners::is_digest;
+use super::{GithubError, KnownRelease};
 use crate::http::Method;
-use crate::model::{Arch, Deadline};
+use crate::model::{Arch, Deadline, Timestamp};
 
 /// A release's tarball of the runner application.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +20,9 @@ pub struct RunnerTarballRelease {
     pub sha256: String,
 }
 
-#[derive(Deserialize)]
-struct Release {
+/// A release, as far as it is of use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Release {
     tag_name: String,
     #[serde(default)]
     body: Option<String>,
@@ -29,7 +30,7 @@ struct Release {
     assets: Vec<Asset>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Asset {
     name: String,
     #[serde(default)]
@@ -80,11 +81,46 @@ impl GithubClient {
         let version = tag.unwrap_or("latest").to_owned();
         let operation = format!("asking GitHub for release {version} of {repository}");
         let url = self.url(&operation, &format!("/repos/{repository}/releases/{which}"))?;
-        let answer = self.call(&operation, Method::Get, url, deadline)?;
-        if answer.status() == 404 {
-            return Err(GithubError::NoRelease { repository: repository.to_owned(), version });
-        }
-        checked(&operation, answer)?.json().map_err(|source| broken(&operation, source))
+        let ask = |known: Option<&KnownRelease>| {
+            let etag = known.and_then(|known| known.etag.as_deref());
+            let answer = self.call_unless(&operation, Method::Get, url.clone(), etag, deadline)?;
+            match (answer.status(), known) {
+                (404, _) => Err(GithubError::NoRelease {
+                    repository: repository.to_owned(),
+                    version: version.clone(),
+                }),
+                (304, Some(known)) => {
+                    log::debug!("release {version} of {repository} has not changed");
+                    Ok(KnownRelease { confirmed: Timestamp::now(), ..known.clone() })
+                }
+                _ => {
+                    let answer = checked(&operation, answer)?;
+                    let etag = answer.header("etag").filter(|etag| etag.len() < 200).map(str::to_owned);
+                    let release: Release = answer.json().map_err(|source| broken(&operation, source))?;
+                    log::info!("release {version} of {repository} is {}", release.tag_name);
+                    Ok(KnownRelease { etag, confirmed: Timestamp::now(), release })
+                }
+            }
+        };
+        let Some(memory) = &self.memory else { return Ok(ask(None)?.release) };
+        let place = url.to_string();
+        memory.once(&place, || {
+            let last = memory.store.last(&place);
+            match ask(last.as_ref()) {
+                Ok(known) => {
+                    memory.store.keep(&place, &known);
+                    Ok(known.release)
+                }
+                Err(error @ GithubError::RateLimited { .. }) => match last.filter(KnownRelease::is_young) {
+                    Some(last) => {
+                        log::warn!("{error}; its answer of {} is used", last.confirmed);
+                        Ok(last.release)
+                    }
+                    None => Err(error),
+                },
+                Err(error) => Err(error),
+            }
+        })
     }
 }
 

@@ -1,11 +1,13 @@
 //! The client over real HTTP on the loopback interface.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::*;
 use crate::http::testing::{Reply, Server};
 use crate::http::{HttpClient, Proxies};
-use crate::model::{Arch, Deadline, Secret};
+use crate::model::{Arch, Deadline, Secret, Timestamp};
 
 const TOKEN: &str = "ghp_planted-token-0c5d";
 
@@ -111,4 +113,92 @@ fn the_latest_release_gives_the_tarball_and_its_digest() {
     let error =
         client(&server).runner_release("actions/runner", Arch::X64, Some("9.9.9"), soon()).unwrap_err();
     assert!(matches!(error, GithubError::NoRelease { .. }), "{error}");
+}
+
+/// A store that lasts as long as the test.
+#[derive(Debug, Default)]
+struct Kept(Mutex<BTreeMap<String, KnownRelease>>);
+
+impl ReleaseStore for Kept {
+    fn last(&self, url: &str) -> Option<KnownRelease> {
+        self.0.lock().unwrap().get(url).cloned()
+    }
+
+    fn keep(&self, url: &str, release: &KnownRelease) {
+        self.0.lock().unwrap().insert(url.to_owned(), release.clone());
+    }
+}
+
+impl Kept {
+    /// As if the answers had been given so long ago.
+    fn age(&self, age: Duration) {
+        let confirmed = Timestamp(Timestamp::now().0 - age.as_secs());
+        self.0.lock().unwrap().values_mut().for_each(|known| known.confirmed = confirmed);
+    }
+}
+
+/// GitHub's answer about a release that has a runner, with its ETag.
+fn release(version: &str) -> Reply {
+    let name = format!("actions-runner-linux-x64-{version}.tar.gz");
+    let assets = format!(r#"[{{"name": "{name}", "digest": "sha256:{}"}}]"#, "b".repeat(64));
+    let body = format!(r#"{{"tag_name": "v{version}", "assets": {assets}}}"#);
+    Reply::with(200, &format!("etag: W/\"{version}\"\r\n"), &body)
+}
+
+fn latest(client: &GithubClient) -> Result<String, GithubError> {
+    client.runner_release("actions/runner", Arch::X64, None, soon()).map(|release| release.version)
+}
+
+#[test]
+fn a_release_is_asked_for_once_a_job_and_the_next_job_asks_only_whether_it_has_changed() {
+    let store = Arc::new(Kept::default());
+    let server = Server::start(vec![
+        release("2.337.1"),
+        Reply::with(304, "etag: W/\"2.337.1\"\r\n", ""),
+        release("2.338.0"),
+    ]);
+    let job = || client(&server).remembering(store.clone());
+    let first = job();
+    assert_eq!([latest(&first).unwrap(), latest(&first).unwrap()], ["2.337.1", "2.337.1"]);
+    assert_eq!(server.received().len(), 1);
+    store.age(Duration::from_secs(7200));
+    assert_eq!(latest(&job()).unwrap(), "2.337.1");
+    assert_eq!(server.received()[1].header("if-none-match"), Some("W/\"2.337.1\""));
+    let confirmed = store.0.lock().unwrap().values().next().unwrap().confirmed;
+    assert!(confirmed.age() < Duration::from_secs(3600), "{confirmed}");
+    assert_eq!(latest(&job()).unwrap(), "2.338.0");
+}
+
+#[test]
+fn a_used_up_rate_limit_is_no_failure_while_the_answer_of_before_is_young() {
+    let store = Arc::new(Kept::default());
+    let limited =
+        || Reply::with(403, "x-ratelimit-remaining: 0\r\n", r#"{"message": "API rate limit exceeded"}"#);
+    let server =
+        Server::start(vec![limited(), release("2.337.1"), limited(), limited(), Reply::json(401, "{}")]);
+    let job = || client(&server).remembering(store.clone());
+    let unknown = latest(&job()).unwrap_err();
+    assert!(
+        unknown.to_string().contains("rate limit is used up") && !unknown.operator_must_act(),
+        "{unknown}"
+    );
+    latest(&job()).unwrap();
+    store.age(Duration::from_secs(23 * 3600));
+    assert_eq!(latest(&job()).unwrap(), "2.337.1");
+    store.age(Duration::from_secs(25 * 3600));
+    assert!(latest(&job()).unwrap_err().to_string().contains("rate limit is used up"));
+    store.age(Duration::from_secs(3600));
+    let refused = latest(&job()).unwrap_err();
+    assert!(refused.operator_must_act() && refused.to_string().contains("give a new one"), "{refused}");
+}
+
+#[test]
+fn whoever_shares_a_question_shares_its_failure() {
+    let server = Server::start(vec![Reply::json(404, "{}")]);
+    let job = client(&server).remembering(Arc::new(Kept::default()));
+    for _ in 0..3 {
+        let error = latest(&job).unwrap_err();
+        assert!(error.to_string().contains("no release latest") && error.operator_must_act(), "{error}");
+    }
+    assert_eq!(server.received().len(), 1);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::executor::ExecutorError;
 use crate::host::FileError;
-use crate::model::{Cause, Target};
+use crate::model::{Cause, Classified, Target};
 
 /// Something went wrong with an instance (craft-providers: `ProviderError`).
 #[derive(Debug, thiserror::Error)]
@@ -212,9 +212,8 @@ impl BaseError {
     }
 }
 
-impl BaseError {
-    /// The class of its cause.
-    pub fn cause(&self) -> Cause {
+impl Classified for BaseError {
+    fn cause(&self) -> Cause {
         let Self::Configuration(BaseConfigurationError::Step { step, source }) = self else {
             return Cause::Recipe;
         };

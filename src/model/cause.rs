@@ -37,6 +37,17 @@ pub enum Cause {
     Other,
 }
 
+/// An error that knows the class of its cause.
+pub trait Classified: fmt::Display {
+    /// The class of its cause.
+    fn cause(&self) -> Cause {
+        Cause::Other
+    }
+}
+
+/// What is told in words only.
+impl Classified for String {}
+
 impl Cause {
     const ALL: [Self; 13] = [
         Self::Credentials,

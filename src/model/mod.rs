@@ -9,7 +9,7 @@ mod secret;
 mod target;
 mod timestamp;
 
-pub use cause::Cause;
+pub use cause::{Cause, Classified};
 pub use deadline::Deadline;
 pub use digest::{Digesting, hex};
 pub use image_name::{IMAGE_NAME_TMPL, image_name};

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use super::{Cause, Classified};
+
 use serde::{Deserialize, Serialize};
 
 /// A machine architecture, by GitHub's name for it (seed `openstack_manager`: `Arch`).
@@ -150,6 +152,12 @@ pub struct Target {
     Target::bases_for(.0.arch)
 )]
 pub struct UnsupportedTarget(Target);
+
+impl Classified for UnsupportedTarget {
+    fn cause(&self) -> Cause {
+        Cause::Unit
+    }
+}
 
 impl Target {
     /// The target of a word such as `noble-x64`.

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::http::{Answer, HttpError};
-use crate::model::Cause;
+use crate::model::{Cause, Classified};
 
 /// The longest message that is shown, in characters.
 const SHOWN: usize = 300;
@@ -232,9 +232,8 @@ fn tidy(text: &str) -> String {
     format!("{short}…")
 }
 
-impl OpenStackError {
-    /// The class of its cause.
-    pub fn cause(&self) -> Cause {
+impl Classified for OpenStackError {
+    fn cause(&self) -> Cause {
         match self.kind {
             ErrorKind::Credentials | ErrorKind::Forbidden => Cause::Credentials,
             ErrorKind::Quota => Cause::Quota,

@@ -256,12 +256,12 @@ impl LaunchSecrets {
     /// Puts them where only root looks, until the launcher takes them.
     pub fn save(&self, host: &Host, path: &Path) -> Result<(), FileError> {
         let secrets = BTreeMap::from([(TOKEN.to_owned(), self.token.clone())]);
-        InTransit { secrets, proxies: self.proxies.clone() }.leave(host, path)
+        InTransit { secrets, github_token: None, proxies: self.proxies.clone() }.leave(host, path)
     }
 
     /// Takes them out of the run folder; `None` when they are lost.
     pub fn take(host: &Host, path: &Path) -> Result<Option<Self>, FileError> {
-        Ok(InTransit::take(host, path)?.map(|InTransit { mut secrets, proxies }| Self {
+        Ok(InTransit::take(host, path)?.map(|InTransit { mut secrets, proxies, .. }| Self {
             token: secrets.remove(TOKEN).unwrap_or_default(),
             proxies,
         }))

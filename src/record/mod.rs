@@ -31,7 +31,7 @@ pub use orphans::{Orphans, Work};
 pub use peers::{Announcement, Own, Peer, Peers};
 pub use progress::Progress;
 pub use published::Published;
-pub use request::{Reason, Rebuild, Request, Task, TaskKind, worker_lives, worker_lock};
+pub use request::{Reason, Rebuild, Request, Settings, Task, TaskKind, worker_lives, worker_lock};
 pub use resource::{Resource, ResourceKind};
 pub use resource_tracker::ResourceTracker;
 pub use run_config::{

@@ -159,8 +159,8 @@ impl Request {
     /// All other requests' secrets go, also those of a hook that died between the two: nobody would take them any more.
     pub fn save(&self, host: &Host, secrets: &BuildSecrets) -> Result<(), RecordError> {
         if self.has_secrets {
-            let BuildSecrets { script, proxies } = secrets.clone();
-            InTransit { secrets: script, proxies }.leave(host, &self.secrets_file(host))?;
+            let BuildSecrets { script, github_token, proxies } = secrets.clone();
+            InTransit { secrets: script, github_token, proxies }.leave(host, &self.secrets_file(host))?;
         }
         // For people: a request that cannot be told of is made all the same.
         if let Err(error) = Asked::note(host, self) {
@@ -191,11 +191,37 @@ impl Request {
             return Ok(Some(BuildSecrets::default()));
         }
         let taken = InTransit::take(host, &self.secrets_file(host))?;
-        Ok(taken.map(|InTransit { secrets, proxies }| BuildSecrets { script: secrets, proxies }))
+        Ok(taken.map(|InTransit { secrets, github_token, proxies }| BuildSecrets {
+            script: secrets,
+            github_token,
+            proxies,
+        }))
     }
 
     fn secrets_file(&self, host: &Host) -> PathBuf {
         host.run_dir().join(format!("{SECRETS}{}.json", self.id))
+    }
+}
+
+const SETTINGS: &str = "settings.json";
+
+/// What the configuration says beside requests, for whoever reads the records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// The option `paused`.
+    pub paused: bool,
+}
+
+impl Settings {
+    /// As of the last hook with a valid configuration; none before there was one.
+    pub fn load(host: &Host) -> Result<Option<Self>, RecordError> {
+        let bytes = host.read(&host.state_dir().join(SETTINGS))?;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+
+    /// Notes them.
+    pub fn save(&self, host: &Host) -> Result<(), RecordError> {
+        write_json(host, SETTINGS, self)
     }
 }
 

@@ -205,6 +205,8 @@ impl BuilderRunConfig {
 pub struct BuildSecrets {
     /// The external script's variables.
     pub script: BTreeMap<String, Secret<String>>,
+    /// The token for GitHub's releases.
+    pub github_token: Option<Secret<String>>,
     /// The proxies of the model.
     pub proxies: ProxyConfig,
 }
@@ -212,6 +214,9 @@ pub struct BuildSecrets {
 impl BuildSecrets {
     /// Whether there is nothing to hide.
     pub fn is_empty(&self) -> bool {
-        self.script.is_empty() && self.proxies.http.is_none() && self.proxies.https.is_none()
+        self.script.is_empty()
+            && self.github_token.is_none()
+            && self.proxies.http.is_none()
+            && self.proxies.https.is_none()
     }
 }

@@ -14,6 +14,8 @@ use crate::model::Secret;
 pub struct InTransit {
     /// By name.
     pub secrets: BTreeMap<String, Secret<String>>,
+    /// The token for GitHub's releases.
+    pub github_token: Option<Secret<String>>,
     /// The proxies.
     pub proxies: ProxyConfig,
 }
@@ -22,6 +24,8 @@ pub struct InTransit {
 #[derive(Serialize, Deserialize)]
 struct Written {
     secrets: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    github_token: Option<String>,
     http_proxy: Option<String>,
     https_proxy: Option<String>,
     no_proxy: Option<String>,
@@ -35,6 +39,7 @@ impl InTransit {
         let secrets = self.secrets.iter().map(|(name, value)| (name.clone(), value.expose().clone()));
         let written = Written {
             secrets: secrets.collect(),
+            github_token: shown(&self.github_token),
             http_proxy: shown(http),
             https_proxy: shown(https),
             no_proxy: no_proxy.clone(),
@@ -51,6 +56,7 @@ impl InTransit {
         host.remove_file(path)?;
         Ok(serde_json::from_slice::<Written>(&bytes).ok().map(|written| Self {
             secrets: written.secrets.into_iter().map(|(name, value)| (name, Secret::new(value))).collect(),
+            github_token: written.github_token.map(Secret::new),
             proxies: ProxyConfig {
                 http: written.http_proxy.map(Secret::new),
                 https: written.https_proxy.map(Secret::new),
@@ -74,6 +80,7 @@ mod tests {
         let some = |text: &str| Some(Secret::new(text.to_owned()));
         let sent = InTransit {
             secrets: BTreeMap::from([("token".to_owned(), Secret::new("t=1\n".to_owned()))]),
+            github_token: some("github_pat_x"),
             proxies: ProxyConfig { http: some("http://u:p@h"), https: None, no_proxy: Some("h".into()) },
         };
         sent.leave(&host, &path).unwrap();

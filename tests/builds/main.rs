@@ -9,6 +9,7 @@ mod departed;
 mod end_to_end;
 mod failures;
 mod fixture;
+mod github;
 mod images;
 mod levers;
 mod neighbours;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::host::{FileError, Host, Written};
-use crate::model::{Secret, hex};
+use crate::model::{Cause, Classified, Secret, hex};
 use crate::openstack_cloud::{CloudConfig, Interface};
 use crate::record::{BuilderRunConfig, CloudName, FormerNames};
 
@@ -30,6 +30,12 @@ pub enum CloudsYamlError {
     /// It has no such cloud.
     #[error("clouds.yaml has no cloud {0:?}")]
     UnknownCloud(String),
+}
+
+impl Classified for CloudsYamlError {
+    fn cause(&self) -> Cause {
+        Cause::Unit
+    }
 }
 
 #[derive(Serialize, Deserialize)]

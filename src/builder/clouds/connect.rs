@@ -4,7 +4,7 @@ use std::panic::resume_unwind;
 
 use super::clouds_yaml::{Clouds, cloud_name};
 use crate::http::HttpClient;
-use crate::model::{Cause, Deadline};
+use crate::model::{Cause, Classified, Deadline};
 use crate::openstack_cloud::{Cloud, CloudConfig, OpenStackError};
 use crate::record::{BuildSecrets, CloudName, Failure};
 
@@ -26,9 +26,8 @@ impl ConnectError {
     }
 }
 
-impl ConnectError {
-    /// The class of its cause.
-    pub fn cause(&self) -> Cause {
+impl Classified for ConnectError {
+    fn cause(&self) -> Cause {
         match self {
             Self::Forgotten => Cause::Credentials,
             Self::Cloud(error) => error.cause(),
@@ -38,9 +37,7 @@ impl ConnectError {
 
 /// The door to the web, through the model's proxies.
 pub fn http_client(secrets: &BuildSecrets) -> Result<HttpClient, Failure> {
-    Ok(HttpClient::new(
-        secrets.proxies.resolved().map_err(|error| Failure::of(&error, true).because(Cause::Network))?,
-    ))
+    Ok(HttpClient::new(secrets.proxies.resolved().map_err(|error| Failure::of(&error, true))?))
 }
 
 /// The door by which the cloud of this name is reached. What a relation names, and what its servers name in turn, must not

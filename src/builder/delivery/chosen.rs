@@ -14,7 +14,7 @@ use crate::builder::clouds::clouds_yaml::Clouds;
 use crate::builder::clouds::connect::connect_to;
 use crate::builder::clouds::projects::{Part, Projects};
 use crate::http::HttpClient;
-use crate::model::Deadline;
+use crate::model::{Cause, Classified, Deadline};
 use crate::openstack_cloud::{Cloud, ImageId, OpenStackError};
 use crate::record::{BuilderRunConfig, Choice, CloudName, Failure, JobId, Phase, Progress, Revision};
 
@@ -31,6 +31,12 @@ const DELIVERY: Duration = Duration::from_secs(3 * 3600);
     "build {0} is not in the build project any more, so that projects that lack it cannot be served; pin another or unpin it"
 )]
 struct Gone(ImageId);
+
+impl Classified for Gone {
+    fn cause(&self) -> Cause {
+        Cause::Image
+    }
+}
 
 /// What brings chosen builds to projects.
 pub struct ChosenDelivery<'a> {
@@ -71,7 +77,7 @@ impl ChosenDelivery<'_> {
         let Self { config, job, progress, outcome, build_cloud, .. } = *self;
         let target = build.target;
         let found = revisions::image(build_cloud, &config.owner, build, Deadline::after(LOOK))
-            .map_err(|error| Failure::of(&error, error.operator_must_act()).because(error.cause()))?;
+            .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         let artifact = found.map(|image| Arc::new(Artifact::new(build.clone(), image)));
         let (projects, queue) = (Projects::default(), DeliveryQueue::new(places.len()));
         let publisher = Publisher { progress, outcome, projects: &projects };
@@ -112,7 +118,7 @@ impl ChosenDelivery<'_> {
         };
         let cloud = match connect_to(self.clouds, name, self.http, Deadline::after(CONNECT)) {
             Ok(cloud) => cloud,
-            Err(error) => return fail(Failure::of(&error, error.operator_must_act()).because(error.cause())),
+            Err(error) => return fail(Failure::of(&error, error.operator_must_act())),
         };
         if let Part::Sharer(images) = publisher.projects.join(name, &cloud) {
             return images.into_iter().for_each(|image| publisher.note(image));
@@ -130,7 +136,7 @@ impl ChosenDelivery<'_> {
                 report.has(target);
             }
             Ok(_) => report.lacks(target, Recipient { name: name.clone(), cloud, tries: 0 }),
-            Err(error) => fail(Failure::of(&error, error.operator_must_act()).because(error.cause())),
+            Err(error) => fail(Failure::of(&error, error.operator_must_act())),
         }
     }
 }

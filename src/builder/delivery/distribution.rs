@@ -15,7 +15,7 @@ use super::window::{Feeder, PIECE, Pieces, Window};
 use crate::builder::clouds::projects::Projects;
 use crate::builder::ownership::labels;
 use crate::host::random_uuid;
-use crate::model::{Cause, Deadline, Digesting};
+use crate::model::{Cause, Classified, Deadline, Digesting};
 use crate::openstack_cloud::{Cloud, ErrorKind, ImageId, Images, NewImage, OpenStackError};
 use crate::record::{
     CloudName, Comparison, Failure, Image, JobId, Owner, Progress, Proof, RecordError, Resource,
@@ -75,9 +75,8 @@ impl DeliveryError {
     }
 }
 
-impl DeliveryError {
-    /// The class of its cause.
-    pub fn cause(&self) -> Cause {
+impl Classified for DeliveryError {
+    fn cause(&self) -> Cause {
         match self {
             Self::Cloud(error) => error.cause(),
             Self::Slow => Cause::Network,
@@ -243,7 +242,7 @@ impl<'a> Distributor<'a> {
                     log::warn!("{target} for {}: {error}; {name} leads to the same project", recipient.name);
                     return self.queue.again(target, Recipient { name, cloud, tries: 0 });
                 }
-                let failure = Failure::of(&error, error.operator_must_act()).because(error.cause());
+                let failure = Failure::of(&error, error.operator_must_act());
                 self.publisher.outcome.fail(Failure {
                     target: Some(target),
                     cloud: Some(recipient.name),

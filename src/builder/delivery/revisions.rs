@@ -10,7 +10,7 @@ use super::distribution::{DeliveryError, compare};
 use crate::builder::image::local::LocalImage;
 use crate::builder::ownership::labels::{self, Stage};
 use crate::host::random_uuid;
-use crate::model::{Cause, Deadline, Digesting, Target, Timestamp};
+use crate::model::{Cause, Classified, Deadline, Digesting, Target, Timestamp};
 use crate::openstack_cloud::{Cloud, Image, ImageId, ImageStatus, NewImage, OpenStackError};
 use crate::record::{
     CloudName, Comparison, Contents, JobId, Owner, Proof, Resource, ResourceKind, ResourceTracker, Revision,
@@ -48,9 +48,8 @@ impl RevisionError {
     }
 }
 
-impl RevisionError {
-    /// The class of its cause.
-    pub fn cause(&self) -> Cause {
+impl Classified for RevisionError {
+    fn cause(&self) -> Cause {
         match self {
             Self::File { .. } => Cause::Unit,
             Self::Delivery(error) => error.cause(),

@@ -6,7 +6,7 @@ use super::vm::{Launcher, Purpose, Vm, VmError};
 use crate::builder::ownership::identity::Identity;
 use crate::builder::ownership::labels::{self, Stage};
 use crate::instance::{BaseError, CacheMount, RunnerBase, Timeout, setup};
-use crate::model::{Cause, Deadline};
+use crate::model::{Cause, Classified, Deadline};
 use crate::openstack_cloud::{Image, ImageId, OpenStackError, ServerStatus};
 use crate::record::{Phase, RecordError, Resource, ResourceKind};
 
@@ -52,9 +52,8 @@ impl ExternalBuildError {
     }
 }
 
-impl ExternalBuildError {
-    /// The class of its cause.
-    pub fn cause(&self) -> Cause {
+impl Classified for ExternalBuildError {
+    fn cause(&self) -> Cause {
         match self {
             Self::Vm(error) => error.cause(),
             Self::Base(error) => error.cause(),

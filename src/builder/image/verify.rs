@@ -7,7 +7,7 @@ use super::vm::{Launcher, Purpose, VmError};
 use crate::builder::ownership::identity::Identity;
 use crate::builder::ownership::labels::{self, Stage};
 use crate::instance::{Command, Executor, ExecutorError, RUNNER_HOME, RUNNER_USER};
-use crate::model::{Cause, Deadline, Target};
+use crate::model::{Cause, Classified, Deadline, Target};
 use crate::openstack_cloud::{Cloud, Image, ImageId, OpenStackError};
 use crate::record::Owner;
 
@@ -45,9 +45,8 @@ impl VerificationError {
     }
 }
 
-impl VerificationError {
-    /// The class of its cause.
-    pub fn cause(&self) -> Cause {
+impl Classified for VerificationError {
+    fn cause(&self) -> Cause {
         match self {
             Self::Vm(error) => error.cause(),
             Self::Failed { .. } => Cause::Image,

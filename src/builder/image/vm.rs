@@ -9,7 +9,7 @@ use super::user_data::{HostKeyUse, user_data};
 use crate::builder::ownership::labels;
 use crate::host::Host;
 use crate::instance::{ExecutorError, KeyPair, RUNNER_USER, SshExecutor, SshTarget};
-use crate::model::{Cause, Deadline, Secret};
+use crate::model::{Cause, Classified, Deadline, Secret};
 use crate::openstack_cloud::{
     AddressKind, Cloud, ImageId, MetadataSource, NewServer, OpenStackError, Server, ServerId, ServerStatus,
 };
@@ -52,9 +52,8 @@ impl VmError {
     }
 }
 
-impl VmError {
-    /// The class of its cause.
-    pub fn cause(&self) -> Cause {
+impl Classified for VmError {
+    fn cause(&self) -> Cause {
         match self {
             Self::Cloud(error) => error.cause(),
             Self::NoAddress(_) => Cause::Placement,

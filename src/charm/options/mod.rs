@@ -188,6 +188,17 @@ impl Options {
         }
     }
 
+    /// The secret with a token for GitHub's releases.
+    pub fn github_token_secret(&self) -> Checked<Option<SecretUri>> {
+        let Some(id) = self.text("github-token-secret-id")? else { return Ok(None) };
+        SecretUri::parse(&id).map(Some).ok_or_else(|| {
+            // It may be the token itself, which is not repeated.
+            InvalidOption(
+                "GitHub token secret not found. Set github-token-secret-id to a secret's URI.".into(),
+            )
+        })
+    }
+
     /// How long a VM may take until ssh answers, in seconds.
     pub fn boot_timeout(&self) -> Checked<u32> {
         self.number("boot-timeout", &BOOTS, "Option boot-timeout must be from 10 to 7200 seconds.")

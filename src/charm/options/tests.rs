@@ -80,6 +80,17 @@ fn a_script_over_plain_http_needs_a_digest() {
 }
 
 #[test]
+fn the_token_for_github_is_a_secrets_uri() {
+    assert!(options(json!({})).github_token_secret().unwrap().is_none());
+    assert!(
+        options(json!({"github-token-secret-id": "secret:abc"})).github_token_secret().unwrap().is_some()
+    );
+    let plain = options(json!({"github-token-secret-id": "github_pat_planted x"}));
+    let text = refusal(plain.github_token_secret());
+    assert!(text.contains("github-token-secret-id") && !text.contains("planted"), "{text}");
+}
+
+#[test]
 fn the_script_secret_options_exclude_each_other() {
     let both = options(json!({"script-secret": "a=b", "script-secret-id": "secret:abc"}));
     assert!(refusal(both.script_secret()).starts_with("Both script-secret and script-secret-id"));

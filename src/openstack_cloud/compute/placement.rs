@@ -1,7 +1,7 @@
 //! Where a new server is put: the flavor and the network that somebody named, else the first that will do.
 
 use super::Flavor;
-use crate::model::{Cause, Deadline};
+use crate::model::{Cause, Classified, Deadline};
 use crate::openstack_cloud::error::OpenStackError;
 use crate::openstack_cloud::ids::NetworkId;
 use crate::openstack_cloud::{Cloud, FlavorId};
@@ -50,9 +50,8 @@ impl PlacementError {
     }
 }
 
-impl PlacementError {
-    /// The class of its cause.
-    pub fn cause(&self) -> Cause {
+impl Classified for PlacementError {
+    fn cause(&self) -> Cause {
         match self {
             Self::Cloud(error) => error.cause(),
             Self::Flavor(_) | Self::Network(_) => Cause::Placement,

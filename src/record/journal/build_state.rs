@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Cause, Target, Timestamp, redacted};
+use crate::model::{Cause, Classified, Target, Timestamp, redacted};
 use crate::record::request::Reason;
 use crate::record::resource::Resource;
 use crate::record::run_config::{BuildConfig, CloudName, JobId, Owner};
@@ -175,15 +175,10 @@ pub struct Failure {
 
 impl Failure {
     /// What `error` says, without secrets, of no target or cloud yet.
-    pub fn of(error: &impl fmt::Display, operator_must_act: bool) -> Self {
+    pub fn of(error: &impl Classified, operator_must_act: bool) -> Self {
         let remedy = if operator_must_act { Remedy::Operator } else { Remedy::Retry };
-        let (message, cause) = (redacted(&error.to_string()), Cause::default());
+        let (message, cause) = (redacted(&error.to_string()), error.cause());
         Self { target: None, cloud: None, message, remedy, cause }
-    }
-
-    /// The same, of a known cause.
-    pub fn because(self, cause: Cause) -> Self {
-        Self { cause, ..self }
     }
 }
 

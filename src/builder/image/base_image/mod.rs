@@ -17,7 +17,7 @@ pub use glance::{BaseImages, base_image_name};
 use crate::disk_image::DiskError;
 use crate::host::{FileError, Host};
 use crate::http::{HttpClient, HttpError, Url};
-use crate::model::{Cause, Deadline, Target, Timestamp};
+use crate::model::{Cause, Classified, Deadline, Target, Timestamp};
 use crate::openstack_cloud::OpenStackError;
 use crate::record::{BaseImageSource, RecordError};
 
@@ -139,9 +139,8 @@ impl BaseImageError {
     }
 }
 
-impl BaseImageError {
-    /// The class of its cause.
-    pub fn cause(&self) -> Cause {
+impl Classified for BaseImageError {
+    fn cause(&self) -> Cause {
         match self {
             Self::Cloud(error) => error.cause(),
             Self::File(_) | Self::Journal(_) | Self::Store { .. } => Cause::Unit,

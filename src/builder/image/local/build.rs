@@ -9,7 +9,7 @@ use crate::disk_image::{DiskError, DiskImage};
 use crate::host::{FileError, Host, Namespaces, ProcessError};
 use crate::http::HttpClient;
 use crate::instance::{BaseError, CacheMount, ChrootExecutor, ExecutorError, RunnerBase, Timeout, setup};
-use crate::model::{Cause, Deadline};
+use crate::model::{Cause, Classified, Deadline};
 use crate::record::Phase;
 
 /// The disk of a built image, as large as builder VMs have theirs at least.
@@ -57,9 +57,8 @@ impl LocalBuildError {
     }
 }
 
-impl LocalBuildError {
-    /// The class of its cause.
-    pub fn cause(&self) -> Cause {
+impl Classified for LocalBuildError {
+    fn cause(&self) -> Cause {
         match self {
             Self::BaseImage(error) => error.cause(),
             Self::Base(error) => error.cause(),

@@ -5,6 +5,7 @@ mod github;
 pub mod http;
 mod loopback;
 mod proxy;
+mod rate;
 mod release;
 mod signing;
 mod site;

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use super::github::Runners;
 use super::http::{Fault, FaultId, Faults, LogEntry, Request, Response, Server};
+use super::rate::Rate;
 use super::release::runner_tarball;
 use super::signing::Signer;
 use crate::lock;
@@ -74,6 +75,7 @@ pub struct Site {
     faults: Arc<Faults>,
     files: Files,
     runners: Runners,
+    rate: Rate,
     signer: Signer,
     setup: Mutex<SiteSetup>,
     _directory: TempDir,
@@ -90,10 +92,22 @@ impl Site {
         let served = Arc::clone(&files);
         let runners = Runners::default();
         let asked = runners.clone();
+        let rate = Rate::default();
+        let counted = rate.clone();
         let server = Server::start(
             Arc::clone(&faults),
             Arc::new(move |request: &mut Request<'_>| {
-                asked.answer(request).unwrap_or_else(|| answer(&served, request))
+                asked.answer(request).unwrap_or_else(|| {
+                    if request.method == "GET" && request.path.starts_with("/api/repos/") {
+                        counted.answer(request, || {
+                            let bytes =
+                                lock(&served).get(&request.path).map(|(_media_type, bytes)| bytes.clone());
+                            (answer(&served, request), bytes.unwrap_or_default())
+                        })
+                    } else {
+                        answer(&served, request)
+                    }
+                })
             }),
         )?;
         let site = Self {
@@ -102,6 +116,7 @@ impl Site {
             faults,
             files,
             runners,
+            rate,
             setup: Mutex::new(setup.clone()),
             _directory: directory,
         };
@@ -136,6 +151,11 @@ impl Site {
     /// The tokens that were given to become a runner with, oldest first.
     pub fn registration_tokens(&self) -> Vec<String> {
         self.runners.tokens()
+    }
+
+    /// The limits of what it answers about releases.
+    pub fn github_rate(&self) -> &Rate {
+        &self.rate
     }
 
     /// The key that signs SHA256SUMS, as gpgv wants it.
@@ -295,7 +315,7 @@ fn applications(release: &Value) -> Vec<Value> {
     assets.filter_map(application).collect()
 }
 
-fn answer(files: &Files, request: &mut Request<'_>) -> Response {
+fn answer(files: &Files, request: &Request<'_>) -> Response {
     if !matches!(request.method.as_str(), "GET" | "HEAD") {
         return Response::bytes(405, "text/plain", "Method Not Allowed\n");
     }
@@ -340,6 +360,6 @@ fn image_bytes(name: &str, size: usize) -> Vec<u8> {
     bytes
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

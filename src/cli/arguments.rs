@@ -1,0 +1,214 @@
+//! The words of the command line, and what each of them means. A hook has none: `main` never comes here for one.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{
+    ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, builder::BoolishValueParser,
+};
+
+use super::instance::{InstanceOptions, Operation};
+use crate::github::GithubPath;
+use crate::model::{Arch, BaseImage, Target};
+
+/// Build GitHub Actions runner images for OpenStack.
+///
+/// Without a command, `dispatch` runs as a Juju hook or action: the Juju agent starts it so. The commands are for people,
+/// on a unit of the charm or on any other machine.
+#[derive(Debug, Parser)]
+#[command(name = "dispatch", version, max_term_width = 100, subcommand_required = true)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What `dispatch` is asked to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the jobs of this unit: requested, running and finished
+    Jobs(Jobs),
+    /// Stop the running or waiting job and remove what it has made (needs root)
+    Cancel,
+    /// Print the default recipe: what goes into an image
+    Recipe,
+    /// Build one image on this machine and write it to a file (needs root)
+    ///
+    /// Options are the charm's, with the defaults of config.yaml. Secrets are not accepted.
+    LocalBuild(LocalBuild),
+    /// Build one image on this machine and upload it to a cloud (needs root)
+    ///
+    /// The image holds the runner application that GitHub offers to PATH, and replaces the one that was uploaded before.
+    /// Reads a GitHub token from standard input and prints the image's ID.
+    BuildImage(BuildImage),
+    /// Make a machine a builder, as craft-providers' BuilddBase does
+    Instance {
+        /// What to do with the machine
+        #[arg(value_enum)]
+        operation: Operation,
+        /// How, and with which machine.
+        #[command(flatten)]
+        options: Box<InstanceOptions>,
+    },
+    /// Print the metrics of this unit in the text format of Prometheus
+    Metrics,
+    /// Carry out the requests that hooks have left; hooks start this
+    Work,
+    /// Launch requested runners and remove expired ones; hooks start this
+    Launch,
+    /// Answer a metrics collector on standard input and output; systemd starts this
+    #[command(hide = true)]
+    AnswerCollector,
+}
+
+/// `dispatch jobs`.
+#[derive(Debug, clap::Args)]
+pub struct Jobs {
+    /// How the jobs are printed.
+    #[command(flatten)]
+    pub output: Output,
+    /// The same as `--format json`
+    #[arg(long, hide = true)]
+    pub json: bool,
+}
+
+/// `dispatch local-build`.
+#[derive(Debug, clap::Args)]
+pub struct LocalBuild {
+    /// The image to build, such as noble-x64
+    #[arg(value_parser = parse_target)]
+    pub target: Target,
+    /// Where to write the image (qcow2)
+    pub file: PathBuf,
+    /// Options of the charm, such as runner-version=2.337.1
+    #[arg(value_name = "OPTION=VALUE")]
+    pub settings: Vec<String>,
+}
+
+/// `dispatch build-image`.
+#[derive(Debug, clap::Args)]
+pub struct BuildImage {
+    /// The cloud, by its name in clouds.yaml (the charm's, or OS_CLIENT_CONFIG_FILE)
+    pub cloud: String,
+    /// ORGANISATION or OWNER/REPOSITORY on GitHub
+    pub path: GithubPath,
+    /// The image to build, such as noble-x64
+    #[arg(value_parser = parse_target)]
+    pub target: Target,
+    /// Options of the charm, such as runner-source=https://mirror.example.com
+    #[arg(value_name = "OPTION=VALUE")]
+    pub settings: Vec<String>,
+}
+
+/// How a command that shows data prints it.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Output {
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// An output format.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs; docs/reference/json-output.md describes it
+    Json,
+}
+
+impl Arguments {
+    /// Parses `words`, the first of which is the program's name.
+    pub fn parse_from(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        Self::from_arg_matches(&Self::tree().try_get_matches_from(words)?)
+    }
+
+    /// The whole tree of commands, with every switch taking an optional value: `--force` and `--force=true`.
+    pub fn tree() -> clap::Command {
+        with_boolean_values(Self::command())
+    }
+}
+
+fn with_boolean_values(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|argument| match argument.get_action() {
+        ArgAction::SetTrue => argument
+            .action(ArgAction::Set)
+            .value_name("true|false")
+            .value_parser(BoolishValueParser::new())
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_value("false")
+            .default_missing_value("true")
+            .hide_default_value(true),
+        _ => argument,
+    });
+    command.mut_subcommands(with_boolean_values)
+}
+
+/// Reads a target such as `noble-x64`.
+pub fn parse_target(word: &str) -> Result<Target, String> {
+    let parts = word.split_once('-');
+    let target = parts
+        .and_then(|(base, arch)| Some(Target { base: BaseImage::parse(base)?, arch: Arch::parse(arch)? }));
+    target.ok_or_else(|| "use BASE-ARCHITECTURE, such as noble-x64".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, String> {
+        let words = ["dispatch"].into_iter().chain(line.split_whitespace()).map(OsString::from);
+        Arguments::parse_from(words).map(|arguments| arguments.command).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_tree_is_sound() {
+        Arguments::tree().debug_assert();
+    }
+
+    #[test]
+    fn a_switch_takes_a_value_or_none() {
+        let json = |line: &str| match parse(line).unwrap() {
+            Command::Jobs(jobs) => jobs.json,
+            other => panic!("{other:?}"),
+        };
+        assert!(json("jobs --json") && json("jobs --json=true") && json("jobs --json=yes"));
+        assert!(!json("jobs") && !json("jobs --json=false"));
+        assert!(parse("jobs --json=perhaps").unwrap_err().contains("perhaps"));
+    }
+
+    #[test]
+    fn an_unknown_word_is_named() {
+        for (line, word) in [
+            ("job", "'job'"),
+            ("jobs now", "'now'"),
+            ("jobs --colour", "'--colour'"),
+            ("recipe noble", "'noble'"),
+            ("instance start", "'start'"),
+            ("local-build noble /tmp/x", "'noble'"),
+            ("build-image cloud a/b/c noble-x64", "'a/b/c'"),
+        ] {
+            let said = parse(line).unwrap_err();
+            assert!(said.contains(word), "{line}: {said}");
+        }
+    }
+
+    #[test]
+    fn every_command_and_argument_explains_itself() {
+        fn explained(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            assert!(command.get_about().is_some(), "{path}");
+            for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
+                assert!(argument.get_help().is_some(), "{path} {}", argument.get_id());
+            }
+            command.get_subcommands().for_each(|command| explained(command, &path));
+        }
+        let mut tree = Arguments::tree();
+        tree.build();
+        explained(&tree, "");
+        let help = tree.render_help().to_string();
+        assert!(help.contains("local-build") && !help.contains("answer-collector"), "{help}");
+    }
+}
