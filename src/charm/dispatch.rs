@@ -334,7 +334,13 @@ impl Unit<'_> {
 
     fn wait_for(&self, state: &CharmState, event: &Event, mut job: JobId) -> Result<(), DispatchError> {
         let deadline = Deadline::after(actions::WAIT);
-        let show = &mut |progress: &str| self.tools.action_log(progress);
+        // No hook of this unit runs meanwhile: the status of before would stand there until the action ends.
+        let show = &mut |progress: &str| {
+            if let Ok(journal) = state.journal(self.host) {
+                self.tools.status_set(&status::status(state, &journal))?;
+            }
+            self.tools.action_log(progress)
+        };
         loop {
             match follow(self.host, &job, deadline, show)? {
                 Followed::Ended(_) => break,

@@ -6,6 +6,7 @@ mod cancel;
 mod hostile;
 mod instance;
 pub mod jobs;
+mod levers;
 pub mod metrics;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use std::path::Path;
 pub use arguments::{Arguments, BuildImage, Command, Format, Jobs, LocalBuild, Output};
 pub use cancel::cancel;
 pub use instance::instance;
+pub use levers::{history, list_images, pin, revoke, unpin};
 
 use serde::Deserialize;
 use serde_json::Value;

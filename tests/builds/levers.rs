@@ -176,3 +176,58 @@ fn a_new_leader_keeps_to_what_was_decided() {
     assert_eq!(revoked.status, ActionStatus::Completed, "{revoked:?}");
     all_tell(&first);
 }
+
+#[test]
+fn an_action_that_waits_shows_its_jobs_progress_and_not_the_failure_before() {
+    let fixture = Fixture::set(&[]);
+    let missing =
+        format!("{}/no-such-script.sh", fixture.site.serve_script("ok.sh", "#!/bin/bash\nsleep 4\n"));
+    fixture.app.set_config(&[("script-url", &missing)]).unwrap();
+    fixture.integrate("upload");
+    assert_ne!(fixture.job_ended().failures, []);
+    fixture.next_hook();
+    assert!(fixture.status().contains("Build failed: "), "{}", fixture.status());
+    std::thread::scope(|scope| {
+        let action = scope.spawn(|| {
+            let url = fixture.site.serve_script("ok.sh", "#!/bin/bash\nsleep 4\n");
+            fixture.app.set_config(&[("script-url", &url)]).unwrap();
+            fixture.unit().run_action("run", json!({"wait": true})).unwrap()
+        });
+        wait_for("the progress of what is waited for", || {
+            fixture.status().contains("Building").then_some(())
+        });
+        assert!(!fixture.status().contains("Build failed: "), "{}", fixture.status());
+        action.join().unwrap();
+    });
+}
+
+#[test]
+fn history_tells_who_asked_what_was_built_and_why_it_failed() {
+    let (fixture, _relation, _, second) = with_two_builds(&[]);
+    let build = row(&fixture, &second)["build"].as_str().unwrap().to_owned();
+    fixture
+        .app
+        .set_config(&[("script-url", &format!("{}nothing", fixture.site.serve_script("s.sh", "")))])
+        .unwrap();
+    assert_ne!(fixture.job_ended().failures, []);
+    let told = act(&fixture, "history", json!({})).results;
+    let past: Value = serde_json::from_str(told["json"].as_str().unwrap()).unwrap();
+    let [failed, rebuilt, first] = [0, 1, 2].map(|number| past["jobs"][number].clone());
+    assert_eq!((&failed["state"], &failed["asked"]["reason"]), (&json!("failed"), &json!("configuration")));
+    assert_eq!(failed["asked"]["changed"], json!(["script-url"]));
+    assert_eq!(failed["result"]["failures"][0]["cause"], "script");
+    assert_eq!((&rebuilt["state"], &rebuilt["asked"]["reason"]), (&json!("succeeded"), &json!("action")));
+    assert_eq!(
+        (&rebuilt["asked"]["forced"], &rebuilt["result"]["builds"][0]["built"]),
+        (&json!(true), &json!(build))
+    );
+    assert_eq!(rebuilt["result"]["delivered"][0]["id"], second.as_str());
+    assert!(rebuilt["result"]["delivered"][0]["bytes"].as_u64() > Some(0), "{rebuilt}");
+    assert_eq!(first["state"], "succeeded");
+    let outcome =
+        past["outcomes"].as_array().unwrap().iter().find(|outcome| outcome["cause"] == "script").unwrap();
+    assert_eq!(outcome["failures_in_row"], 1);
+    assert!(!outcome["next_try"].is_null(), "{outcome}");
+    let text = told["history"].as_str().unwrap();
+    assert!(text.contains("failed (script): noble-x64"), "{text}");
+}

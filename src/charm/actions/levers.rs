@@ -4,15 +4,33 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::host::{FileError, Host};
-use crate::model::{Target, Timestamp};
+use crate::host::{FileError, Host, ProcessError};
+use crate::model::{Deadline, Target, Timestamp};
 use crate::openstack_cloud::ImageId;
-use crate::record::{Image, Journal, Levers, RecordError, Revision};
+use crate::record::{Image, Journal, Levers, RecordError, Request, Revision};
+use crate::worker;
 
 /// The shortest part of an id that is looked for.
 const SHORTEST: usize = 4;
 /// How far GitHub lets a runner fall behind the newest release before it gives it no more jobs.
 const BEHIND: Duration = Duration::from_secs(30 * 86_400);
+
+/// How long the unit's turn is waited for.
+const TELL: Duration = Duration::from_secs(60);
+
+/// Juju could not be asked for a hook.
+#[derive(Debug, thiserror::Error)]
+pub enum TellError {
+    /// Nothing was asked for yet.
+    #[error("the unit has not asked for a job yet")]
+    NoUnit,
+    /// The last request could not be read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// Juju did not run it.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+}
 
 /// A decision was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -128,6 +146,12 @@ pub fn revoke(host: &Host, id: &str, reason: &str) -> Result<(Target, ImageId), 
     levers.save(host)?;
     log::warn!("{target}: build {build} is revoked: {reason}");
     Ok((target, build))
+}
+
+/// Asks Juju for a hook, which tells relations: for people on the unit, whose command is no hook.
+pub fn tell_juju(host: &Host) -> Result<(), TellError> {
+    let unit = Request::load(host)?.map(|request| request.unit_name).ok_or(TellError::NoUnit)?;
+    Ok(worker::call_hook(&unit, Deadline::after(TELL))?)
 }
 
 enum Found<'a> {
