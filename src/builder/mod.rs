@@ -38,7 +38,7 @@ pub use clouds::connect::{door, http_client, in_each};
 pub use clouds::latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult, get_latest_image};
 pub use cron::{CRON_FILE, Schedule, configure_cron};
 pub use image::vm::UBUNTU_USER;
-pub use run::{BuilderRunError, clean_up, deliver_chosen, run};
+pub use run::{BuilderRunError, clean_up, deliver_chosen, run, search};
 pub use run_context::{RunContext, Sweep};
 pub use setup::packages::PackageError;
 pub use setup::{

@@ -1,6 +1,7 @@
 //! One run over all targets and clouds: find out what is due, build it side by side, deliver it, and tell of each
 //! result as soon as there is one.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{Scope, scope};
 use std::time::Duration;
@@ -24,11 +25,12 @@ use crate::builder::image::base_image::base_image_name;
 use crate::builder::image::site::remove_security_group;
 use crate::builder::upkeep::leave::leave_clouds;
 use crate::builder::upkeep::sweep::{Keep, sweep_cloud};
+use crate::builder::upkeep::unneeded::Search;
 use crate::http::HttpClient;
 use crate::instance::ExternalScript;
 use crate::model::{Deadline, Target};
 use crate::openstack_cloud::Cloud;
-use crate::record::{BuildMode, BuildResult, BuilderRunConfig, CloudName, Failure, JobId, Phase};
+use crate::record::{BuildMode, BuildResult, BuilderRunConfig, CloudName, Failure, Found, JobId, Phase};
 
 /// How long those may take to get an image who are served together.
 const DELIVERY_LIMIT: Duration = Duration::from_secs(3 * 3600);
@@ -68,6 +70,29 @@ pub fn deliver_chosen(context: &RunContext<'_>, config: &BuilderRunConfig) -> Ve
     match Run::connect(context, config, &outcome) {
         Err(failure) => outcome.fail(failure),
         Ok(run) => run.deliver_chosen(),
+    }
+    outcome.into_parts().1
+}
+
+/// Lists what nothing needs in the build project, beside what is `named`, and deletes of it what has one of `ids`. Returns
+/// what went wrong.
+pub fn search(
+    context: &RunContext<'_>,
+    config: &BuilderRunConfig,
+    named: &BTreeSet<String>,
+    ids: &[String],
+) -> Vec<Failure> {
+    let outcome = Outcome::default();
+    let search = || {
+        let run = Run::connect(context, config, &outcome)?;
+        let search = Search { cloud: &run.build_cloud, config, known: context.known, named };
+        let found = search.delete(ids, Deadline::after(LOOK_LIMIT));
+        let found = found.map_err(|error| Failure::of(&error, error.operator_must_act()))?;
+        let saved = Found::by(context.job, found).save(context.host);
+        saved.map_err(|error| Failure::of(&error, false))
+    };
+    if let Err(failure) = search() {
+        outcome.fail(failure);
     }
     outcome.into_parts().1
 }

@@ -1,6 +1,7 @@
 //! The operator's actions.
 
 pub mod cancel;
+mod clean_up;
 mod decisions;
 pub mod history;
 pub mod image_list;

@@ -128,6 +128,7 @@ impl Unit<'_> {
             Event::Action(Action::Run) => self.run_action(event),
             Event::Action(Action::Cancel) => self.cancel_action(),
             Event::Action(Action::LaunchRunner) => self.launch_runner(event),
+            Event::Action(Action::CleanUp) => self.clean_up(event),
             Event::Action(Action::History) => self.history(),
             Event::Action(Action::ListImages) => self.list_images(),
             Event::Action(action @ (Action::Pin | Action::Unpin | Action::Revoke)) => {

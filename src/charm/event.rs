@@ -77,6 +77,8 @@ pub enum Action {
     Run,
     /// Stop building.
     Cancel,
+    /// List what nothing needs, and delete it.
+    CleanUp,
     /// Launch a runner of the newest image.
     LaunchRunner,
     /// Tell what the last jobs were.
@@ -106,6 +108,7 @@ impl Event {
                 "run" => Self::Action(Action::Run),
                 "cancel" => Self::Action(Action::Cancel),
                 "launch-runner" => Self::Action(Action::LaunchRunner),
+                "clean-up" => Self::Action(Action::CleanUp),
                 "history" => Self::Action(Action::History),
                 "list-images" => Self::Action(Action::ListImages),
                 "pin" => Self::Action(Action::Pin),
@@ -200,6 +203,7 @@ mod tests {
             ("actions/run", Event::Action(Action::Run)),
             ("actions/cancel", Event::Action(Action::Cancel)),
             ("actions/launch-runner", Event::Action(Action::LaunchRunner)),
+            ("actions/clean-up", Event::Action(Action::CleanUp)),
             ("actions/history", Event::Action(Action::History)),
             ("actions/list-images", Event::Action(Action::ListImages)),
             ("actions/pin", Event::Action(Action::Pin)),

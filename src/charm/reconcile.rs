@@ -225,11 +225,39 @@ pub fn take_over(
     ask(host, state, request, lives).map(Some)
 }
 
+/// Asks the worker what nothing needs in the build project, and to delete of it what has one of `ids`. None while a job is
+/// open, which would lose its place.
+pub fn search(
+    host: &Host,
+    environment: &Environment,
+    state: &CharmState,
+    journal: &Journal,
+    ids: Vec<String>,
+) -> Result<Option<JobId>, ReconcileError> {
+    let lives = worker::worker_gets_on(host, journal)?;
+    if Request::load(host)?.is_some_and(|last| is_open(&last, journal)) {
+        return Ok(None);
+    }
+    let request = Request {
+        id: JobId::random(),
+        at: Timestamp::now(),
+        reason: Reason::Action,
+        task: Task::Search(ids),
+        rebuild: Rebuild::Due,
+        bases: Vec::new(),
+        unit_name: environment.unit.to_string(),
+        config: state.run.clone(),
+        has_secrets: !state.secrets.is_empty(),
+        continues: Vec::new(),
+    };
+    ask(host, state, request, lives).map(Some)
+}
+
 /// Whether `request` is to take over all of `images`.
 pub fn is_about(request: &Request, images: &[Image]) -> bool {
     match &request.task {
         Task::TakeOver(asked) => images.iter().all(|image| asked.contains(image)),
-        Task::Build | Task::CleanUp | Task::Serve => false,
+        Task::Build | Task::CleanUp | Task::Serve | Task::Search(_) => false,
     }
 }
 

@@ -19,7 +19,7 @@ mod transit;
 
 pub use file::{RecordError, write_json};
 pub use former_names::FormerNames;
-pub use history::{Asked, AskedFor, Delivered, History, PastBuild, PastFailure, PastJob};
+pub use history::{Asked, AskedFor, Delivered, Found, History, PastBuild, PastFailure, PastJob, Unneeded};
 pub use journal::aside::{put_aside, put_aside_locked};
 pub use journal::build_state::{Build, Failure, Job, Phase, Remedy};
 pub use journal::evidence::{Comparison, Contents, Copy, FAILED_READS, Known, Proof, Revision};

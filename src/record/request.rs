@@ -68,6 +68,8 @@ pub enum Task {
     CleanUp,
     /// To bring the builds that operators have chosen to the projects that lack them, and to build nothing; the leader's.
     Serve,
+    /// To list what nothing needs in the build project, and to delete of it what has one of these ids; the leader's.
+    Search(Vec<String>),
 }
 
 impl Task {
@@ -77,7 +79,7 @@ impl Task {
             // What fails at it is what fails at a delivery, and is retried with the next builds.
             Self::Build | Self::Serve => TaskKind::Build,
             Self::TakeOver(_) => TaskKind::TakeOver,
-            Self::CleanUp => TaskKind::CleanUp,
+            Self::CleanUp | Self::Search(_) => TaskKind::CleanUp,
         }
     }
 }

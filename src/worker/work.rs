@@ -1,6 +1,7 @@
 //! The worker: a process of its own that does what hooks have asked for, tells of it in the journal, and asks Juju for
 //! a hook when there is news. One lives at a time; one that dies is replaced by the next hook.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use super::reporter::{News, Reporter, Standing};
 use super::take_over::{Announced, take_over};
 use crate::builder::{
     RunContext, Sweep, clean_up, deliver_chosen, former_names, install_dependencies, prune_all,
-    read_clouds_yaml, remove_old_binaries, run,
+    read_clouds_yaml, remove_old_binaries, run, search,
 };
 use crate::host::{Exclusive, FileError, Host};
 use crate::model::{Cause, Deadline, Target, Timestamp, redact_from_now_on};
@@ -229,6 +230,7 @@ fn do_request(
         }
         Task::CleanUp => clean_up(&context, &request.config),
         Task::Serve => deliver_chosen(&context, &request.config),
+        Task::Search(ids) => search(&context, &request.config, &named(host, request)?, ids),
         Task::Build => match install_dependencies(request.config.build_mode) {
             Ok(()) => run(&context, &request.config).err().map(|error| error.failures).unwrap_or_default(),
             Err(error) => {
@@ -257,6 +259,14 @@ fn do_request(
     reporter.tell(News::Important);
     log::info!("job {}: ended", request.id);
     Ok(Some(secrets))
+}
+
+/// The ids of the images that relations may name, and of those that operators have chosen.
+fn named(host: &Host, request: &Request) -> Result<BTreeSet<String>, WorkerError> {
+    let mut named = Published::load(host)?.named_images();
+    named.extend(Peers::load(host)?.named_images());
+    named.extend(Levers::load(host)?.held(&Journal::load(host)?, &request.config));
+    Ok(named)
 }
 
 /// Has people find the journal's job in the history.

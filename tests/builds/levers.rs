@@ -231,3 +231,28 @@ fn history_tells_who_asked_what_was_built_and_why_it_failed() {
     let text = told["history"].as_str().unwrap();
     assert!(text.contains("failed (script): noble-x64"), "{text}");
 }
+
+#[test]
+fn clean_up_lists_what_nothing_needs_and_deletes_what_is_named() {
+    let (fixture, relation, _, second) = with_two_builds(&[]);
+    let builds = fixture.images_of_stage("builder-project", "revision");
+    // The unit forgets one of its builds: nothing is ever delivered from it again.
+    let forgotten = builds.iter().find(|id| row(&fixture, &second)["build"] != id.as_str()).unwrap().clone();
+    fixture.edit_journal(|journal| journal.revisions.retain(|build| build.id.as_str() != forgotten));
+    let stranger = fixture.cloud.project("builder-project").add_image("theirs", b"theirs", &[]).unwrap().id;
+    let found = |params: Value| {
+        let results = act(&fixture, "clean-up", params).results;
+        serde_json::from_str::<Vec<Value>>(results["json"].as_str().unwrap()).unwrap()
+    };
+    let listed = found(json!({}));
+    let ids: Vec<&str> = listed.iter().map(|found| found["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, [&forgotten]);
+    let is_there =
+        |id: &str| fixture.cloud.project("builder-project").images().iter().any(|image| image.id == id);
+    assert!(is_there(&forgotten), "nothing was named");
+    let kept = builds.iter().find(|id| **id != forgotten).unwrap();
+    let deleted = found(json!({"ids": format!("{forgotten}, {kept}, {stranger}")}));
+    assert_eq!(deleted[0]["outcome"], "deleted");
+    assert!(!is_there(&forgotten) && is_there(kept) && is_there(&stranger), "only what was listed goes");
+    assert_eq!(told(&fixture, &relation), second);
+}

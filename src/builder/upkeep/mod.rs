@@ -4,3 +4,4 @@ pub mod adoption;
 pub mod leave;
 pub mod prune;
 pub mod sweep;
+pub mod unneeded;

@@ -36,7 +36,7 @@ pub struct AskedFor {
     pub at: Timestamp,
     /// Why: the word of a [`Reason`](crate::record::Reason).
     pub reason: String,
-    /// What: `build`, `take_over`, `clean_up`, `serve`.
+    /// What: `build`, `take_over`, `clean_up`, `serve`, `search`.
     #[serde(default)]
     pub task: String,
     /// Whether what is up to date is built, too.
@@ -91,6 +91,7 @@ impl Asked {
             Task::TakeOver(_) => "take_over",
             Task::CleanUp => "clean_up",
             Task::Serve => "serve",
+            Task::Search(_) => "search",
         };
         asked.requests.push(AskedFor {
             id: request.id.clone(),

@@ -3,9 +3,11 @@
 //! the version before and the one after read the same file.
 
 mod asked;
+mod found;
 mod past;
 
 pub use self::asked::{Asked, AskedFor};
+pub use self::found::{Found, Unneeded};
 pub use self::past::{Delivered, History, PastBuild, PastFailure, PastJob};
 
 /// How many jobs are remembered.

@@ -155,8 +155,8 @@ impl Journal {
     /// nothing, has not.
     fn succeeded(&self, request: &Request, job: &Job, standing: &Standing) -> bool {
         let Some(open) = &standing.open else { return false };
-        // It was about other builds than the newest.
-        if request.task == Task::Serve {
+        // They are about other builds than the newest, and about none.
+        if matches!(request.task, Task::Serve | Task::Search(_)) {
             return false;
         }
         let kind = request.task.kind();
@@ -259,6 +259,8 @@ fn scopes_of(request: &Request, failure: &Failure) -> Vec<Scope> {
     let is_of_target = |target: &Target| failure.target.is_none_or(|of| of == *target);
     match &request.task {
         Task::CleanUp => vec![(kind, None, None)],
+        // Whoever asked hears of it, and asks again.
+        Task::Search(_) => Vec::new(),
         Task::TakeOver(images) => {
             let places = images.iter().map(|image| &image.result.config);
             let places =

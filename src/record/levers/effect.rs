@@ -35,7 +35,7 @@ impl Known {
         let choices = match request.task {
             Task::Serve => choices.collect(),
             Task::Build => choices.filter_map(Choice::where_it_lacks).collect(),
-            Task::TakeOver(_) | Task::CleanUp => Vec::new(),
+            Task::TakeOver(_) | Task::CleanUp | Task::Search(_) => Vec::new(),
         };
         let mut known = Self { choices, ..Self::of(journal) };
         known.revisions.retain(|build| levers.revocation(&build.id).is_none());
