@@ -38,6 +38,7 @@ fn config() -> CloudConfig {
         project_domain_name: auth("project_domain_name"),
         user_domain_name: auth("user_domain_name"),
         username: auth("username"),
+        application_credential: None,
         password: Secret::new(auth("password")),
     }
 }
@@ -144,8 +145,19 @@ fn every_call_does_what_it_says() {
         ImageChange::Replace("architecture".to_owned(), "x86_64".into()),
     ];
     assert!(!images.update(&image.id, &back, within(30)).unwrap().properties.contains_key("a/b~c"));
-    images.share(&image.id, &"0123456789abcdef0123456789abcdef".parse().unwrap(), within(30)).unwrap();
-    images.share(&image.id, &"0123456789abcdef0123456789abcdef".parse().unwrap(), within(30)).unwrap();
+    let member = "0123456789abcdef0123456789abcdef".parse().unwrap();
+    assert_eq!(images.membership(&image.id, &member, within(30)).unwrap(), None);
+    images.share(&image.id, &member, within(30)).unwrap();
+    images.share(&image.id, &member, within(30)).unwrap();
+    assert_eq!(images.membership(&image.id, &member, within(30)).unwrap(), Some(MemberStatus::Pending));
+    assert_eq!(images.members(&image.id, within(30)).unwrap(), [member.clone()]);
+    assert_eq!(
+        images.accept(&image.id, within(30)).unwrap_err().kind(),
+        ErrorKind::Forbidden,
+        "its own image"
+    );
+    assert_eq!(images.unshare(&image.id, &member, within(30)).unwrap(), Deletion::Deleted);
+    assert_eq!(images.unshare(&image.id, &member, within(30)).unwrap(), Deletion::Absent);
     step("image changed and shared");
     let chunked = images.create(&new_image("client test chunked"), within(30)).unwrap();
     images.upload(&chunked.id, None, &mut std::io::repeat(7).take(SIZE), within(120)).unwrap();
@@ -161,7 +173,7 @@ fn every_call_does_what_it_says() {
     assert_eq!(networks.len(), 1);
     assert!(network.networks(None, within(30)).unwrap().len() >= networks.len());
     assert!(network.networks(Some("no such network"), within(30)).unwrap().is_empty());
-    let subnets = network.subnets(within(30)).unwrap();
+    let subnets = network.subnets(&networks[0].id, within(30)).unwrap();
     assert!(subnets.iter().any(|subnet| subnet.network_id == networks[0].id));
     let group = network.create_security_group(MARK, "a test", within(30)).unwrap();
     for (protocol, ethertype, remote) in [

@@ -1,7 +1,6 @@
 //! One run over all targets and clouds: find out what is due, build it side by side, deliver it, and tell of each
 //! result as soon as there is one.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{Scope, scope};
 use std::time::Duration;
@@ -17,20 +16,25 @@ use crate::builder::clouds::clouds_yaml::{Clouds, read_clouds_yaml};
 use crate::builder::clouds::connect::{connect_to, http_client};
 use crate::builder::clouds::projects::Projects;
 use crate::builder::delivery::chosen::ChosenDelivery;
-use crate::builder::delivery::distribution::{Distributor, Publisher};
+use crate::builder::delivery::distribution::Distributor;
 use crate::builder::delivery::outcome::Outcome;
+use crate::builder::delivery::publisher::Publisher;
 use crate::builder::delivery::queue::{DeliveryQueue, Slots};
 use crate::builder::delivery::revisions;
 use crate::builder::image::base_image::base_image_name;
 use crate::builder::image::site::remove_security_group;
 use crate::builder::upkeep::leave::leave_clouds;
+use crate::builder::upkeep::memberships::{Ending, Members};
 use crate::builder::upkeep::sweep::{Keep, sweep_cloud};
 use crate::builder::upkeep::unneeded::Search;
 use crate::http::HttpClient;
 use crate::instance::ExternalScript;
 use crate::model::{Deadline, Target};
 use crate::openstack_cloud::Cloud;
-use crate::record::{BuildMode, BuildResult, BuilderRunConfig, CloudName, Failure, Found, JobId, Phase};
+use crate::record::{
+    BuildMode, BuildResult, BuilderRunConfig, Choice, CloudName, Failure, Found, JobId, Journal, Phase,
+    RecordError, Told,
+};
 
 /// How long those may take to get an image who are served together.
 const DELIVERY_LIMIT: Duration = Duration::from_secs(3 * 3600);
@@ -69,23 +73,30 @@ pub fn deliver_chosen(context: &RunContext<'_>, config: &BuilderRunConfig) -> Ve
     let outcome = Outcome::default();
     match Run::connect(context, config, &outcome) {
         Err(failure) => outcome.fail(failure),
-        Ok(run) => run.deliver_chosen(),
+        Ok(run) => {
+            for choice in &context.known.choices {
+                let phase = |phase| context.progress.phase(choice.build.target, phase);
+                phase(Phase::Checking);
+                phase(Phase::Delivering);
+                phase(if run.deliver_chosen(choice) { Phase::Done } else { Phase::Failed });
+            }
+        }
     }
     outcome.into_parts().1
 }
 
-/// Lists what nothing needs in the build project, beside what is `named`, and deletes of it what has one of `ids`. Returns
+/// Lists what nothing needs in the build project, beside what relations are `told` of, and deletes of it what has one of `ids`. Returns
 /// what went wrong.
 pub fn search(
     context: &RunContext<'_>,
     config: &BuilderRunConfig,
-    named: &BTreeSet<String>,
+    told: &Told,
     ids: &[String],
 ) -> Vec<Failure> {
     let outcome = Outcome::default();
     let search = || {
         let run = Run::connect(context, config, &outcome)?;
-        let search = Search { cloud: &run.build_cloud, config, known: context.known, named };
+        let search = Search { cloud: &run.build_cloud, config, known: context.known, told };
         let found = search.delete(ids, Deadline::after(LOOK_LIMIT));
         let found = found.map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         let saved = Found::by(context.job, found).save(context.host);
@@ -190,7 +201,10 @@ impl<'a> Run<'a> {
     /// Removes what earlier runs have left in the build project; returns what had to stay.
     fn sweep(&self, keep: Keep<'_>) -> Vec<String> {
         let deadline = Deadline::after(LOOK_LIMIT);
-        let left = sweep_cloud(&self.build_cloud, &self.config.owner, keep, deadline);
+        let left = match Told::load(self.context.host) {
+            Ok(told) => sweep_cloud(&self.build_cloud, &self.config.owner, keep, &told, deadline),
+            Err(error) => vec![error.to_string()],
+        };
         if left.is_empty() {
             self.context.progress.swept(&self.config.build_cloud);
         }
@@ -224,10 +238,28 @@ impl<'a> Run<'a> {
                 .collect();
             self.leave(scope);
             let mut left = self.sweep(keep);
+            left.extend(self.end_memberships());
             left.extend(lanes.into_iter().filter_map(|lane| lane.join().ok()).flatten());
             left
         });
         left.iter().for_each(|what| log::warn!("left for the next sweep: {what}"));
+        left
+    }
+
+    /// Ends the memberships of projects that no relation leads to any more; returns what had to stay.
+    fn end_memberships(&self) -> Vec<String> {
+        let host = self.context.host;
+        let known =
+            Told::load(host).map_err(RecordError::from).and_then(|told| Ok((told, Journal::load(host)?)));
+        let (told, journal) = match known {
+            Ok(known) => known,
+            Err(error) => return vec![error.to_string()],
+        };
+        let members = Members::new(self.config, &journal, &told, Ending::OfFormer);
+        let left = members.end_others(&self.build_cloud, Deadline::after(LOOK_LIMIT));
+        if left.is_empty() {
+            self.context.progress.former_members_have_left(self.config);
+        }
         left
     }
 
@@ -263,21 +295,24 @@ impl<'a> Run<'a> {
         self.config.targets.iter().filter(chosen).copied().collect()
     }
 
-    /// Serves projects with what operators have chosen, before anything is built.
-    fn deliver_chosen(&self) {
-        let Self { config, outcome, http, known: clouds, build_cloud, .. } = self;
-        let RunContext { job, progress, known, .. } = *self.context;
-        let delivery = ChosenDelivery { config, job, progress, outcome, http, clouds, build_cloud };
-        delivery.serve(&known.choices);
+    /// Serves projects with a build that operators have chosen. Returns whether any has it.
+    fn deliver_chosen(&self, choice: &Choice) -> bool {
+        let Self { config, outcome, build_cloud, .. } = self;
+        let RunContext { job, progress, .. } = *self.context;
+        let reach = &|name: &CloudName| self.lane(name).reach();
+        ChosenDelivery { config, job, progress, outcome, reach, build_cloud }.serve(choice)
     }
 
     fn work(&self) {
-        self.deliver_chosen();
+        // Before anything is built.
+        for choice in &self.context.known.choices {
+            self.deliver_chosen(choice);
+        }
         let plans = self.plans();
         let queue = DeliveryQueue::new(self.config.clouds.len());
         let Self { context, config, outcome, build_cloud, projects, .. } = self;
         let publisher = Publisher { progress: context.progress, outcome, projects };
-        let distributor = Distributor::new(build_cloud, &config.owner, context.job, publisher, &queue);
+        let distributor = Distributor::new(build_cloud, config, context.job, publisher, &queue);
         scope(|scope| {
             let (queue, plans) = (&queue, &plans);
             for name in &config.clouds {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::options::InvalidOption;
 use super::state::CharmState;
-use crate::builder::Schedule;
+use crate::builder::{PIN_AGE, Schedule};
 use crate::juju::Status;
 use crate::model::Timestamp;
 use crate::record::{Failure, Job, Journal, Phase, Reason, Remedy, TaskKind};
@@ -46,6 +46,7 @@ pub fn status(state: &CharmState, journal: &Journal) -> Status {
     let trouble = trouble(state, journal);
     if !state.leader {
         let mut parts = ages(state, journal);
+        parts.extend(pins(state));
         parts.extend(revoked(state, journal));
         parts.push("Standing by; the leader builds.".into());
         parts.extend(trouble.map(|(_, text)| text));
@@ -69,6 +70,7 @@ pub fn status(state: &CharmState, journal: &Journal) -> Status {
             },
         };
     }
+    published.extend(pins(state));
     let is_idle = progress.is_none() && trouble.is_none() && !state.paused;
     published.extend(revoked(state, journal));
     published.extend(is_idle.then(|| next_look(state)));
@@ -110,14 +112,26 @@ fn revoked(state: &CharmState, journal: &Journal) -> impl Iterator<Item = String
     })
 }
 
+/// `noble pinned to 20261115`, for each base that is not built on its newest release, and for how long it has been so where
+/// that is too long.
+fn pins(state: &CharmState) -> impl Iterator<Item = String> {
+    state.run.base_image.pins.iter().map(|(base, date)| {
+        let pinned = format!("{base} pinned to {date}");
+        match date.day().age() {
+            long if long > PIN_AGE => {
+                format!("{pinned}, {} ago: set base-image for security updates", age(long))
+            }
+            _ => pinned,
+        }
+    })
+}
+
 /// `Building noble-x64: installing packages, 3 of 9, 4 min`, for the target that is furthest behind.
 pub fn progress(job: &Job) -> String {
     if matches!(job.reason, Some(Reason::Cancel | Reason::Abandoned)) {
         return REMOVING.into();
     }
-    let working = job.builds.iter().filter(|build| {
-        !matches!(build.phase, Phase::Waiting | Phase::Done | Phase::UpToDate | Phase::Failed)
-    });
+    let working = job.builds.iter().filter(|build| !build.phase.is_over() && build.phase != Phase::Waiting);
     let Some(build) = working.min_by_key(|build| build.since) else {
         return match job.reason {
             Some(Reason::Orphans) => REMOVING.into(),
@@ -139,14 +153,10 @@ pub fn progress(job: &Job) -> String {
         0 | 1 => String::new(),
         all => format!(
             " ({} of {all} images done)",
-            job.builds.iter().filter(|build| is_over(&build.phase)).count()
+            job.builds.iter().filter(|build| build.phase.is_over()).count()
         ),
     };
     format!("Building {}: {step}, {}{others}", build.target, age(build.since.age()))
-}
-
-fn is_over(phase: &Phase) -> bool {
-    matches!(phase, Phase::Done | Phase::UpToDate | Phase::Failed)
 }
 
 /// What has failed and not succeeded since, and who can mend it: what the operator can mend comes first, then what failed

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use super::catalog::Service;
 use super::error::{ErrorKind, OpenStackError};
 use super::ids::{FlavorId, ImageId, NetworkId, SecurityGroupId, ServerId};
-use super::outcome::{Deletion, absent_as_none, deletion};
-use super::session::{Call, Session, poll};
+use super::outcome::{Deletion, absent_as_none, deletion, or_default};
+use super::session::{Call, Session, wait_for};
 use crate::http::Method;
 use crate::model::{Deadline, Secret};
 use crate::openstack_cloud::compute::server_details::{Server, ServerStatus};
@@ -42,10 +42,10 @@ pub struct Flavor {
     /// Disk in GB; 0 when it is as large as the image.
     pub disk: u64,
     /// Whether new servers of this size are refused.
-    #[serde(rename = "OS-FLV-DISABLED:disabled", default)]
+    #[serde(rename = "OS-FLV-DISABLED:disabled", default, deserialize_with = "or_default")]
     pub disabled: bool,
     /// Whether every project may use it.
-    #[serde(rename = "os-flavor-access:is_public", default)]
+    #[serde(rename = "os-flavor-access:is_public", default, deserialize_with = "or_default")]
     pub public: bool,
 }
 
@@ -113,6 +113,7 @@ impl<'a> Compute<'a> {
             return Err(call.failed(ErrorKind::Invalid, message));
         }
         let answer: OneServer<Identified<ServerId>> = self.session.read(&call, deadline)?;
+        self.session.has_made(answer.server.id.as_str());
         Ok(answer.server.id)
     }
 
@@ -156,7 +157,7 @@ impl<'a> Compute<'a> {
     ) -> Result<Server, OpenStackError> {
         let operation = format!("waiting for server {id} to become {status}");
         let failed = |message: &str| Err(OpenStackError::new(ErrorKind::Failed, &operation, message));
-        poll(&operation, deadline, || match self.server(id, deadline)? {
+        wait_for(&operation, deadline, || match self.server(id, deadline)? {
             None => failed("it disappeared"),
             Some(server) if server.status == *status => Ok(Some(server)),
             Some(Server { status: ServerStatus::Deleted | ServerStatus::SoftDeleted, .. }) => {
@@ -167,6 +168,25 @@ impl<'a> Compute<'a> {
             }
             Some(_) => Ok(None),
         })
+    }
+
+    /// Waits until a server has an address that `choose` takes, since it may be active minutes before Nova knows its
+    /// addresses; none when it does not get one in time.
+    pub fn wait_for_address<T>(
+        &self,
+        id: &ServerId,
+        choose: impl Fn(Server) -> Option<T>,
+        deadline: Deadline,
+    ) -> Result<Option<T>, OpenStackError> {
+        let operation = format!("waiting for an address of server {id}");
+        let found = wait_for(&operation, deadline, || match self.server(id, deadline)? {
+            None => Err(OpenStackError::new(ErrorKind::Failed, &operation, "it disappeared")),
+            Some(server) => Ok(choose(server)),
+        });
+        match found {
+            Err(_) if deadline.passed() => Ok(None),
+            found => found.map(Some),
+        }
     }
 
     /// Begins to stop a server ("Stop server (os-stop action)"). One that is stopped is [`ErrorKind::Conflict`].
@@ -192,14 +212,15 @@ impl<'a> Compute<'a> {
             Err(error) if error.status() == Some(406) => self.session.call(&call(), deadline)?,
             other => other?,
         };
-        if let Ok(made) = answer.json::<MadeImage>() {
-            return Ok(made.image_id);
-        }
-        answer
-            .header("location")
-            .and_then(|location| location.trim_end_matches('/').rsplit('/').next())
-            .and_then(|id| id.parse().ok())
-            .ok_or_else(|| versioned.failed(ErrorKind::Protocol, "the answer does not name the image"))
+        let located = || {
+            let location = answer.header("location")?;
+            location.trim_end_matches('/').rsplit('/').next()?.parse().ok()
+        };
+        let made = answer.json::<MadeImage>().ok().map(|made| made.image_id).or_else(located);
+        let made: ImageId =
+            made.ok_or_else(|| versioned.failed(ErrorKind::Protocol, "the answer does not name the image"))?;
+        self.session.has_made(made.as_str());
+        Ok(made)
     }
 
     /// Begins to delete a server ("Delete server").
@@ -213,7 +234,7 @@ impl<'a> Compute<'a> {
     /// Waits until a server is gone: not found any more, or kept only by the cloud's own soft deletion.
     pub fn wait_until_gone(&self, id: &ServerId, deadline: Deadline) -> Result<(), OpenStackError> {
         let operation = format!("waiting for server {id} to be gone");
-        poll(&operation, deadline, || match self.server(id, deadline)? {
+        wait_for(&operation, deadline, || match self.server(id, deadline)? {
             None | Some(Server { status: ServerStatus::SoftDeleted, .. }) => Ok(Some(())),
             Some(_) => Ok(None),
         })
@@ -221,7 +242,7 @@ impl<'a> Compute<'a> {
 
     /// Deletes a server, asking again while something else is done to it, and waits until it is gone.
     pub fn remove_server(&self, id: &ServerId, deadline: Deadline) -> Result<(), OpenStackError> {
-        poll(&format!("deleting server {id}"), deadline, || match self.delete_server(id, deadline)? {
+        wait_for(&format!("deleting server {id}"), deadline, || match self.delete_server(id, deadline)? {
             Deletion::InUse(_) => Ok(None),
             Deletion::Deleted | Deletion::Absent => Ok(Some(())),
         })?;

@@ -5,7 +5,10 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::http::{Answer, HttpError};
-use crate::model::{Cause, Classified};
+use crate::model::{Attempts, Cause, Classified};
+
+/// How the message begins when something in front of a service refuses a request for its length.
+const TOO_LONG: &str = "the request is too long";
 
 /// The longest message that is shown, in characters.
 const SHOWN: usize = 300;
@@ -13,12 +16,13 @@ const SHOWN: usize = 300;
 /// A call that did not do what it should. Says what was being done, and why it failed, in the service's own
 /// words where it has some. Holds no secret.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{operation}: {}{}{}", self.clause(), Status(.status), self.remedy())]
+#[error("{operation}: {}{}{}", self.clause(), Status(*.status, *.attempts), self.remedy())]
 pub struct OpenStackError {
     kind: ErrorKind,
     operation: String,
     message: String,
     status: Option<u16>,
+    attempts: Attempts,
 }
 
 /// What a failure means.
@@ -54,7 +58,8 @@ pub enum ErrorKind {
 impl OpenStackError {
     /// An error while doing `operation` (a gerund with its object: "listing images").
     pub(super) fn new(kind: ErrorKind, operation: impl Into<String>, message: impl AsRef<str>) -> Self {
-        Self { kind, operation: operation.into(), message: tidy(message.as_ref()), status: None }
+        let (operation, message) = (operation.into(), tidy(message.as_ref()));
+        Self { kind, operation, message, status: None, attempts: Attempts(1) }
     }
 
     /// A request without a usable answer.
@@ -72,18 +77,25 @@ impl OpenStackError {
             HttpError::Proxy { .. } => ErrorKind::Unavailable,
             _ => ErrorKind::Protocol,
         };
-        // Not shortened: these texts are ours, bounded, and end in the remedy.
-        Self { kind, operation: operation.into(), message: error.to_string(), status: None }
+        // Not shortened: these texts are ours, bounded, and end in the remedy. They also tell the attempts.
+        let (operation, message) = (operation.into(), error.to_string());
+        Self { kind, operation, message, status: None, attempts: Attempts(1) }
     }
 
     /// An answer with an error status.
     pub(super) fn refused(operation: impl Into<String>, answer: &Answer) -> Self {
         let (message, code) = explanation(&answer.text());
         let status = answer.status();
-        let message =
-            if message.is_empty() { "the service gives no reason".to_owned() } else { tidy(&message) };
+        let message = match tidy(&message) {
+            page if status == 413 && is_of_proxy(&answer.text(), &page) => {
+                format!("{TOO_LONG}: {page}").trim_end_matches(": ").to_owned()
+            }
+            message if message.is_empty() => "the service gives no reason".to_owned(),
+            message => message,
+        };
         let kind = classify(status, &message, &code);
-        Self { kind, operation: operation.into(), message, status: Some(status) }
+        let (operation, attempts) = (operation.into(), answer.attempts());
+        Self { kind, operation, message, status: Some(status), attempts }
     }
 
     /// What the failure means.
@@ -115,6 +127,13 @@ impl OpenStackError {
     fn remedy(&self) -> &'static str {
         match self.kind {
             ErrorKind::Quota => "; raise the quota of the project, or remove from it what is not needed",
+            ErrorKind::Invalid if self.status == Some(413) && self.message.starts_with(TOO_LONG) => {
+                "; raise what the proxy in front of the service lets through (nginx: client_max_body_size), or choose \
+                 another endpoint with openstack-interface"
+            }
+            ErrorKind::Invalid if self.status == Some(413) => {
+                "; raise the longest image that the service takes (Glance: image_size_cap)"
+            }
             // Nova's words for it, in the fault of a server that its scheduler has given up.
             ErrorKind::Failed if self.message.contains("No valid host") => {
                 "; choose a smaller flavor, or make room on the cloud's hosts"
@@ -137,14 +156,15 @@ impl OpenStackError {
     }
 }
 
-/// " (HTTP 404)" when there is a status.
-struct Status<'a>(&'a Option<u16>);
+/// " (HTTP 404)" when there is a status, " (HTTP 503, 4 attempts)" when it came several times.
+struct Status(Option<u16>, Attempts);
 
-impl fmt::Display for Status<'_> {
+impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(status) => write!(f, " (HTTP {status})"),
-            None => Ok(()),
+        match (self.0, self.1) {
+            (Some(status), Attempts(0 | 1)) => write!(f, " (HTTP {status})"),
+            (Some(status), Attempts(attempts)) => write!(f, " (HTTP {status}, {attempts} attempts)"),
+            (None, _) => Ok(()),
         }
     }
 }
@@ -154,7 +174,6 @@ fn classify(status: u16, message: &str, code: &str) -> ErrorKind {
     match status {
         401 => ErrorKind::Credentials,
         403 | 409 | 413 if quota => ErrorKind::Quota,
-        413 => ErrorKind::Quota,
         403 => ErrorKind::Forbidden,
         404 | 410 => ErrorKind::NotFound,
         409 => ErrorKind::Conflict,
@@ -194,6 +213,12 @@ fn explanation_as_given(body: &str) -> (String, String) {
         }
     }
     (String::new(), String::new())
+}
+
+/// Whether the `page` that refuses a request for its length is not of the service, but of what stands in front of it. Glance,
+/// which writes pages too, speaks of the image.
+fn is_of_proxy(body: &str, page: &str) -> bool {
+    serde_json::from_str::<Value>(body).is_err() && !page.to_ascii_lowercase().contains("image")
 }
 
 /// The words of a small HTML page, without its title.
@@ -315,7 +340,8 @@ mod tests {
             (401, "", "", Credentials),
             (403, "Policy doesn't allow os_compute_api:servers:create to be performed.", "", Forbidden),
             (403, "Quota exceeded for instances: Requested 1, but already used 10 of 10", "", Quota),
-            (413, "Denying attempt to upload image", "", Quota),
+            (413, "Denying attempt to upload image because it exceeds the quota", "", Quota),
+            (413, "Denying attempt to upload image larger than 1073741824 bytes.", "", Invalid),
             (409, "Quota exceeded for resources: ['security_group'].", "OverQuota", Quota),
             (409, "in use", "SecurityGroupInUse", Conflict),
             (404, "", "", NotFound),

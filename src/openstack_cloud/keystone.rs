@@ -1,15 +1,16 @@
-//! Keystone: a token for a user and a project, and what comes with it.
+//! Keystone: a token for a user and a project or for an application credential, and what comes with it.
 //!
 //! Only this file and the session know the password and the token.
 
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::catalog::{Catalog, Interface};
 use super::error::{ErrorKind, OpenStackError};
 use super::ids::{ProjectId, UserId};
+use super::project_key::plain;
 use crate::http::{Answer, HttpClient, HttpError, Method, Request, Url};
 use crate::model::{Deadline, Secret, Timestamp};
 
@@ -41,8 +42,68 @@ pub struct CloudConfig {
     pub user_domain_name: String,
     /// The user.
     pub username: String,
-    /// The user's password.
+    /// The id of the application credential to authenticate with in place of a user: it belongs to one user and one project, so
+    /// the four names above are empty then.
+    pub application_credential: Option<String>,
+    /// The user's password, or the secret of the application credential.
     pub password: Secret<String>,
+}
+
+impl CloudConfig {
+    /// Whether both name one Keystone and, where both name a region, one region of its cloud.
+    pub fn is_same_cloud(&self, other: &Self) -> bool {
+        let keystone = |config: &Self| Some(plain(&tokens_url(&config.auth_url).ok()?));
+        let regions = (&self.region_name, &other.region_name);
+        // Without a region the cloud has only one, or the other's is meant.
+        let is_same_region = !matches!(regions, (Some(one), Some(two)) if one != two);
+        keystone(self).is_some() && keystone(self) == keystone(other) && is_same_region
+    }
+
+    /// A cloud in which an application credential says who works in which project.
+    pub fn of_application_credential(auth_url: String, id: String, secret: Secret<String>) -> Self {
+        Self {
+            auth_url,
+            region_name: None,
+            interface: Interface::default(),
+            ca_certificate: None,
+            project_name: String::new(),
+            project_domain_name: String::new(),
+            user_domain_name: String::new(),
+            username: String::new(),
+            application_credential: Some(id),
+            password: secret,
+        }
+    }
+
+    /// What Keystone is asked for: a token of a user for a project, or of an application credential, whose project is given.
+    fn authentication(&self) -> Value {
+        match &self.application_credential {
+            // With a scope beside it Keystone refuses.
+            Some(id) => json!({"auth": {"identity": {
+                "methods": ["application_credential"],
+                "application_credential": {"id": id, "secret": self.password.expose()},
+            }}}),
+            None => json!({"auth": {
+                "identity": {"methods": ["password"], "password": {"user": {
+                    "name": self.username,
+                    "domain": {"name": self.user_domain_name},
+                    "password": self.password.expose(),
+                }}},
+                "scope": {"project": {
+                    "name": self.project_name,
+                    "domain": {"name": self.project_domain_name},
+                }},
+            }}),
+        }
+    }
+
+    fn operation(&self) -> String {
+        let Self { username, project_name, auth_url, .. } = self;
+        match &self.application_credential {
+            Some(id) => format!("authenticating with application credential {id} at {auth_url}"),
+            None => format!("authenticating as {username} for project {project_name} at {auth_url}"),
+        }
+    }
 }
 
 /// What Keystone gave us last.
@@ -53,6 +114,8 @@ pub(super) struct Access {
     pub(super) renew: Instant,
     pub(super) catalog: Catalog,
     pub(super) project: ProjectId,
+    /// Empty when Keystone does not tell it.
+    pub(super) project_name: String,
     pub(super) user: UserId,
 }
 
@@ -64,31 +127,18 @@ pub(super) fn tokens_url(auth_url: &str) -> Result<Url, HttpError> {
     format!("{}{path}{version}/auth/tokens", url.origin()).parse()
 }
 
-/// Gets a token (Keystone: "Password authentication with scoped authorization").
+/// Gets a token (Keystone: "Password authentication with scoped authorization", "Authenticating with an Application
+/// Credential").
 pub(super) fn authenticate(
     config: &CloudConfig,
     http: &HttpClient,
     tokens: &Url,
     deadline: Deadline,
 ) -> Result<Access, OpenStackError> {
-    let operation = format!(
-        "authenticating as {} for project {} at {}",
-        config.username, config.project_name, config.auth_url
-    );
+    let operation = config.operation();
     let broken = |error: HttpError| OpenStackError::http(&operation, &error);
-    let content = json!({"auth": {
-        "identity": {"methods": ["password"], "password": {"user": {
-            "name": config.username,
-            "domain": {"name": config.user_domain_name},
-            "password": config.password.expose(),
-        }}},
-        "scope": {"project": {
-            "name": config.project_name,
-            "domain": {"name": config.project_domain_name},
-        }},
-    }});
     let request = Request::new(Method::Post, tokens.clone()).repeatable().answer_limit(ANSWER);
-    let request = request.json(&content).map_err(broken)?;
+    let request = request.json(&config.authentication()).map_err(broken)?;
     let granted = Instant::now();
     let answer = http.call(&request, deadline.at_most(TOKEN_LIMIT)).map_err(broken)?;
     if !answer.is_success() {
@@ -110,6 +160,7 @@ pub(super) fn authenticate(
         renew: granted + life.saturating_sub(TOKEN_RESERVE),
         catalog: token.catalog,
         project: token.project.id,
+        project_name: token.project.name.unwrap_or_default(),
         user: token.user.id,
     })
 }
@@ -139,4 +190,5 @@ struct Token {
 #[derive(Deserialize)]
 struct Named<T> {
     id: T,
+    name: Option<String>,
 }

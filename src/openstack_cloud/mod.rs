@@ -22,7 +22,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use catalog::{Interface, NotAnInterface};
-pub use compute::placement::{Need, PlacementError, Wish, choose_flavor, choose_network};
+pub use compute::placement::{Need, PlacementError, Wish, choose_flavor};
 pub use compute::server_details::{Address, AddressKind, Server, ServerStatus};
 pub use compute::{Compute, Flavor, MetadataSource, NewServer};
 pub use error::{ErrorKind, OpenStackError};
@@ -30,8 +30,10 @@ pub use ids::{
     FlavorId, ImageId, NetworkId, NotAnId, ProjectId, SecurityGroupId, ServerId, SubnetId, UserId,
 };
 pub use image::image_details::{Hidden, Image, ImageStatus, Visibility};
+pub use image::members::MemberStatus;
 pub use image::{ImageChange, ImageFilter, Images, NewImage};
 pub use keystone::CloudConfig;
+pub use network::choice::choose_network;
 pub use network::{
     EtherType, Network, NetworkService, NewRule, Protocol, SecurityGroup, SecurityGroupRule, Subnet,
 };
@@ -50,13 +52,20 @@ pub struct Cloud {
 
 impl Cloud {
     /// Authenticates with user and password for the configured project (Identity API: "Password authentication
-    /// with scoped authorization"). Fails with [`ErrorKind::Credentials`] when Keystone refuses them.
+    /// with scoped authorization"), or with an application credential for its own. Fails with [`ErrorKind::Credentials`] when Keystone refuses them.
     pub fn connect(
         config: &CloudConfig,
         http: &HttpClient,
         deadline: Deadline,
     ) -> Result<Self, OpenStackError> {
         Ok(Self { session: Arc::new(Session::open(config, http, deadline)?) })
+    }
+
+    /// Authenticates as another user, for another project, at the Keystone of this connection, whose addresses and
+    /// certificates count: of `config` only who that user is. Images are where this connection has them, whatever the
+    /// user's catalog says.
+    pub fn connect_beside(&self, config: &CloudConfig, deadline: Deadline) -> Result<Self, OpenStackError> {
+        Ok(Self { session: Arc::new(self.session.beside(config, deadline)?) })
     }
 
     /// The project that is worked in.

@@ -1,6 +1,8 @@
 //! A user's session with one cloud: calls made with a token that is renewed in time.
 
-use std::io::{self, Read};
+mod once;
+mod recent;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,16 +15,19 @@ use super::ids::{ProjectId, UserId};
 use super::keystone::{Access, CloudConfig, authenticate, tokens_url};
 use super::listing::{Listing, PAGE, PAGE_BYTES, PAGES, Turned};
 use super::project_key::ProjectKey;
-use crate::http::{
-    Answer, HttpClient, HttpError, Incoming, Method, Opened, Outgoing, Request, Url, jittered,
-};
-use crate::model::{Deadline, Secret};
+use crate::http::{Answer, HttpClient, HttpError, Incoming, Method, Opened, Outgoing, Request, Url};
+use crate::model::{Backoff, Deadline, Secret, Verdict, poll, printable_line, retry};
+use once::Once;
+use recent::{LAG, Recent};
 
 /// A token older than this is renewed before a transfer of unknown length.
 const FRESH: Duration = Duration::from_secs(60);
 
 /// The longest answer about one object, in bytes.
 const OBJECT: u64 = 256 << 10;
+
+/// The pauses between two questions for the same.
+const PAUSES: Backoff = Backoff::growing(Duration::from_millis(250), 1.5, Duration::from_secs(5)).jittered();
 
 /// One call to one service. `operation` says what it is for, as a gerund with its object.
 pub(super) struct Call {
@@ -34,6 +39,7 @@ pub(super) struct Call {
     headers: Vec<(&'static str, String)>,
     content: Option<(&'static str, Value)>,
     repeatable: bool,
+    about: Option<String>,
     limit: u64,
 }
 
@@ -53,6 +59,7 @@ impl Call {
             headers: Vec::new(),
             content: None,
             repeatable: false,
+            about: None,
             limit: OBJECT,
         }
     }
@@ -80,6 +87,17 @@ impl Call {
     pub(super) fn repeatable(mut self) -> Self {
         self.repeatable = true;
         self
+    }
+
+    /// Names what the call is about where its path does not.
+    pub(super) fn about(mut self, id: &str) -> Self {
+        self.about = Some(id.to_owned());
+        self
+    }
+
+    /// The ids that the call may be about.
+    fn subjects(&self) -> impl Iterator<Item = &str> {
+        self.path.split('/').chain(self.about.as_deref())
     }
 
     /// An error of this call.
@@ -114,7 +132,11 @@ pub(super) struct Session {
     http: HttpClient,
     config: CloudConfig,
     tokens: Url,
+    /// Where images are, if that is known better than by the catalog.
+    images: Option<Url>,
+    project_name: String,
     access: Mutex<Arc<Access>>,
+    recent: Recent,
 }
 
 impl Session {
@@ -131,7 +153,28 @@ impl Session {
         };
         let tokens = tokens_url(&config.auth_url).map_err(|error| OpenStackError::http(operation, &error))?;
         let access = Arc::new(authenticate(config, &http, &tokens, deadline)?);
-        Ok(Self { http, config: config.clone(), tokens, access: Mutex::new(access) })
+        Ok(Self::of(http, config.clone(), tokens, access))
+    }
+
+    /// The session of another user in the same cloud: the way to Keystone and the place of images are this session's.
+    pub(super) fn beside(&self, config: &CloudConfig, deadline: Deadline) -> Result<Self, OpenStackError> {
+        let CloudConfig { auth_url, region_name, interface, ca_certificate, .. } = self.config.clone();
+        // Never the application credential of this session.
+        let (user, application_credential) = (config.clone(), None);
+        let config =
+            CloudConfig { auth_url, region_name, interface, ca_certificate, application_credential, ..user };
+        let images = self.endpoint(&Arc::clone(&self.lock()), Service::Image)?;
+        let (http, tokens) = (self.http.clone(), self.tokens.clone());
+        let access = Arc::new(authenticate(&config, &http, &tokens, deadline)?);
+        Ok(Self { images: Some(images), ..Self::of(http, config, tokens, access) })
+    }
+
+    fn of(http: HttpClient, config: CloudConfig, tokens: Url, access: Arc<Access>) -> Self {
+        let named = [&config.project_name, &access.project_name, access.project.as_str()];
+        let project_name = named.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
+        let project_name = printable_line(project_name).into_owned();
+        let (access, recent) = (Mutex::new(access), Recent::default());
+        Self { http, config, tokens, images: None, project_name, access, recent }
     }
 
     pub(super) fn project(&self) -> ProjectId {
@@ -145,7 +188,7 @@ impl Session {
     }
 
     pub(super) fn project_name(&self) -> &str {
-        &self.config.project_name
+        &self.project_name
     }
 
     pub(super) fn region_name(&self) -> Option<&str> {
@@ -156,12 +199,36 @@ impl Session {
         self.lock().user.clone()
     }
 
-    /// Makes a call and returns its successful answer.
+    /// Makes a call and returns its successful answer. That something which was just made is not found is not believed at once.
     pub(super) fn call(&self, call: &Call, deadline: Deadline) -> Result<Answer, OpenStackError> {
+        let may_lag = |error: &OpenStackError| {
+            error.status() == Some(404) && call.subjects().any(|id| self.recent.knows(id))
+        };
+        let attempt = || Verdict::of(self.call_once(call, deadline), may_lag);
+        retry(LAG, deadline, attempt).map_err(|gave_up| gave_up.error)
+    }
+
+    fn call_once(&self, call: &Call, deadline: Deadline) -> Result<Answer, OpenStackError> {
         let answer = self.with_token(call, Duration::MAX, deadline, Answer::status, |request| {
             self.http.call(request, deadline)
         })?;
-        if answer.is_success() { Ok(answer) } else { Err(OpenStackError::refused(&call.operation, &answer)) }
+        if !answer.is_success() {
+            return Err(OpenStackError::refused(&call.operation, &answer));
+        }
+        if matches!(call.method, Method::Delete) {
+            call.subjects().for_each(|id| self.recent.forget(id));
+        }
+        Ok(answer)
+    }
+
+    /// Something was made: a replica that does not know it yet is asked again.
+    pub(super) fn has_made(&self, id: &str) {
+        self.recent.note(id);
+    }
+
+    /// Whether something was made so lately that not every replica may know it.
+    pub(super) fn has_just_made(&self, id: &str) -> bool {
+        self.recent.knows(id)
     }
 
     /// Makes a call that reads a long answer, with a fresh token.
@@ -262,6 +329,9 @@ impl Session {
     }
 
     fn endpoint(&self, access: &Access, service: Service) -> Result<Url, OpenStackError> {
+        if let (Service::Image, Some(images)) = (service, &self.images) {
+            return Ok(images.clone());
+        }
         access.catalog.endpoint(service, self.config.interface, self.config.region_name.as_deref())
     }
 
@@ -288,44 +358,25 @@ impl Session {
     }
 }
 
-/// Data that can be sent once. Once it was touched, a second attempt fails instead of sending the rest.
-struct Once<'a> {
-    reader: &'a mut dyn Read,
-    touched: bool,
-    refused: bool,
-}
-
-impl Read for Once<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.refused {
-            return Err(io::Error::other("the token was refused after part of the data was sent"));
-        }
-        self.touched = true;
-        self.reader.read(buf)
-    }
-}
-
 /// Asks `check` until it has an answer, at first a few times a second, soon every five: what takes a moment is not waited
 /// for longer, and what takes minutes is not asked for often. Trouble that may pass is waited out too.
-pub(super) fn poll<T>(
+pub(super) fn wait_for<T>(
     operation: &str,
     deadline: Deadline,
     mut check: impl FnMut() -> Result<Option<T>, OpenStackError>,
 ) -> Result<T, OpenStackError> {
-    let mut pause = Duration::from_millis(250);
-    loop {
-        let trouble = match check() {
-            Ok(Some(answer)) => return Ok(answer),
-            Ok(None) => None,
-            Err(error) if error.kind() == ErrorKind::Unavailable => Some(error),
-            Err(error) => return Err(error),
-        };
-        if !deadline.sleep(jittered(pause)) {
-            let message = "it did not happen in time";
-            return Err(
-                trouble.unwrap_or_else(|| OpenStackError::new(ErrorKind::Unavailable, operation, message))
-            );
+    let mut trouble = None;
+    let answer = poll(PAUSES, deadline, || {
+        trouble = None;
+        match check() {
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                log::warn!("{error}; asking again");
+                trouble = Some(error);
+                Ok(None)
+            }
+            checked => checked,
         }
-        pause = pause.mul_f64(1.5).min(Duration::from_secs(5));
-    }
+    })?;
+    let late = || OpenStackError::new(ErrorKind::Unavailable, operation, "it did not happen in time");
+    answer.ok_or_else(|| trouble.unwrap_or_else(late))
 }

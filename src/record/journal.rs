@@ -5,6 +5,8 @@ pub(super) mod aside;
 pub(super) mod build_state;
 pub(super) mod evidence;
 pub(super) mod in_use;
+pub(super) mod membership;
+pub(super) mod phases;
 pub(super) mod standing;
 
 use std::path::PathBuf;
@@ -17,6 +19,7 @@ use super::journal::aside::Unreadable;
 use super::journal::build_state::Job;
 use super::journal::evidence::Revision;
 use super::journal::in_use::InUse;
+use super::journal::membership::Membership;
 use super::journal::standing::Standing;
 use super::levers::Levers;
 use super::orphans::Orphans;
@@ -58,6 +61,9 @@ pub struct Journal {
     /// The finished builds: those that the build project keeps, and those that relations are told of.
     #[serde(default)]
     pub revisions: Vec<Revision>,
+    /// The projects that images of the build project are, or may be, shared with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub memberships: Vec<Membership>,
     /// The operators' decisions that `images` follow. Hooks look at the journal through them; it is never written.
     #[serde(skip)]
     pub levers: Levers,
@@ -74,6 +80,7 @@ impl Default for Journal {
             swept: None,
             orphans: Vec::new(),
             revisions: Vec::new(),
+            memberships: Vec::new(),
             levers: Levers::default(),
         }
     }
@@ -108,6 +115,11 @@ impl Image {
     pub fn is_of(&self, target: Target, cloud: &CloudName) -> bool {
         let config = &self.result.config;
         (config.base, config.arch, &config.cloud_name) == (target.base, target.arch, cloud)
+    }
+
+    /// Whether it is the build itself, shared by the build project, and no copy: a copy has an id of its own.
+    pub fn is_shared(&self) -> bool {
+        self.revision.as_ref() == Some(&self.result.id)
     }
 }
 

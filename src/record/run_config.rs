@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::host::random_uuid;
 use crate::instance::Recipe;
 use crate::model::hex;
-use crate::model::{Arch, BaseImage, Secret, Target};
+use crate::model::{Arch, BaseImage, ReleaseDate, Secret, Target};
 use crate::openstack_cloud::ImageId;
 pub use crate::openstack_cloud::openstack_manager::ProxyConfig;
 
@@ -126,6 +126,9 @@ pub struct BaseImageSource {
     pub url: String,
     /// The keyring file that holds the key of SHA256SUMS' signature.
     pub keyring: String,
+    /// The bases that are built on the release of a date and not on the newest: `{source}/{codename}/{date}/`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pins: BTreeMap<BaseImage, ReleaseDate>,
 }
 
 /// How the builder VM is set up and reached.
@@ -156,6 +159,25 @@ pub enum BuildMode {
     Local,
 }
 
+/// How related projects get their images.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// The build project's image is shared where that is possible, and copied where it is not.
+    #[default]
+    Auto,
+    /// It is shared, and nothing else; copied only above Glance's limit of members.
+    Share,
+    /// Each project gets a copy of its own.
+    Copy,
+}
+
+impl Delivery {
+    fn is_auto(&self) -> bool {
+        *self == Self::Auto
+    }
+}
+
 /// The configuration of one run of the builder (seed `builder`: `BuilderRunConfig`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuilderRunConfig {
@@ -170,6 +192,9 @@ pub struct BuilderRunConfig {
     /// Where they are built.
     #[serde(default)]
     pub build_mode: BuildMode,
+    /// How the clouds get it.
+    #[serde(default, skip_serializing_if = "Delivery::is_auto")]
+    pub delivery: Delivery,
     /// Where base images come from.
     pub base_image: BaseImageSource,
     /// The builder VM.

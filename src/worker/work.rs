@@ -1,24 +1,25 @@
 //! The worker: a process of its own that does what hooks have asked for, tells of it in the journal, and asks Juju for
 //! a hook when there is news. One lives at a time; one that dies is replaced by the next hook.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::process::{StartError, start_worker};
+use super::error::WorkerError;
+use super::process::start_worker;
 use super::reporter::{News, Reporter, Standing};
 use super::take_over::{Announced, take_over};
 use crate::builder::{
     RunContext, Sweep, clean_up, deliver_chosen, former_names, install_dependencies, prune_all,
     read_clouds_yaml, remove_old_binaries, run, search,
 };
-use crate::host::{Exclusive, FileError, Host};
+use crate::host::{Exclusive, Host};
 use crate::model::{Cause, Deadline, Target, Timestamp, redact_from_now_on};
+use crate::openstack_cloud::ProjectId;
 use crate::record::{
     Announcement, BuildMode, BuildSecrets, BuilderRunConfig, CloudName, Failure, History, Image, Job, JobId,
-    Journal, Known, Levers, Peers, Phase, Progress, Published, RecordError, Remedy, Request, Resource,
-    Revision, Task, put_aside_locked, worker_lock,
+    Journal, Known, Levers, Peers, Phase, Progress, RecordError, Remedy, Request, Resource, Revision, Task,
+    Told, put_aside_locked, worker_lock,
 };
 
 /// How often a newer request is looked for while Juju is told of the last one.
@@ -29,20 +30,6 @@ const RARE_LOOK: Duration = Duration::from_secs(2);
 
 /// How long the other units may take to follow what is announced, before pruning is left to the next job.
 const FOLLOW: Duration = Duration::from_secs(10 * 60);
-
-/// The worker cannot work.
-#[derive(Debug, thiserror::Error)]
-pub enum WorkerError {
-    /// A file operation failed.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// The journal or a request could not be read or written.
-    #[error(transparent)]
-    Journal(#[from] RecordError),
-    /// Another worker could not be started.
-    #[error(transparent)]
-    Start(#[from] StartError),
-}
 
 /// Does every request there is, then ends. Ends at once when another worker lives.
 pub fn work(host: &Host) -> Result<(), WorkerError> {
@@ -113,7 +100,7 @@ fn do_all(host: &Host, reporter: &Reporter, ours: fn(&Request) -> bool) -> Resul
                 }
             }
         } else if last.is_some() && others_follow(host)? && !patience.passed() {
-            std::thread::sleep(LOOK);
+            reporter.rest(LOOK);
         } else if let Some((request, secrets)) = last.take() {
             prune(host, &request, &secrets)?;
         } else {
@@ -136,15 +123,16 @@ fn prune(host: &Host, request: &Request, secrets: &BuildSecrets) -> Result<(), W
         log::info!("pruning is the leader's");
     } else if !behind.is_empty() {
         log::warn!("old images stay until the next job: {} did not follow in time", behind.join(", "));
-    } else if let Some(published) = Published::known(host)? {
+    } else {
         // Published first; what relations name now, and what they named before, both stay. Nothing is pruned while it
         // is not known what they name.
-        let mut named = published.named_images();
-        named.extend(peers.named_images());
-        let mut journal = Journal::load(host)?;
-        named.extend(Levers::load(host)?.held(&journal, &request.config));
-        prune_all(host, secrets, &request.config, &named, &mut journal);
-        journal.save(host)?;
+        let told = Told::load(host)?;
+        if told.is_known() {
+            let mut journal = Journal::load(host)?;
+            let told = told.with(Levers::load(host)?.held(&journal, &request.config));
+            prune_all(host, secrets, &request.config, &told, &mut journal);
+            journal.save(host)?;
+        }
     }
     Ok(())
 }
@@ -176,18 +164,7 @@ fn do_request(
         // Its worker died, or was stopped.
         note(host, &journal);
     }
-    journal.begin(Job {
-        id: request.id.clone(),
-        reason: Some(request.reason),
-        config_digest: request.config.digest(),
-        owner: request.config.owner.clone(),
-        started: Timestamp::now(),
-        finished: None,
-        builds: Vec::new(),
-        found: Vec::new(),
-        delivered: Vec::new(),
-        failures: Vec::new(),
-    });
+    journal.begin(Job::new(request));
     journal.leaves_clouds(&request.config);
     let former = journal.clouds_to_leave(&request.config);
     let levers = Levers::load(host)?;
@@ -230,7 +207,7 @@ fn do_request(
         }
         Task::CleanUp => clean_up(&context, &request.config),
         Task::Serve => deliver_chosen(&context, &request.config),
-        Task::Search(ids) => search(&context, &request.config, &named(host, request)?, ids),
+        Task::Search(ids) => search(&context, &request.config, &told(host, request)?, ids),
         Task::Build => match install_dependencies(request.config.build_mode) {
             Ok(()) => run(&context, &request.config).err().map(|error| error.failures).unwrap_or_default(),
             Err(error) => {
@@ -257,16 +234,18 @@ fn do_request(
     journal.save(host)?;
     note(host, &journal);
     reporter.tell(News::Important);
+    for build in journal.job.iter().flat_map(|job| &job.builds).filter(|build| !build.took.is_empty()) {
+        let (target, phase, total) = (build.target, build.phase.word(), build.total().as_secs());
+        log::info!("job {}: {target}: {phase} after {total} s: {}", request.id, build.times());
+    }
     log::info!("job {}: ended", request.id);
     Ok(Some(secrets))
 }
 
-/// The ids of the images that relations may name, and of those that operators have chosen.
-fn named(host: &Host, request: &Request) -> Result<BTreeSet<String>, WorkerError> {
-    let mut named = Published::load(host)?.named_images();
-    named.extend(Peers::load(host)?.named_images());
-    named.extend(Levers::load(host)?.held(&Journal::load(host)?, &request.config));
-    Ok(named)
+/// What relations may name, and what operators have chosen.
+fn told(host: &Host, request: &Request) -> Result<Told, WorkerError> {
+    let held = Levers::load(host)?.held(&Journal::load(host)?, &request.config);
+    Ok(Told::load(host)?.with(held))
 }
 
 /// Has people find the journal's job in the history.
@@ -308,7 +287,14 @@ impl Record<'_> {
 
 impl Progress for Record<'_> {
     fn phase(&self, target: Target, phase: Phase) {
-        self.change(|journal| journal.job.iter_mut().for_each(|job| job.build(target).enter(phase.clone())));
+        let mut entered = Ok(());
+        self.change(|journal| {
+            journal.job.iter_mut().for_each(|job| entered = job.build(target).enter(phase.clone()));
+        });
+        if let Err(error) = entered {
+            debug_assert!(false, "{error}");
+            log::warn!("job {}: {error}", self.job);
+        }
         self.reporter.tell(News::Progress);
     }
 
@@ -357,6 +343,17 @@ impl Progress for Record<'_> {
 
     fn revision(&self, revision: &Revision) {
         self.change(|journal| journal.note_revision(revision.clone()));
+    }
+
+    fn joins(&self, cloud: &CloudName, project: &ProjectId) -> Result<(), RecordError> {
+        let journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = journal.member(cloud) == Some(project);
+        drop(journal);
+        if is_known { Ok(()) } else { self.write(|journal| journal.joins(cloud, project)) }
+    }
+
+    fn former_members_have_left(&self, config: &BuilderRunConfig) {
+        self.change(|journal| journal.former_members_have_left(config));
     }
 
     fn is_waited_for(&self) -> bool {

@@ -35,14 +35,26 @@ impl Environment for Fixture {
             let name = image.name.unwrap_or_default();
             format!("image {} {name} {} {} own{hidden}", image.id, image.status, image.visibility)
         });
+        let is_listed = |image: &rehearsal::cloud::Image| {
+            let is_accepted = |member: &rehearsal::cloud::Member| {
+                member.project == project.id() && member.status == "accepted"
+            };
+            !image.hidden && image.members.iter().any(is_accepted)
+        };
+        let shared = project.shared_images().into_iter().filter(is_listed).map(|image| {
+            let name = image.name.unwrap_or_default();
+            format!("image {} {name} {} shared other", image.id, image.status)
+        });
         let groups = project.security_groups().into_iter();
         let groups = groups.map(|group| format!("security-group {} {}", group.id, group.name));
         let ports = project.ports().into_iter().map(|port| format!("port {}", port.id));
-        servers.chain(images).chain(groups).chain(ports).collect()
+        servers.chain(images).chain(shared).chain(groups).chain(ports).collect()
     }
 
     fn image(&self, project: &str, id: &str) -> Option<Image> {
-        let image = self.cloud.project(project).images().into_iter().find(|image| image.id == id)?;
+        let project = self.cloud.project(project);
+        let mut images = project.images().into_iter().chain(project.shared_images());
+        let image = images.find(|image| image.id == id)?;
         let properties = image.properties.into_iter().collect();
         Some(Image { name: image.name.unwrap_or_default(), status: image.status, properties })
     }
@@ -67,13 +79,34 @@ impl Environment for Fixture {
     }
 }
 
+/// In the worker's log and in the journal. No phase came where it cannot come.
+fn tells_how_long_it_took(fixture: &Fixture) {
+    let log = fs::read_to_string(fixture.host(&fixture.unit()).log_dir().join("worker.log")).unwrap();
+    let done = log.lines().find(|line| line.contains(": noble-x64: done after ")).expect("a build is done");
+    let mut rest = done;
+    for part in ["checking", "preparing", "launching", "snapshotting", "verifying", "delivering"] {
+        let at = rest.find(&format!(" {part} ")).unwrap_or_else(|| panic!("{part} in {done}"));
+        rest = &rest[at..];
+    }
+    assert!(!log.contains(" cannot go from "), "{log}");
+    let job = fixture.journal().job.unwrap();
+    assert!(job.builds.iter().all(|build| !build.took.is_empty()), "{job:?}");
+}
+
 #[test]
 fn a_hook_in_an_image_out_and_nothing_left_behind() {
     let mut scenario = Scenario::begin(Fixture::deployed(1));
     case("says what is missing before it is configured", || scenario.says_what_is_missing());
     case("asks for a relation when it is configured", || scenario.asks_for_a_relation());
+    case("is to share where it can", || scenario.is_to_share());
     case("serves config-changed while it builds", || scenario.serves_config_while_building());
-    case("delivers an active image to every related project", || scenario.delivers_to_every_project());
+    case("shares one image with every related project", || scenario.shares_with_every_project());
+    case("ends the membership of a relation that goes, and no other", || {
+        scenario.ends_the_membership_of_one();
+    });
+    case("delivers a copy to every related project when it is told to", || {
+        scenario.copies_when_it_is_told_to();
+    });
     case("leaves no secret, key or setting in the image", || scenario.the_image_keeps_no_secret());
     case("does not build what is up to date", || scenario.does_nothing_twice());
     case("keeps the last image when the script fails", || scenario.keeps_the_last_image());
@@ -87,6 +120,7 @@ fn a_hook_in_an_image_out_and_nothing_left_behind() {
         scenario.survives_two_kills([4, 2], &mut Dice::new())
     });
     case("prunes the oldest image after the third build and no other", || scenario.prunes_the_oldest());
+    case("tells how long each phase of a build took", || tells_how_long_it_took(&scenario.environment));
     case("leaves published images and nothing else when it is removed", || scenario.is_removed());
     let left = scenario.environment.leftovers();
     assert_eq!(left, [] as [String; 0], "in {BUILD_PROJECT}");

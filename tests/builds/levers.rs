@@ -229,7 +229,7 @@ fn history_tells_who_asked_what_was_built_and_why_it_failed() {
     assert_eq!(outcome["failures_in_row"], 1);
     assert!(!outcome["next_try"].is_null(), "{outcome}");
     let text = told["history"].as_str().unwrap();
-    assert!(text.contains("failed (script): noble-x64"), "{text}");
+    assert!(text.contains("failed (script): fetching script-url"), "{text}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says what it expects")]
 
 mod away;
+mod clouds;
 mod delivery;
 mod departed;
 mod end_to_end;
@@ -12,6 +13,7 @@ mod fixture;
 mod github;
 mod images;
 mod levers;
+mod memberships;
 mod neighbours;
 mod orders;
 mod ownership;
@@ -21,6 +23,7 @@ mod recovery;
 #[allow(dead_code, reason = "it is shared with the real cloud's test")]
 mod scenario;
 mod shared;
+mod sharing;
 mod targets;
 mod tenants;
 mod units;

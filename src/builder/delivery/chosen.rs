@@ -5,21 +5,18 @@ use std::sync::Arc;
 use std::thread::scope;
 use std::time::Duration;
 
-use super::distribution::{Distributor, Publisher, Recipient};
+use super::distribution::{Distributor, Recipient, Way};
 use super::outcome::Outcome;
+use super::publisher::Publisher;
 use super::queue::{DeliveryQueue, Report};
 use super::revisions;
+use super::sharing::is_shared;
 use super::source::Artifact;
-use crate::builder::clouds::clouds_yaml::Clouds;
-use crate::builder::clouds::connect::connect_to;
 use crate::builder::clouds::projects::{Part, Projects};
-use crate::http::HttpClient;
 use crate::model::{Cause, Classified, Deadline};
-use crate::openstack_cloud::{Cloud, ImageId, OpenStackError};
-use crate::record::{BuilderRunConfig, Choice, CloudName, Failure, JobId, Phase, Progress, Revision};
+use crate::openstack_cloud::{Cloud, Image, ImageId, OpenStackError};
+use crate::record::{BuilderRunConfig, Choice, CloudName, Failure, JobId, Progress, Revision};
 
-/// How long a project may take to accept us.
-const CONNECT: Duration = Duration::from_secs(60);
 /// How long a look at an image may take.
 const LOOK: Duration = Duration::from_secs(120);
 /// How long those may take to get an image who are served together.
@@ -48,32 +45,23 @@ pub struct ChosenDelivery<'a> {
     pub progress: &'a dyn Progress,
     /// What comes of it.
     pub outcome: &'a Outcome,
-    /// The web.
-    pub http: &'a HttpClient,
-    /// The credentials.
-    pub clouds: &'a Clouds,
+    /// How a related project is reached, and how it gets images.
+    pub reach: &'a (dyn Fn(&CloudName) -> Result<(Cloud, Way), Failure> + Sync),
     /// The build project.
     pub build_cloud: &'a Cloud,
 }
 
 impl ChosenDelivery<'_> {
-    /// Makes sure that each place of `choices` has its build, and publishes it there.
-    pub fn serve(&self, choices: &[Choice]) {
-        for choice in choices {
-            let target = choice.build.target;
-            self.progress.phase(target, Phase::Delivering);
-            let phase = match self.serve_one(choice) {
-                Ok(phase) => phase,
-                Err(failure) => {
-                    self.outcome.fail(Failure { target: Some(target), ..failure });
-                    Phase::Failed
-                }
-            };
-            self.progress.phase(target, phase);
-        }
+    /// Makes sure that each place of a choice has its build, and publishes it there. Returns whether any has.
+    pub fn serve(&self, choice: &Choice) -> bool {
+        let target = choice.build.target;
+        self.try_to_serve(choice).unwrap_or_else(|failure| {
+            self.outcome.fail(Failure { target: Some(target), ..failure });
+            false
+        })
     }
 
-    fn serve_one(&self, Choice { build, places }: &Choice) -> Result<Phase, Failure> {
+    fn try_to_serve(&self, Choice { build, places }: &Choice) -> Result<bool, Failure> {
         let Self { config, job, progress, outcome, build_cloud, .. } = *self;
         let target = build.target;
         let found = revisions::image(build_cloud, &config.owner, build, Deadline::after(LOOK))
@@ -81,11 +69,12 @@ impl ChosenDelivery<'_> {
         let artifact = found.map(|image| Arc::new(Artifact::new(build.clone(), image)));
         let (projects, queue) = (Projects::default(), DeliveryQueue::new(places.len()));
         let publisher = Publisher { progress, outcome, projects: &projects };
-        let distributor = Distributor::new(build_cloud, &config.owner, job, publisher, &queue);
+        let distributor = Distributor::new(build_cloud, config, job, publisher, &queue);
         scope(|scope| {
             for (name, copy) in places {
                 let report = queue.report();
-                scope.spawn(move || self.look(build, name, copy.as_ref(), publisher, &report));
+                let source = artifact.as_ref().map(|artifact| &artifact.image);
+                scope.spawn(move || self.look((build, source), name, copy.as_ref(), publisher, &report));
             }
             while queue.is_wanted(target) {
                 match &artifact {
@@ -100,13 +89,13 @@ impl ChosenDelivery<'_> {
                 }
             }
         });
-        Ok(if queue.anybody_has(target) { Phase::Done } else { Phase::Failed })
+        Ok(queue.anybody_has(target))
     }
 
     /// Publishes the `copy` that a project has, or says that it lacks one.
     fn look(
         &self,
-        build: &Revision,
+        (build, source): (&Revision, Option<&Image>),
         name: &CloudName,
         copy: Option<&ImageId>,
         publisher: Publisher<'_>,
@@ -116,18 +105,23 @@ impl ChosenDelivery<'_> {
         let fail = |failure| {
             self.outcome.fail(Failure { target: Some(target), cloud: Some(name.clone()), ..failure });
         };
-        let cloud = match connect_to(self.clouds, name, self.http, Deadline::after(CONNECT)) {
-            Ok(cloud) => cloud,
-            Err(error) => return fail(Failure::of(&error, error.operator_must_act())),
+        let (cloud, way) = match (self.reach)(name) {
+            Ok(reached) => reached,
+            Err(failure) => return fail(failure),
         };
         if let Part::Sharer(images) = publisher.projects.join(name, &cloud) {
             return images.into_iter().for_each(|image| publisher.note(image));
         }
+        let deadline = Deadline::after(LOOK);
         let is_there = |copy: &ImageId| {
-            let found = cloud.images().get(copy, Deadline::after(LOOK))?;
-            let proof = build.proof.as_ref();
+            if *copy == build.id {
+                let source = source.filter(|_| way == Way::Share);
+                return source
+                    .map_or(Ok(false), |source| is_shared(self.build_cloud, &cloud, source, deadline));
+            }
+            let found = cloud.images().get(copy, deadline)?.zip(build.proof.as_ref());
             Ok::<_, OpenStackError>(
-                found.zip(proof).is_some_and(|(found, proof)| proof.holds_for(&found, &cloud.project_id())),
+                found.is_some_and(|(found, proof)| proof.holds_for(&found, &cloud.project_id())),
             )
         };
         match copy.map(is_there).transpose() {
@@ -135,7 +129,7 @@ impl ChosenDelivery<'_> {
                 copy.iter().for_each(|copy| publisher.published(&build.image(name, (*copy).clone())));
                 report.has(target);
             }
-            Ok(_) => report.lacks(target, Recipient { name: name.clone(), cloud, tries: 0 }),
+            Ok(_) => report.lacks(target, Recipient { name: name.clone(), cloud, way, copy: None, tries: 0 }),
             Err(error) => fail(Failure::of(&error, error.operator_must_act())),
         }
     }

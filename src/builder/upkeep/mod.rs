@@ -2,6 +2,7 @@
 
 pub mod adoption;
 pub mod leave;
+pub mod memberships;
 pub mod prune;
 pub mod sweep;
 pub mod unneeded;

@@ -1,14 +1,12 @@
 //! What is ours in the build project and nothing needs any more: listed for the operator, and deleted where they say so. For
 //! whoever holds the worker's lock: then nothing of this unit is in use.
 
-use std::collections::BTreeSet;
-
 use crate::builder::delivery::revisions;
 use crate::builder::image::base_image::base_image_name;
 use crate::builder::ownership::labels::{self, Stage};
 use crate::model::Deadline;
 use crate::openstack_cloud::{Cloud, Deletion, Image, OpenStackError};
-use crate::record::{BuildMode, BuilderRunConfig, Known, Unneeded};
+use crate::record::{BuildMode, BuilderRunConfig, Known, Told, Unneeded};
 
 /// A search of the build project.
 pub struct Search<'a> {
@@ -19,7 +17,7 @@ pub struct Search<'a> {
     /// What the journal knows.
     pub known: &'a Known,
     /// What relations name, what is pinned: none of it is ever listed.
-    pub named: &'a BTreeSet<String>,
+    pub told: &'a Told,
 }
 
 impl Search<'_> {
@@ -96,7 +94,7 @@ impl Search<'_> {
             Stage::Rejected => "an image that failed its verification, kept for inspection",
             _ => return None,
         };
-        if self.named.contains(image.id.as_str()) {
+        if self.told.names(&image.id) {
             return None;
         }
         Some(Unneeded {

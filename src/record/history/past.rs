@@ -57,7 +57,7 @@ pub struct PastJob {
 pub struct PastBuild {
     /// The target.
     pub target: Target,
-    /// The phase in which it ended, in the journal's word: `done`, `up_to_date`, `failed`.
+    /// The phase in which it ended, in the journal's word: `done`, `up to date`, `failed`.
     pub phase: String,
     /// The build that was made, by its id in the build project.
     #[serde(default)]
@@ -128,13 +128,14 @@ impl PastJob {
         let builds = job.builds.iter().map(|build| {
             let made =
                 journal.revisions.iter().find(|made| made.target == build.target && made.job == job.id);
-            let seconds = (build.phase != Phase::Waiting)
-                .then(|| ("total".to_owned(), end.0.saturating_sub(build.since.0)));
+            let total = ("total".to_owned(), end.0.saturating_sub(build.since.0));
+            let phases = build.took.iter().map(|took| (took.phase.clone(), took.seconds));
+            let seconds = phases.chain([total]).filter(|_| build.phase != Phase::Waiting);
             PastBuild {
                 target: build.target,
-                phase: build.phase.word(),
+                phase: build.phase.word().to_owned(),
                 built: made.map(|made| made.id.clone()),
-                seconds: seconds.into_iter().collect(),
+                seconds: seconds.collect(),
             }
         });
         let failures = job.failures.iter().map(|failure| PastFailure {
