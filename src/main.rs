@@ -43,6 +43,13 @@ fn command(command: &Command) -> ExitCode {
         }
         Command::Jobs(_) => jobs(|jobs| Ok(jobs.to_string())),
         Command::Cancel => by_hand("cancel", cli::cancel),
+        Command::ListImages(output) => {
+            by_hand("list-images", |host, say| cli::list_images(host, *output, say))
+        }
+        Command::History(output) => by_hand("history", |host, say| cli::history(host, *output, say)),
+        Command::Pin(words) => by_hand("pin", |host, say| cli::pin(host, words, say)),
+        Command::Unpin(words) => by_hand("unpin", |host, say| cli::unpin(host, words, say)),
+        Command::Revoke(words) => by_hand("revoke", |host, say| cli::revoke(host, words, say)),
         Command::Recipe => print(DEFAULT_RECIPE),
         Command::LocalBuild(words) => by_hand("local-build", |host, say| cli::local_build(host, words, say)),
         Command::BuildImage(words) => {

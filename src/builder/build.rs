@@ -58,6 +58,7 @@ impl Run<'_> {
             cloud_name: &self.config.build_cloud,
             owner: &self.config.owner,
             job: self.context.job,
+            contents: plan.inputs.contents(),
             tracker,
         };
         let fingerprint = &plan.inputs.fingerprint;

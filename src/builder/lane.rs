@@ -8,7 +8,7 @@ use super::run_context::{RunContext, Sweep};
 use crate::builder::clouds::connect::{ConnectError, connect_to};
 use crate::builder::clouds::names::{Clouds, is_same_project};
 use crate::builder::clouds::projects::{Part, Projects};
-use crate::builder::delivery::distribution::{Recipient, Way, image_of};
+use crate::builder::delivery::distribution::{Recipient, Way};
 use crate::builder::delivery::outcome::Outcome;
 use crate::builder::delivery::publisher::Publisher;
 use crate::builder::delivery::queue::Report;
@@ -132,14 +132,14 @@ impl Lane<'_> {
 
     /// Connects to the project: where images are to be shared with it, beside the build project, and by nothing that the
     /// relation says but who the user is.
-    fn reach(&self) -> Result<(Cloud, Way), Failure> {
+    pub fn reach(&self) -> Result<(Cloud, Way), Failure> {
         let Self { context, config, known, build_cloud, name, .. } = *self;
         let failed = |error: ConnectError| Failure::of(&error, error.operator_must_act());
         let related = known.get(name).ok_or(ConnectError::Forgotten).map_err(failed)?;
         let is_near = known.get(&config.build_cloud).is_some_and(|build| build.is_same_cloud(related));
         match (config.delivery, is_near) {
             (Delivery::Copy, _) | (Delivery::Auto, false) => Ok((self.connect().map_err(failed)?, Way::Copy)),
-            (Delivery::Share, false) => Err(Failure::of(&NOT_SHARED, true)),
+            (Delivery::Share, false) => Err(Failure::of(&NOT_SHARED.to_owned(), true)),
             (Delivery::Auto | Delivery::Share, true) => {
                 let connected = build_cloud.connect_beside(related, Deadline::after(CONNECT));
                 let cloud = connected.map_err(|error| failed(error.into()))?;
@@ -200,7 +200,7 @@ impl Lane<'_> {
             });
             match published {
                 Ok(true) => {
-                    let image = image_of(revision, self.name, id);
+                    let image = revision.image(self.name, id);
                     self.context.progress.published(image.clone());
                     ResourceTracker { progress: self.context.progress, target: *target }.settled(resource);
                     salvaged.push(image);

@@ -14,7 +14,8 @@ use crate::instance::{ExternalScript, RunnerBase, RunnerTarball};
 use crate::model::{Deadline, Target, Timestamp};
 use crate::openstack_cloud::{Cloud, Image as CloudImage, ImageStatus, OpenStackError};
 use crate::record::{
-    BuildMode, BuildSecrets, BuilderRunConfig, FAILED_READS, Failure, JobId, Known, Rebuild, Revision,
+    BuildMode, BuildSecrets, BuilderRunConfig, Contents, FAILED_READS, Failure, JobId, Known, Rebuild,
+    Revision,
 };
 
 /// How long a snapshot that could not be verified is kept for further tries.
@@ -28,6 +29,13 @@ pub struct BuildInputs {
     pub offer: UpstreamImage,
     /// Both as one digest.
     pub fingerprint: String,
+}
+
+impl BuildInputs {
+    /// What people are told of it.
+    pub fn contents(&self) -> Contents {
+        Contents { runner: self.base.runner.version.clone(), base_image: self.offer.signed }
+    }
 }
 
 /// A target of which we know what its image would be made of, and how far it is.

@@ -9,7 +9,7 @@ use crate::github::{GithubClient, GithubError, asset_path};
 use crate::host::Host;
 use crate::http::HttpClient;
 use crate::instance::{Recipe, RunnerTarball, Tool, ToolDownload, ToolOrigin};
-use crate::model::{Deadline, Target};
+use crate::model::{Cause, Classified, Deadline, Target};
 use crate::record::{BuildSecrets, RunnerSource};
 
 /// The runner or a tool could not be found.
@@ -33,6 +33,15 @@ impl ReleaseError {
         match self {
             Self::NoRunner(_) => true,
             Self::Github { error } => error.operator_must_act(),
+        }
+    }
+}
+
+impl Classified for ReleaseError {
+    fn cause(&self) -> Cause {
+        match self {
+            Self::NoRunner(_) => Cause::Recipe,
+            Self::Github { .. } => Cause::Github,
         }
     }
 }

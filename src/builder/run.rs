@@ -16,6 +16,7 @@ use crate::builder::clouds::clouds_yaml::read_clouds_yaml;
 use crate::builder::clouds::connect::{connect_to, http_client};
 use crate::builder::clouds::names::Clouds;
 use crate::builder::clouds::projects::Projects;
+use crate::builder::delivery::chosen::ChosenDelivery;
 use crate::builder::delivery::distribution::Distributor;
 use crate::builder::delivery::outcome::Outcome;
 use crate::builder::delivery::publisher::Publisher;
@@ -27,12 +28,14 @@ use crate::builder::upkeep::adoption::{Adoption, adopt};
 use crate::builder::upkeep::leave::leave_clouds;
 use crate::builder::upkeep::memberships::{Ending, Members};
 use crate::builder::upkeep::sweep::{Keep, sweep_cloud};
+use crate::builder::upkeep::unneeded::Search;
 use crate::http::HttpClient;
 use crate::instance::ExternalScript;
 use crate::model::{Deadline, Target};
 use crate::openstack_cloud::Cloud;
 use crate::record::{
-    BuildMode, BuildResult, BuilderRunConfig, CloudName, Failure, JobId, Journal, Phase, RecordError, Told,
+    BuildMode, BuildResult, BuilderRunConfig, Choice, CloudName, Failure, Found, JobId, Journal, Phase,
+    RecordError, Told,
 };
 
 /// How long those may take to get an image who are served together.
@@ -72,6 +75,44 @@ pub fn run(context: &RunContext<'_>, config: &BuilderRunConfig) -> Result<Vec<Bu
     });
     let (results, failures) = outcome.into_parts();
     if failures.is_empty() { Ok(results) } else { Err(BuilderRunError { results, failures }) }
+}
+
+/// Brings the builds that operators have chosen to the projects that lack them, and builds nothing. Returns what went wrong.
+pub fn deliver_chosen(context: &RunContext<'_>, config: &BuilderRunConfig) -> Vec<Failure> {
+    let outcome = Outcome::default();
+    match Run::connect(context, config, &outcome) {
+        Err(failure) => outcome.fail(failure),
+        Ok(run) => {
+            for choice in &context.known.choices {
+                let phase = |phase| context.progress.phase(choice.build.target, phase);
+                phase(Phase::Checking);
+                phase(Phase::Delivering);
+                phase(if run.deliver_chosen(choice) { Phase::Done } else { Phase::Failed });
+            }
+        }
+    }
+    outcome.into_parts().1
+}
+
+/// Lists what neither we nor relations need in the build project, and deletes what has one of `ids`. Returns what went wrong.
+pub fn search(
+    context: &RunContext<'_>,
+    config: &BuilderRunConfig,
+    told: &Told,
+    ids: &[String],
+) -> Vec<Failure> {
+    let outcome = Outcome::default();
+    let search = || {
+        let run = Run::connect(context, config, &outcome)?;
+        let search = Search { cloud: &run.build_cloud, config, known: context.known, told };
+        let found = search.delete(ids, Deadline::after(LOOK_LIMIT));
+        let found = found.map_err(|error| Failure::of(&error, error.operator_must_act()))?;
+        Found::by(context.job, found).save(context.host).map_err(|error| Failure::of(&error, false))
+    };
+    if let Err(failure) = search() {
+        outcome.fail(failure);
+    }
+    outcome.into_parts().1
 }
 
 /// Removes what an earlier job has made and not published: all but published images, base images, and those that failed
@@ -261,7 +302,17 @@ impl<'a> Run<'a> {
         self.config.targets.iter().filter(chosen).copied().collect()
     }
 
+    /// Serves projects with a build that operators have chosen. Returns whether any has it.
+    fn deliver_chosen(&self, choice: &Choice) -> bool {
+        let Self { config, outcome, build_cloud, .. } = self;
+        let RunContext { job, progress, .. } = *self.context;
+        let reach = &|name: &CloudName| self.lane(name).reach();
+        ChosenDelivery { config, job, progress, outcome, reach, build_cloud }.serve(choice)
+    }
+
     fn work(&self) {
+        // Before anything is built.
+        self.context.known.choices.iter().for_each(|choice| _ = self.deliver_chosen(choice));
         let plans = self.plans();
         let queue = DeliveryQueue::new(self.config.clouds.len());
         let Self { context, config, outcome, build_cloud, projects, .. } = self;

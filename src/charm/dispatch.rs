@@ -17,7 +17,7 @@ use crate::charm::cos_agent::metrics_socket::MetricsSocketError;
 use crate::host::{FileError, Host, NotOurs, Written};
 use crate::juju::{Environment, HookToolError, HookTools, RelationId, Status};
 use crate::model::Deadline;
-use crate::record::{self, BuildMode, Image, JobId, Journal, RecordError};
+use crate::record::{self, BuildMode, Image, JobId, Journal, Levers, RecordError};
 use crate::worker::{self, WorkerError};
 
 /// A hook failed: our own bug, or a machine in trouble. Juju runs the hook again.
@@ -129,6 +129,11 @@ impl Unit<'_> {
             Event::Action(Action::Cancel) => self.cancel_action(),
             Event::Action(Action::LaunchRunner) => self.launch_runner(event),
             Event::Action(Action::CleanUp) => self.clean_up(event),
+            Event::Action(Action::History) => self.history(),
+            Event::Action(Action::ListImages) => self.list_images(),
+            Event::Action(action @ (Action::Pin | Action::Unpin | Action::Revoke)) => {
+                self.decide(event, *action)
+            }
             _ => {
                 let _turn = Turn::take(self.host)?;
                 self.handle_hook(event)
@@ -220,6 +225,7 @@ impl Unit<'_> {
             Ok(state) => state,
             Err(StateError::Invalid(reason)) => {
                 peers::missed(self.host, event)?;
+                reconcile::missed_secret(self.host, event)?;
                 let broken = self.broken_relation(event);
                 credentials::forget_departed(self.host, self.tools, self.environment, broken)?;
                 worker::tend(self.host, &proxies(self.environment))?;
@@ -251,13 +257,13 @@ impl Unit<'_> {
         demand: Option<&reconcile::Demand>,
     ) -> Result<Option<JobId>, DispatchError> {
         self.initialize()?;
-        let journal = state.journal(self.host)?;
+        let mut journal = state.journal(self.host)?;
         let event = match (reconcile::host_files(self.host, self.environment, state, &journal)?, event) {
             // Juju does not tell of everything that changes.
             (Written::Changed, Event::UpdateStatus) => &Event::ConfigChanged,
             _ => event,
         };
-        let news = self.publish(state, &journal, event)?;
+        let news = self.publish(state, &mut journal, event)?;
         // What a unit has left goes first, whoever leads.
         let job = match reconcile::work(self.host, self.environment, state, &journal, event, demand)? {
             None if !state.leader => {
@@ -270,18 +276,24 @@ impl Unit<'_> {
         Ok(job)
     }
 
-    /// Publishes what the journal has, to related applications and to the other units. Returns what the leader
-    /// announces and this unit wants and does not have.
+    /// Publishes what the journal has, to related applications and to the other units; once more when those have told of
+    /// decisions that change it. Returns what the leader announces and this unit wants and does not have.
     fn publish(
         &self,
         state: &CharmState,
-        journal: &Journal,
+        journal: &mut Journal,
         event: &Event,
     ) -> Result<Vec<Image>, DispatchError> {
         let Self { host, tools, environment } = *self;
         let named = reconcile::relations(host, tools, environment, state, journal)?;
+        let news = Exchange { host, tools, environment, state, journal }.with_peers(event, &named)?;
+        if Levers::load(host)? == journal.levers {
+            return Ok(news);
+        }
+        *journal = state.journal(host)?;
+        let named = reconcile::relations(host, tools, environment, state, journal)?;
         let exchange = Exchange { host, tools, environment, state, journal };
-        Ok(exchange.with_peers(event, &named)?)
+        Ok(exchange.with_peers(&Event::WorkerReport, &named)?)
     }
 
     /// The state that an action works on; none when the configuration is refused, and then the action has failed.
@@ -332,10 +344,16 @@ impl Unit<'_> {
 
     fn wait_for(&self, state: &CharmState, event: &Event, mut job: JobId) -> Result<(), DispatchError> {
         let deadline = Deadline::after(actions::WAIT);
-        let show = &mut |progress: &str| self.tools.action_log(progress);
-        let journal = loop {
+        // No hook of this unit runs meanwhile: the status of before would stand there until the action ends.
+        let show = &mut |progress: &str| {
+            if let Ok(journal) = state.journal(self.host) {
+                self.tools.status_set(&status::status(state, &journal))?;
+            }
+            self.tools.action_log(progress)
+        };
+        loop {
             match follow(self.host, &job, deadline, show)? {
-                Followed::Ended(_) => break state.journal(self.host)?,
+                Followed::Ended(_) => break,
                 Followed::Orphaned => {
                     let _turn = Turn::take(self.host)?;
                     match self.converge(state, event, None)? {
@@ -348,9 +366,10 @@ impl Unit<'_> {
                 }
                 Followed::TimeIsUp => return self.goes_on(&job),
             }
-        };
+        }
         let _turn = Turn::take(self.host)?;
-        self.publish(state, &journal, event)?;
+        let mut journal = state.journal(self.host)?;
+        self.publish(state, &mut journal, event)?;
         self.tools.status_set(&status::status(state, &journal))?;
         let images = journal.images.iter().map(|image| {
             let config = &image.result.config;

@@ -1,7 +1,7 @@
 //! What is due: whether a worker has something to do after an event, what, and why.
 
 use super::event::{Event, RelationChange};
-use super::reconcile::{Demand, is_open, is_orphaned};
+use super::reconcile::{Demand, is_of_script, is_open, is_orphaned};
 use super::state::CharmState;
 use crate::model::{BaseImage, Timestamp};
 use crate::record::{JobId, Journal, OpenFailure, Reason, Rebuild, Remedy, Request, Task, TaskKind};
@@ -60,17 +60,16 @@ pub(super) fn due(
     event: &Event,
     last: Option<&Request>,
     worker_lives: bool,
+    is_rebuild_owed: bool,
 ) -> Option<Due> {
+    if is_rebuild_owed || matches!(event, Event::SecretChanged { id } if is_of_script(state, id)) {
+        let demand = Demand { rebuild: Rebuild::Always, bases: Vec::new() };
+        return Some(Due { demand, ..Due::whatever(Reason::Secret) });
+    }
     let Some(last) = last else { return Some(Due::whatever(Reason::Configuration)) };
     // After a clean-up only, what was being built still is to be.
     if last.config.digest() != state.run.digest() || last.reason == Reason::Abandoned {
         return Some(Due::whatever(Reason::Configuration));
-    }
-    if let Event::SecretChanged { id } = event
-        && state.script_secret.as_ref().is_some_and(|secret| secret.is(id))
-    {
-        let demand = Demand { rebuild: Rebuild::Always, bases: Vec::new() };
-        return Some(Due { demand, ..Due::whatever(Reason::Secret) });
     }
     if is_open(last, journal) {
         return is_orphaned(last, journal, worker_lives).then(|| Due::again(last.reason, last));
@@ -92,6 +91,27 @@ pub(super) fn due(
         .any(|task| journal.failing(&state.run, task).next().is_some());
     let leaves = !fails && !journal.clouds_to_leave(&state.run).is_empty();
     leaves.then(|| Due::whatever(Reason::Orphans))
+}
+
+/// The delivery of what operators have chosen, after each of their decisions: each project is looked at, and served with
+/// what it lacks. While builds are paused, also with each look for work.
+pub(super) fn chosen(
+    state: &CharmState,
+    journal: &Journal,
+    event: &Event,
+    last: Option<&Request>,
+) -> Option<Due> {
+    let levers = &journal.levers;
+    let choices = levers.choices(journal, &state.run);
+    if choices.is_empty() || last.is_some_and(|last| is_open(last, journal)) {
+        return None;
+    }
+    let was_asked = last.is_some_and(|last| {
+        last.at > levers.changed || (last.at == levers.changed && last.task == Task::Serve)
+    });
+    let lacks = || choices.into_iter().any(|choice| choice.where_it_lacks().is_some());
+    let is_due = !was_asked || (state.paused && *event == Event::Scheduled && lacks());
+    is_due.then(|| Due { task: Task::Serve, ..Due::whatever(Reason::Action) })
 }
 
 /// Another try at the builds and deliveries that have failed and whose time has come. Those that are owed a rebuild come

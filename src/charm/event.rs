@@ -77,10 +77,20 @@ pub enum Action {
     Run,
     /// Stop building.
     Cancel,
+    /// List what nothing needs, and delete it.
+    CleanUp,
     /// Launch a runner of the newest image.
     LaunchRunner,
-    /// List what the Python charm has left, or remove it.
-    CleanUp,
+    /// Tell what the last jobs were.
+    History,
+    /// List the images that there are.
+    ListImages,
+    /// Hold a build.
+    Pin,
+    /// Hold it no longer.
+    Unpin,
+    /// Never tell a build again.
+    Revoke,
 }
 
 /// The dispatch path of cron's call.
@@ -99,6 +109,11 @@ impl Event {
                 "cancel" => Self::Action(Action::Cancel),
                 "launch-runner" => Self::Action(Action::LaunchRunner),
                 "clean-up" => Self::Action(Action::CleanUp),
+                "history" => Self::Action(Action::History),
+                "list-images" => Self::Action(Action::ListImages),
+                "pin" => Self::Action(Action::Pin),
+                "unpin" => Self::Action(Action::Unpin),
+                "revoke" => Self::Action(Action::Revoke),
                 _ => other(),
             };
         }
@@ -188,6 +203,12 @@ mod tests {
             ("actions/run", Event::Action(Action::Run)),
             ("actions/cancel", Event::Action(Action::Cancel)),
             ("actions/launch-runner", Event::Action(Action::LaunchRunner)),
+            ("actions/clean-up", Event::Action(Action::CleanUp)),
+            ("actions/history", Event::Action(Action::History)),
+            ("actions/list-images", Event::Action(Action::ListImages)),
+            ("actions/pin", Event::Action(Action::Pin)),
+            ("actions/unpin", Event::Action(Action::Unpin)),
+            ("actions/revoke", Event::Action(Action::Revoke)),
         ] {
             assert_eq!(event(path), expected, "{path}");
         }

@@ -10,7 +10,7 @@ use crate::builder::{former_name, project_digest};
 use crate::juju::{Databag, HookToolError, HookTools, RelationId, UnitName};
 use crate::model::Target;
 use crate::openstack_cloud::{CloudConfig, ImageId};
-use crate::record::{CloudName, Image, Journal, Published};
+use crate::record::{CloudName, Image, Journal, Levers, Published};
 
 /// The keys that we write.
 const KEYS: [&str; 3] = ["id", "tags", "images"];
@@ -28,7 +28,7 @@ impl ImageRelation {
     /// The cloud that a remote unit's databag in `relation` tells of; `None` when a field is missing or cannot be one.
     pub fn of(relation: &RelationId, databag: &Databag) -> Option<Self> {
         match Said::of(relation, databag) {
-            Said::Usable(relation) => Some(relation),
+            Said::Usable(relation) => Some(*relation),
             Said::Refused(_) | Said::Incomplete => None,
         }
     }
@@ -50,8 +50,8 @@ struct Listed {
 /// those of the first target, absent as long as that has no image. What it tells now of a target, `told`, stays as long as
 /// the journal knows none. `None` when the cloud has no image at all.
 pub fn databag(journal: &Journal, cloud: &CloudName, targets: &[Target], told: &Databag) -> Option<Databag> {
-    let told: Vec<Listed> =
-        told.get("images").and_then(|images| serde_json::from_str(images).ok()).unwrap_or_default();
+    let mut told = listed_in(told);
+    told.retain(|listed| journal.levers.revocation(&listed.id).is_none());
     let image = |target: &Target| {
         let known = journal.image(*target, cloud).map(|Image { result, .. }| &result.id);
         known.or_else(|| told.iter().find(|listed| listed.tags == target.tags()).map(|listed| &listed.id))
@@ -71,6 +71,15 @@ pub fn databag(journal: &Journal, cloud: &CloudName, targets: &[Target], told: &
         databag.insert("tags".into(), first.tags());
     }
     Some(databag)
+}
+
+/// Whether a databag names an image that was revoked.
+pub fn names_revoked(levers: &Levers, told: &Databag) -> bool {
+    listed_in(told).iter().any(|listed| levers.revocation(&listed.id).is_some())
+}
+
+fn listed_in(databag: &Databag) -> Vec<Listed> {
+    databag.get("images").and_then(|images| serde_json::from_str(images).ok()).unwrap_or_default()
 }
 
 /// Brings this unit's databag of `relation` to what is `wanted` after what it tells now; leaves the last good images in place

@@ -17,6 +17,9 @@ mod status;
 mod turn;
 
 pub use actions::cancel::{Cancelled, cancel};
+pub use actions::history::Past;
+pub use actions::image_list::ImageList;
+pub use actions::levers::{self, Force, LeverError, tell_juju};
 pub use actions::{FollowError, Followed, failures, follow};
 pub use dispatch::{DispatchError, Unit};
 pub use event::{Action, Event, RelationChange};

@@ -8,11 +8,13 @@ use super::reconcile::{self, ReconcileError};
 use super::state::CharmState;
 use crate::host::Host;
 use crate::juju::{Databag, Environment, HookToolError, HookTools, RelationId};
-use crate::record::{self, Announcement, Image, Journal, Own, Peer, Peers, Request};
+use crate::record::{self, Announcement, Image, Journal, Levers, Own, Peer, Peers, Request};
 
 /// The keys of the application's databag: the announced images, and the evidence for the builds that they are copies of.
 const IMAGES: &str = "images";
 const BUILDS: &str = "builds";
+/// What operators have pinned and revoked.
+const LEVERS: &str = "levers";
 /// The keys of a unit's databag: the digest of the announcement that it has dealt with, and the images that its
 /// relations name.
 const ACKNOWLEDGED: &str = "acknowledged";
@@ -119,21 +121,28 @@ impl Exchange<'_> {
         named: &BTreeSet<String>,
     ) -> Result<(), HookToolError> {
         let names = self.state.former_names();
-        let inherited = peers.announcement().map(|said| said.renewed(&names));
+        let inherited =
+            peers.announcement().map(|said| said.renewed(&names).allowed_by(&self.journal.levers));
         if inherited.as_ref().is_some_and(|said| said.is_inherited_by(self.journal, &self.state.run)) {
             (peers.announcement, peers.builds) = (None, None);
         }
         let announcement = Announcement::of(self.journal, inherited.as_ref(), &self.state.run, &names);
         peers.announced = announcement.digest();
         let is_alone = peers.units.is_empty();
-        if is_alone && announcement.is_empty() && peers.application_databag.written.is_none() {
+        let has_nothing = announcement.is_empty() && self.journal.levers.serial == 0;
+        if is_alone && has_nothing && peers.application_databag.written.is_none() {
             return Ok(());
         }
         // Also while nobody hears it: whoever leads next has the evidence from there.
-        let said = [(IMAGES, announcement.text()), (BUILDS, announcement.builds())];
+        let mut said = Databag::from([
+            (IMAGES.to_owned(), announcement.text().to_owned()),
+            (BUILDS.to_owned(), announcement.builds().to_owned()),
+        ]);
+        let levers = &self.journal.levers;
+        said.extend((levers.serial > 0).then(|| (LEVERS.to_owned(), levers.text())));
         tell(
             &mut peers.application_databag,
-            said.map(|(key, text)| (key.to_owned(), text.to_owned())).into(),
+            said,
             || self.tools.relation_get_application(relation, self.environment.unit.application()),
             |databag| self.tools.relation_set_application(relation, databag),
         )?;
@@ -144,14 +153,14 @@ impl Exchange<'_> {
     }
 
     /// What the leader announces; for a leader, what the one before it did.
-    fn hear_announcement(&self, peers: &mut Peers, relation: &RelationId) -> Result<(), HookToolError> {
+    fn hear_announcement(&self, peers: &mut Peers, relation: &RelationId) -> Result<(), ReconcileError> {
         let application = self.environment.unit.application();
         let mut said = self.tools.relation_get_application(relation, application)?;
         (peers.announcement, peers.builds) = (said.remove(IMAGES), said.remove(BUILDS));
-        Ok(())
+        said.get(LEVERS).map_or(Ok(()), |levers| Ok(Levers::hear(self.host, levers)?))
     }
 
-    fn hear_leader(&self, peers: &mut Peers, relation: &RelationId) -> Result<(), HookToolError> {
+    fn hear_leader(&self, peers: &mut Peers, relation: &RelationId) -> Result<(), ReconcileError> {
         peers.units.clear();
         self.hear_announcement(peers, relation)
     }

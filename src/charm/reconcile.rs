@@ -4,16 +4,17 @@
 use std::collections::BTreeSet;
 use std::iter;
 
-use super::due::{Due, abandoned, due, has_lost_secrets, is_due};
+use super::due::{Due, abandoned, chosen, due, has_lost_secrets, is_due};
 use super::event::Event;
 use super::state::CharmState;
 use super::{credentials, image_relation};
 use crate::builder::{self, CloudsYamlError};
 use crate::host::{FileError, Host, Written};
-use crate::juju::{Environment, HookToolError, HookTools};
+use crate::juju::{Databag, Environment, HookToolError, HookTools, SecretUri};
 use crate::model::{BaseImage, Timestamp};
 use crate::record::{
-    Image, Job, JobId, Journal, Published, Reason, Rebuild, RecordError, Request, Settings, Task, TaskKind,
+    Asked, Image, Job, JobId, Journal, Published, Reason, Rebuild, RecordError, Request, Settings, Task,
+    TaskKind,
 };
 use crate::worker::{self, StartError};
 
@@ -81,7 +82,11 @@ pub fn relations(
         let same = state.relations.values().filter(|other| other.config == relation.config);
         let clouds: Vec<_> = iter::once(relation).chain(same).map(|relation| &relation.cloud).collect();
         let wanted = |told: &_| {
-            clouds.iter().find_map(|cloud| image_relation::databag(journal, cloud, &state.run.targets, told))
+            let targets = &state.run.targets;
+            let known =
+                clouds.iter().find_map(|cloud| image_relation::databag(journal, cloud, targets, told));
+            // What was revoked goes, also where nothing takes its place.
+            known.or_else(|| image_relation::names_revoked(&journal.levers, told).then(Databag::new))
         };
         image_relation::publish(tools, &mut published, &environment.unit, id, relation, wanted)?;
     }
@@ -102,26 +107,36 @@ pub fn work(
     let lives = worker::worker_gets_on(host, journal)?;
     // What a new leader did before, it did for another.
     let mut last = Request::load(host)?.filter(|last| !matches!(last.task, Task::TakeOver(_)));
-    let builds = state.leader && !state.relations.is_empty() && !state.paused;
+    let delivers = state.leader && !state.relations.is_empty();
+    let builds = delivers && !state.paused;
+    let is_secret = matches!(event, Event::SecretChanged { id } if is_of_script(state, id));
+    if state.leader && !builds && (is_secret || owes(last.as_ref(), journal)) {
+        Asked::owe(host)?;
+    }
     if !builds {
         last = withdraw(host, journal, last)?;
     }
+    let owed = Asked::load(host)?.owed.is_some();
     let due = match (demand, &last) {
-        _ if !builds => abandoned(state, journal, lives),
-        (Some(demand), _) => Some(Due { demand: demand.clone(), ..Due::whatever(Reason::Action) }),
-        (None, last) => due(state, journal, event, last.as_ref(), lives),
+        (Some(demand), _) if builds => Some(Due { demand: demand.clone(), ..Due::whatever(Reason::Action) }),
+        (None, last) if builds => due(state, journal, event, last.as_ref(), lives, owed),
+        _ => abandoned(state, journal, lives),
     };
+    let due = due.or_else(|| delivers.then(|| chosen(state, journal, event, last.as_ref())).flatten());
     let Some(Due { reason, task, demand: Demand { rebuild, bases }, mut continues }) = due else {
         return attend(host, last, journal, lives);
     };
-    // A forced request that no worker has taken up yet is not lost with its place.
+    // What a request asks for that no worker has taken up yet is not lost with its place.
     let pending = last.as_ref().filter(|last| is_open(last, journal) && !is_taken_up(last, journal));
-    let (rebuild, bases) = match pending {
-        Some(pending) if pending.rebuild == Rebuild::Always && rebuild == Rebuild::Due => {
-            continues.clone_from(&pending.continues);
-            (Rebuild::Always, Vec::new())
+    let (rebuild, bases) = match pending.filter(|pending| pending.task == Task::Build && task == Task::Build)
+    {
+        Some(pending) => {
+            let unknown = pending.continues.iter().filter(|job| !continues.contains(job)).cloned();
+            let earlier: Vec<JobId> = unknown.collect();
+            continues.extend(earlier);
+            (rebuild.and(pending.rebuild), both(&pending.bases, bases))
         }
-        _ => (rebuild, bases),
+        None => (rebuild, bases),
     };
     let request = Request {
         id: JobId::random(),
@@ -136,6 +151,37 @@ pub fn work(
         continues,
     };
     ask(host, state, request, lives).map(Some)
+}
+
+/// The bases of two requests together; all when empty.
+fn both(first: &[BaseImage], mut second: Vec<BaseImage>) -> Vec<BaseImage> {
+    if first.is_empty() || second.is_empty() {
+        return Vec::new();
+    }
+    let unknown: Vec<BaseImage> = first.iter().filter(|base| !second.contains(base)).copied().collect();
+    second.extend(unknown);
+    second
+}
+
+/// Whether a rebuild for a new revision of the script's secret was asked for and not done: it is lost with its request, or
+/// with the clean-up of what its worker has left.
+fn owes(last: Option<&Request>, journal: &Journal) -> bool {
+    last.is_some_and(|last| last.reason == Reason::Secret && is_open(last, journal))
+}
+
+/// Notes that the script's secret has a new revision while the configuration is refused: its rebuild is owed.
+pub fn missed_secret(host: &Host, event: &Event) -> Result<(), ReconcileError> {
+    let Event::SecretChanged { id } = event else { return Ok(()) };
+    let last = Request::load(host)?.and_then(|last| SecretUri::parse(last.config.script_secret.as_deref()?));
+    if last.is_some_and(|secret| secret.is(id)) {
+        Asked::owe(host)?;
+    }
+    Ok(())
+}
+
+/// Whether `secret` holds the variables of the external script.
+pub(super) fn is_of_script(state: &CharmState, secret: &str) -> bool {
+    state.script_secret.as_ref().is_some_and(|known| known.is(secret))
 }
 
 /// Asks the worker to check the images that the leader announces and this unit does not have, `news`. Returns the job
@@ -179,11 +225,39 @@ pub fn take_over(
     ask(host, state, request, lives).map(Some)
 }
 
+/// Asks the worker what nothing needs in the build project, and to delete of it what has one of `ids`. None while a job is
+/// open, which would lose its place.
+pub fn search(
+    host: &Host,
+    environment: &Environment,
+    state: &CharmState,
+    journal: &Journal,
+    ids: Vec<String>,
+) -> Result<Option<JobId>, ReconcileError> {
+    let lives = worker::worker_gets_on(host, journal)?;
+    if Request::load(host)?.is_some_and(|last| is_open(&last, journal)) {
+        return Ok(None);
+    }
+    let request = Request {
+        id: JobId::random(),
+        at: Timestamp::now(),
+        reason: Reason::Action,
+        task: Task::Search(ids),
+        rebuild: Rebuild::Due,
+        bases: Vec::new(),
+        unit_name: environment.unit.to_string(),
+        config: state.run.clone(),
+        has_secrets: !state.secrets.is_empty(),
+        continues: Vec::new(),
+    };
+    ask(host, state, request, lives).map(Some)
+}
+
 /// Whether `request` is to take over all of `images`.
 pub fn is_about(request: &Request, images: &[Image]) -> bool {
     match &request.task {
         Task::TakeOver(asked) => images.iter().all(|image| asked.contains(image)),
-        Task::Build | Task::CleanUp => false,
+        Task::Build | Task::CleanUp | Task::Serve | Task::Search(_) => false,
     }
 }
 

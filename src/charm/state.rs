@@ -13,8 +13,8 @@ use crate::model::Secret;
 use crate::openstack_cloud::CloudConfig;
 use crate::openstack_cloud::openstack_manager::ProxyConfig;
 use crate::record::{
-    BaseImageSource, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, FormerNames, Journal, Owner,
-    RecordError, RunnerSource,
+    BaseImageSource, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, FormerNames, Journal, Levers,
+    Owner, RecordError, RunnerSource,
 };
 
 /// The state cannot be known, or makes no sense.
@@ -161,11 +161,12 @@ impl CharmState {
         })
     }
 
-    /// The journal, with the names that clouds have now: a worker of an earlier revision may still write it.
+    /// The journal, with the names that clouds have now, since a worker of an earlier revision may still write it, and with
+    /// the images that operators let relations be told.
     pub fn journal(&self, host: &Host) -> Result<Journal, RecordError> {
         let mut journal = Journal::load(host)?;
         self.former_names().renew(&mut journal);
-        Ok(journal)
+        Ok(Levers::load(host)?.applied_to(journal))
     }
 
     /// The names that earlier revisions of the charm have given to the clouds of now.

@@ -43,6 +43,7 @@ pub fn status(state: &CharmState, journal: &Journal) -> Status {
     if !state.leader {
         let mut parts = ages(state, journal);
         parts.extend(pins(state));
+        parts.extend(revoked(state, journal));
         parts.push("Standing by; the leader builds.".into());
         parts.extend(trouble.map(|(_, text)| text));
         parts.extend(refused(state));
@@ -65,11 +66,15 @@ pub fn status(state: &CharmState, journal: &Journal) -> Status {
             (None, _) if state.paused => Status::Blocked(PAUSED.into()),
             (None, Some((Remedy::Operator, text))) => Status::Blocked(with_leftovers(text)),
             (None, Some((_, text))) => Status::Maintenance(with_leftovers(text)),
-            (None, None) => Status::Maintenance(with_leftovers("Waiting for first image.".into())),
+            (None, None) => match revoked(state, journal).next() {
+                Some(revoked) => Status::Blocked(with_leftovers(revoked)),
+                None => Status::Maintenance(with_leftovers("Waiting for first image.".into())),
+            },
         };
     }
     published.extend(pins(state));
     let is_idle = progress.is_none() && trouble.is_none() && !state.paused;
+    published.extend(revoked(state, journal));
     published.extend(is_idle.then(|| next_look(state)));
     published.extend(progress);
     published.extend(trouble.map(|(_, text)| text));
@@ -92,7 +97,22 @@ fn ages(state: &CharmState, journal: &Journal) -> Vec<String> {
         let images = state.run.clouds.iter().filter_map(|cloud| journal.image(*target, cloud));
         images.map(|image| (image.built, *target)).max()
     });
-    newest.map(|(built, target)| format!("{target} {} old", age(built.age()))).collect()
+    let held = |target| journal.levers.pin_of(target).map_or("", |_| ", pinned");
+    let ages = newest.map(|(built, target)| format!("{target} {} old{}", age(built.age()), held(target)));
+    ages.collect()
+}
+
+/// The targets of which relations are told nothing, since what there was is revoked.
+fn revoked(state: &CharmState, journal: &Journal) -> impl Iterator<Item = String> {
+    let untold = state
+        .run
+        .targets
+        .iter()
+        .filter(|target| !journal.images.iter().any(|image| image.target() == **target));
+    untold.filter_map(|target| {
+        let last = journal.levers.revoked.iter().rev().find(|known| known.target == *target)?;
+        Some(format!("{target} revoked ({}), and no other build is kept: run action `run`", last.reason))
+    })
 }
 
 /// `noble pinned to 20261115`, for each base that is not built on its newest release, and for how long it has been so where

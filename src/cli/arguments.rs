@@ -9,7 +9,7 @@ use clap::{
 
 use super::instance::{InstanceOptions, Operation};
 use crate::github::GithubPath;
-use crate::model::{Arch, BaseImage, Target};
+use crate::model::Target;
 use crate::record::BuildMode;
 
 /// Build GitHub Actions runner images for OpenStack.
@@ -31,6 +31,16 @@ pub enum Command {
     Jobs(Jobs),
     /// Stop the running or waiting job and remove what it has made (needs root)
     Cancel,
+    /// List the builds that are kept, their copies, and what is pinned or revoked
+    ListImages(Output),
+    /// Show the last 50 jobs, and how each image stands in each project
+    History(Output),
+    /// Publish one build until it is unpinned, whatever is built later (needs root)
+    Pin(Pin),
+    /// Publish the newest builds again (needs root)
+    Unpin(Unpin),
+    /// Never publish a build again (needs root)
+    Revoke(Revoke),
     /// Print the default recipe: what goes into an image
     Recipe,
     /// Build one image on this machine and write it to a file (needs root)
@@ -80,6 +90,33 @@ pub struct Jobs {
     /// The records as they are kept, for tests and for support
     #[arg(long, hide = true)]
     pub json: bool,
+}
+
+/// `dispatch pin`.
+#[derive(Debug, clap::Args)]
+pub struct Pin {
+    /// The ID of the build or of a copy of it, or its first characters (at least 4)
+    pub image: String,
+    /// Pin it also if GitHub gives no more jobs to its runner
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `dispatch unpin`.
+#[derive(Debug, clap::Args)]
+pub struct Unpin {
+    /// Only this image, such as noble-x64; all by default
+    #[arg(value_parser = parse_target)]
+    pub target: Option<Target>,
+}
+
+/// `dispatch revoke`.
+#[derive(Debug, clap::Args)]
+pub struct Revoke {
+    /// The ID of the build or of a copy of it, or its first characters (at least 4)
+    pub image: String,
+    /// Why; the status and list-images show it
+    pub reason: String,
 }
 
 /// `dispatch local-build`.
@@ -226,10 +263,7 @@ fn with_boolean_values(command: clap::Command) -> clap::Command {
 
 /// Reads a target such as `noble-x64`.
 pub fn parse_target(word: &str) -> Result<Target, String> {
-    let parts = word.split_once('-');
-    let target = parts
-        .and_then(|(base, arch)| Some(Target { base: BaseImage::parse(base)?, arch: Arch::parse(arch)? }));
-    target.ok_or_else(|| "use BASE-ARCHITECTURE, such as noble-x64".to_owned())
+    Target::parse(word).ok_or_else(|| "use BASE-ARCHITECTURE, such as noble-x64".to_owned())
 }
 
 /// Reads the name of images, which becomes part of the names of servers and files.

@@ -7,6 +7,7 @@ mod hostile;
 mod instance;
 pub mod jobs;
 pub mod jobs_view;
+mod levers;
 pub mod metrics;
 mod run;
 
@@ -17,6 +18,7 @@ use std::path::Path;
 pub use arguments::{Arguments, BuildImage, Command, Format, Jobs, LocalBuild, Output};
 pub use cancel::cancel;
 pub use instance::instance;
+pub use levers::{history, list_images, pin, revoke, unpin};
 pub use run::{init, latest_build_id, run};
 
 use serde::Deserialize;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::Host;
 use super::own::{open_folder, open_unlinked, refuse_link};
-use crate::model::{Backoff, Deadline, poll};
+use crate::model::{Backoff, Cause, Classified, Deadline, poll};
 
 /// A host file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,12 @@ pub struct FileError {
     operation: &'static str,
     path: PathBuf,
     source: io::Error,
+}
+
+impl Classified for FileError {
+    fn cause(&self) -> Cause {
+        Cause::Unit
+    }
 }
 
 impl FileError {

@@ -7,7 +7,7 @@ use std::io;
 
 use super::reach::REFUSED;
 use super::url::Url;
-use crate::model::Attempts;
+use crate::model::{Attempts, Cause, Classified};
 
 /// Why a request has no usable answer.
 #[derive(Debug, thiserror::Error)]
@@ -152,6 +152,12 @@ pub enum HttpError {
         /// The reader's own error.
         cause: io::Error,
     },
+}
+
+impl Classified for HttpError {
+    fn cause(&self) -> Cause {
+        Cause::Network
+    }
 }
 
 /// Which time ran out.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::executor::ExecutorError;
 use crate::host::FileError;
-use crate::model::Target;
+use crate::model::{Cause, Classified, Target};
 
 /// Something went wrong with an instance (craft-providers: `ProviderError`).
 #[derive(Debug, thiserror::Error)]
@@ -208,6 +208,24 @@ impl BaseError {
         match error {
             ProviderError::Compatibility(error) => Self::Compatibility(error),
             error => Self::Configuration(BaseConfigurationError::Step { step, source: Box::new(error) }),
+        }
+    }
+}
+
+impl Classified for BaseError {
+    fn cause(&self) -> Cause {
+        let Self::Configuration(BaseConfigurationError::Step { step, source }) = self else {
+            return Cause::Recipe;
+        };
+        match source.as_ref() {
+            ProviderError::Configuration(BaseConfigurationError::NoNetwork { .. }) => Cause::Network,
+            ProviderError::Configuration(BaseConfigurationError::NoCandidate { .. }) => Cause::Recipe,
+            _ => match *step {
+                "running the external script" => Cause::Script,
+                "installing the runner" => Cause::Github,
+                step if step.contains("packages") || step.contains("snaps") => Cause::Mirror,
+                _ => Cause::Recipe,
+            },
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The plain names and values that all folders share, and how all of them wait and retry. Uses no other folder.
 
+mod cause;
 mod deadline;
 mod digest;
 mod image_name;
@@ -10,6 +11,7 @@ mod secret;
 mod target;
 mod timestamp;
 
+pub use cause::{Cause, Classified};
 pub use deadline::Deadline;
 pub use digest::{Digesting, hex};
 pub use image_name::{IMAGE_NAME_TMPL, image_name};

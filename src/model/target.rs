@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use super::{Cause, Classified};
+
 use serde::{Deserialize, Serialize};
 
 /// A machine architecture, by GitHub's name for it (seed `openstack_manager`: `Arch`).
@@ -151,7 +153,19 @@ pub struct Target {
 )]
 pub struct UnsupportedTarget(Target);
 
+impl Classified for UnsupportedTarget {
+    fn cause(&self) -> Cause {
+        Cause::Unit
+    }
+}
+
 impl Target {
+    /// The target of a word such as `noble-x64`.
+    pub fn parse(word: &str) -> Option<Self> {
+        let (base, arch) = word.split_once('-')?;
+        Some(Self { base: BaseImage::parse(base)?, arch: Arch::parse(arch)? })
+    }
+
     /// This one, unless there is no such image: what 32-bit ARM needs, Ubuntu has from noble on.
     pub fn supported(self) -> Result<Self, UnsupportedTarget> {
         match self.is_supported() {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::http::{Answer, HttpError};
-use crate::model::Attempts;
+use crate::model::{Attempts, Cause, Classified};
 
 /// How the message begins when something in front of a service refuses a request for its length.
 const TOO_LONG: &str = "the request is too long";
@@ -255,6 +255,18 @@ fn tidy(text: &str) -> String {
     }
     let short: String = line.chars().take(SHOWN - 1).collect();
     format!("{short}…")
+}
+
+impl Classified for OpenStackError {
+    fn cause(&self) -> Cause {
+        match self.kind {
+            ErrorKind::Credentials | ErrorKind::Forbidden => Cause::Credentials,
+            ErrorKind::Quota => Cause::Quota,
+            ErrorKind::Unavailable | ErrorKind::Configuration => Cause::Network,
+            ErrorKind::Failed if self.message.contains("No valid host") => Cause::Placement,
+            _ => Cause::Cloud,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::host::{FileError, Host};
+use crate::model::{Cause, Classified};
 
 /// A record could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,12 @@ pub enum RecordError {
         /// What was wrong.
         problem: String,
     },
+}
+
+impl Classified for RecordError {
+    fn cause(&self) -> Cause {
+        Cause::Unit
+    }
 }
 
 /// Writes `value` as a file of the state folder, whole or not at all.

@@ -2,8 +2,10 @@
 //! the worker writes the journal, the launcher writes its notes. Each write is atomic.
 
 mod file;
+mod history;
 mod journal;
 mod launch;
+mod levers;
 mod orphans;
 mod progress;
 mod relations;
@@ -14,14 +16,16 @@ mod run_config;
 mod transit;
 
 pub use file::{RecordError, write_json};
+pub use history::{Asked, AskedFor, Delivered, Found, History, PastBuild, PastFailure, PastJob, Unneeded};
 pub use journal::aside::{put_aside, put_aside_locked};
 pub use journal::build_state::{Build, Failure, Job, Phase, Remedy};
-pub use journal::evidence::{Comparison, FAILED_READS, Known, Proof, Revision};
+pub use journal::evidence::{Comparison, Contents, Copy, FAILED_READS, Known, Proof, Revision};
 pub use journal::membership::Membership;
 pub use journal::phases::{ImpossibleTransition, Took};
 pub use journal::standing::{OpenFailure, Standing};
 pub use journal::{Image, Journal};
 pub use launch::{Launch, LaunchOrder, LaunchSecrets, LaunchState, Server, forget_unfinished};
+pub use levers::{Choice, Levers, Pin, Revocation};
 pub use orphans::{Orphans, Work};
 pub use progress::Progress;
 pub use relations::{Announcement, FormerNames, Own, Peer, Peers, Published, Told};

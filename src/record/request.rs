@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::history::Asked;
 use super::journal::Image;
 use super::journal::aside::Unreadable;
 use super::run_config::{BuildSecrets, BuilderRunConfig, JobId};
@@ -65,15 +66,20 @@ pub enum Task {
     TakeOver(Vec<Image>),
     /// To remove what an earlier job has left, and to build nothing.
     CleanUp,
+    /// To bring the builds that operators have chosen to the projects that lack them, and to build nothing; the leader's.
+    Serve,
+    /// To list what nothing needs in the build project, and to delete of it what has one of these ids; the leader's.
+    Search(Vec<String>),
 }
 
 impl Task {
     /// Its kind.
     pub fn kind(&self) -> TaskKind {
         match self {
-            Self::Build => TaskKind::Build,
+            // What fails at it is what fails at a delivery, and is retried with the next builds.
+            Self::Build | Self::Serve => TaskKind::Build,
             Self::TakeOver(_) => TaskKind::TakeOver,
-            Self::CleanUp => TaskKind::CleanUp,
+            Self::CleanUp | Self::Search(_) => TaskKind::CleanUp,
         }
     }
 }
@@ -98,6 +104,13 @@ pub enum Rebuild {
     Due,
     /// Everything.
     Always,
+}
+
+impl Rebuild {
+    /// What does for both.
+    pub fn and(self, other: Self) -> Self {
+        if self == Self::Always { self } else { other }
+    }
 }
 
 /// What a hook asks the worker to do.
@@ -151,6 +164,10 @@ impl Request {
             let BuildSecrets { script, github_token, proxies } = secrets.clone();
             InTransit { secrets: script, github_token, proxies }.leave(host, &self.secrets_file(host))?;
         }
+        // For people: a request that cannot be told of is made all the same.
+        if let Err(error) = Asked::note(host, self) {
+            log::warn!("{error}; action history will not know of job {}", self.id);
+        }
         write_json(host, FILE, self).inspect_err(|_| drop(host.remove_file(&self.secrets_file(host))))?;
         let own = self.secrets_file(host);
         for file in host.files_in(&host.run_dir())?.iter().filter(|file| **file != own) {
@@ -164,9 +181,10 @@ impl Request {
     }
 
     /// Takes the request back, before a worker has taken it up.
-    pub fn withdraw(&self, host: &Host) -> Result<(), FileError> {
+    pub fn withdraw(&self, host: &Host) -> Result<(), RecordError> {
         host.remove_file(&host.state_dir().join(FILE))?;
-        host.remove_file(&self.secrets_file(host))
+        host.remove_file(&self.secrets_file(host))?;
+        Asked::withdraw(host, &self.id)
     }
 
     /// Takes the secrets of this request out of the run folder; `None` when they are lost.

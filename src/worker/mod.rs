@@ -14,4 +14,5 @@ pub use error::WorkerError;
 pub use launcher::{launch, launcher_lives, launcher_log, stop_launcher, tend};
 pub use overdue::worker_gets_on;
 pub use process::{StartError, start_worker, stop_worker};
+pub use reporter::call_hook;
 pub use work::{work, work_externally, worker_log};

@@ -111,7 +111,7 @@ impl Reporter {
                     (state.due, state.calling) = (None, true);
                     let unit = state.unit.clone();
                     drop(state);
-                    let outcome = call_hook(&unit);
+                    let outcome = call_hook(&unit, Deadline::after(TURN));
                     state = self.lock();
                     state.calling = false;
                     state.called(outcome, Instant::now());
@@ -176,13 +176,13 @@ impl State {
 }
 
 /// Asks Juju to run our hook, and waits for it to end.
-fn call_hook(unit_name: &str) -> Result<(), ProcessError> {
+pub fn call_hook(unit_name: &str, deadline: Deadline) -> Result<(), ProcessError> {
     if unit_name.is_empty() {
         // A build by hand, of which no unit wants to hear.
         return Ok(());
     }
     let command = "JUJU_DISPATCH_PATH=worker ./dispatch";
-    Program::new("juju-exec").args([unit_name, command]).run(Deadline::after(TURN)).map(drop)
+    Program::new("juju-exec").args([unit_name, command]).run(deadline).map(drop)
 }
 
 #[cfg(test)]

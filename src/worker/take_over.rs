@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::builder::ownership::labels;
 use crate::builder::{http_client, in_each, read_clouds_yaml};
 use crate::host::Host;
-use crate::model::{Deadline, Target};
+use crate::model::{Cause, Classified, Deadline, Target};
 use crate::openstack_cloud::{Cloud, OpenStackError};
 use crate::record::{BuildSecrets, CloudName, Comparison, Failure, Image, Owner, Progress, Revision};
 
@@ -28,6 +28,15 @@ enum TakeOverError {
         /// What is wrong with it.
         problem: &'static str,
     },
+}
+
+impl Classified for TakeOverError {
+    fn cause(&self) -> Cause {
+        match self {
+            Self::Cloud(error) => error.cause(),
+            Self::Refused { .. } => Cause::Image,
+        }
+    }
 }
 
 /// What the leader has announced.

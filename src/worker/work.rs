@@ -10,16 +10,16 @@ use super::process::start_worker;
 use super::reporter::{News, Reporter, Standing};
 use super::take_over::{Announced, take_over};
 use crate::builder::{
-    BuilderSetupError, RunContext, Sweep, clean_up, former_names, install_dependencies, prune_all,
-    read_clouds_yaml, remove_old_binaries, run,
+    BuilderSetupError, RunContext, Sweep, clean_up, deliver_chosen, former_names, install_dependencies,
+    prune_all, read_clouds_yaml, remove_old_binaries, run, search,
 };
 use crate::host::{Exclusive, Host};
-use crate::model::{Deadline, Target, Timestamp, redact_from_now_on};
+use crate::model::{Cause, Deadline, Target, Timestamp, redact_from_now_on};
 use crate::openstack_cloud::ProjectId;
 use crate::record::{
-    Announcement, BuildMode, BuildSecrets, BuilderRunConfig, CloudName, Failure, Image, Job, JobId, Journal,
-    Known, Peers, Phase, Progress, RecordError, Remedy, Request, Resource, Revision, Task, Told,
-    put_aside_locked, worker_lock,
+    Announcement, BuildMode, BuildSecrets, BuilderRunConfig, CloudName, Failure, History, Image, Job, JobId,
+    Journal, Known, Levers, Peers, Phase, Progress, RecordError, Remedy, Request, Resource, Revision, Task,
+    Told, put_aside_locked, worker_lock,
 };
 
 /// How often a newer request is looked for while Juju is told of the last one.
@@ -129,6 +129,7 @@ fn prune(host: &Host, request: &Request, secrets: &BuildSecrets) -> Result<(), W
         let told = Told::load(host)?;
         if told.is_known() {
             let mut journal = Journal::load(host)?;
+            let told = told.with(Levers::load(host)?.held(&journal, &request.config));
             prune_all(host, secrets, &request.config, &told, &mut journal);
             journal.save(host)?;
         }
@@ -159,25 +160,33 @@ fn do_request(
     if let Ok(clouds) = read_clouds_yaml(host) {
         former_names(&clouds, &request.config).renew(&mut journal);
     }
+    if journal.running().is_some_and(|job| job.id != request.id) {
+        // Its worker died, or was stopped.
+        note(host, &journal);
+    }
     journal.begin(Job::new(request));
     journal.leaves_clouds(&request.config);
     let former = journal.clouds_to_leave(&request.config);
-    let known = Known::of(&journal);
+    let levers = Levers::load(host)?;
+    let known = Known::of_job(&journal, &levers, request);
     let sweep = if journal.sweep_is_due() { Sweep::Due } else { Sweep::NotDue };
     journal.save(host)?;
     reporter.unit(&request.unit_name);
-    let whole = |message: String, remedy| vec![Failure { target: None, cloud: None, message, remedy }];
+    let whole = |message: String, remedy| {
+        vec![Failure { target: None, cloud: None, message, remedy, cause: Cause::Unit }]
+    };
     let Some(secrets) = request.take_secrets(host)? else {
         log::warn!("job {}: its secrets are lost; the next hook brings them again", request.id);
         let failures =
             whole("the secrets of the build were lost with an earlier worker".into(), Remedy::Hook);
         journal.end(request, failures);
         journal.save(host)?;
+        note(host, &journal);
         reporter.tell(News::Important);
         return Ok(None);
     };
     secrets_stay_out_of_logs(&secrets);
-    let record = Record { host, job: &request.id, journal: Mutex::new(journal), reporter };
+    let record = Record { host, job: &request.id, levers, journal: Mutex::new(journal), reporter };
     let context = RunContext {
         host,
         job: &request.id,
@@ -197,6 +206,8 @@ fn do_request(
             take_over(host, &secrets, &announced, &record)
         }
         Task::CleanUp => clean_up(&context, &request.config),
+        Task::Serve => deliver_chosen(&context, &request.config),
+        Task::Search(ids) => search(&context, &request.config, &told(host, request)?, ids),
         Task::Build => match dependencies(request) {
             Ok(()) => run(&context, &request.config).err().map(|error| error.failures).unwrap_or_default(),
             Err(error) => {
@@ -210,6 +221,9 @@ fn do_request(
     journal.images.retain(|image| request.config.clouds.contains(&image.result.config.cloud_name));
     let BuilderRunConfig { build_cloud, clouds, .. } = &request.config;
     journal.in_use.retain(|known| known.cloud == *build_cloud || clouds.contains(&known.cloud));
+    for build in &mut journal.revisions {
+        build.copies.retain(|copy| clouds.contains(&copy.cloud));
+    }
     if matches!(request.task, Task::TakeOver(_)) {
         // Who builds prunes; who follows keeps what is announced.
         let known: Vec<_> =
@@ -218,6 +232,7 @@ fn do_request(
     }
     journal.end(request, failures);
     journal.save(host)?;
+    note(host, &journal);
     reporter.tell(News::Important);
     for build in journal.job.iter().flat_map(|job| &job.builds).filter(|build| !build.took.is_empty()) {
         let (target, phase, total) = (build.target, build.phase.word(), build.total().as_secs());
@@ -232,6 +247,19 @@ fn dependencies(request: &Request) -> Result<(), BuilderSetupError> {
     if request.unit_name.is_empty() { Ok(()) } else { install_dependencies(request.config.build_mode) }
 }
 
+/// What relations may name, and what operators have chosen.
+fn told(host: &Host, request: &Request) -> Result<Told, WorkerError> {
+    let held = Levers::load(host)?.held(&Journal::load(host)?, &request.config);
+    Ok(Told::load(host)?.with(held))
+}
+
+/// Has people find the journal's job in the history.
+fn note(host: &Host, journal: &Journal) {
+    if let Err(error) = History::note(host, journal) {
+        log::warn!("{error}; action history will not know of this job");
+    }
+}
+
 fn secrets_stay_out_of_logs(secrets: &BuildSecrets) {
     let proxies = [&secrets.proxies.http, &secrets.proxies.https];
     let whole = proxies.into_iter().chain([&secrets.github_token]).flatten();
@@ -242,6 +270,7 @@ fn secrets_stay_out_of_logs(secrets: &BuildSecrets) {
 struct Record<'a> {
     host: &'a Host,
     job: &'a JobId,
+    levers: Levers,
     journal: Mutex<Journal>,
     reporter: &'a Reporter,
 }
@@ -344,7 +373,7 @@ impl Progress for Record<'_> {
     }
 
     fn published(&self, image: Image) {
-        self.change(|journal| journal.publish(image));
+        self.change(|journal| journal.publish_under(&self.levers, image));
         self.reporter.tell(News::Important);
     }
 }

@@ -12,6 +12,7 @@ mod failures;
 mod fixture;
 mod github;
 mod images;
+mod levers;
 mod memberships;
 mod migration;
 mod neighbours;

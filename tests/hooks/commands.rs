@@ -1,6 +1,6 @@
 //! The command line on a unit: help, words that are not known, output for programs.
 
-use runner_image_builder::record::{Failure, Remedy};
+use runner_image_builder::record::Failure;
 use serde_json::Value;
 
 use crate::deploy::Plan;
@@ -50,8 +50,7 @@ fn jobs_for_programs_keep_to_their_schema() {
         serde_json::from_str(&output.stdout).unwrap()
     };
     assert_valid("running", &told(), &schema());
-    let failure =
-        Failure { target: Some(NOBLE), cloud: None, message: "no quota".into(), remedy: Remedy::Operator };
+    let failure = Failure { target: Some(NOBLE), ..Failure::of(&"no quota".to_owned(), true) };
     site.finish_job(vec![failure], |_| ());
     let failed = told();
     assert_valid("failed", &failed, &schema());

@@ -182,7 +182,13 @@ fn an_option_that_is_reset_without_a_hook_is_found_by_update_status() {
     assert!(cron().contains("% 6 "), "{}", cron());
 
     // What the operator was to mend may be mended now.
-    let failure = |remedy| Failure { target: None, cloud: None, message: "no endpoint".into(), remedy };
+    let failure = |remedy| Failure {
+        target: None,
+        cloud: None,
+        message: "no endpoint".into(),
+        remedy,
+        cause: Default::default(),
+    };
     site.finish_job(vec![failure(Remedy::Operator)], |_| ());
     let before = site.request().unwrap().id;
     site.next_hook();

@@ -10,7 +10,13 @@ use crate::machine::{JAMMY, NOBLE, Site, image, succeeded};
 use crate::publishing::{FIRST, SECOND};
 
 fn failed(target: Target) -> Failure {
-    Failure { target: Some(target), cloud: None, message: "no route to host".into(), remedy: Remedy::Retry }
+    Failure {
+        target: Some(target),
+        cloud: None,
+        message: "no route to host".into(),
+        remedy: Remedy::Retry,
+        cause: Default::default(),
+    }
 }
 
 /// A unit for noble and jammy, whose first job has built jammy alone.

@@ -91,8 +91,13 @@ fn a_relation_that_is_refused_stands_in_the_status_with_the_reason_alone_and_bes
 #[test]
 fn what_a_cloud_has_said_is_shown_and_not_obeyed() {
     let (site, _relation) = Plan::new().related();
-    let failure =
-        Failure { target: Some(NOBLE), cloud: None, message: HOSTILE.into(), remedy: Remedy::Operator };
+    let failure = Failure {
+        target: Some(NOBLE),
+        cloud: None,
+        message: HOSTILE.into(),
+        remedy: Remedy::Operator,
+        cause: Default::default(),
+    };
     site.finish_job(vec![failure], |_| ());
     site.next_hook();
     let status = site.status();

@@ -1,7 +1,7 @@
 //! When there is something to build, and when there is not.
 
 use rehearsal::agent::{HookRun, Relation};
-use runner_image_builder::record::{JobId, Request};
+use runner_image_builder::record::{JobId, Rebuild, Request};
 use serde_json::json;
 
 use crate::cloud::{Credentials, NOBODY};
@@ -88,6 +88,27 @@ fn a_request_waits_while_a_worker_is_busy_and_the_newest_wins() {
     assert_eq!(site.journal().running().unwrap().id, first.id);
     assert_eq!(site.workers(), [worker]);
     assert_eq!(waiting.config.targets[0].base.as_str(), "focal");
+}
+
+#[test]
+fn a_request_that_waits_is_done_with_the_one_that_takes_its_place() {
+    let (site, _relation) = Plan::new().option("base-image", "noble,jammy,focal").settled();
+    site.app.set_config(&[("runner-version", "2.337.1")]).unwrap();
+    site.worker();
+    let taken_up = || site.journal().running().is_some_and(|job| job.id == site.request().unwrap().id);
+    site.model.wait_until("the worker to take it up", crate::machine::PATIENCE, taken_up).unwrap();
+    let run = |bases: &str| {
+        let action = site.unit().run_action("run", json!({"bases": bases, "force": true})).unwrap();
+        action.results["job"].as_str().unwrap().to_owned()
+    };
+    let [first, second] = ["jammy", "noble"].map(run);
+    let request = site.request().unwrap();
+    let mut bases: Vec<&str> = request.bases.iter().map(|base| base.as_str()).collect();
+    bases.sort_unstable();
+    assert_eq!((request.rebuild, bases), (Rebuild::Always, vec!["jammy", "noble"]));
+    let history = site.unit().run_action("history", json!({})).unwrap();
+    let text = history.results["history"].as_str().unwrap();
+    assert!(text.contains(&format!("job {first}: replaced by job {second}")), "{text}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fs;
 
 use rehearsal::agent::{ActionStatus, JujuVersion, Proxies};
+use runner_image_builder::record::Rebuild;
 use serde_json::{Value, json};
 
 use crate::deploy::{PASSWORD, Plan};
@@ -254,4 +255,31 @@ fn secrets_of_a_request_that_was_not_written_down_do_not_stay() {
     all_succeeded(site.unit().retry().unwrap());
     let id = site.request().unwrap().id;
     assert!(left().iter().all(|path| path.to_string_lossy().contains(&id.to_string())), "{:?}", left());
+}
+
+#[test]
+fn a_new_revision_of_the_scripts_secret_that_nothing_could_be_built_for_is_built_for_later() {
+    type Obstacle = fn(&Site, on: bool);
+    let paused: Obstacle =
+        |site, on| drop(site.app.set_config(&[("paused", if on { "true" } else { "false" })]).unwrap());
+    let refused: Obstacle =
+        |site, on| drop(site.app.set_config(&[("build-interval", if on { "0" } else { "6" })]).unwrap());
+    for obstacle in [paused, refused] {
+        let (site, _relation) = Plan::new().settled();
+        let secret = site.model.add_secret(&[("token", "first")]).unwrap();
+        secret.grant(&site.app).unwrap();
+        site.app.set_config(&[("script-secret-id", &secret.uri())]).unwrap();
+        site.settle();
+        obstacle(&site, true);
+        all_succeeded(secret.update(&[("token", "second")]).unwrap());
+        assert!(!site.worker_lives());
+        obstacle(&site, false);
+        site.next_hook();
+        let request = site.request().unwrap();
+        let reason = serde_json::to_value(request.reason).unwrap();
+        assert_eq!((reason, request.rebuild), (json!("secret"), Rebuild::Always));
+        site.settle();
+        site.next_hook();
+        assert_eq!(site.request().unwrap().id, request.id, "it is owed once");
+    }
 }

@@ -8,7 +8,7 @@ use crate::machine::{JAMMY, NOBLE, Site, image};
 use crate::publishing::FIRST;
 
 fn failed(target: Option<Target>, message: &str, remedy: Remedy) -> Failure {
-    Failure { target, cloud: None, message: message.into(), remedy }
+    Failure { target, cloud: None, message: message.into(), remedy, cause: Default::default() }
 }
 
 fn ago(minutes: u64) -> Timestamp {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::names::Clouds;
 use crate::host::{FileError, Host, Written};
-use crate::model::Secret;
+use crate::model::{Cause, Classified, Secret};
 use crate::openstack_cloud::{CloudConfig, Interface};
 use crate::record::CloudName;
 
@@ -37,6 +37,12 @@ pub enum CloudsYamlError {
     /// It has no such cloud.
     #[error("clouds.yaml has no cloud {0:?}")]
     UnknownCloud(String),
+}
+
+impl Classified for CloudsYamlError {
+    fn cause(&self) -> Cause {
+        Cause::Unit
+    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use std::panic::resume_unwind;
 
 use super::names::{Clouds, cloud_name};
 use crate::http::HttpClient;
-use crate::model::Deadline;
+use crate::model::{Cause, Classified, Deadline};
 use crate::openstack_cloud::{Cloud, CloudConfig, OpenStackError};
 use crate::record::{BuildSecrets, CloudName, Failure};
 
@@ -23,6 +23,15 @@ impl ConnectError {
     /// Whether time alone will not mend it.
     pub fn operator_must_act(&self) -> bool {
         matches!(self, Self::Cloud(error) if error.operator_must_act())
+    }
+}
+
+impl Classified for ConnectError {
+    fn cause(&self) -> Cause {
+        match self {
+            Self::Forgotten => Cause::Credentials,
+            Self::Cloud(error) => error.cause(),
+        }
     }
 }
 

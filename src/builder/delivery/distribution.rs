@@ -16,11 +16,11 @@ use super::window::{Feeder, PIECE, Pieces, Window};
 use super::yielding::Yielding;
 use crate::builder::ownership::labels;
 use crate::host::random_uuid;
-use crate::model::{Deadline, Digesting};
+use crate::model::{Cause, Classified, Deadline, Digesting};
 use crate::openstack_cloud::{Cloud, ErrorKind, ImageId, Images, NewImage, OpenStackError};
 use crate::record::{
-    BuildConfig, BuildResult, BuilderRunConfig, CloudName, Comparison, Delivery, Failure, Image, JobId,
-    Owner, Proof, RecordError, Resource, ResourceKind, ResourceTracker, Revision,
+    BuilderRunConfig, CloudName, Comparison, Delivery, Failure, Image, JobId, Owner, Proof, RecordError,
+    Resource, ResourceKind, ResourceTracker, Revision,
 };
 
 /// How many uploads there are at a time.
@@ -81,6 +81,18 @@ impl DeliveryError {
             Self::Cloud(error) => error.kind() == ErrorKind::Source,
             Self::Sharing(error) => matches!(error, SharingError::Unproven(_)),
             _ => false,
+        }
+    }
+}
+
+impl Classified for DeliveryError {
+    fn cause(&self) -> Cause {
+        match self {
+            Self::Cloud(error) => error.cause(),
+            Self::Sharing(error) => error.cause(),
+            Self::Slow => Cause::Network,
+            Self::Different(_) | Self::Unread { .. } => Cause::Cloud,
+            Self::Journal(_) | Self::NoId => Cause::Unit,
         }
     }
 }
@@ -334,7 +346,7 @@ impl<'a> Distributor<'a> {
         })();
         match result {
             Ok(()) => {
-                let image = image_of(revision, name, id);
+                let image = revision.image(name, id);
                 self.publisher.published(&image);
                 tracker.settled(&noted);
                 Ok(())
@@ -344,19 +356,6 @@ impl<'a> Distributor<'a> {
                 Err(error)
             }
         }
-    }
-}
-
-/// The image of `revision` in a related project, under the id that we gave it there.
-pub fn image_of(revision: &Revision, cloud: &CloudName, id: ImageId) -> Image {
-    let Revision { target, fingerprint, built, .. } = revision;
-    let config = BuildConfig { base: target.base, arch: target.arch, cloud_name: cloud.clone() };
-    Image {
-        result: BuildResult { config, id },
-        fingerprint: fingerprint.clone(),
-        hash: None,
-        revision: Some(revision.id.clone()),
-        built: *built,
     }
 }
 

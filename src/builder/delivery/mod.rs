@@ -1,5 +1,6 @@
 //! One image to many projects: what each lacks, one read of the build project that serves all, and what is kept there.
 
+pub mod chosen;
 pub mod distribution;
 pub mod outcome;
 pub mod publisher;

@@ -10,10 +10,10 @@ use super::distribution::{DeliveryError, compare};
 use crate::builder::image::local::LocalImage;
 use crate::builder::ownership::labels::{self, Stage};
 use crate::host::random_uuid;
-use crate::model::{Deadline, Digesting, Target, Timestamp};
+use crate::model::{Cause, Classified, Deadline, Digesting, Target, Timestamp};
 use crate::openstack_cloud::{Cloud, Image, ImageId, ImageStatus, NewImage, OpenStackError};
 use crate::record::{
-    CloudName, Comparison, JobId, Owner, Proof, Resource, ResourceKind, ResourceTracker, Revision,
+    CloudName, Comparison, Contents, JobId, Owner, Proof, Resource, ResourceKind, ResourceTracker, Revision,
 };
 
 /// How long it may take to make a build a revision.
@@ -48,6 +48,15 @@ impl RevisionError {
     }
 }
 
+impl Classified for RevisionError {
+    fn cause(&self) -> Cause {
+        match self {
+            Self::File { .. } => Cause::Unit,
+            Self::Delivery(error) => error.cause(),
+        }
+    }
+}
+
 /// The finished builds of one target.
 pub struct Revisions<'a> {
     /// The build project.
@@ -58,6 +67,8 @@ pub struct Revisions<'a> {
     pub owner: &'a Owner,
     /// The job that builds.
     pub job: &'a JobId,
+    /// What is inside.
+    pub contents: Contents,
     /// Where they are noted.
     pub tracker: ResourceTracker<'a>,
 }
@@ -158,6 +169,8 @@ impl Revisions<'_> {
 
     fn revision(&self, id: ImageId, fingerprint: &str, built: Timestamp, proof: Option<Proof>) -> Revision {
         let (target, job, fingerprint) = (self.tracker.target, self.job.clone(), fingerprint.to_owned());
-        Revision { target, id, job, fingerprint, built, proof, failed_reads: 0 }
+        let contents = Some(self.contents.clone());
+        let (failed_reads, copies) = (0, Vec::new());
+        Revision { target, id, job, fingerprint, built, proof, failed_reads, contents, copies }
     }
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::thread::Scope;
 use std::time::Duration;
 
-use super::distribution::{DeliveryError, Distributor, Recipient, image_of};
+use super::distribution::{DeliveryError, Distributor, Recipient};
 use super::source::Artifact;
-use crate::model::Deadline;
+use crate::model::{Cause, Classified, Deadline};
 use crate::openstack_cloud::{
     Cloud, ErrorKind, Image, ImageChange, ImageId, MemberStatus, OpenStackError, Visibility,
 };
@@ -29,6 +29,15 @@ pub enum SharingError {
     /// The build project did not give the build, to be proven.
     #[error("reading the build in the build project, to prove it before it is shared: {0}")]
     Unproven(String),
+}
+
+impl Classified for SharingError {
+    fn cause(&self) -> Cause {
+        match self {
+            Self::Cloud(error) => error.cause(),
+            Self::Different(_) | Self::Unproven(_) => Cause::Cloud,
+        }
+    }
 }
 
 impl SharingError {
@@ -173,7 +182,7 @@ impl Distributor<'_> {
     ) -> Result<(), SharingError> {
         let id = &artifact.revision.id;
         share(self.build_cloud, cloud, id, proof, Deadline::after(LIMIT))?;
-        self.publisher.published(&image_of(&artifact.revision, name, id.clone()));
+        self.publisher.published(&artifact.revision.image(name, id.clone()));
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use super::vm::{Launcher, Purpose, Vm, VmError};
 use crate::builder::ownership::identity::{Identity, Origin};
 use crate::builder::ownership::labels::{self, Stage};
 use crate::instance::{BaseError, CacheMount, RunnerBase, Timeout, setup};
-use crate::model::Deadline;
+use crate::model::{Cause, Classified, Deadline};
 use crate::openstack_cloud::{Image, ImageId, OpenStackError, ServerStatus};
 use crate::record::{Phase, RecordError, Resource, ResourceKind};
 
@@ -49,6 +49,17 @@ impl ExternalBuildError {
             Self::Base(error) => error.operator_must_act(),
             Self::VolumeBacked(_) => true,
             Self::Journal(_) => false,
+        }
+    }
+}
+
+impl Classified for ExternalBuildError {
+    fn cause(&self) -> Cause {
+        match self {
+            Self::Vm(error) => error.cause(),
+            Self::Base(error) => error.cause(),
+            Self::VolumeBacked(_) => Cause::Placement,
+            Self::Journal(_) => Cause::Unit,
         }
     }
 }

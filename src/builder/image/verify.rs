@@ -7,7 +7,9 @@ use super::vm::{Launcher, Purpose, VmError};
 use crate::builder::ownership::identity::{Identity, Origin};
 use crate::builder::ownership::labels::{self, Stage};
 use crate::instance::{Command, Executor, ExecutorError, RUNNER_HOME, RUNNER_USER, RunnerBase};
-use crate::model::{Attempts, Backoff, Deadline, GaveUp, RetryPolicy, Target, Verdict, retry};
+use crate::model::{
+    Attempts, Backoff, Cause, Classified, Deadline, GaveUp, RetryPolicy, Target, Verdict, retry,
+};
 use crate::openstack_cloud::{Cloud, Image, ImageId, OpenStackError};
 use crate::record::Owner;
 
@@ -94,6 +96,15 @@ pub fn failed_units(executor: &dyn Executor, deadline: Deadline) -> String {
         failed.truncate(whole);
     }
     failed
+}
+
+impl Classified for VerificationError {
+    fn cause(&self) -> Cause {
+        match self {
+            Self::Vm(error) => error.cause(),
+            Self::Failed { .. } => Cause::Image,
+        }
+    }
 }
 
 /// One thing that must be so in a system of the image. The script gets the runner's home, user and version as `$0`, `$1`,

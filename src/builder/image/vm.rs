@@ -9,7 +9,7 @@ use super::user_data::{HostKeyUse, user_data};
 use crate::builder::ownership::labels;
 use crate::host::Host;
 use crate::instance::{ExecutorError, KeyPair, RUNNER_USER, SshExecutor, SshTarget};
-use crate::model::{Deadline, Secret};
+use crate::model::{Cause, Classified, Deadline, Secret};
 use crate::openstack_cloud::{
     AddressKind, Cloud, EtherType, ImageId, MetadataSource, NewServer, OpenStackError, Server, ServerId,
     ServerStatus,
@@ -55,6 +55,17 @@ impl VmError {
             Self::Cloud(error) => error.operator_must_act(),
             Self::NoAddress { .. } => true,
             Self::Executor(_) | Self::Journal(_) => false,
+        }
+    }
+}
+
+impl Classified for VmError {
+    fn cause(&self) -> Cause {
+        match self {
+            Self::Cloud(error) => error.cause(),
+            Self::NoAddress { .. } => Cause::Placement,
+            Self::Executor(_) => Cause::Network,
+            Self::Journal(_) => Cause::Unit,
         }
     }
 }

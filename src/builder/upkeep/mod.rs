@@ -6,3 +6,4 @@ pub mod memberships;
 pub mod prune;
 pub mod python_charm;
 pub mod sweep;
+pub mod unneeded;

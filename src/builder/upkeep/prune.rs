@@ -133,7 +133,8 @@ impl Pruner<'_> {
         for image in old.filter(|image| !is_told(image)) {
             self.delete(image, target, deadline);
         }
-        let kept: Vec<&ImageId> = images.iter().take(self.limit()).map(|image| &image.id).collect();
+        let kept = images.iter().enumerate().filter(|(place, image)| *place < self.limit() || is_told(image));
+        let kept: Vec<&ImageId> = kept.map(|(_, image)| &image.id).collect();
         self.journal().forget_revisions(|revision| revision.target != target || kept.contains(&&revision.id));
         Ok(())
     }
@@ -164,7 +165,7 @@ impl Pruner<'_> {
         match self.cloud.images().delete(&image.id, deadline) {
             Ok(Deletion::Deleted | Deletion::Absent) => {
                 log::info!("image {} ({target}) is pruned", image.id);
-                self.journal().pruned(self.name, &image.id);
+                self.journal().is_gone(self.name, &image.id);
             }
             Ok(Deletion::InUse(why)) => {
                 log::warn!("image {} ({target}) stays hidden for now, it is in use: {why}", image.id);

@@ -79,6 +79,7 @@ fn failed(state: &CharmState, remedies: &[Remedy]) -> Journal {
         cloud: Some(CloudName::new("ci-1")),
         message: format!("{remedy:?}."),
         remedy: *remedy,
+        cause: Default::default(),
     };
     let mut journal = Journal { job: Some(job(state, &[])), ..Journal::default() };
     let request = crate::testing::request(state.run.clone());

@@ -2,7 +2,7 @@
 //! [`choose_network`](crate::openstack_cloud::choose_network).
 
 use super::Flavor;
-use crate::model::Deadline;
+use crate::model::{Cause, Classified, Deadline};
 use crate::openstack_cloud::error::OpenStackError;
 use crate::openstack_cloud::{Cloud, FlavorId};
 
@@ -46,6 +46,15 @@ impl PlacementError {
         match self {
             Self::Cloud(error) => error.operator_must_act(),
             Self::Flavor(_) | Self::Network(_) => true,
+        }
+    }
+}
+
+impl Classified for PlacementError {
+    fn cause(&self) -> Cause {
+        match self {
+            Self::Cloud(error) => error.cause(),
+            Self::Flavor(_) | Self::Network(_) => Cause::Placement,
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::github::{GithubClient, GithubError, GithubPath, RunnerApplication};
 use crate::host::random_uuid;
 use crate::http::HttpClient;
 use crate::instance::RUNNER_USER;
-use crate::model::{Arch, BaseImage, Deadline, Digesting, Target};
+use crate::model::{Arch, BaseImage, Cause, Classified, Deadline, Digesting, Target};
 use crate::openstack_cloud::{
     Cloud, CloudConfig, Deletion, Image, ImageFilter, ImageId, ImageStatus, Images, NewImage, NotAnId,
     OpenStackError,
@@ -70,6 +70,12 @@ pub enum OpenstackImageBuildError {
     /// An image that is not complete could not be removed.
     #[error("building image {IMAGE_NAME}: {0}")]
     Delete(#[from] ImageDeleteError),
+}
+
+impl Classified for OpenstackImageBuildError {
+    fn cause(&self) -> Cause {
+        Cause::Other
+    }
 }
 
 /// An image that is there could not be deleted (seed `openstack_manager`: `ImageDeleteError`).

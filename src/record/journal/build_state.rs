@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::phases::Took;
-use crate::model::{Target, Timestamp, redacted};
+use crate::model::{Cause, Classified, Target, Timestamp, redacted};
 use crate::record::request::{Reason, Request};
 use crate::record::resource::Resource;
 use crate::record::run_config::{BuildConfig, CloudName, JobId, Owner};
@@ -176,13 +176,17 @@ pub struct Failure {
     pub message: String,
     /// Who can mend it.
     pub remedy: Remedy,
+    /// The class of its cause.
+    #[serde(default)]
+    pub cause: Cause,
 }
 
 impl Failure {
     /// What `error` says, without secrets, of no target or cloud yet.
-    pub fn of(error: &impl fmt::Display, operator_must_act: bool) -> Self {
+    pub fn of(error: &impl Classified, operator_must_act: bool) -> Self {
         let remedy = if operator_must_act { Remedy::Operator } else { Remedy::Retry };
-        Self { target: None, cloud: None, message: redacted(&error.to_string()), remedy }
+        let (message, cause) = (redacted(&error.to_string()), error.cause());
+        Self { target: None, cloud: None, message, remedy, cause }
     }
 }
 

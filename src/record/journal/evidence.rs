@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Target, Timestamp};
 use crate::openstack_cloud::{Image as CloudImage, ImageId, ImageStatus, ProjectId};
 use crate::record::journal::{Image, Journal};
+use crate::record::levers::Choice;
 use crate::record::relations::Announcement;
 use crate::record::resource::Resource;
-use crate::record::run_config::{CloudName, JobId};
+use crate::record::run_config::{BuildConfig, BuildResult, CloudName, JobId};
 
 /// What Glance calls the algorithm of [`Proof::sha512`], which is also the one that it uses unless it is told otherwise.
 const ALGORITHM: &str = "sha512";
@@ -85,6 +86,44 @@ pub struct Revision {
     /// How often the build project could not give them, since it did last.
     #[serde(default)]
     pub failed_reads: u32,
+    /// What is inside; absent of a build that an earlier version has made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contents: Option<Contents>,
+    /// The copies that this unit has published.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<Copy>,
+}
+
+/// What a build was made of, for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contents {
+    /// The version of the runner application.
+    pub runner: String,
+    /// When the list was signed that names its base image.
+    pub base_image: Timestamp,
+}
+
+/// A copy of a build in a related project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copy {
+    /// The project.
+    pub cloud: CloudName,
+    /// Its id there.
+    pub id: ImageId,
+}
+
+impl Revision {
+    /// The image that is its copy in `cloud`.
+    pub fn image(&self, cloud: &CloudName, id: ImageId) -> Image {
+        let Target { base, arch } = self.target;
+        Image {
+            result: BuildResult { config: BuildConfig { base, arch, cloud_name: cloud.clone() }, id },
+            fingerprint: self.fingerprint.clone(),
+            hash: None,
+            revision: Some(self.id.clone()),
+            built: self.built,
+        }
+    }
 }
 
 /// What the journal knew when a job began.
@@ -96,6 +135,8 @@ pub struct Known {
     pub images: Vec<Image>,
     /// What earlier jobs have made and neither removed nor published.
     pub noted: Vec<(Target, Resource)>,
+    /// The builds that operators have chosen, for the projects that are to be served with them.
+    pub choices: Vec<Choice>,
 }
 
 impl Known {
@@ -104,7 +145,8 @@ impl Known {
         let builds = journal.job.iter().flat_map(|job| &job.builds);
         let noted =
             builds.flat_map(|build| build.resources.iter().map(|resource| (build.target, resource.clone())));
-        Self { revisions: journal.revisions.clone(), images: journal.images.clone(), noted: noted.collect() }
+        let (revisions, images) = (journal.revisions.clone(), journal.images.clone());
+        Self { revisions, images, noted: noted.collect(), choices: Vec::new() }
     }
 
     /// The image of `target` in `cloud`.
@@ -125,9 +167,30 @@ impl Journal {
     }
 
     /// Notes a build, or what has become known of it.
-    pub fn note_revision(&mut self, revision: Revision) {
-        self.revisions.retain(|known| known.id != revision.id);
+    pub fn note_revision(&mut self, mut revision: Revision) {
+        // Whoever reads or delivers a build does not know of copies that were published meanwhile.
+        for known in self.revisions.extract_if(.., |known| known.id == revision.id) {
+            revision.contents = revision.contents.or(known.contents);
+            revision.copies = known.copies;
+        }
         self.revisions.push(revision);
+    }
+
+    /// Notes that `image` is published, so that it can be told again later.
+    pub fn note_copy(&mut self, image: &Image) {
+        let build = self.revisions.iter_mut().find(|build| Some(&build.id) == image.revision.as_ref());
+        let cloud = &image.result.config.cloud_name;
+        if let Some(build) = build {
+            build.copies.retain(|copy| copy.cloud != *cloud);
+            build.copies.push(Copy { cloud: cloud.clone(), id: image.result.id.clone() });
+        }
+    }
+
+    /// An image is gone: it can be told no more.
+    pub fn is_gone(&mut self, cloud: &CloudName, image: &ImageId) {
+        self.pruned(cloud, image);
+        let copies = self.revisions.iter_mut().map(|build| &mut build.copies);
+        copies.for_each(|copies| copies.retain(|copy| (&copy.cloud, &copy.id) != (cloud, image)));
     }
 
     /// Forgets the builds that no relation is told of, except those that `stays` names.
@@ -149,6 +212,8 @@ impl Journal {
             let mut known = self.images.iter().filter(|known| known.result.config == image.result.config);
             if known.all(|known| known.built < image.built) {
                 self.publish(image.clone());
+            } else {
+                self.note_copy(image);
             }
         }
     }

@@ -154,6 +154,10 @@ impl Journal {
     /// nothing, has not.
     fn succeeded(&self, request: &Request, job: &Job, standing: &Standing) -> bool {
         let Some(open) = &standing.open else { return false };
+        // They are about other builds than the newest, and about none.
+        if matches!(request.task, Task::Serve | Task::Search(_)) {
+            return false;
+        }
         let kind = request.task.kind();
         let Some(target) = standing.target else {
             let swept = self.swept > standing.last_failure;
@@ -253,6 +257,8 @@ fn scopes_of(request: &Request, failure: &Failure) -> Vec<Scope> {
     let is_of_target = |target: &Target| failure.target.is_none_or(|of| of == *target);
     match &request.task {
         Task::CleanUp => vec![(kind, None, None)],
+        // Whoever asked hears of it, and asks again.
+        Task::Search(_) => Vec::new(),
         Task::TakeOver(images) => {
             let places = images.iter().map(|image| &image.result.config);
             let places =
@@ -262,7 +268,7 @@ fn scopes_of(request: &Request, failure: &Failure) -> Vec<Scope> {
             });
             concerned.map(|(target, cloud)| (kind, Some(target), Some(cloud))).collect()
         }
-        Task::Build => {
+        Task::Build | Task::Serve => {
             // Where the project that is built in cannot be reached, nothing is built for anybody.
             let stops_all = |cloud: &CloudName| failure.target.is_none() && *cloud == config.build_cloud;
             let related = |cloud: &&CloudName| config.clouds.contains(cloud) && !stops_all(cloud);

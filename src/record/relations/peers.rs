@@ -9,10 +9,10 @@ use sha2::{Digest, Sha256};
 use super::former_names::FormerNames;
 use crate::host::{FileError, Host};
 use crate::model::hex;
-use crate::openstack_cloud::ImageId;
 use crate::record::file::{RecordError, write_json};
 use crate::record::journal::evidence::Revision;
 use crate::record::journal::{Image, Journal};
+use crate::record::levers::Levers;
 use crate::record::request::TaskKind;
 use crate::record::run_config::BuilderRunConfig;
 
@@ -59,13 +59,9 @@ impl Announcement {
             revision.proof.as_ref().map(|proof| proof.sha512.clone())
         };
         let images = names.with_former(images, digest);
-        let is_newest = |revision: &Revision| {
-            let others = proven.iter().filter(|other| other.target == revision.target);
-            others.max_by_key(|other| other.built).is_some_and(|newest| newest.id == revision.id)
-        };
-        let is_told = |id: &ImageId| images.iter().any(|image| image.revision.as_ref() == Some(id));
-        let is_evidence = |revision: &&Revision| is_told(&revision.id) || is_newest(revision);
-        let revisions = proven.iter().copied().filter(is_evidence).cloned().collect();
+        // Also of builds that no relation is told of: whoever leads next may be asked to go back to one.
+        let evidence = |revision: &Revision| Revision { copies: Vec::new(), ..revision.clone() };
+        let revisions = proven.iter().copied().map(evidence).collect();
         Self::within(LONGEST, images, revisions)
     }
 
@@ -109,7 +105,7 @@ impl Announcement {
         &self.images
     }
 
-    /// The builds that they are copies of, and the newest of each target.
+    /// The builds that they are copies of, and all others that are kept.
     pub fn revisions(&self) -> &[Revision] {
         &self.revisions
     }
@@ -138,6 +134,12 @@ impl Announcement {
     /// The same with the clouds as they are named now: a leader that was not refreshed yet has announced former names.
     pub fn renewed(mut self, names: &FormerNames) -> Self {
         self.images = names.renewed(self.images);
+        self
+    }
+
+    /// The same without images that operators do not let relations be told.
+    pub fn allowed_by(mut self, levers: &Levers) -> Self {
+        self.images.retain(|image| levers.allow(image));
         self
     }
 
@@ -296,6 +298,8 @@ mod tests {
             built: Timestamp(built),
             proof: Some(crate::record::journal::evidence::Proof { sha512: "ab".repeat(64), size: 7 }),
             failed_reads: 0,
+            contents: None,
+            copies: Vec::new(),
         }
     }
 
@@ -310,7 +314,7 @@ mod tests {
         for number in 0..50 {
             journal.publish(image(&format!("c{number}"), &format!("i{number}"), Some("new")));
         }
-        journal.revisions = vec![revision("old", 1), revision("new", 2)];
+        journal.revisions = vec![revision("new", 2)];
         let clouds: Vec<String> = (0..50).map(|number| format!("c{number}")).collect();
         let config = config(&clouds.iter().map(String::as_str).collect::<Vec<_>>());
         let said = Announcement::of(&journal, None, &config, &FormerNames::default());

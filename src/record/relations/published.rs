@@ -132,6 +132,12 @@ impl Published {
         self.0.retain(|relation, _| exists(relation));
     }
 
+    /// The relations that name the image `id`, or may name it once a hook has ended.
+    pub fn naming(&self, id: &str) -> Vec<String> {
+        let names = self.0.iter().filter(|(_, memory)| memory.images().iter().any(|image| image == id));
+        names.map(|(relation, _)| relation.clone()).collect()
+    }
+
     /// The ids of all images that a relation names, or may name once a hook has ended.
     pub fn named_images(&self) -> BTreeSet<String> {
         self.0.values().flat_map(Memory::images).collect()

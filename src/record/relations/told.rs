@@ -24,6 +24,12 @@ impl Told {
         Ok(Self { published, named })
     }
 
+    /// The same with images that stay as if relations named them.
+    pub fn with(mut self, stay: impl IntoIterator<Item = String>) -> Self {
+        self.named.extend(stay);
+        self
+    }
+
     /// Whether it is known what relations of this unit name.
     pub fn is_known(&self) -> bool {
         self.published.is_some()

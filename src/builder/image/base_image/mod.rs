@@ -17,7 +17,7 @@ pub use glance::{BaseImages, base_image_name};
 use crate::disk_image::DiskError;
 use crate::host::{FileError, Host};
 use crate::http::{HttpClient, HttpError, Url};
-use crate::model::{Attempts, BaseImage, Deadline, ReleaseDate, Target, Timestamp};
+use crate::model::{Attempts, BaseImage, Cause, Classified, Deadline, ReleaseDate, Target, Timestamp};
 use crate::openstack_cloud::OpenStackError;
 use crate::record::{BaseImageSource, RecordError};
 
@@ -175,6 +175,16 @@ impl BaseImageError {
     }
 }
 
+impl Classified for BaseImageError {
+    fn cause(&self) -> Cause {
+        match self {
+            Self::Cloud(error) => error.cause(),
+            Self::File(_) | Self::Journal(_) | Self::Store { .. } => Cause::Unit,
+            _ => Cause::BaseImage,
+        }
+    }
+}
+
 /// An image that the server offers now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamImage {
@@ -182,6 +192,8 @@ pub struct UpstreamImage {
     url: String,
     /// Their SHA-256 by the signed list, in hexadecimal.
     pub sha256: String,
+    /// When that list was signed.
+    pub signed: Timestamp,
 }
 
 /// Asks the image server for the present image of `target`, or that of the release which its base is pinned to, and checks the
@@ -215,7 +227,7 @@ pub fn look_up(
     let file = format!("{}-server-cloudimg-{}.img", target.base, target.arch.ubuntu());
     let sha256 = listed_digest(&list, &file)
         .ok_or_else(|| BaseImageError::NotListed { url: list_url, file: file.clone() })?;
-    Ok(UpstreamImage { url: format!("{folder}/{file}"), sha256 })
+    Ok(UpstreamImage { url: format!("{folder}/{file}"), sha256, signed })
 }
 
 /// What was newest once must not be followed by what is older.

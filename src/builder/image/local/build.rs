@@ -9,7 +9,7 @@ use crate::disk_image::{DiskError, DiskImage};
 use crate::host::{FileError, Host, Namespaces, ProcessError};
 use crate::http::HttpClient;
 use crate::instance::{BaseError, CacheMount, ChrootExecutor, ExecutorError, RunnerBase, Timeout, setup};
-use crate::model::Deadline;
+use crate::model::{Cause, Classified, Deadline};
 use crate::record::Phase;
 
 /// The disk of a built image, as large as builder VMs have theirs at least.
@@ -53,6 +53,17 @@ impl LocalBuildError {
             Self::Verification(error) => error.operator_must_act(),
             Self::Base(error) => error.operator_must_act(),
             Self::Disk(_) | Self::Executor(_) | Self::Process(_) | Self::File(_) => false,
+        }
+    }
+}
+
+impl Classified for LocalBuildError {
+    fn cause(&self) -> Cause {
+        match self {
+            Self::BaseImage(error) => error.cause(),
+            Self::Base(error) => error.cause(),
+            Self::Verification(error) => error.cause(),
+            _ => Cause::Unit,
         }
     }
 }

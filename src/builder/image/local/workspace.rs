@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::builder::image::base_image::BaseImageCache;
 use crate::host::{Exclusive, FileError, Host};
-use crate::model::Target;
+use crate::model::{Cause, Classified, Target};
 
 /// What a build may need at a time: the base image, its copy with everything installed, and that packed.
 const ROOM: u64 = 10 << 30;
@@ -65,6 +65,12 @@ pub enum WorkspaceError {
     /// A file operation failed.
     #[error(transparent)]
     File(#[from] FileError),
+}
+
+impl Classified for WorkspaceError {
+    fn cause(&self) -> Cause {
+        Cause::Unit
+    }
 }
 
 impl WorkspaceError {

@@ -1,0 +1,95 @@
+//! `dispatch list-images`, `history`, `pin`, `unpin` and `revoke`: what the actions of these names do, for people on the unit.
+//! A decision is noted at once; Juju is asked for a hook that tells relations.
+
+use std::fmt::Display;
+
+use serde::Serialize;
+
+use super::CliError;
+use super::arguments::{Format, Output, Pin, Revoke, Unpin};
+use crate::charm::{Force, ImageList, LeverError, Past, Turn, levers, tell_juju};
+use crate::host::Host;
+use crate::record::Peers;
+
+/// Prints the images that there are.
+pub fn list_images(host: &Host, output: Output, say: &dyn Fn(&str)) -> Result<(), CliError> {
+    let list = ImageList::load(host).map_err(failed)?;
+    show(&list, &list.images, output, say)
+}
+
+/// Prints what the last jobs were, and how each target stands in each project.
+pub fn history(host: &Host, output: Output, say: &dyn Fn(&str)) -> Result<(), CliError> {
+    let past = Past::load(host).map_err(failed)?;
+    show(&past, &past, output, say)?;
+    if output.format == Format::Text {
+        past.outcomes.iter().for_each(|outcome| say(&outcome.to_string()));
+    }
+    Ok(())
+}
+
+/// Has relations told of one build whatever is newer.
+pub fn pin(host: &Host, words: &Pin, say: &dyn Fn(&str)) -> Result<(), CliError> {
+    let force = if words.force { Force::Yes } else { Force::No };
+    decide(host, say, || {
+        let build = levers::pin(host, &words.image, force)?;
+        Ok(format!("{}: build {} is pinned", build.target, build.id))
+    })
+}
+
+/// Has relations told of the newest builds again.
+pub fn unpin(host: &Host, words: &Unpin, say: &dyn Fn(&str)) -> Result<(), CliError> {
+    decide(host, say, || {
+        let builds = levers::unpin(host, words.target)?;
+        let lines =
+            builds.iter().map(|build| format!("{}: build {} is not pinned any more", build.target, build.id));
+        Ok(lines.collect::<Vec<_>>().join("\n"))
+    })
+}
+
+/// Has no relation told of a build again.
+pub fn revoke(host: &Host, words: &Revoke, say: &dyn Fn(&str)) -> Result<(), CliError> {
+    decide(host, say, || {
+        let (target, build) = levers::revoke(host, &words.image, &words.reason)?;
+        Ok(format!("{target}: build {build} is revoked"))
+    })
+}
+
+fn decide(
+    host: &Host,
+    say: &dyn Fn(&str),
+    decision: impl FnOnce() -> Result<String, LeverError>,
+) -> Result<(), CliError> {
+    let turn = Turn::take(host).map_err(|error| {
+        let remedy = if error.is_forbidden() { "; run it as root" } else { "" };
+        CliError::Failed(format!("{error}{remedy}"))
+    })?;
+    if !Peers::load(host).map_err(failed)?.leads {
+        return Err(CliError::Failed("this unit does not build; run it on the leader".into()));
+    }
+    decision().map_err(failed)?.lines().for_each(say);
+    drop(turn);
+    match tell_juju(host) {
+        Ok(()) => say("relations are told; `dispatch list-images` lists projects that wait for it"),
+        Err(error) => {
+            say(&format!("the next hook tells relations; Juju could not be asked for one: {error}"))
+        }
+    }
+    Ok(())
+}
+
+fn show<T: Serialize>(
+    text: &impl Display,
+    data: &T,
+    output: Output,
+    say: &dyn Fn(&str),
+) -> Result<(), CliError> {
+    match output.format {
+        Format::Text => text.to_string().lines().for_each(say),
+        Format::Json => say(&serde_json::to_string_pretty(data).map_err(failed)?),
+    }
+    Ok(())
+}
+
+fn failed(error: impl Display) -> CliError {
+    CliError::Failed(error.to_string())
+}

@@ -1,0 +1,188 @@
+//! What hooks and people have asked the worker for, in `asked.json`: who, why and what changed. A request that another takes
+//! the place of before a worker has taken it up is answered here.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{FORMAT, keep_newest};
+use crate::host::Host;
+use crate::model::Timestamp;
+use crate::record::file::{RecordError, write_json};
+use crate::record::journal::Journal;
+use crate::record::request::{Rebuild, Request, Task};
+use crate::record::run_config::{BuilderRunConfig, JobId};
+
+const FILE: &str = "asked.json";
+
+/// The last requests, the oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The format of the version that wrote it.
+    pub format: u32,
+    /// The requests.
+    #[serde(default)]
+    pub requests: Vec<AskedFor>,
+    /// Since when a rebuild is owed that could not be asked for: the script's secret has changed.
+    #[serde(default)]
+    pub owed: Option<Timestamp>,
+}
+
+/// One request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskedFor {
+    /// Its job.
+    pub id: JobId,
+    /// When it was asked.
+    pub at: Timestamp,
+    /// Why: the word of a [`Reason`](crate::record::Reason).
+    pub reason: String,
+    /// What: `build`, `take_over`, `clean_up`, `serve`, `search`.
+    #[serde(default)]
+    pub task: String,
+    /// Whether what is up to date is built, too.
+    #[serde(default)]
+    pub forced: bool,
+    /// Only these bases; all when empty.
+    #[serde(default)]
+    pub bases: Vec<String>,
+    /// The parts of the configuration that are others than those of the request before.
+    #[serde(default)]
+    pub changed: Vec<String>,
+    /// The request that took its place before a worker took it up.
+    #[serde(default)]
+    pub replaced_by: Option<JobId>,
+    /// Whether it was taken back, since nothing is to be built any more.
+    #[serde(default)]
+    pub withdrawn: bool,
+}
+
+impl Asked {
+    /// What was asked so far; nothing when the file is gone or not understood.
+    pub fn load(host: &Host) -> Result<Self, RecordError> {
+        let bytes = host.read(&host.state_dir().join(FILE))?;
+        let read = bytes.and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
+        let known = read.filter(|known| known.format == FORMAT);
+        Ok(known.unwrap_or(Self { format: FORMAT, requests: Vec::new(), owed: None }))
+    }
+
+    fn save(mut self, host: &Host) -> Result<(), RecordError> {
+        keep_newest(&mut self.requests);
+        write_json(host, FILE, &self)
+    }
+
+    /// Notes `request`, which takes the place of the one on disk.
+    pub(in crate::record) fn note(host: &Host, request: &Request) -> Result<(), RecordError> {
+        let (mut asked, before) = (Self::load(host)?, Request::load(host)?);
+        if let Some(before) = &before {
+            let journal = Journal::load(host)?;
+            let is_taken_up = journal.job.is_some_and(|job| job.id == before.id);
+            let replaced = asked.requests.iter_mut().find(|known| known.id == before.id);
+            if let Some(replaced) = replaced.filter(|replaced| !is_taken_up && replaced.replaced_by.is_none())
+            {
+                replaced.replaced_by = Some(request.id.clone());
+            }
+        }
+        if request.task == Task::Build && request.rebuild == Rebuild::Always && request.bases.is_empty() {
+            asked.owed = None;
+        }
+        let changed = before.map(|before| differences(&before.config, &request.config)).unwrap_or_default();
+        let task = match &request.task {
+            Task::Build => "build",
+            Task::TakeOver(_) => "take_over",
+            Task::CleanUp => "clean_up",
+            Task::Serve => "serve",
+            Task::Search(_) => "search",
+        };
+        asked.requests.push(AskedFor {
+            id: request.id.clone(),
+            at: request.at,
+            reason: request.reason.as_str().to_owned(),
+            task: task.to_owned(),
+            forced: request.rebuild == Rebuild::Always,
+            bases: request.bases.iter().map(ToString::to_string).collect(),
+            changed,
+            replaced_by: None,
+            withdrawn: false,
+        });
+        asked.save(host)
+    }
+
+    /// Notes that a request is taken back.
+    pub(in crate::record) fn withdraw(host: &Host, id: &JobId) -> Result<(), RecordError> {
+        let mut asked = Self::load(host)?;
+        asked.requests.iter_mut().filter(|known| known.id == *id).for_each(|known| known.withdrawn = true);
+        asked.save(host)
+    }
+
+    /// A rebuild is owed, and cannot be asked for now.
+    pub fn owe(host: &Host) -> Result<(), RecordError> {
+        let mut asked = Self::load(host)?;
+        asked.owed.get_or_insert(Timestamp::now());
+        asked.save(host)
+    }
+}
+
+/// The parts of a configuration in which two differ, by the names of options where they have such a name.
+fn differences(before: &BuilderRunConfig, now: &BuilderRunConfig) -> Vec<String> {
+    let (before, now) = (serde_json::to_value(before), serde_json::to_value(now));
+    let (Ok(Value::Object(before)), Ok(Value::Object(now))) = (before, now) else { return Vec::new() };
+    let differ = now.iter().filter(|(name, value)| before.get(*name) != Some(value));
+    differ.map(|(name, _)| words(name)).collect()
+}
+
+fn words(name: &str) -> String {
+    match name {
+        "targets" => "base-image, architecture".to_owned(),
+        "clouds" => "related projects".to_owned(),
+        "build_cloud" => "build project".to_owned(),
+        "vm" => "builder VM".to_owned(),
+        "base_image" => "base-image-source".to_owned(),
+        "runner" => "runner-version, runner-source".to_owned(),
+        "script_secret" => "script-secret-id".to_owned(),
+        "max_image_age_hours" => "max-image-age".to_owned(),
+        name => name.replace('_', "-"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::request::Reason;
+    use crate::testing::{request, run_config};
+
+    #[test]
+    fn a_request_tells_what_changed_and_one_that_waited_what_took_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::below(dir.path());
+        let first = request(run_config());
+        first.save(&host, &Default::default()).unwrap();
+        let config = BuilderRunConfig { script_url: Some("https://s".into()), ..run_config() };
+        let second = Request { reason: Reason::Configuration, ..request(config) };
+        second.save(&host, &Default::default()).unwrap();
+        let asked = Asked::load(&host).unwrap();
+        assert_eq!(asked.requests[0].replaced_by.as_ref(), Some(&second.id));
+        assert_eq!(
+            (asked.requests[1].changed.as_slice(), &asked.requests[1].replaced_by),
+            (&["script-url".to_owned()][..], &None)
+        );
+        second.withdraw(&host).unwrap();
+        assert!(Asked::load(&host).unwrap().requests[1].withdrawn);
+        for _ in 0..60 {
+            request(run_config()).save(&host, &Default::default()).unwrap();
+        }
+        assert_eq!(Asked::load(&host).unwrap().requests.len(), 50);
+    }
+
+    #[test]
+    fn a_rebuild_is_owed_until_all_is_asked_to_be_rebuilt() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::below(dir.path());
+        Asked::owe(&host).unwrap();
+        request(run_config()).save(&host, &Default::default()).unwrap();
+        assert!(Asked::load(&host).unwrap().owed.is_some());
+        Request { rebuild: Rebuild::Always, ..request(run_config()) }
+            .save(&host, &Default::default())
+            .unwrap();
+        assert_eq!(Asked::load(&host).unwrap().owed, None);
+    }
+}

@@ -1,0 +1,178 @@
+//! What has come of the last jobs, in `history.json`: what was built, how long it took, what was delivered where, and why
+//! it failed.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{FORMAT, keep_newest};
+use crate::host::Host;
+use crate::model::{Target, Timestamp};
+use crate::openstack_cloud::ImageId;
+use crate::record::file::{RecordError, write_json};
+use crate::record::journal::build_state::{Job, Phase};
+use crate::record::journal::{Image, Journal};
+use crate::record::run_config::{CloudName, JobId};
+
+const FILE: &str = "history.json";
+
+/// The last jobs, the oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// The format of the version that wrote it.
+    pub format: u32,
+    /// The jobs.
+    #[serde(default)]
+    pub jobs: Vec<PastJob>,
+}
+
+/// A job that has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastJob {
+    /// Its id.
+    pub id: JobId,
+    /// Why it was asked for.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// When a worker took it up.
+    pub started: Timestamp,
+    /// When it ended; absent of one whose worker died.
+    #[serde(default)]
+    pub finished: Option<Timestamp>,
+    /// `succeeded`, `failed` or `interrupted`.
+    pub outcome: String,
+    /// What came of each target.
+    #[serde(default)]
+    pub builds: Vec<PastBuild>,
+    /// Which projects have got an image.
+    #[serde(default)]
+    pub delivered: Vec<Delivered>,
+    /// What went wrong.
+    #[serde(default)]
+    pub failures: Vec<PastFailure>,
+}
+
+/// What came of a target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastBuild {
+    /// The target.
+    pub target: Target,
+    /// The phase in which it ended, in the journal's word: `done`, `up to date`, `failed`.
+    pub phase: String,
+    /// The build that was made, by its id in the build project.
+    #[serde(default)]
+    pub built: Option<ImageId>,
+    /// How long each phase took, in seconds, as far as that is known.
+    #[serde(default)]
+    pub seconds: BTreeMap<String, u64>,
+}
+
+/// An image that a project has got.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivered {
+    /// The target.
+    pub target: Target,
+    /// The project.
+    pub project: CloudName,
+    /// The image.
+    pub id: ImageId,
+    /// How many bytes were sent, as far as that is known; none where the project shares the build's own image.
+    #[serde(default)]
+    pub bytes: Option<u64>,
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastFailure {
+    /// The target; absent when it concerned all.
+    #[serde(default)]
+    pub target: Option<Target>,
+    /// The project; absent when it concerned the build itself.
+    #[serde(default)]
+    pub project: Option<CloudName>,
+    /// The class of its cause.
+    #[serde(default)]
+    pub cause: String,
+    /// Operation, resource and remedy.
+    pub message: String,
+}
+
+impl History {
+    /// What is known; nothing when the file is gone or not understood.
+    pub fn load(host: &Host) -> Result<Self, RecordError> {
+        let bytes = host.read(&host.state_dir().join(FILE))?;
+        let read = bytes.and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
+        let known = read.filter(|known| known.format == FORMAT);
+        Ok(known.unwrap_or(Self { format: FORMAT, jobs: Vec::new() }))
+    }
+
+    /// Notes the job of `journal`, which has ended, or whose worker died.
+    pub fn note(host: &Host, journal: &Journal) -> Result<(), RecordError> {
+        let Some(job) = &journal.job else { return Ok(()) };
+        let mut history = Self::load(host)?;
+        history.jobs.retain(|known| known.id != job.id);
+        history.jobs.push(PastJob::of(job, journal));
+        keep_newest(&mut history.jobs);
+        write_json(host, FILE, &history)
+    }
+}
+
+impl PastJob {
+    fn of(job: &Job, journal: &Journal) -> Self {
+        let outcome = match (job.finished, job.failures.is_empty()) {
+            (None, _) => "interrupted",
+            (Some(_), true) => "succeeded",
+            (Some(_), false) => "failed",
+        };
+        let end = job.finished.unwrap_or_else(Timestamp::now);
+        let builds = job.builds.iter().map(|build| {
+            let made =
+                journal.revisions.iter().find(|made| made.target == build.target && made.job == job.id);
+            let total = ("total".to_owned(), end.0.saturating_sub(build.since.0));
+            let phases = build.took.iter().map(|took| (took.phase.clone(), took.seconds));
+            let seconds = phases.chain([total]).filter(|_| build.phase != Phase::Waiting);
+            PastBuild {
+                target: build.target,
+                phase: build.phase.word().to_owned(),
+                built: made.map(|made| made.id.clone()),
+                seconds: seconds.collect(),
+            }
+        });
+        let failures = job.failures.iter().map(|failure| PastFailure {
+            target: failure.target,
+            project: failure.cloud.clone(),
+            cause: failure.cause.as_str().to_owned(),
+            message: failure.message.clone(),
+        });
+        let delivered = job.delivered.iter().filter_map(|place| {
+            let target = Target { base: place.base, arch: place.arch };
+            Some(delivered(journal, journal.image(target, &place.cloud_name)?))
+        });
+        Self {
+            id: job.id.clone(),
+            reason: job.reason.map(|reason| reason.as_str().to_owned()),
+            started: job.started,
+            finished: job.finished,
+            outcome: outcome.to_owned(),
+            builds: builds.collect(),
+            delivered: delivered.collect(),
+            failures: failures.collect(),
+        }
+    }
+
+    /// How many bytes were sent to projects.
+    pub fn bytes(&self) -> u64 {
+        self.delivered.iter().filter_map(|delivered| delivered.bytes).sum()
+    }
+}
+
+fn delivered(journal: &Journal, image: &Image) -> Delivered {
+    let is_shared = image.revision.as_ref() == Some(&image.result.id);
+    let size = journal.proof_of(image).map(|proof| proof.size);
+    Delivered {
+        target: image.target(),
+        project: image.result.config.cloud_name.clone(),
+        id: image.result.id.clone(),
+        bytes: size.filter(|_| !is_shared),
+    }
+}
