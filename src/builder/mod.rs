@@ -33,11 +33,11 @@ pub use by_hand::ByHand;
 pub use clouds::clouds_yaml::{CloudsYamlError, install_clouds_yaml, read_clouds_file, read_clouds_yaml};
 pub use clouds::connect::{door, http_client, in_each};
 pub use clouds::latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult, get_latest_image};
-pub use clouds::personal::read_cloud;
 pub use clouds::names::{
     Clouds, cloud_name, entry, former_cloud_name, former_name, former_names, inherit_connection,
     is_same_user, project_digest, related_cloud_name,
 };
+pub use clouds::personal::read_cloud;
 pub use cron::{CRON_FILE, Schedule, configure_cron};
 pub use image::base_image::PIN_AGE;
 pub use image::vm::UBUNTU_USER;

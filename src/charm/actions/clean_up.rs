@@ -14,6 +14,9 @@ use crate::record::Published;
 /// `juju run` itself gives up after 60 s.
 const LIMIT: Duration = Duration::from_secs(50);
 
+/// What was removed, as the action's results.
+type Removed = Vec<(&'static str, String)>;
+
 impl Unit<'_> {
     pub(in crate::charm) fn clean_up(&self, event: &Event) -> Result<(), DispatchError> {
         let Some(state) = self.state_for_action(event)? else { return Ok(()) };
@@ -30,7 +33,7 @@ impl Unit<'_> {
         &self,
         state: &CharmState,
         ids: &[&str],
-    ) -> Result<Result<Vec<(&'static str, String)>, String>, DispatchError> {
+    ) -> Result<Result<Removed, String>, DispatchError> {
         let deadline = Deadline::after(LIMIT);
         let cloud = match build_cloud(state, deadline) {
             Ok(cloud) => cloud,
