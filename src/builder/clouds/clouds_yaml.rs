@@ -1,12 +1,15 @@
 //! clouds.yaml: the credentials of the build cloud and of every related cloud, in the format that OpenStack's
 //! own clients read, for root alone.
 
+pub(super) mod entry;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use self::entry::{Auth, Entry, config};
 use crate::host::{FileError, Host, Written};
 use crate::model::{Secret, hex};
 use crate::openstack_cloud::{CloudConfig, Interface};
@@ -45,62 +48,6 @@ pub enum CloudsYamlError {
 #[derive(Serialize, Deserialize)]
 struct Document {
     clouds: BTreeMap<CloudName, Entry>,
-}
-
-/// A cloud in the file.
-#[derive(Serialize, Deserialize)]
-pub(super) struct Entry {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    auth_type: Option<String>,
-    auth: Auth,
-    #[serde(skip_deserializing)]
-    identity_api_version: String,
-    #[serde(default)]
-    interface: Interface,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    region_name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cacert: Option<String>,
-}
-
-/// An application credential is complete by itself: OpenStack's clients refuse a project beside it.
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum Auth {
-    ApplicationCredential {
-        auth_url: String,
-        application_credential_id: String,
-        application_credential_secret: String,
-    },
-    Password {
-        auth_url: String,
-        password: String,
-        project_domain_name: String,
-        project_name: String,
-        user_domain_name: String,
-        username: String,
-    },
-}
-
-impl Auth {
-    fn of(config: &CloudConfig) -> Self {
-        let (auth_url, secret) = (config.auth_url.clone(), config.password.expose().clone());
-        match &config.application_credential {
-            Some(id) => Self::ApplicationCredential {
-                auth_url,
-                application_credential_id: id.clone(),
-                application_credential_secret: secret,
-            },
-            None => Self::Password {
-                auth_url,
-                password: secret,
-                project_domain_name: config.project_domain_name.clone(),
-                project_name: config.project_name.clone(),
-                user_domain_name: config.user_domain_name.clone(),
-                username: config.username.clone(),
-            },
-        }
-    }
 }
 
 /// How much of a project's name stands in the name of its cloud.
@@ -249,49 +196,6 @@ pub fn read_clouds_file(host: &Host, path: &Path) -> Result<Clouds, CloudsYamlEr
         clouds.insert(name, config(host, entry)?);
     }
     Ok(clouds)
-}
-
-/// What an entry says.
-pub(super) fn config(host: &Host, entry: Entry) -> Result<CloudConfig, CloudsYamlError> {
-    let ca_certificate = match entry.cacert {
-        None => None,
-        Some(path) => host
-            .read(path.as_ref())?
-            .map(|pem| String::from_utf8(pem).map_err(|_| CloudsYamlError::Format { line: 0 }))
-            .transpose()?,
-    };
-    let Entry { interface, region_name, .. } = entry;
-    Ok(match entry.auth {
-        Auth::Password {
-            auth_url,
-            password,
-            project_domain_name,
-            project_name,
-            user_domain_name,
-            username,
-        } => CloudConfig {
-            auth_url,
-            region_name,
-            interface,
-            ca_certificate,
-            project_name,
-            project_domain_name,
-            user_domain_name,
-            username,
-            application_credential: None,
-            password: Secret::new(password),
-        },
-        Auth::ApplicationCredential {
-            auth_url,
-            application_credential_id: id,
-            application_credential_secret: secret,
-        } => CloudConfig {
-            region_name,
-            interface,
-            ca_certificate,
-            ..CloudConfig::of_application_credential(auth_url, id, Secret::new(secret))
-        },
-    })
 }
 
 fn path(host: &Host) -> PathBuf {
