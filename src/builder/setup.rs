@@ -1,6 +1,7 @@
 //! The host made ready for building, and what an older version left brought to this one.
 
 pub mod packages;
+pub mod python_charm;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -79,6 +79,8 @@ pub enum Action {
     Cancel,
     /// Launch a runner of the newest image.
     LaunchRunner,
+    /// List what the Python charm has left, or remove it.
+    CleanUp,
 }
 
 /// The dispatch path of cron's call.
@@ -96,6 +98,7 @@ impl Event {
                 "run" => Self::Action(Action::Run),
                 "cancel" => Self::Action(Action::Cancel),
                 "launch-runner" => Self::Action(Action::LaunchRunner),
+                "clean-up" => Self::Action(Action::CleanUp),
                 _ => other(),
             };
         }

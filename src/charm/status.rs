@@ -32,16 +32,12 @@ pub fn machine_in_trouble(remedy: &str) -> Status {
 /// What the unit shows.
 pub fn status(state: &CharmState, journal: &Journal) -> Status {
     if state.relations.is_empty() {
-        let why = match (state.too_near.first(), state.relation_ids.is_empty()) {
-            (Some(id), _) => {
-                format!(" The auth_url of {id} leads to this unit's own machine or link; it is not used.")
-            }
-            (None, false) => {
-                " The related application has not given its OpenStack credentials yet.".to_owned()
-            }
-            (None, true) => String::new(),
+        let why = match refused(state).next() {
+            Some(first) => format!(" {first}."),
+            None if state.relation_ids.is_empty() => String::new(),
+            None => " The related application has not given its OpenStack credentials yet.".to_owned(),
         };
-        return Status::Blocked(format!("image integration required.{why}"));
+        return Status::Blocked(cut(format!("image integration required.{why}")));
     }
     let trouble = trouble(state, journal);
     if !state.leader {
@@ -49,6 +45,7 @@ pub fn status(state: &CharmState, journal: &Journal) -> Status {
         parts.extend(pins(state));
         parts.push("Standing by; the leader builds.".into());
         parts.extend(trouble.map(|(_, text)| text));
+        parts.extend(refused(state));
         parts.extend(left_behind(state, journal));
         return Status::Active(cut(parts.join("; ")));
     }
@@ -56,10 +53,15 @@ pub fn status(state: &CharmState, journal: &Journal) -> Status {
     let mut published = ages(state, journal);
     if published.is_empty() {
         let with_leftovers = |text: String| {
-            cut([text].into_iter().chain(left_behind(state, journal)).collect::<Vec<_>>().join(" "))
+            let more = refused(state).map(|refused| format!("{refused}.")).chain(left_behind(state, journal));
+            cut([text].into_iter().chain(more).collect::<Vec<_>>().join(" "))
         };
         return match (progress, trouble) {
-            (Some(progress), _) => Status::Maintenance(cut(progress)),
+            (Some(progress), _) => Status::Maintenance(cut([progress]
+                .into_iter()
+                .chain(refused(state))
+                .collect::<Vec<_>>()
+                .join("; "))),
             (None, _) if state.paused => Status::Blocked(PAUSED.into()),
             (None, Some((Remedy::Operator, text))) => Status::Blocked(with_leftovers(text)),
             (None, Some((_, text))) => Status::Maintenance(with_leftovers(text)),
@@ -72,6 +74,7 @@ pub fn status(state: &CharmState, journal: &Journal) -> Status {
     published.extend(progress);
     published.extend(trouble.map(|(_, text)| text));
     published.extend(state.paused.then(|| PAUSED.to_owned()));
+    published.extend(refused(state));
     published.extend(left_behind(state, journal));
     Status::Active(cut(published.join("; ")))
 }
@@ -111,9 +114,7 @@ pub fn progress(job: &Job) -> String {
     if matches!(job.reason, Some(Reason::Cancel | Reason::Abandoned)) {
         return REMOVING.into();
     }
-    let working = job.builds.iter().filter(|build| {
-        !matches!(build.phase, Phase::Waiting | Phase::Done | Phase::UpToDate | Phase::Failed)
-    });
+    let working = job.builds.iter().filter(|build| !build.phase.is_over() && build.phase != Phase::Waiting);
     let Some(build) = working.min_by_key(|build| build.since) else {
         return match job.reason {
             Some(Reason::Orphans) => REMOVING.into(),
@@ -135,14 +136,10 @@ pub fn progress(job: &Job) -> String {
         0 | 1 => String::new(),
         all => format!(
             " ({} of {all} images done)",
-            job.builds.iter().filter(|build| is_over(&build.phase)).count()
+            job.builds.iter().filter(|build| build.phase.is_over()).count()
         ),
     };
     format!("Building {}: {step}, {}{others}", build.target, age(build.since.age()))
-}
-
-fn is_over(phase: &Phase) -> bool {
-    matches!(phase, Phase::Done | Phase::UpToDate | Phase::Failed)
 }
 
 /// What has failed and not succeeded since, and who can mend it: what the operator can mend comes first, then what failed
@@ -176,6 +173,11 @@ fn trouble(state: &CharmState, journal: &Journal) -> Option<(Remedy, String)> {
     };
     let what = if state.leader { "Build" } else { "Last job" };
     Some((first.remedy, format!("{what} failed: {}{more}.{next}", first.to_string().trim_end_matches('.'))))
+}
+
+/// The relations that get no image, and why; the others are served.
+fn refused(state: &CharmState) -> impl Iterator<Item = String> {
+    state.refused.iter().map(|(id, why)| format!("{id} is not used: {why}"))
 }
 
 /// What had to stay in a cloud that is not used any more.

@@ -1,8 +1,8 @@
 //! A user's session with one cloud: calls made with a token that is renewed in time.
 
+mod once;
 mod recent;
 
-use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,8 @@ use super::keystone::{Access, CloudConfig, authenticate, tokens_url};
 use super::listing::{Listing, PAGE, PAGE_BYTES, PAGES, Turned};
 use super::project_key::ProjectKey;
 use crate::http::{Answer, HttpClient, HttpError, Incoming, Method, Opened, Outgoing, Request, Url};
-use crate::model::{Backoff, Deadline, Secret, Verdict, poll, retry};
+use crate::model::{Backoff, Deadline, Secret, Verdict, poll, printable_line, retry};
+use once::Once;
 use recent::{LAG, Recent};
 
 /// A token older than this is renewed before a transfer of unknown length.
@@ -130,6 +131,8 @@ impl Call {
 pub(super) struct Session {
     http: HttpClient,
     config: CloudConfig,
+    /// The one that is named, or else the first that has Glance; none where the catalog names none.
+    region: Option<String>,
     tokens: Url,
     /// Where images are, if that is known better than by the catalog.
     images: Option<Url>,
@@ -170,9 +173,11 @@ impl Session {
 
     fn of(http: HttpClient, config: CloudConfig, tokens: Url, access: Arc<Access>) -> Self {
         let named = [&config.project_name, &access.project_name, access.project.as_str()];
-        let project_name = named.into_iter().find(|name| !name.is_empty()).unwrap_or_default().to_owned();
+        let project_name = named.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
+        let project_name = printable_line(project_name).into_owned();
+        let region = config.region_name.clone().or_else(|| first_region(&config, &project_name, &access));
         let (access, recent) = (Mutex::new(access), Recent::default());
-        Self { http, config, tokens, images: None, project_name, access, recent }
+        Self { http, config, region, tokens, images: None, project_name, access, recent }
     }
 
     pub(super) fn project(&self) -> ProjectId {
@@ -190,7 +195,7 @@ impl Session {
     }
 
     pub(super) fn region_name(&self) -> Option<&str> {
-        self.config.region_name.as_deref()
+        self.region.as_deref()
     }
 
     pub(super) fn user(&self) -> UserId {
@@ -330,7 +335,7 @@ impl Session {
         if let (Service::Image, Some(images)) = (service, &self.images) {
             return Ok(images.clone());
         }
-        access.catalog.endpoint(service, self.config.interface, self.config.region_name.as_deref())
+        access.catalog.endpoint(service, self.config.interface, self.region_name())
     }
 
     /// A token that is no older than `age` and has some time left.
@@ -356,21 +361,18 @@ impl Session {
     }
 }
 
-/// Data that can be sent once. Once it was touched, a second attempt fails instead of sending the rest.
-struct Once<'a> {
-    reader: &'a mut dyn Read,
-    touched: bool,
-    refused: bool,
-}
-
-impl Read for Once<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.refused {
-            return Err(io::Error::other("the token was refused after part of the data was sent"));
-        }
-        self.touched = true;
-        self.reader.read(buf)
+/// The region that a client works in that names none, as openstacksdk chooses it.
+fn first_region(config: &CloudConfig, project_name: &str, access: &Access) -> Option<String> {
+    let regions = access.catalog.regions(config.interface);
+    let first = *regions.first()?;
+    if regions.len() > 1 {
+        log::info!(
+            "project {project_name} at {}: region {first} is used, the first of {} that have Glance, since none is named",
+            config.auth_url,
+            regions.join(", ")
+        );
     }
+    Some(first.to_owned())
 }
 
 /// Asks `check` until it has an answer, at first a few times a second, soon every five: what takes a moment is not waited

@@ -6,6 +6,7 @@ pub(super) mod build_state;
 pub(super) mod evidence;
 pub(super) mod in_use;
 pub(super) mod membership;
+pub(super) mod phases;
 pub(super) mod standing;
 
 use std::path::PathBuf;
@@ -210,6 +211,13 @@ impl Journal {
         }
         self.images.retain(|other| other.result.config != image.result.config);
         self.images.push(image);
+    }
+
+    /// Notes an image that stood in its cloud before, unless another is known there. No job has made it.
+    pub fn adopt(&mut self, image: Image) {
+        if self.images.iter().all(|known| known.result.config != image.result.config) {
+            self.images.push(image);
+        }
     }
 
     /// Whether it is worth trying to delete an old revision.

@@ -45,6 +45,7 @@ fn refusal(fixture: &Fixture) -> String {
 #[test]
 fn an_application_credential_takes_the_place_of_user_password_and_project() {
     let fixture = Fixture::set(&[]);
+    builds(&fixture);
     let setup = CloudSetup::default();
     let credential = &setup.application_credentials[0];
     let secret = fixture.model.add_secret(&[("secret", &credential.secret)]).unwrap();
@@ -55,8 +56,11 @@ fn an_application_credential_takes_the_place_of_user_password_and_project() {
         ("openstack-application-credential-secret", &secret.uri()),
     ];
     fixture.app.set_config(&options).unwrap();
-    builds(&fixture);
-    assert_eq!(fixture.images_of_stage("builder-project", "revision").len(), 1);
+    assert_eq!(fixture.job_ended().failures, []);
+    assert_eq!(fixture.requests("POST", "/servers"), 2, "it is the same project: nothing is built anew");
+    assert_eq!(fixture.build_again().failures, []);
+    assert_eq!(fixture.images_of_stage("builder-project", "revision").len(), 2);
+    assert_eq!(fixture.leftovers(), [] as [String; 0]);
     secret.update(&[("secret", "revoked")]).unwrap();
     let job = fixture.build_again();
     let told = format!("authenticating with application credential {}", credential.id);

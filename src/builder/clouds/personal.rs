@@ -5,8 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::clouds_yaml::CloudsYamlError;
-use super::clouds_yaml::entry::{Entry, config};
+use super::clouds_yaml::{CloudsYamlError, Entry, config};
 use crate::host::Host;
 use crate::openstack_cloud::CloudConfig;
 use crate::record::CloudName;

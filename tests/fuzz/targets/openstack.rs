@@ -53,6 +53,7 @@ fuzz_target!(|bytes: &[u8]| {
     read(cloud.compute().servers(None, soon()));
     read(cloud.compute().server(&"s".parse().expect("an id"), soon()));
     read(cloud.network().networks(None, soon()));
+    read(cloud.network().network(&"n".parse().expect("an id"), soon()));
     read(cloud.network().subnets(&"n".parse().expect("an id"), soon()));
     read(cloud.network().security_groups(None, soon()));
 });
