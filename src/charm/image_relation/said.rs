@@ -71,7 +71,6 @@ impl ImageRelations {
 
 /// What one relation, or one unit of it, says.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one at a time is held, and the largest is the usual one")]
 pub(super) enum Said {
     /// A cloud.
     Usable(Box<ImageRelation>),
