@@ -81,7 +81,8 @@ impl fmt::Display for Remnant {
 pub fn find(cloud: &Cloud, application: &str, deadline: Deadline) -> Result<Vec<Remnant>, OpenStackError> {
     let mut found = Vec::new();
     let filter = ImageFilter { owner: Some(cloud.project_id()), ..ImageFilter::default() };
-    let images = cloud.images().list(&filter, deadline)?;
+    let mut images = cloud.images().list(&filter, deadline)?;
+    images.sort_by(|one, other| one.name.cmp(&other.name));
     let is_own =
         |image: &&Image| image.owner.as_ref() == Some(&cloud.project_id()) && !labels::is_labelled(image);
     for image in images.iter().filter(is_own) {
