@@ -32,16 +32,12 @@ pub fn machine_in_trouble(remedy: &str) -> Status {
 /// What the unit shows.
 pub fn status(state: &CharmState, journal: &Journal) -> Status {
     if state.relations.is_empty() {
-        let why = match (state.too_near.first(), state.relation_ids.is_empty()) {
-            (Some(id), _) => {
-                format!(" The auth_url of {id} leads to this unit's own machine or link; it is not used.")
-            }
-            (None, false) => {
-                " The related application has not given its OpenStack credentials yet.".to_owned()
-            }
-            (None, true) => String::new(),
+        let why = match refused(state).next() {
+            Some(first) => format!(" {first}."),
+            None if state.relation_ids.is_empty() => String::new(),
+            None => " The related application has not given its OpenStack credentials yet.".to_owned(),
         };
-        return Status::Blocked(format!("image integration required.{why}"));
+        return Status::Blocked(cut(format!("image integration required.{why}")));
     }
     let trouble = trouble(state, journal);
     if !state.leader {
@@ -50,6 +46,7 @@ pub fn status(state: &CharmState, journal: &Journal) -> Status {
         parts.extend(revoked(state, journal));
         parts.push("Standing by; the leader builds.".into());
         parts.extend(trouble.map(|(_, text)| text));
+        parts.extend(refused(state));
         parts.extend(left_behind(state, journal));
         return Status::Active(cut(parts.join("; ")));
     }
@@ -57,10 +54,15 @@ pub fn status(state: &CharmState, journal: &Journal) -> Status {
     let mut published = ages(state, journal);
     if published.is_empty() {
         let with_leftovers = |text: String| {
-            cut([text].into_iter().chain(left_behind(state, journal)).collect::<Vec<_>>().join(" "))
+            let more = refused(state).map(|refused| format!("{refused}.")).chain(left_behind(state, journal));
+            cut([text].into_iter().chain(more).collect::<Vec<_>>().join(" "))
         };
         return match (progress, trouble) {
-            (Some(progress), _) => Status::Maintenance(cut(progress)),
+            (Some(progress), _) => Status::Maintenance(cut([progress]
+                .into_iter()
+                .chain(refused(state))
+                .collect::<Vec<_>>()
+                .join("; "))),
             (None, _) if state.paused => Status::Blocked(PAUSED.into()),
             (None, Some((Remedy::Operator, text))) => Status::Blocked(with_leftovers(text)),
             (None, Some((_, text))) => Status::Maintenance(with_leftovers(text)),
@@ -77,6 +79,7 @@ pub fn status(state: &CharmState, journal: &Journal) -> Status {
     published.extend(progress);
     published.extend(trouble.map(|(_, text)| text));
     published.extend(state.paused.then(|| PAUSED.to_owned()));
+    published.extend(refused(state));
     published.extend(left_behind(state, journal));
     Status::Active(cut(published.join("; ")))
 }
@@ -190,6 +193,11 @@ fn trouble(state: &CharmState, journal: &Journal) -> Option<(Remedy, String)> {
     };
     let what = if state.leader { "Build" } else { "Last job" };
     Some((first.remedy, format!("{what} failed: {}{more}.{next}", first.to_string().trim_end_matches('.'))))
+}
+
+/// The relations that get no image, and why; the others are served.
+fn refused(state: &CharmState) -> impl Iterator<Item = String> {
+    state.refused.iter().map(|(id, why)| format!("{id} is not used: {why}"))
 }
 
 /// What had to stay in a cloud that is not used any more.

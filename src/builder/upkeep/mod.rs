@@ -4,5 +4,6 @@ pub mod adoption;
 pub mod leave;
 pub mod memberships;
 pub mod prune;
+pub mod python_charm;
 pub mod sweep;
 pub mod unneeded;

@@ -1,0 +1,70 @@
+//! The action `clean-up`: what is ours in the build project and nothing needs is listed, and deleted where its id is given;
+//! then what the Python charm has left there.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{Followed, WAIT, failures, follow};
+use crate::charm::dispatch::{DispatchError, Unit};
+use crate::charm::event::Event;
+use crate::charm::reconcile;
+use crate::charm::turn::Turn;
+use crate::model::{Deadline, printable_line};
+use crate::record::{Found, Unneeded};
+
+impl Unit<'_> {
+    pub(in crate::charm) fn clean_up(&self, event: &Event) -> Result<(), DispatchError> {
+        let turn = Turn::take(self.host)?;
+        let Some(state) = self.state_for_action(event)? else { return Ok(()) };
+        if !state.leader {
+            return Ok(self.tools.action_fail("This unit does not build; run the action on the leader.")?);
+        }
+        self.converge(&state, event, None)?;
+        let journal = state.journal(self.host)?;
+        let asked = ids(&self.tools.action_get()?);
+        let Some(job) = reconcile::search(self.host, self.environment, &state, &journal, asked.clone())?
+        else {
+            let refusal = "A job runs or waits. Run the action again when it has ended, or cancel it.";
+            return Ok(self.tools.action_fail(refusal)?);
+        };
+        self.tools.action_set(&[("job", job.to_string())])?;
+        drop(turn);
+        let show = &mut |progress: &str| self.tools.action_log(progress);
+        let Followed::Ended(journal) = follow(self.host, &job, Deadline::after(WAIT), show)? else {
+            return self.goes_on(&job);
+        };
+        if let Some(failures) = failures(&journal) {
+            return Ok(self.tools.action_fail(&failures)?);
+        }
+        let found = Found::load(self.host, &job)?.map(|found| found.unneeded).unwrap_or_default();
+        let json = serde_json::to_string(&found).unwrap_or_default();
+        let is_other = |id: &&str| found.iter().all(|found| found.id != **id);
+        let others: Vec<&str> = asked.iter().map(String::as_str).filter(is_other).collect();
+        let mut results = vec![("found", page(&found)), ("json", json)];
+        match self.clean_up_by_id(&state, &others)? {
+            Ok(more) => results.extend(more),
+            Err(refusal) => return Ok(self.tools.action_fail(&refusal)?),
+        }
+        Ok(self.tools.action_set(&results)?)
+    }
+}
+
+/// The ids that are to be deleted.
+fn ids(parameters: &BTreeMap<String, Value>) -> Vec<String> {
+    let text = parameters.get("ids").and_then(Value::as_str).unwrap_or_default();
+    text.split(',').map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned).collect()
+}
+
+/// What was found, a line each.
+fn page(found: &[Unneeded]) -> String {
+    let lines = found.iter().map(|Unneeded { kind, id, name, why, created, outcome, project }| {
+        let created = created.as_ref().map_or(String::new(), |at| format!(", created {at}"));
+        let outcome = outcome.as_ref().map_or(String::new(), |outcome| format!(": {outcome}"));
+        printable_line(&format!("{kind} {id} {name} in {project}, {why}{created}{outcome}")).to_string()
+    });
+    match found {
+        [] => "nothing to clean up".to_owned(),
+        _ => lines.collect::<Vec<_>>().join("\n"),
+    }
+}
