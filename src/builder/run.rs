@@ -94,8 +94,7 @@ pub fn deliver_chosen(context: &RunContext<'_>, config: &BuilderRunConfig) -> Ve
     outcome.into_parts().1
 }
 
-/// Lists what nothing needs in the build project, beside what relations are `told` of, and deletes of it what has one of `ids`. Returns
-/// what went wrong.
+/// Lists what neither we nor relations need in the build project, and deletes what has one of `ids`. Returns what went wrong.
 pub fn search(
     context: &RunContext<'_>,
     config: &BuilderRunConfig,
@@ -108,8 +107,7 @@ pub fn search(
         let search = Search { cloud: &run.build_cloud, config, known: context.known, told };
         let found = search.delete(ids, Deadline::after(LOOK_LIMIT));
         let found = found.map_err(|error| Failure::of(&error, error.operator_must_act()))?;
-        let saved = Found::by(context.job, found).save(context.host);
-        saved.map_err(|error| Failure::of(&error, false))
+        Found::by(context.job, found).save(context.host).map_err(|error| Failure::of(&error, false))
     };
     if let Err(failure) = search() {
         outcome.fail(failure);
@@ -314,9 +312,7 @@ impl<'a> Run<'a> {
 
     fn work(&self) {
         // Before anything is built.
-        for choice in &self.context.known.choices {
-            self.deliver_chosen(choice);
-        }
+        self.context.known.choices.iter().for_each(|choice| _ = self.deliver_chosen(choice));
         let plans = self.plans();
         let queue = DeliveryQueue::new(self.config.clouds.len());
         let Self { context, config, outcome, build_cloud, projects, .. } = self;

@@ -1,13 +1,12 @@
 //! The operator's actions.
 
 pub mod cancel;
-pub mod clean_up;
+mod clean_up;
 mod decisions;
 pub mod history;
 pub mod image_list;
 pub mod launch;
 pub mod levers;
-mod search;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

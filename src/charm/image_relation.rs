@@ -28,7 +28,7 @@ impl ImageRelation {
     /// The cloud that a remote unit's databag in `relation` tells of; `None` when a field is missing or cannot be one.
     pub fn of(relation: &RelationId, databag: &Databag) -> Option<Self> {
         match Said::of(relation, databag) {
-            Said::Usable(relation) => Some(relation),
+            Said::Usable(relation) => Some(*relation),
             Said::Refused(_) | Said::Incomplete => None,
         }
     }

@@ -6,6 +6,7 @@ pub(super) mod build_state;
 pub(super) mod evidence;
 pub(super) mod in_use;
 pub(super) mod membership;
+mod migration;
 pub(super) mod phases;
 pub(super) mod standing;
 
@@ -13,13 +14,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::journal::aside::Unreadable;
 use super::journal::build_state::Job;
 use super::journal::evidence::Revision;
 use super::journal::in_use::InUse;
 use super::journal::membership::Membership;
+use super::journal::migration::{Before, migrate};
 use super::journal::standing::Standing;
 use super::levers::Levers;
 use super::orphans::Orphans;
@@ -27,8 +29,7 @@ use super::request::Request;
 use super::resource::Resource;
 use super::run_config::{BuildResult, CloudName};
 use crate::host::Host;
-use crate::model::Target;
-use crate::model::Timestamp;
+use crate::model::{Target, Timestamp};
 use crate::openstack_cloud::ImageId;
 use crate::record::file::{RecordError, write_json};
 
@@ -253,38 +254,10 @@ impl Journal {
     }
 }
 
-/// What formats 1 and 2 told of all targets together.
-#[derive(Default)]
-struct Before {
-    failures_in_row: u32,
-    last_success: Option<Timestamp>,
-}
-
-/// Brings a journal of `format` 1, which did not note what builds make, or 2 to the present one.
-fn migrate(written: &mut Value, format: u64) -> Before {
-    let Some(journal) = written.as_object_mut() else { return Before::default() };
-    let (failures_in_row, last_success) = (journal.remove("failures_in_row"), journal.remove("last_success"));
-    journal.insert("format".into(), json!(FORMAT));
-    journal.insert("standings".into(), json!([]));
-    if format == 1 {
-        journal.insert("in_use".into(), json!([]));
-        journal.insert("swept".into(), Value::Null);
-        if let Some(job) = journal.get_mut("job").filter(|job| job.is_object()) {
-            job["reason"] = Value::Null;
-            let builds = job.get_mut("builds").and_then(Value::as_array_mut).into_iter().flatten();
-            for build in builds.filter_map(Value::as_object_mut) {
-                build.insert("resources".into(), json!([]));
-            }
-        }
-    }
-    Before {
-        failures_in_row: failures_in_row.and_then(|count| u32::try_from(count.as_u64()?).ok()).unwrap_or(0),
-        last_success: last_success.and_then(|at| Timestamp::of_rfc3339(at.as_str()?)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::model::{Arch, BaseImage};
     use crate::record::Phase;

@@ -242,6 +242,11 @@ fn do_request(
     Ok(Some(secrets))
 }
 
+/// Installs what the build stands on. Who builds by hand has done so, and may not be root.
+fn dependencies(request: &Request) -> Result<(), BuilderSetupError> {
+    if request.unit_name.is_empty() { Ok(()) } else { install_dependencies(request.config.build_mode) }
+}
+
 /// What relations may name, and what operators have chosen.
 fn told(host: &Host, request: &Request) -> Result<Told, WorkerError> {
     let held = Levers::load(host)?.held(&Journal::load(host)?, &request.config);
@@ -253,11 +258,6 @@ fn note(host: &Host, journal: &Journal) {
     if let Err(error) = History::note(host, journal) {
         log::warn!("{error}; action history will not know of this job");
     }
-}
-
-/// Installs what the build stands on. Who builds by hand has done so, and may not be root.
-fn dependencies(request: &Request) -> Result<(), BuilderSetupError> {
-    if request.unit_name.is_empty() { Ok(()) } else { install_dependencies(request.config.build_mode) }
 }
 
 fn secrets_stay_out_of_logs(secrets: &BuildSecrets) {

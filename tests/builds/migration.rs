@@ -202,26 +202,28 @@ fn what_the_python_charm_has_left_in_the_build_project_is_listed_and_removed_by_
     let key_pair = format!("{APPLICATION}-image-builder-ssh-key");
     project().add_key_pairs(&key_pair);
     let before = project().images().len();
-    let clean_up = |ids: &str| fixture.unit().run_action("clean-up", json!({"ids": ids})).unwrap();
+    let clean_up = |ids: &str| {
+        let results = fixture.unit().run_action("clean-up", json!({"ids": ids})).unwrap().results;
+        serde_json::from_str::<Vec<Value>>(results["json"].as_str().unwrap()).unwrap()
+    };
+    let of = |found: &[Value], id: &str| found.iter().find(|found| found["id"] == id).cloned();
 
     let listed = clean_up("");
-    let left = listed.results["left"].as_str().unwrap().to_owned();
-    let lines: Vec<&str> = left.lines().collect();
-    assert_eq!(lines.len(), 3, "neither ours nor another application's: {left}");
-    assert!(lines[0].starts_with("base image ") && lines[0].contains(&base), "{left}");
-    assert!(lines[1].starts_with("snapshot ") && lines[1].contains(&snapshot), "{left}");
-    assert!(lines[2].starts_with("key pair ") && lines[2].contains(&key_pair), "{left}");
-    assert_eq!((project().images().len(), listed.results["removed"].as_str()), (before, Some("")));
+    let kinds: Vec<(&str, &str)> =
+        listed.iter().map(|found| (found["kind"].as_str().unwrap(), found["id"].as_str().unwrap())).collect();
+    let left = [("base image", base.as_str()), ("snapshot", &snapshot), ("key pair", &key_pair)];
+    assert_eq!(kinds, left, "neither ours nor another application's");
+    assert_eq!(project().images().len(), before, "nothing was named");
 
     let own = fixture.images_of_stage("builder-project", "revision").remove(0);
-    for id in [&own, &others] {
-        let refused = clean_up(&format!("{base},{id}"));
-        assert!(refused.message.contains(&format!("has the id {id}")), "{refused:?}");
+    let removed = clean_up(&format!("{base}, {key_pair},{own},{others}"));
+    for id in [&base, &key_pair] {
+        assert_eq!(of(&removed, id).unwrap()["outcome"], "deleted");
     }
-    assert_eq!(project().images().len(), before, "nothing is removed beside an id that is refused");
-    let removed = clean_up(&format!("{base}, {key_pair}"));
-    assert_eq!(removed.results["removed"].as_str().unwrap().lines().count(), 2, "{removed:?}");
-    assert!(removed.results["left"].as_str().unwrap().contains(&snapshot), "{removed:?}");
+    for id in [&own, &others] {
+        assert_eq!(of(&removed, id).unwrap()["outcome"], "not deleted");
+    }
+    assert!(of(&removed, &snapshot).unwrap()["outcome"].is_null(), "{removed:?}");
     let images = project().images();
     assert!(images.iter().all(|image| image.id != base) && images.len() == before - 1);
     assert!(!project().key_pairs().is_empty(), "other users have theirs");

@@ -1,10 +1,10 @@
 //! The command line on a unit: help, words that are not known, output for programs.
 
-use runner_image_builder::record::{Failure, Remedy};
+use runner_image_builder::record::Failure;
 use serde_json::Value;
 
 use crate::deploy::Plan;
-use crate::machine::NOBLE;
+use crate::machine::{NOBLE, Site};
 use crate::publishing::FIRST;
 
 /// Holds a document against a schema of the kinds that ours are made of.
@@ -44,25 +44,25 @@ fn schema() -> Value {
 fn jobs_for_programs_keep_to_their_schema() {
     let plan = Plan::new();
     let (site, _relation) = plan.related();
-    let told = || -> Value {
+    let told = |site: &Site| -> Value {
         let output = site.unit().exec("./dispatch jobs --format json").unwrap();
         assert_eq!(output.code, 0, "{output:?}");
         serde_json::from_str(&output.stdout).unwrap()
     };
-    assert_valid("running", &told(), &schema());
-    let failure =
-        Failure { target: Some(NOBLE), cloud: None, message: "no quota".into(), remedy: Remedy::Operator };
+    assert_valid("running", &told(&site), &schema());
+    let failure = Failure { target: Some(NOBLE), ..Failure::of(&"no quota".to_owned(), true) };
     site.finish_job(vec![failure], |_| ());
-    let failed = told();
+    let failed = told(&site);
     assert_valid("failed", &failed, &schema());
     assert_eq!(failed["job"]["failures"][0]["operator_must_act"], true);
     assert_eq!(
         (&failed["failing"][0]["target"], &failed["failing"][0]["messages"][0]),
         (&"noble-x64".into(), &"no quota".into())
     );
-    site.next_hook();
+
+    let (site, _relation) = plan.related();
     site.deliver(&[(FIRST, NOBLE, &plan.project().cloud())]);
-    let delivered = told();
+    let delivered = told(&site);
     assert_valid("delivered", &delivered, &schema());
     assert_eq!(delivered["images"][0]["id"], FIRST);
 }

@@ -151,7 +151,7 @@ fn started_by_hand_the_binary_says_who_should_start_it() {
     assert_eq!(by_hand.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&by_hand.stderr).contains("started by the Juju agent"), "{by_hand:?}");
     assert_eq!(run(&["wrok"]).status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&run(&["help"]).stdout).contains("dispatch work"));
+    assert!(String::from_utf8_lossy(&run(&["help"]).stdout).contains("Usage: dispatch"));
     // A worker without a request has nothing to do, and says so by ending.
     assert_eq!(run(&["work"]).status.code(), Some(0));
 }

@@ -35,6 +35,9 @@ impl Classified for Gone {
     }
 }
 
+/// How a related project is reached, and how it gets images.
+pub type Reach<'a> = dyn Fn(&CloudName) -> Result<(Cloud, Way), Failure> + Sync + 'a;
+
 /// What brings chosen builds to projects.
 pub struct ChosenDelivery<'a> {
     /// What is configured.
@@ -46,7 +49,7 @@ pub struct ChosenDelivery<'a> {
     /// What comes of it.
     pub outcome: &'a Outcome,
     /// How a related project is reached, and how it gets images.
-    pub reach: &'a (dyn Fn(&CloudName) -> Result<(Cloud, Way), Failure> + Sync),
+    pub reach: &'a Reach<'a>,
     /// The build project.
     pub build_cloud: &'a Cloud,
 }

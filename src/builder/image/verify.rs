@@ -49,15 +49,6 @@ impl VerificationError {
     }
 }
 
-impl Classified for VerificationError {
-    fn cause(&self) -> Cause {
-        match self {
-            Self::Vm(error) => error.cause(),
-            Self::Failed { .. } => Cause::Image,
-        }
-    }
-}
-
 /// What is expected of a system of the image, beside what is so in all images.
 #[derive(Clone, Debug)]
 pub struct Expected {
@@ -105,6 +96,15 @@ pub fn failed_units(executor: &dyn Executor, deadline: Deadline) -> String {
         failed.truncate(whole);
     }
     failed
+}
+
+impl Classified for VerificationError {
+    fn cause(&self) -> Cause {
+        match self {
+            Self::Vm(error) => error.cause(),
+            Self::Failed { .. } => Cause::Image,
+        }
+    }
 }
 
 /// One thing that must be so in a system of the image. The script gets the runner's home, user and version as `$0`, `$1`,

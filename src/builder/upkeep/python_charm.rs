@@ -5,7 +5,7 @@
 use std::fmt;
 
 use crate::builder::ownership::labels;
-use crate::model::{BaseImage, Deadline, redacted};
+use crate::model::{BaseImage, Deadline};
 use crate::openstack_cloud::{
     Cloud, Deletion, Image, ImageFilter, ImageId, OpenStackError, SecurityGroupId, Server, ServerId,
 };
@@ -49,20 +49,31 @@ impl Remnant {
             What::SecurityGroup(id) => id.as_str(),
         }
     }
-}
 
-/// `base image rib-image-builder-base-noble-x64 (ID), made 2026-05-01T12:00:00Z`
-impl fmt::Display for Remnant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.what {
+    /// What it is, in OpenStack's words.
+    pub fn kind(&self) -> &'static str {
+        match self.what {
             What::BaseImage(_) => "base image",
             What::Snapshot(_) => "snapshot",
             What::Server(_) => "server",
             What::KeyPair(_) => "key pair",
             What::SecurityGroup(_) => "security group",
-        };
-        write!(f, "{kind} {} ({})", self.name, self.id())?;
-        if self.created.is_empty() { Ok(()) } else { write!(f, ", made {}", self.created) }
+        }
+    }
+
+    /// The image that it is, if it is one.
+    pub fn image(&self) -> Option<&ImageId> {
+        match &self.what {
+            What::BaseImage(id) | What::Snapshot(id) => Some(id),
+            _ => None,
+        }
+    }
+}
+
+/// `base image rib-image-builder-base-noble-x64 (ID)`
+impl fmt::Display for Remnant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ({})", self.kind(), self.name, self.id())
     }
 }
 
@@ -70,7 +81,8 @@ impl fmt::Display for Remnant {
 pub fn find(cloud: &Cloud, application: &str, deadline: Deadline) -> Result<Vec<Remnant>, OpenStackError> {
     let mut found = Vec::new();
     let filter = ImageFilter { owner: Some(cloud.project_id()), ..ImageFilter::default() };
-    let images = cloud.images().list(&filter, deadline)?;
+    let mut images = cloud.images().list(&filter, deadline)?;
+    images.sort_by(|one, other| one.name.cmp(&other.name));
     let is_own =
         |image: &&Image| image.owner.as_ref() == Some(&cloud.project_id()) && !labels::is_labelled(image);
     for image in images.iter().filter(is_own) {
@@ -104,19 +116,14 @@ pub fn find(cloud: &Cloud, application: &str, deadline: Deadline) -> Result<Vec<
     Ok(found)
 }
 
-/// Removes it. Returns why it had to stay.
-pub fn remove(cloud: &Cloud, remnant: &Remnant, deadline: Deadline) -> Option<String> {
-    log::warn!("removing {remnant}, which an operator has named");
-    let deletion = match &remnant.what {
+/// Deletes it. Returns what came of it.
+pub fn delete(cloud: &Cloud, remnant: &Remnant, deadline: Deadline) -> Result<Deletion, OpenStackError> {
+    log::warn!("deleting {remnant}, which an operator has named");
+    match &remnant.what {
         What::BaseImage(id) | What::Snapshot(id) => cloud.images().delete(id, deadline),
         What::Server(id) => cloud.compute().delete_server(id, deadline),
         What::KeyPair(name) => cloud.compute().delete_key_pair(name, deadline),
         What::SecurityGroup(id) => cloud.network().delete_security_group(id, deadline),
-    };
-    match deletion {
-        Ok(Deletion::Deleted | Deletion::Absent) => None,
-        Ok(Deletion::InUse(why)) => Some(format!("{remnant}: it is in use: {why}")),
-        Err(error) => Some(format!("{remnant}: {}", redacted(&error.to_string()))),
     }
 }
 

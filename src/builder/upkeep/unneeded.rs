@@ -4,6 +4,7 @@
 use crate::builder::delivery::revisions;
 use crate::builder::image::base_image::base_image_name;
 use crate::builder::ownership::labels::{self, Stage};
+use crate::builder::upkeep::python_charm::{self, Remnant};
 use crate::model::Deadline;
 use crate::openstack_cloud::{Cloud, Deletion, Image, OpenStackError};
 use crate::record::{BuildMode, BuilderRunConfig, Known, Told, Unneeded};
@@ -21,8 +22,14 @@ pub struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// What nothing needs.
+    /// What nothing needs: our own, and what has the Python charm's names.
     pub fn find(&self, deadline: Deadline) -> Result<Vec<Unneeded>, OpenStackError> {
+        let mut found = self.own(deadline)?;
+        found.extend(self.remnants(deadline)?.iter().map(|remnant| self.describe(remnant)));
+        Ok(found)
+    }
+
+    fn own(&self, deadline: Deadline) -> Result<Vec<Unneeded>, OpenStackError> {
         let mut found = self.servers(deadline)?;
         for stage in [Stage::Base, Stage::Snapshot, Stage::Revision, Stage::Delivering, Stage::Rejected] {
             let owner = &self.config.owner;
@@ -33,9 +40,10 @@ impl Search<'_> {
         Ok(found)
     }
 
-    /// The same; what has an id of `ids` is deleted. Nothing else is, whatever its id.
+    /// The same; what has an id of `ids` is deleted. Nothing else is, whatever its id; an id that is not listed is said to be
+    /// unknown.
     pub fn delete(&self, ids: &[String], deadline: Deadline) -> Result<Vec<Unneeded>, OpenStackError> {
-        let mut found = self.find(deadline)?;
+        let mut found = self.own(deadline)?;
         for unneeded in found.iter_mut().filter(|unneeded| ids.contains(&unneeded.id)) {
             log::warn!("deleting {} {} ({}): {}", unneeded.kind, unneeded.name, unneeded.id, unneeded.why);
             let deletion = match unneeded.kind.as_str() {
@@ -44,13 +52,54 @@ impl Search<'_> {
                 }
                 _ => unneeded.id.parse().ok().map(|id| self.cloud.images().delete(&id, deadline)),
             };
-            unneeded.outcome = deletion.map(|deletion| match deletion {
-                Ok(Deletion::Deleted | Deletion::Absent) => "deleted".to_owned(),
-                Ok(Deletion::InUse(why)) => format!("in use: {why}"),
-                Err(error) => error.to_string(),
-            });
+            unneeded.outcome = deletion.map(outcome);
         }
+        for remnant in &self.remnants(deadline)? {
+            let mut unneeded = self.describe(remnant);
+            if ids.contains(&unneeded.id) {
+                unneeded.outcome = Some(outcome(python_charm::delete(self.cloud, remnant, deadline)));
+            }
+            found.push(unneeded);
+        }
+        let unknown: Vec<Unneeded> = ids
+            .iter()
+            .filter(|id| found.iter().all(|unneeded| unneeded.id != **id))
+            .map(|id| self.unknown(id))
+            .collect();
+        found.extend(unknown);
         Ok(found)
+    }
+
+    /// The answer to an id that is not in the list.
+    fn unknown(&self, id: &str) -> Unneeded {
+        Unneeded {
+            project: self.config.build_cloud.clone(),
+            kind: "unknown".to_owned(),
+            id: id.to_owned(),
+            name: String::new(),
+            why: "nothing that may be deleted has this id".to_owned(),
+            created: None,
+            outcome: Some("not deleted".to_owned()),
+        }
+    }
+
+    /// What the Python charm has left, but for images that a relation names.
+    fn remnants(&self, deadline: Deadline) -> Result<Vec<Remnant>, OpenStackError> {
+        let mut found = python_charm::find(self.cloud, &self.config.owner.application, deadline)?;
+        found.retain(|remnant| remnant.image().is_none_or(|id| !self.told.names(id)));
+        Ok(found)
+    }
+
+    fn describe(&self, remnant: &Remnant) -> Unneeded {
+        Unneeded {
+            project: self.config.build_cloud.clone(),
+            kind: remnant.kind().to_owned(),
+            id: remnant.id().to_owned(),
+            name: remnant.name.clone(),
+            why: "it has a name that the Python charm gives".to_owned(),
+            created: Some(remnant.created.clone()).filter(|created| !created.is_empty()),
+            outcome: None,
+        }
     }
 
     fn servers(&self, deadline: Deadline) -> Result<Vec<Unneeded>, OpenStackError> {
@@ -106,6 +155,14 @@ impl Search<'_> {
             created: Some(image.created_at.clone()),
             outcome: None,
         })
+    }
+}
+
+fn outcome(deletion: Result<Deletion, OpenStackError>) -> String {
+    match deletion {
+        Ok(Deletion::Deleted | Deletion::Absent) => "deleted".to_owned(),
+        Ok(Deletion::InUse(why)) => format!("in use: {why}"),
+        Err(error) => error.to_string(),
     }
 }
 

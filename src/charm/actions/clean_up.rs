@@ -1,60 +1,61 @@
-//! A part of the action `clean-up`: lists what the Python charm has left in the build project, and removes of it what an operator
-//! names by its id.
+//! The action `clean-up`: what is ours in the build project and nothing needs is listed, and deleted where its id is given.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
 
-use crate::builder::{door, http_client, python_charm};
+use serde_json::Value;
+
+use super::{Followed, WAIT, failures, follow};
 use crate::charm::dispatch::{DispatchError, Unit};
-use crate::charm::state::CharmState;
-use crate::model::Deadline;
-use crate::openstack_cloud::Cloud;
-use crate::record::Published;
-
-/// `juju run` itself gives up after 60 s.
-const LIMIT: Duration = Duration::from_secs(50);
+use crate::charm::event::Event;
+use crate::charm::reconcile;
+use crate::charm::turn::Turn;
+use crate::model::{Deadline, printable_line};
+use crate::record::{Found, Unneeded};
 
 impl Unit<'_> {
-    /// Lists what the Python charm has left, and removes of it what is named.
-    pub(super) fn clean_up_by_id(
-        &self,
-        state: &CharmState,
-        ids: &[&str],
-    ) -> Result<Result<Vec<(&'static str, String)>, String>, DispatchError> {
-        let deadline = Deadline::after(LIMIT);
-        let cloud = match build_cloud(state, deadline) {
-            Ok(cloud) => cloud,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        let found = match python_charm::find(&cloud, &state.run.owner.application, deadline) {
-            Ok(found) => found,
-            Err(error) => return Ok(Err(error.to_string())),
-        };
-        if let Some(unknown) = ids.iter().find(|id| found.iter().all(|remnant| remnant.id() != **id)) {
-            return Ok(Err(format!(
-                "Nothing that the Python charm has left has the id {unknown}. Run clean-up without ids for the list."
-            )));
+    pub(in crate::charm) fn clean_up(&self, event: &Event) -> Result<(), DispatchError> {
+        let turn = Turn::take(self.host)?;
+        let Some(state) = self.state_for_action(event)? else { return Ok(()) };
+        if !state.leader {
+            return Ok(self.tools.action_fail("This unit does not build; run the action on the leader.")?);
         }
-        let named = Published::load(self.host)?.named_images();
-        let (mut removed, mut left) = (Vec::new(), Vec::new());
-        for remnant in &found {
-            if !ids.contains(&remnant.id()) {
-                left.push(remnant.to_string());
-            } else if named.contains(remnant.id()) {
-                left.push(format!("{remnant}: a relation names it"));
-            } else {
-                match python_charm::remove(&cloud, remnant, deadline) {
-                    None => removed.push(remnant.to_string()),
-                    Some(why) => left.push(why),
-                }
-            }
+        self.converge(&state, event, None)?;
+        let journal = state.journal(self.host)?;
+        let ids = ids(&self.tools.action_get()?);
+        let Some(job) = reconcile::search(self.host, self.environment, &state, &journal, ids)? else {
+            let refusal = "A job runs or waits. Run the action again when it has ended, or cancel it.";
+            return Ok(self.tools.action_fail(refusal)?);
+        };
+        self.tools.action_set(&[("job", job.to_string())])?;
+        drop(turn);
+        let show = &mut |progress: &str| self.tools.action_log(progress);
+        let Followed::Ended(journal) = follow(self.host, &job, Deadline::after(WAIT), show)? else {
+            return self.goes_on(&job);
+        };
+        if let Some(failures) = failures(&journal) {
+            return Ok(self.tools.action_fail(&failures)?);
         }
-        Ok(Ok(vec![("removed", removed.join("\n")), ("left", left.join("\n"))]))
+        let found = Found::load(self.host, &job)?.map(|found| found.unneeded).unwrap_or_default();
+        let json = serde_json::to_string(&found).unwrap_or_default();
+        Ok(self.tools.action_set(&[("found", page(&found)), ("json", json)])?)
     }
 }
 
-fn build_cloud(state: &CharmState, deadline: Deadline) -> Result<Cloud, String> {
-    let http = http_client(&state.secrets).map_err(|failure| failure.to_string())?;
-    let name = &state.run.build_cloud;
-    let config = state.clouds.get(name).ok_or("The build project is not configured.")?;
-    Cloud::connect(config, &door(&state.clouds, name, &http), deadline).map_err(|error| error.to_string())
+/// The ids that are to be deleted.
+fn ids(parameters: &BTreeMap<String, Value>) -> Vec<String> {
+    let text = parameters.get("ids").and_then(Value::as_str).unwrap_or_default();
+    text.split(',').map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned).collect()
+}
+
+/// What was found, a line each.
+fn page(found: &[Unneeded]) -> String {
+    let lines = found.iter().map(|Unneeded { kind, id, name, why, created, outcome, project }| {
+        let created = created.as_ref().map_or(String::new(), |at| format!(", created {at}"));
+        let outcome = outcome.as_ref().map_or(String::new(), |outcome| format!(": {outcome}"));
+        printable_line(&format!("{kind} {id} {name} in {project}, {why}{created}{outcome}")).to_string()
+    });
+    match found {
+        [] => "nothing to clean up".to_owned(),
+        _ => lines.collect::<Vec<_>>().join("\n"),
+    }
 }

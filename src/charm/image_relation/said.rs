@@ -46,7 +46,7 @@ impl ImageRelations {
             let changed =
                 environment.remote_unit.as_ref().filter(|_| environment.relation_id.as_ref() == Some(id));
             match Said::load(tools, id, changed)? {
-                Said::Usable(relation) => drop(relations.usable.insert(id.clone(), relation)),
+                Said::Usable(relation) => drop(relations.usable.insert(id.clone(), *relation)),
                 Said::Refused(why) => drop(relations.refused.insert(id.clone(), why)),
                 Said::Incomplete => (),
             }
@@ -73,7 +73,7 @@ impl ImageRelations {
 #[derive(Debug)]
 pub(super) enum Said {
     /// A cloud.
-    Usable(ImageRelation),
+    Usable(Box<ImageRelation>),
     /// Something that cannot be one, and why.
     Refused(String),
     /// Not all that is needed.
@@ -141,7 +141,8 @@ impl Said {
         if let Some(why) = refusal(databag) {
             return Self::Refused(why);
         }
-        Self::complete(relation, databag).map_or(Self::Incomplete, Self::Usable)
+        Self::complete(relation, databag)
+            .map_or(Self::Incomplete, |relation| Self::Usable(Box::new(relation)))
     }
 
     fn complete(relation: &RelationId, databag: &Databag) -> Option<ImageRelation> {
