@@ -13,6 +13,7 @@
 mod backend;
 mod build;
 mod by_hand;
+mod check;
 pub mod clouds;
 mod cron;
 pub mod delivery;
@@ -30,6 +31,7 @@ mod side_by_side;
 pub mod upkeep;
 
 pub use by_hand::ByHand;
+pub use check::check;
 pub use clouds::clouds_yaml::{
     Clouds, CloudsYamlError, cloud_name, entry, former_cloud_name, former_names, install_clouds_yaml,
     is_same_user, read_clouds_file, read_clouds_yaml, related_cloud_name,

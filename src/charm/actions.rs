@@ -1,6 +1,7 @@
 //! The operator's actions.
 
 pub mod cancel;
+pub mod check;
 pub mod launch;
 
 use std::collections::BTreeMap;

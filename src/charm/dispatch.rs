@@ -17,7 +17,7 @@ use crate::charm::cos_agent::metrics_socket::MetricsSocketError;
 use crate::host::{FileError, Host, NotOurs, Written};
 use crate::juju::{Environment, HookToolError, HookTools, RelationId, Status};
 use crate::model::Deadline;
-use crate::record::{self, BuildMode, Image, JobId, Journal, RecordError};
+use crate::record::{self, BuildMode, Findings, Image, JobId, Journal, RecordError};
 use crate::worker::{self, LauncherError};
 
 /// A hook failed: our own bug, or a machine in trouble. Juju runs the hook again.
@@ -128,6 +128,7 @@ impl Unit<'_> {
             Event::Action(Action::Run) => self.run_action(event),
             Event::Action(Action::Cancel) => self.cancel_action(),
             Event::Action(Action::LaunchRunner) => self.launch_runner(event),
+            Event::Action(Action::Check) => self.check_action(event),
             _ => {
                 let _turn = Turn::take(self.host)?;
                 self.handle_hook(event)
@@ -245,7 +246,9 @@ impl Unit<'_> {
     ) -> Result<Option<JobId>, DispatchError> {
         self.initialize()?;
         let journal = state.journal(self.host)?;
-        let event = match (reconcile::host_files(self.host, self.environment, state, &journal)?, event) {
+        let written = reconcile::host_files(self.host, self.environment, state, &journal)?;
+        reconcile::check(self.host, self.environment, state, &journal, event, written)?;
+        let event = match (written, event) {
             // Juju does not tell of everything that changes.
             (Written::Changed, Event::UpdateStatus) => &Event::ConfigChanged,
             _ => event,
@@ -258,8 +261,11 @@ impl Unit<'_> {
             }
             job => job,
         };
+        if job.is_none() {
+            reconcile::attend_check(self.host, &journal)?;
+        }
         worker::tend(self.host, &state.secrets.proxies)?;
-        self.tools.status_set(&status::status(state, &journal))?;
+        self.tools.status_set(&status::status(state, &journal, Findings::load(self.host).as_ref()))?;
         Ok(job)
     }
 
@@ -341,7 +347,7 @@ impl Unit<'_> {
         };
         let _turn = Turn::take(self.host)?;
         self.publish(state, &journal, event)?;
-        self.tools.status_set(&status::status(state, &journal))?;
+        self.tools.status_set(&status::status(state, &journal, Findings::load(self.host).as_ref()))?;
         let images = journal.images.iter().map(|image| {
             let config = &image.result.config;
             format!("{}-{} {} {}", config.base, config.arch, config.cloud_name.as_str(), image.result.id)

@@ -77,6 +77,8 @@ pub enum Action {
     Run,
     /// Stop building.
     Cancel,
+    /// Check what builds and deliveries stand on.
+    Check,
     /// Launch a runner of the newest image.
     LaunchRunner,
 }
@@ -95,6 +97,7 @@ impl Event {
             return match action {
                 "run" => Self::Action(Action::Run),
                 "cancel" => Self::Action(Action::Cancel),
+                "check" => Self::Action(Action::Check),
                 "launch-runner" => Self::Action(Action::LaunchRunner),
                 _ => other(),
             };
@@ -184,6 +187,7 @@ mod tests {
             ("worker", Event::WorkerReport),
             ("actions/run", Event::Action(Action::Run)),
             ("actions/cancel", Event::Action(Action::Cancel)),
+            ("actions/check", Event::Action(Action::Check)),
             ("actions/launch-runner", Event::Action(Action::LaunchRunner)),
         ] {
             assert_eq!(event(path), expected, "{path}");

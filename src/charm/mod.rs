@@ -17,6 +17,7 @@ mod status;
 mod turn;
 
 pub use actions::cancel::{Cancelled, cancel};
+pub use actions::check::{failure, lines};
 pub use actions::{FollowError, Followed, failures, follow};
 pub use dispatch::{DispatchError, Unit};
 pub use event::{Action, Event, RelationChange};

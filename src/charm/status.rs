@@ -8,7 +8,7 @@ use super::state::CharmState;
 use crate::builder::Schedule;
 use crate::juju::Status;
 use crate::model::Timestamp;
-use crate::record::{Failure, Job, Journal, Phase, Reason, Remedy, TaskKind};
+use crate::record::{Failure, Findings, Job, Journal, Phase, Reason, Remedy, TaskKind};
 
 /// `juju status` shows about this much of a message.
 const LENGTH: usize = 400;
@@ -30,7 +30,8 @@ pub fn machine_in_trouble(remedy: &str) -> Status {
 }
 
 /// What the unit shows.
-pub fn status(state: &CharmState, journal: &Journal) -> Status {
+pub fn status(state: &CharmState, journal: &Journal, findings: Option<&Findings>) -> Status {
+    let check = check(state, findings);
     if state.relations.is_empty() {
         let why = match (state.too_near.first(), state.relation_ids.is_empty()) {
             (Some(id), _) => {
@@ -41,7 +42,8 @@ pub fn status(state: &CharmState, journal: &Journal) -> Status {
             }
             (None, true) => String::new(),
         };
-        return Status::Blocked(format!("image integration required.{why}"));
+        let check = check.map(|text| format!(" {text}")).unwrap_or_default();
+        return Status::Blocked(cut(format!("image integration required.{why}{check}")));
     }
     let trouble = trouble(state, journal);
     if !state.leader {
@@ -58,16 +60,21 @@ pub fn status(state: &CharmState, journal: &Journal) -> Status {
             cut([text].into_iter().chain(left_behind(state, journal)).collect::<Vec<_>>().join(" "))
         };
         return match (progress, trouble) {
-            (Some(progress), _) => Status::Maintenance(cut(progress)),
+            (Some(progress), _) => {
+                Status::Maintenance(cut([progress].into_iter().chain(check).collect::<Vec<_>>().join("; ")))
+            }
             (None, _) if state.paused => Status::Blocked(PAUSED.into()),
             (None, Some((Remedy::Operator, text))) => Status::Blocked(with_leftovers(text)),
+            (None, _) if check.is_some() => Status::Blocked(with_leftovers(check.unwrap_or_default())),
             (None, Some((_, text))) => Status::Maintenance(with_leftovers(text)),
             (None, None) => Status::Maintenance(with_leftovers("Waiting for first image.".into())),
         };
     }
-    let is_idle = progress.is_none() && trouble.is_none() && !state.paused;
+    let check = check.filter(|_| trouble.as_ref().is_none_or(|(remedy, _)| *remedy != Remedy::Operator));
+    let is_idle = progress.is_none() && trouble.is_none() && check.is_none() && !state.paused;
     published.extend(is_idle.then(|| next_look(state)));
     published.extend(progress);
+    published.extend(check);
     published.extend(trouble.map(|(_, text)| text));
     published.extend(state.paused.then(|| PAUSED.to_owned()));
     published.extend(left_behind(state, journal));
@@ -160,6 +167,17 @@ fn trouble(state: &CharmState, journal: &Journal) -> Option<(Remedy, String)> {
     };
     let what = if state.leader { "Build" } else { "Last job" };
     Some((first.remedy, format!("{what} failed: {}{more}.{next}", first.to_string().trim_end_matches('.'))))
+}
+
+/// What a check has found to stop the next build or delivery.
+fn check(state: &CharmState, findings: Option<&Findings>) -> Option<String> {
+    let digest = state.run.digest();
+    let mut failures = findings.filter(|_| state.leader)?.failures(&digest);
+    let first = failures.next()?.told();
+    Some(match failures.count() {
+        0 => format!("Check failed: {first}"),
+        more => format!("Check failed: {first} (and {more} more, run the action check)"),
+    })
 }
 
 /// What had to stay in a cloud that is not used any more.

@@ -54,6 +54,8 @@ pub(super) struct Access {
     pub(super) catalog: Catalog,
     pub(super) project: ProjectId,
     pub(super) user: UserId,
+    /// What the cloud's clock said then, and ours.
+    pub(super) clocks: Option<(Timestamp, Timestamp)>,
 }
 
 /// Where Keystone gives tokens.
@@ -111,6 +113,7 @@ pub(super) fn authenticate(
         catalog: token.catalog,
         project: token.project.id,
         user: token.user.id,
+        clocks: answer.header("date").and_then(Timestamp::of_http_date).map(|cloud| (cloud, Timestamp::now())),
     })
 }
 

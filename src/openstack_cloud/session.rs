@@ -16,7 +16,7 @@ use super::project_key::ProjectKey;
 use crate::http::{
     Answer, HttpClient, HttpError, Incoming, Method, Opened, Outgoing, Request, Url, jittered,
 };
-use crate::model::{Deadline, Secret};
+use crate::model::{Deadline, Secret, Timestamp};
 
 /// A token older than this is renewed before a transfer of unknown length.
 const FRESH: Duration = Duration::from_secs(60);
@@ -154,6 +154,17 @@ impl Session {
 
     pub(super) fn user(&self) -> UserId {
         self.lock().user.clone()
+    }
+
+    /// Whether the catalog has an address of `service`.
+    pub(super) fn serves(&self, service: Service) -> Result<(), OpenStackError> {
+        let access = Arc::clone(&self.lock());
+        self.endpoint(&access, service).map(drop)
+    }
+
+    /// What the cloud's clock said when it gave the last token, and ours.
+    pub(super) fn clocks(&self) -> Option<(Timestamp, Timestamp)> {
+        self.lock().clocks
     }
 
     /// Makes a call and returns its successful answer.

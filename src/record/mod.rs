@@ -1,6 +1,7 @@
 //! What is written on the unit's disk by one process and read by others: hooks write requests and what databags say,
 //! the worker writes the journal, the launcher writes its notes. Each write is atomic.
 
+mod check;
 mod file;
 mod former_names;
 mod github_releases;
@@ -16,6 +17,7 @@ mod resource_tracker;
 mod run_config;
 mod transit;
 
+pub use check::{Check, CheckOrder, Finding, Findings, Scope, Verdict};
 pub use file::{RecordError, write_json};
 pub use former_names::FormerNames;
 pub use github_releases::KeptReleases;

@@ -1,6 +1,7 @@
 //! The processes that do what hooks ask for: the worker builds images, the launcher launches runners. Each is a copy of
 //! this binary that outlives hooks, and writes what comes of its work into `record`.
 
+mod check;
 mod launch;
 mod launcher;
 mod overdue;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::check::Checks;
 use super::process::{StartError, start_worker};
 use super::reporter::{News, Reporter, Standing};
 use super::take_over::{Announced, take_over};
@@ -60,10 +61,14 @@ fn work_in(host: &Host, ours: fn(&Request) -> bool) -> Result<(), WorkerError> {
         // For whoever must stop us.
         let _ = lock.note(&std::process::id().to_string());
         put_aside_locked(host)?;
+        host.remove_beginning(&host.run_dir(), &RUN_FILES)?;
         let reporter = Reporter::default();
+        let checks = Checks::new(host, &reporter);
         std::thread::scope(|scope| {
             scope.spawn(|| reporter.serve());
-            let result = do_all(host, &reporter, ours);
+            scope.spawn(|| checks.serve());
+            let result = do_all(host, &reporter, &checks, ours);
+            checks.end();
             reporter.end();
             result
         })?;
@@ -73,6 +78,7 @@ fn work_in(host: &Host, ours: fn(&Request) -> bool) -> Result<(), WorkerError> {
         match next_request(host)? {
             Some(request) if ours(&request) => (),
             Some(_) => return Ok(start_worker(host)?),
+            None if checks.has_order() => (),
             None => return Ok(()),
         }
     }
@@ -83,8 +89,12 @@ const RUN_FILES: [&str; 3] = ["key-", "ssh-", "sums-"];
 
 /// Does requests until there is none and Juju has heard of all that came of them; then prunes. While Juju cannot be
 /// reached, it prunes what it may already.
-fn do_all(host: &Host, reporter: &Reporter, ours: fn(&Request) -> bool) -> Result<(), WorkerError> {
-    host.remove_beginning(&host.run_dir(), &RUN_FILES)?;
+fn do_all(
+    host: &Host,
+    reporter: &Reporter,
+    checks: &Checks<'_>,
+    ours: fn(&Request) -> bool,
+) -> Result<(), WorkerError> {
     let mut last = None;
     let mut has_pruned = false;
     let mut patience = Deadline::after(FOLLOW);
@@ -115,8 +125,11 @@ fn do_all(host: &Host, reporter: &Reporter, ours: fn(&Request) -> bool) -> Resul
             std::thread::sleep(LOOK);
         } else if let Some((request, secrets)) = last.take() {
             prune(host, &request, &secrets)?;
-        } else {
-            return Ok(());
+        } else if !checks.do_deep() {
+            if checks.end_if_idle() {
+                return Ok(());
+            }
+            std::thread::sleep(LOOK);
         }
     }
 }

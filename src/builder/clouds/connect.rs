@@ -5,7 +5,7 @@ use std::panic::resume_unwind;
 use super::clouds_yaml::{Clouds, cloud_name};
 use crate::http::HttpClient;
 use crate::model::Deadline;
-use crate::openstack_cloud::{Cloud, CloudConfig, OpenStackError};
+use crate::openstack_cloud::{Cloud, CloudConfig, ErrorKind, OpenStackError};
 use crate::record::{BuildSecrets, CloudName, Failure};
 
 /// A cloud could not be connected to.
@@ -14,6 +14,18 @@ pub enum ConnectError {
     /// Whatever named it is gone.
     #[error("its credentials are no longer in clouds.yaml")]
     Forgotten,
+    /// Keystone refuses the credentials, and does not say which of them.
+    #[error("Keystone refuses the credentials of {whose}: {}{said}; check {remedy}", error.message().trim_end_matches('.'))]
+    Refused {
+        /// Who brings them, and as whom for which project.
+        whose: String,
+        /// What Keystone says.
+        error: OpenStackError,
+        /// Its status.
+        said: &'static str,
+        /// What may be wrong.
+        remedy: &'static str,
+    },
     /// It did not answer, or refused.
     #[error(transparent)]
     Cloud(#[from] OpenStackError),
@@ -22,8 +34,38 @@ pub enum ConnectError {
 impl ConnectError {
     /// Whether time alone will not mend it.
     pub fn operator_must_act(&self) -> bool {
-        matches!(self, Self::Cloud(error) if error.operator_must_act())
+        match self {
+            Self::Forgotten => false,
+            Self::Refused { .. } => true,
+            Self::Cloud(error) => error.operator_must_act(),
+        }
     }
+
+    fn of(error: OpenStackError, known: &Clouds, name: &CloudName, config: &CloudConfig) -> Self {
+        if error.kind() != ErrorKind::Credentials {
+            return Self::Cloud(error);
+        }
+        let CloudConfig { username, project_name, .. } = config;
+        let (by, remedy) = if is_operators(known, name) {
+            (format!("user {username} for project {project_name}"), OPTIONS)
+        } else {
+            (format!("relation {name}, user {username}"), FIELDS)
+        };
+        Self::Refused { whose: by, error, said: " (HTTP 401)", remedy }
+    }
+}
+
+/// The options that hold the build project's credentials.
+const OPTIONS: &str = "openstack-user-name, openstack-user-domain-name, openstack-project-name, \
+                       openstack-project-domain-name, and the password in openstack-password-secret";
+
+/// What a relation brings.
+const FIELDS: &str = "username, user_domain_name, project_name, project_domain_name and password, which the related \
+                      application brings";
+
+/// Whether the cloud of this name is the one of the options.
+fn is_operators(known: &Clouds, name: &CloudName) -> bool {
+    known.get(name).is_some_and(|config| *name == cloud_name(config))
 }
 
 /// The door to the web, through the model's proxies.
@@ -34,11 +76,10 @@ pub fn http_client(secrets: &BuildSecrets) -> Result<HttpClient, Failure> {
 /// The door by which the cloud of this name is reached. What a relation names, and what its servers name in turn, must not
 /// lead to the unit itself unless the operator's own cloud is there too.
 pub fn door(known: &Clouds, name: &CloudName, http: &HttpClient) -> HttpClient {
-    let is_operators = |name: &CloudName, config: &CloudConfig| *name == cloud_name(config);
-    if known.get(name).is_some_and(|config| is_operators(name, config)) {
+    if is_operators(known, name) {
         return http.clone();
     }
-    let own = known.iter().filter(|(name, config)| is_operators(name, config));
+    let own = known.iter().filter(|(name, _)| is_operators(known, name));
     http.guarded(own.filter_map(|(_, config)| config.auth_url.parse().ok()).collect())
 }
 
@@ -50,7 +91,8 @@ pub fn connect_to(
     deadline: Deadline,
 ) -> Result<Cloud, ConnectError> {
     let config = known.get(name).ok_or(ConnectError::Forgotten)?;
-    Ok(Cloud::connect(config, &door(known, name, http), deadline)?)
+    Cloud::connect(config, &door(known, name, http), deadline)
+        .map_err(|error| ConnectError::of(error, known, name, config))
 }
 
 /// Connects to each of these clouds, each within `deadline`, and does `work` with what came of it, side by side: one that

@@ -148,7 +148,7 @@ fn without_an_image_the_unit_works_waits_or_is_blocked() {
     ];
     for (journal, expected) in cases {
         let at = journal.next_try(&state.run, TaskKind::Build).map_or(String::new(), Timestamp::time_of_day);
-        let shown = status(&state, &journal);
+        let shown = status(&state, &journal, None);
         let shown = format!("{}: {}", shown.name(), shown.message());
         // The clock may have ticked between the two.
         assert_eq!(shown.replace("4 min", "5 min"), expected.replace("4 min", "5 min").replace("AT", &at));
@@ -187,7 +187,7 @@ fn what_is_left_in_a_cloud_that_is_not_used_any_more_is_told_with_whatever_else_
     let left = "Left in old-1: base image b (the password is refused)";
     assert_shown(&state, &journal, &format!("maintenance: Waiting for first image. {left}"));
     journal.publish(image(NOBLE, 125));
-    let well = status(&state, &journal);
+    let well = status(&state, &journal, None);
     assert!(well.name() == "active" && well.message().ends_with(&format!("Z; {left}")), "{well:?}");
     let standing_by = CharmState { leader: false, ..state };
     let expected = format!("active: noble-x64 2 h old; Standing by; the leader builds.; {left}");
