@@ -41,6 +41,7 @@ fn command(command: &Command) -> ExitCode {
         }
         Command::Jobs(_) => jobs(|jobs| Ok(jobs.to_string())),
         Command::Cancel => by_hand("cancel", cli::cancel),
+        Command::Check(words) => by_hand("check", |host, say| cli::check(host, words, say)),
         Command::Recipe => print(DEFAULT_RECIPE),
         Command::LocalBuild(words) => by_hand("local-build", |host, say| cli::local_build(host, words, say)),
         Command::BuildImage(words) => {

@@ -13,8 +13,8 @@ use crate::host::{FileError, Host, Written};
 use crate::juju::{Environment, HookToolError, HookTools};
 use crate::model::{BaseImage, Timestamp};
 use crate::record::{
-    CheckOrder, Findings, Image, Job, JobId, Journal, Published, Reason, Rebuild, RecordError, Request, Scope,
-    Task, TaskKind, Verdict,
+    CheckOrder, Findings, Image, Job, JobId, Journal, Published, Reason, Rebuild, RecordError, Request,
+    Scope, Task, TaskKind, Verdict,
 };
 use crate::worker::{self, StartError};
 
@@ -117,7 +117,9 @@ pub fn check(
         _ => None,
     };
     match due {
-        Some(scope) => order_check(host, environment, state, open.map_or(scope, |open| scope.max(open.scope))),
+        Some(scope) => {
+            order_check(host, environment, state, open.map_or(scope, |open| scope.max(open.scope)))
+        }
         None => Ok(()),
     }
 }

@@ -31,7 +31,6 @@ pub fn machine_in_trouble(remedy: &str) -> Status {
 
 /// What the unit shows.
 pub fn status(state: &CharmState, journal: &Journal, findings: Option<&Findings>) -> Status {
-    let check = check(state, findings);
     if state.relations.is_empty() {
         let why = match (state.too_near.first(), state.relation_ids.is_empty()) {
             (Some(id), _) => {
@@ -42,10 +41,11 @@ pub fn status(state: &CharmState, journal: &Journal, findings: Option<&Findings>
             }
             (None, true) => String::new(),
         };
-        let check = check.map(|text| format!(" {text}")).unwrap_or_default();
+        let check = check(state, findings, "").map(|text| format!(" {text}")).unwrap_or_default();
         return Status::Blocked(cut(format!("image integration required.{why}{check}")));
     }
     let trouble = trouble(state, journal);
+    let check = check(state, findings, trouble.as_ref().map_or("", |(_, text)| text));
     if !state.leader {
         let mut parts = ages(state, journal);
         parts.push("Standing by; the leader builds.".into());
@@ -70,7 +70,6 @@ pub fn status(state: &CharmState, journal: &Journal, findings: Option<&Findings>
             (None, None) => Status::Maintenance(with_leftovers("Waiting for first image.".into())),
         };
     }
-    let check = check.filter(|_| trouble.as_ref().is_none_or(|(remedy, _)| *remedy != Remedy::Operator));
     let is_idle = progress.is_none() && trouble.is_none() && check.is_none() && !state.paused;
     published.extend(is_idle.then(|| next_look(state)));
     published.extend(progress);
@@ -122,6 +121,10 @@ pub fn progress(job: &Job) -> String {
         Phase::Delivering => "delivering image".to_owned(),
         Phase::Waiting | Phase::Done | Phase::UpToDate | Phase::Failed => "waiting".to_owned(),
     };
+    let step = match &build.hampered {
+        Some(reason) => format!("{step} ({reason})"),
+        None => step,
+    };
     let others = match job.builds.len() {
         0 | 1 => String::new(),
         all => format!(
@@ -169,10 +172,11 @@ fn trouble(state: &CharmState, journal: &Journal) -> Option<(Remedy, String)> {
     Some((first.remedy, format!("{what} failed: {}{more}.{next}", first.to_string().trim_end_matches('.'))))
 }
 
-/// What a check has found to stop the next build or delivery.
-fn check(state: &CharmState, findings: Option<&Findings>) -> Option<String> {
+/// What a check has found to stop the next build or delivery, unless a job has failed with just that, which is `told`.
+fn check(state: &CharmState, findings: Option<&Findings>, told: &str) -> Option<String> {
     let digest = state.run.digest();
-    let mut failures = findings.filter(|_| state.leader)?.failures(&digest);
+    let failures = findings.filter(|_| state.leader)?.failures(&digest);
+    let mut failures = failures.filter(|failure| !told.contains(failure.text.trim_end_matches('.')));
     let first = failures.next()?.told();
     Some(match failures.count() {
         0 => format!("Check failed: {first}"),

@@ -30,6 +30,11 @@ pub enum Command {
     Jobs(Jobs),
     /// Stop the running or waiting job and remove what it has made (needs root)
     Cancel,
+    /// Check what builds and deliveries stand on: ok, or what to do (needs root)
+    ///
+    /// Checks each project's credentials, catalog, flavor, network and quotas, base images, GitHub and the apt mirror, with
+    /// the configuration that the charm has accepted last. Fails when a check does.
+    Check(Check),
     /// Print the default recipe: what goes into an image
     Recipe,
     /// Build one image on this machine and write it to a file (needs root)
@@ -70,6 +75,17 @@ pub struct Jobs {
     /// The same as `--format json`
     #[arg(long, hide = true)]
     pub json: bool,
+}
+
+/// `dispatch check`.
+#[derive(Debug, clap::Args)]
+pub struct Check {
+    /// Also boot a VM in the build project and connect to it by ssh
+    #[arg(long)]
+    pub deep: bool,
+    /// How the findings are printed.
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// `dispatch local-build`.

@@ -91,8 +91,9 @@ impl Jobs {
             None => "its worker has died; the next hook sees to it".into(),
         };
         writeln!(f, "job {}: {reason}, since {}, {state}", job.id, job.started)?;
-        for Build { target, phase, since, resources } in &job.builds {
-            line(f, format_args!("  {target}: {}, since {since}", describe(phase)))?;
+        for Build { target, phase, hampered, since, resources } in &job.builds {
+            let reason = hampered.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+            line(f, format_args!("  {target}: {}{reason}, since {since}", describe(phase)))?;
             resources.iter().try_for_each(|resource| line(f, format_args!("    {resource}")))?;
         }
         job.failures.iter().try_for_each(|failure| line(f, format_args!("  failed: {failure}")))

@@ -85,6 +85,18 @@ impl OpenStackError {
         Self { kind, operation: operation.into(), message, status: Some(status) }
     }
 
+    /// What Keystone answers to credentials that it refuses.
+    #[cfg(test)]
+    pub fn credentials_refused(message: &str) -> Self {
+        let status = Some(401);
+        Self {
+            kind: ErrorKind::Credentials,
+            operation: "authenticating".into(),
+            message: tidy(message),
+            status,
+        }
+    }
+
     /// What the failure means.
     pub fn kind(&self) -> ErrorKind {
         self.kind

@@ -113,7 +113,10 @@ pub(super) fn authenticate(
         catalog: token.catalog,
         project: token.project.id,
         user: token.user.id,
-        clocks: answer.header("date").and_then(Timestamp::of_http_date).map(|cloud| (cloud, Timestamp::now())),
+        clocks: answer
+            .header("date")
+            .and_then(Timestamp::of_http_date)
+            .map(|cloud| (cloud, Timestamp::now())),
     })
 }
 

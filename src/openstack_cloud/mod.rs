@@ -22,9 +22,9 @@ mod tests;
 use std::sync::Arc;
 
 pub use catalog::{Interface, NotAnInterface};
+pub use compute::limits::Limits;
 pub use compute::placement::{Need, PlacementError, Wish, choose_flavor, choose_network, find_flavor};
 pub use compute::server_details::{Address, AddressKind, Server, ServerStatus};
-pub use compute::limits::Limits;
 pub use compute::{Compute, Flavor, MetadataSource, NewServer};
 pub use error::{ErrorKind, OpenStackError};
 pub use ids::{

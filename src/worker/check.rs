@@ -58,7 +58,9 @@ impl<'a> Checks<'a> {
 
     /// Does a deep check if one is ordered; returns whether one was. For the thread that does the jobs.
     pub fn do_deep(&self) -> bool {
-        let Some(order) = self.open(&self.lock()).filter(|order| order.scope == Scope::Deep) else { return false };
+        let Some(order) = self.open(&self.lock()).filter(|order| order.scope == Scope::Deep) else {
+            return false;
+        };
         self.answer(&order);
         self.lock().done = Some(order.id);
         true
@@ -92,7 +94,9 @@ impl<'a> Checks<'a> {
         log::info!("check {}: {:?}", order.id, order.scope);
         let secrets = match order.take_secrets(self.host) {
             Ok(Some(secrets)) => secrets,
-            Ok(None) => return log::warn!("check {}: its secrets are lost; the next hook orders another", order.id),
+            Ok(None) => {
+                return log::warn!("check {}: its secrets are lost; the next hook orders another", order.id);
+            }
             Err(error) => return log::error!("check {}: {error}", order.id),
         };
         let hidden = [&secrets.proxies.http, &secrets.proxies.https, &secrets.github_token];

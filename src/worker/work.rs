@@ -14,7 +14,7 @@ use crate::builder::{
     remove_old_binaries, run,
 };
 use crate::host::{Exclusive, FileError, Host};
-use crate::model::{Deadline, Target, Timestamp, redact_from_now_on};
+use crate::model::{Deadline, Target, Timestamp, redact_from_now_on, redacted};
 use crate::record::{
     Announcement, BuildMode, BuildSecrets, BuilderRunConfig, CloudName, Failure, Image, Job, JobId, Journal,
     Known, Peers, Phase, Progress, Published, RecordError, Remedy, Request, Resource, Revision, Task,
@@ -290,6 +290,14 @@ impl Record<'_> {
 impl Progress for Record<'_> {
     fn phase(&self, target: Target, phase: Phase) {
         self.change(|journal| journal.job.iter_mut().for_each(|job| job.build(target).enter(phase.clone())));
+        self.reporter.tell(News::Progress);
+    }
+
+    fn hampered(&self, target: Target, reason: &str) {
+        let reason = redacted(reason);
+        self.change(|journal| {
+            journal.job.iter_mut().for_each(|job| job.build(target).hampered = Some(reason.clone()));
+        });
         self.reporter.tell(News::Progress);
     }
 

@@ -21,6 +21,7 @@ fn at_work(site: &Site, builds: &[(Target, Phase, u64)]) {
     let builds = builds.iter().map(|(target, phase, minutes)| Build {
         target: *target,
         phase: phase.clone(),
+        hampered: None,
         since: ago(*minutes),
         resources: Vec::new(),
     });

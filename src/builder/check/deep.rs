@@ -13,8 +13,8 @@ use crate::http::HttpClient;
 use crate::model::{Deadline, Target};
 use crate::openstack_cloud::Cloud;
 use crate::record::{
-    BuildMode, BuilderRunConfig, Check, CheckOrder, CloudName, Failure, Finding, Image, Phase, Progress, RecordError,
-    Resource, ResourceTracker, Revision, Verdict,
+    BuildMode, BuilderRunConfig, Check, CheckOrder, CloudName, Failure, Finding, Image, Phase, Progress,
+    RecordError, Resource, ResourceTracker, Revision, Verdict,
 };
 
 /// How long the whole may take: a base image is copied if the project has none.

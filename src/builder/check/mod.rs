@@ -12,9 +12,7 @@ use crate::builder::clouds::clouds_yaml::read_clouds_yaml;
 use crate::builder::clouds::connect::{http_client, in_each};
 use crate::host::Host;
 use crate::model::{Deadline, Timestamp};
-use crate::record::{
-    BuildSecrets, Check, CheckOrder, CloudName, Finding, Findings, Scope, Verdict,
-};
+use crate::record::{BuildSecrets, Check, CheckOrder, CloudName, Finding, Findings, Scope, Verdict};
 
 /// How long all checks together may take, but for the VM of a deep one.
 const LIMIT: Duration = Duration::from_secs(40);
@@ -46,9 +44,8 @@ fn findings(host: &Host, order: &CheckOrder, secrets: &BuildSecrets) -> Vec<Find
         names.extend(config.clouds.iter().filter(|name| **name != config.build_cloud));
     }
     let mut found = scope(|scope| {
-        let sources = (*extent >= Scope::Sources).then(|| {
-            scope.spawn(|| sources::check(host, &http, config, secrets, *extent, deadline))
-        });
+        let sources = (*extent >= Scope::Sources)
+            .then(|| scope.spawn(|| sources::check(host, &http, config, secrets, *extent, deadline)));
         let projects = in_each(&known, &names, &http, deadline, |name, connection| {
             project::ProjectCheck { host, order, name, deadline }.run(connection)
         });

@@ -67,9 +67,12 @@ impl ProjectCheck<'_> {
         let mut found = Vec::new();
         match Site::find_flavor(cloud, vm, self.deadline) {
             Ok(flavor) => {
-                let text = format!("{} ({} vCPU, {} MB, {} GB)", flavor.name, flavor.vcpus, flavor.ram, flavor.disk);
+                let text =
+                    format!("{} ({} vCPU, {} MB, {} GB)", flavor.name, flavor.vcpus, flavor.ram, flavor.disk);
                 found.push(Finding::new(Check::Flavor, Verdict::Ok, text));
-                found.push(self.quota(cloud.compute().limits(self.deadline).map(|limits| limits.lacks_room_for(&flavor))));
+                found.push(self.quota(
+                    cloud.compute().limits(self.deadline).map(|limits| limits.lacks_room_for(&flavor)),
+                ));
             }
             Err(error) => found.push(of(Check::Flavor, error)),
         }
@@ -82,7 +85,9 @@ impl ProjectCheck<'_> {
 
     fn quota(&self, lacks: Result<Vec<String>, OpenStackError>) -> Finding {
         match lacks {
-            Ok(lacks) if lacks.is_empty() => Finding::new(Check::Quota, Verdict::Ok, "has room for a builder VM"),
+            Ok(lacks) if lacks.is_empty() => {
+                Finding::new(Check::Quota, Verdict::Ok, "has room for a builder VM")
+            }
             // The VMs of a build that runs use it up themselves.
             Ok(_) if self.a_build_has_vms() => {
                 Finding::new(Check::Quota, Verdict::Ok, "is used by the builder VMs that run")
@@ -128,9 +133,11 @@ impl ProjectCheck<'_> {
                 Finding::new(Check::ImageRights, Verdict::Ok, "images can be created and deleted")
             }
             (Ok(_), Err(error)) => trouble(Check::ImageRights, &error, error.operator_must_act()),
-            (Ok(_), Ok(_)) => {
-                Finding::new(Check::ImageRights, Verdict::Warning, format!("image {id} could not be deleted yet"))
-            }
+            (Ok(_), Ok(_)) => Finding::new(
+                Check::ImageRights,
+                Verdict::Warning,
+                format!("image {id} could not be deleted yet"),
+            ),
             (Err(error), _) => trouble(Check::ImageRights, &error, error.operator_must_act()),
         }
     }

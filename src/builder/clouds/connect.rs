@@ -15,14 +15,12 @@ pub enum ConnectError {
     #[error("its credentials are no longer in clouds.yaml")]
     Forgotten,
     /// Keystone refuses the credentials, and does not say which of them.
-    #[error("Keystone refuses the credentials of {whose}: {}{said}; check {remedy}", error.message().trim_end_matches('.'))]
+    #[error("Keystone refuses the credentials of {whose}: {} (HTTP 401); check {remedy}", error.message().trim_end_matches('.'))]
     Refused {
         /// Who brings them, and as whom for which project.
         whose: String,
         /// What Keystone says.
         error: OpenStackError,
-        /// Its status.
-        said: &'static str,
         /// What may be wrong.
         remedy: &'static str,
     },
@@ -46,12 +44,12 @@ impl ConnectError {
             return Self::Cloud(error);
         }
         let CloudConfig { username, project_name, .. } = config;
-        let (by, remedy) = if is_operators(known, name) {
+        let (whose, remedy) = if is_operators(known, name) {
             (format!("user {username} for project {project_name}"), OPTIONS)
         } else {
             (format!("relation {name}, user {username}"), FIELDS)
         };
-        Self::Refused { whose: by, error, said: " (HTTP 401)", remedy }
+        Self::Refused { whose, error, remedy }
     }
 }
 
@@ -155,5 +153,29 @@ mod tests {
         assert_eq!(beside("http://192.0.2.1:5000", local), ErrorKind::Configuration);
         assert_eq!(beside("http://127.0.0.1:2", local), ErrorKind::Unavailable);
         assert_eq!(beside("http://127.0.0.1:2", "http://169.254.169.254/v3"), ErrorKind::Configuration);
+    }
+
+    #[test]
+    fn refused_credentials_are_told_with_where_they_come_from() {
+        let refused = |name: &CloudName, known: &Clouds| {
+            let error =
+                OpenStackError::credentials_refused("The request you have made requires authentication.");
+            ConnectError::of(error, known, name, &known[name]).to_string()
+        };
+        let own = config("http://192.0.2.1:5000");
+        let related = related_cloud_name(&own, "image:3");
+        let known = Clouds::from([(cloud_name(&own), own.clone()), (related.clone(), own.clone())]);
+        let told = refused(&cloud_name(&own), &known);
+        assert!(
+            told.starts_with("Keystone refuses the credentials of user me for project p: The request"),
+            "{told}"
+        );
+        assert!(told.contains("authentication (HTTP 401); check openstack-user-name"), "{told}");
+        let told = refused(&related, &known);
+        assert!(
+            told.starts_with("Keystone refuses the credentials of relation p (image:3), user me: The"),
+            "{told}"
+        );
+        assert!(told.contains("user_domain_name") && !told.contains("openstack-"), "{told}");
     }
 }

@@ -3,8 +3,8 @@
 use crate::builder::ownership::labels;
 use crate::model::Deadline;
 use crate::openstack_cloud::{
-    Cloud, Deletion, EtherType, Flavor, FlavorId, Need, NetworkId, NewRule, OpenStackError, PlacementError, Protocol,
-    SecurityGroup, SecurityGroupId, Wish, choose_network, find_flavor,
+    Cloud, Deletion, EtherType, Flavor, FlavorId, Need, NetworkId, NewRule, OpenStackError, PlacementError,
+    Protocol, SecurityGroup, SecurityGroupId, Wish, choose_network, find_flavor,
 };
 use crate::record::{BuilderVm, Owner};
 

@@ -193,7 +193,9 @@ impl Options {
         let Some(id) = self.text("github-token-secret-id")? else { return Ok(None) };
         SecretUri::parse(&id).map(Some).ok_or_else(|| {
             // It may be the token itself, which is not repeated.
-            InvalidOption("GitHub token secret not found. Set github-token-secret-id to a secret's URI.".into())
+            InvalidOption(
+                "GitHub token secret not found. Set github-token-secret-id to a secret's URI.".into(),
+            )
         })
     }
 

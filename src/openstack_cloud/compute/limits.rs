@@ -46,7 +46,9 @@ impl Limits {
             ("core", "", size(flavor.vcpus), self.total_cores_used, self.max_total_cores),
             ("memory", " MB", size(flavor.ram), self.total_ram_used, self.max_total_ram_size),
         ];
-        let exceeded = resources.iter().filter(|(.., need, used, most)| *most >= 0 && used.saturating_add(*need) > *most);
+        let exceeded = resources
+            .iter()
+            .filter(|(.., need, used, most)| *most >= 0 && used.saturating_add(*need) > *most);
         exceeded
             .map(|(name, unit, need, used, most)| {
                 format!("{name} quota ({used} of {most}{unit} used, {need} needed)")
@@ -90,14 +92,17 @@ mod tests {
             public: true,
         };
         let lacks = |absolute: &str| {
-            let answer: Answer = serde_json::from_str(&format!(r#"{{"limits": {{"absolute": {absolute}}}}}"#)).unwrap();
+            let answer: Answer =
+                serde_json::from_str(&format!(r#"{{"limits": {{"absolute": {absolute}}}}}"#)).unwrap();
             answer.limits.absolute.lacks_room_for(&flavor)
         };
         assert!(lacks("{}").is_empty(), "what is not told limits nothing");
         assert!(lacks(r#"{"maxTotalInstances": -1, "totalInstancesUsed": 99}"#).is_empty());
         assert!(lacks(r#"{"maxTotalCores": 4, "totalCoresUsed": 2}"#).is_empty());
         assert_eq!(
-            lacks(r#"{"maxTotalInstances": 10, "totalInstancesUsed": 10, "maxTotalCores": 4, "totalCoresUsed": 3}"#),
+            lacks(
+                r#"{"maxTotalInstances": 10, "totalInstancesUsed": 10, "maxTotalCores": 4, "totalCoresUsed": 3}"#
+            ),
             ["instance quota (10 of 10 used, 1 needed)", "core quota (3 of 4 used, 2 needed)"]
         );
         assert_eq!(

@@ -65,6 +65,9 @@ pub struct Build {
     pub target: Target,
     /// How far it is.
     pub phase: Phase,
+    /// Why the phase takes longer than it should, as far as is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hampered: Option<String>,
     /// Since when its work goes on.
     pub since: Timestamp,
     /// What it has made, or was about to make, and what is neither gone nor published.
@@ -74,7 +77,7 @@ pub struct Build {
 impl Build {
     /// A build whose turn has not come.
     pub fn waiting(target: Target) -> Self {
-        Self { target, phase: Phase::Waiting, since: Timestamp::now(), resources: Vec::new() }
+        Self { target, phase: Phase::Waiting, hampered: None, since: Timestamp::now(), resources: Vec::new() }
     }
 
     /// Goes on to `phase`.
@@ -83,6 +86,7 @@ impl Build {
             self.since = Timestamp::now();
         }
         self.phase = phase;
+        self.hampered = None;
     }
 
     /// Notes `resource`, or its id when it is noted already.

@@ -60,7 +60,8 @@ impl Rate {
         };
         if request.path.ends_with("/rate_limit") {
             let remaining = limit.saturating_sub(*count);
-            let core = json!({"limit": limit, "remaining": remaining, "used": *count, "reset": reset.as_secs()});
+            let core =
+                json!({"limit": limit, "remaining": remaining, "used": *count, "reset": reset.as_secs()});
             return told(Response::json(200, &json!({"resources": {"core": core}})), *count);
         }
         if *count >= limit {

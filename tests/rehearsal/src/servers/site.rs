@@ -100,7 +100,8 @@ impl Site {
                 asked.answer(request).unwrap_or_else(|| {
                     if request.method == "GET" && request.path.starts_with("/api/repos/") {
                         counted.answer(request, || {
-                            let bytes = lock(&served).get(&request.path).map(|(_media_type, bytes)| bytes.clone());
+                            let bytes =
+                                lock(&served).get(&request.path).map(|(_media_type, bytes)| bytes.clone());
                             (answer(&served, request), bytes.unwrap_or_default())
                         })
                     } else {
