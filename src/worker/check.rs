@@ -1,5 +1,6 @@
-//! The checks that hooks order, done beside jobs: a build takes an hour, and what it stands on is told meanwhile. Only a deep
-//! check takes its turn among the jobs, since it launches a VM as they do.
+//! The checks that hooks order. Where no job visits the projects, they are done at once, also beside a job that was asked for
+//! earlier. A check that goes with a job follows it, since a job that builds finds out by itself; and a deep one takes its
+//! turn, since it launches a VM as jobs do.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -35,11 +36,11 @@ impl<'a> Checks<'a> {
         Self { host, reporter, state: Mutex::default(), ended: Condvar::new() }
     }
 
-    /// Does the orders that come, but for deep ones, until the end; for a thread of its own.
+    /// Does the orders that come, but for those that take their turn, until the end; for a thread of its own.
     pub fn serve(&self) {
         let mut state = self.lock();
         while !state.ended {
-            match self.open(&state).filter(|order| order.scope < Scope::Deep) {
+            match self.open(&state).filter(|order| !takes_its_turn(order)) {
                 Some(order) => {
                     state.busy = true;
                     drop(state);
@@ -56,11 +57,9 @@ impl<'a> Checks<'a> {
         }
     }
 
-    /// Does a deep check if one is ordered; returns whether one was. For the thread that does the jobs.
-    pub fn do_deep(&self) -> bool {
-        let Some(order) = self.open(&self.lock()).filter(|order| order.scope == Scope::Deep) else {
-            return false;
-        };
+    /// Does a check whose turn it is; returns whether there was one. For the thread that does the jobs.
+    pub fn take_turn(&self) -> bool {
+        let Some(order) = self.open(&self.lock()).filter(takes_its_turn) else { return false };
         self.answer(&order);
         self.lock().done = Some(order.id);
         true
@@ -117,6 +116,10 @@ impl<'a> Checks<'a> {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn takes_its_turn(order: &CheckOrder) -> bool {
+    matches!(order.scope, Scope::BuildProject | Scope::Deep)
 }
 
 /// What the status tells of findings.

@@ -107,6 +107,8 @@ fn do_all(
             let secrets = do_request(host, reporter, &request)?;
             last = secrets.filter(|_| request.task == Task::Build).map(|secrets| (request, secrets));
             (patience, has_pruned) = (Deadline::after(FOLLOW), false);
+        } else if checks.take_turn() {
+            // Its order may have come with a request.
         } else if standing == Standing::Reporting {
             // The unit's turn may be held by an action that waits for a newer request: that must not wait for the turn.
             reporter.rest(LOOK);
@@ -125,10 +127,9 @@ fn do_all(
             std::thread::sleep(LOOK);
         } else if let Some((request, secrets)) = last.take() {
             prune(host, &request, &secrets)?;
-        } else if !checks.do_deep() {
-            if checks.end_if_idle() {
-                return Ok(());
-            }
+        } else if checks.end_if_idle() {
+            return Ok(());
+        } else {
             std::thread::sleep(LOOK);
         }
     }
