@@ -53,9 +53,9 @@ unpacked: deps-build
 	find $(CHARM) -exec touch --date=$(TIMESTAMP) {} +
 
 .PHONY: manual
-manual: deps-build ## Make the manual pages and shell completion of dispatch (target/manual/)
+manual: deps-build ## Make manual pages and shell completion (target/manual/), and docs/reference/metrics.md
 	rm -rf target/manual
-	$(ALONE) cargo run --quiet --locked --example manual -- target/manual
+	$(ALONE) cargo run --quiet --locked --example manual -- target/manual docs/reference/metrics.md
 
 .PHONY: charm
 charm: deps-charm unpacked manual ## Build target/charm/ (runnable) and the .charm beside it (deployable)
@@ -135,13 +135,14 @@ lint: deps ## Formatting and clippy, without a warning
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
 .PHONY: check
-check: lint ## make lint, and documentation, the map of the folders, yaml files, dependencies
+check: lint ## make lint, and documentation, the map of the folders, yaml files, dependencies, alert rules
 # The documentation is for those who work on the charm: it shows private items, and may link to them.
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" \
 		cargo doc --workspace --no-deps --document-private-items --locked
 	$(PYTHON) -B tests/packaging/architecture.py .
 	$(PYTHON) -B tests/packaging/yaml_files.py .
 	$(PYTHON) tests/packaging/dependencies.py
+	tests/alerts/run.sh
 	tests/packaging/advisories.sh
 
 .PHONY: fmt format

@@ -1,5 +1,5 @@
-//! Writes what an installation of `dispatch` brings along: manual pages and shell completion, made from the tree of
-//! commands. `cargo run --example manual -- FOLDER`; `make manual` does it.
+//! Writes what an installation of `dispatch` brings along, manual pages and shell completion, made from the tree of
+//! commands; and the page of the documentation that is made from the metrics. `make manual` calls it.
 
 use std::fs;
 use std::io;
@@ -7,10 +7,13 @@ use std::path::PathBuf;
 
 use clap_complete::{Shell, generate_to};
 use runner_image_builder::cli::Arguments;
+use runner_image_builder::cli::metrics::family;
 
 fn main() -> io::Result<()> {
-    let folder = std::env::args_os().nth(1).map(PathBuf::from);
-    let folder = folder.ok_or_else(|| io::Error::other("use: manual FOLDER"))?;
+    let mut words = std::env::args_os().skip(1).map(PathBuf::from);
+    let (Some(folder), Some(metrics)) = (words.next(), words.next()) else {
+        return Err(io::Error::other("use: manual FOLDER METRICS.md"));
+    };
     let pages = folder.join("man/man1");
     fs::create_dir_all(&pages)?;
     clap_mangen::generate_to(Arguments::tree(), &pages)?;
@@ -23,5 +26,5 @@ fn main() -> io::Result<()> {
         fs::create_dir_all(&place)?;
         generate_to(shell, &mut Arguments::tree(), "dispatch", &place)?;
     }
-    Ok(())
+    fs::write(metrics, family::page())
 }

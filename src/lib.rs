@@ -26,7 +26,7 @@
 //! | `juju` | what Juju tells us and what we tell Juju: environment, hook tools, log | `host`, `model` |
 //! | `http` | the web: deadlines, retries, proxies, trust | `model` |
 //! | `host` | this machine: its files and its commands | `model` |
-//! | `model` | plain names and values that all folders share | nothing |
+//! | `model` | plain names and values that all folders share; deadlines and the one retry | nothing |
 //!
 //! # The flow of data
 //!

@@ -11,6 +11,8 @@ all=(
     "${charm[@]}" "${rehearse[@]}"
     # libFuzzer is C++
     g++
+    # promtool tries the alert rules
+    prometheus
     # the test of the charm's archive
     unzip binutils python3 python3-apt python3-venv python3-yaml
     # what the charm calls on a unit
@@ -76,7 +78,7 @@ if ! apt install --no-install-recommends "${missing[@]}"; then
     apt install --no-install-recommends "${missing[@]}"
 fi
 # Nor does one start at the machine's next boot.
-for service in squid:squid openssh-server:ssh; do
+for service in squid:squid openssh-server:ssh prometheus:prometheus; do
     if [[ " ${missing[*]} " == *" ${service%:*} "* ]] && command -v systemctl >/dev/null; then
         systemctl --quiet disable "${service#*:}" 2>/dev/null || true
     fi

@@ -144,8 +144,19 @@ fn every_call_does_what_it_says() {
         ImageChange::Replace("architecture".to_owned(), "x86_64".into()),
     ];
     assert!(!images.update(&image.id, &back, within(30)).unwrap().properties.contains_key("a/b~c"));
-    images.share(&image.id, &"0123456789abcdef0123456789abcdef".parse().unwrap(), within(30)).unwrap();
-    images.share(&image.id, &"0123456789abcdef0123456789abcdef".parse().unwrap(), within(30)).unwrap();
+    let member = "0123456789abcdef0123456789abcdef".parse().unwrap();
+    assert_eq!(images.membership(&image.id, &member, within(30)).unwrap(), None);
+    images.share(&image.id, &member, within(30)).unwrap();
+    images.share(&image.id, &member, within(30)).unwrap();
+    assert_eq!(images.membership(&image.id, &member, within(30)).unwrap(), Some(MemberStatus::Pending));
+    assert_eq!(images.members(&image.id, within(30)).unwrap(), [member.clone()]);
+    assert_eq!(
+        images.accept(&image.id, within(30)).unwrap_err().kind(),
+        ErrorKind::Forbidden,
+        "its own image"
+    );
+    assert_eq!(images.unshare(&image.id, &member, within(30)).unwrap(), Deletion::Deleted);
+    assert_eq!(images.unshare(&image.id, &member, within(30)).unwrap(), Deletion::Absent);
     step("image changed and shared");
     let chunked = images.create(&new_image("client test chunked"), within(30)).unwrap();
     images.upload(&chunked.id, None, &mut std::io::repeat(7).take(SIZE), within(120)).unwrap();

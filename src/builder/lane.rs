@@ -8,18 +8,21 @@ use super::run_context::{RunContext, Sweep};
 use crate::builder::clouds::clouds_yaml::{Clouds, is_same_project};
 use crate::builder::clouds::connect::{ConnectError, connect_to};
 use crate::builder::clouds::projects::{Part, Projects};
-use crate::builder::delivery::distribution::{Publisher, Recipient, image_of};
+use crate::builder::delivery::distribution::{Recipient, Way, image_of};
 use crate::builder::delivery::outcome::Outcome;
+use crate::builder::delivery::publisher::Publisher;
 use crate::builder::delivery::queue::Report;
+use crate::builder::delivery::sharing::is_shared;
 use crate::builder::ownership::labels;
 use crate::builder::upkeep::adoption::adopt;
 use crate::builder::upkeep::leave::leave_clouds;
 use crate::builder::upkeep::sweep::{Keep, sweep_copies, sweep_servers};
 use crate::http::HttpClient;
-use crate::model::Deadline;
+use crate::model::{Deadline, Target};
 use crate::openstack_cloud::{Cloud, OpenStackError};
 use crate::record::{
-    BuilderRunConfig, CloudName, Comparison, Failure, Image, Proof, ResourceKind, ResourceTracker, Revision,
+    BuilderRunConfig, CloudName, Comparison, Delivery, Failure, Image, Proof, ResourceKind, ResourceTracker,
+    Revision,
 };
 
 /// How long a project may take to accept us.
@@ -54,10 +57,9 @@ pub struct Lane<'a> {
 impl Lane<'_> {
     /// Cleans the project and says what it lacks of `plans`. Returns what had to stay of earlier runs.
     pub fn run(&self, plans: &[Plan], report: &Report<'_, Recipient>) -> Vec<String> {
-        let cloud = match self.connect() {
-            Ok(cloud) => cloud,
-            Err(error) => {
-                let failure = Failure::of(&error, error.operator_must_act());
+        let (cloud, way) = match self.reach() {
+            Ok(reached) => reached,
+            Err(failure) => {
                 self.outcome.fail(Failure { cloud: Some(self.name.clone()), ..failure });
                 return Vec::new();
             }
@@ -69,6 +71,10 @@ impl Lane<'_> {
         if let Part::Sharer(images) = self.projects.join(name, &cloud) {
             log::info!("{name} shares the project of another relation, which is served for both");
             images.into_iter().for_each(|image| publisher.note(image));
+            for target in self.projects.take_unseen(name) {
+                let plan = plans.iter().find(|plan| plan.target() == target);
+                plan.into_iter().for_each(|plan| self.say_what_lacks((&cloud, way), plan, &[], report));
+            }
             return Vec::new();
         }
         let salvaged = self.salvage(&cloud, plans);
@@ -79,24 +85,45 @@ impl Lane<'_> {
         if config.adopt {
             adopt([(name, &cloud)].into_iter(), config, context.job, Deadline::after(LOOK));
         }
-        for plan in plans {
-            let target = plan.target();
-            match self.look(&cloud, plan, &salvaged) {
-                Ok(Some(image)) => {
+        plans.iter().for_each(|plan| self.say_what_lacks((&cloud, way), plan, &salvaged, report));
+        left
+    }
+
+    /// Looks whether the project has the image of `plan`, with the eyes of this relation or, if these do not see, of another
+    /// to the same project.
+    fn say_what_lacks(
+        &self,
+        (cloud, way): (&Cloud, Way),
+        plan: &Plan,
+        salvaged: &[Image],
+        report: &Report<'_, Recipient>,
+    ) {
+        let target = plan.target();
+        let publisher =
+            Publisher { progress: self.context.progress, outcome: self.outcome, projects: self.projects };
+        let (mut name, mut cloud) = (self.name.clone(), cloud.clone());
+        loop {
+            match self.look(&name, (&cloud, way), plan, salvaged) {
+                Ok(Look::Has(image)) => {
                     publisher.published(&image);
-                    report.has(target);
+                    return report.has(target);
                 }
-                Ok(None) => {
-                    report.lacks(target, Recipient { name: name.clone(), cloud: cloud.clone(), tries: 0 })
+                Ok(Look::Lacks { copy }) => {
+                    return report.lacks(target, Recipient { name, cloud, way, copy, tries: 0 });
                 }
-                Err(error) => {
-                    let failure = Failure::of(&error, error.operator_must_act());
-                    let failure = Failure { target: Some(target), cloud: Some(name.clone()), ..failure };
-                    self.outcome.fail(failure);
-                }
+                Err(error) => match self.projects.could_not_look(&name, target) {
+                    Some(next) => {
+                        log::warn!("{target} in {name}: {error}; {} leads to the same project", next.0);
+                        (name, cloud) = next;
+                    }
+                    None => {
+                        let failure = Failure::of(&error, error.operator_must_act());
+                        let failure = Failure { target: Some(target), cloud: Some(name), ..failure };
+                        return self.outcome.fail(failure);
+                    }
+                },
             }
         }
-        left
     }
 
     /// Cleans the project of all that no run goes on with. Returns what had to stay, and why.
@@ -104,6 +131,26 @@ impl Lane<'_> {
         match self.connect() {
             Ok(cloud) => self.sweep(&cloud, keep),
             Err(error) => vec![format!("{}: it could not be searched: {error}", self.name)],
+        }
+    }
+
+    /// Connects to the project: where images are to be shared with it, beside the build project, and by nothing that the
+    /// relation says but who the user is.
+    fn reach(&self) -> Result<(Cloud, Way), Failure> {
+        let Self { context, config, known, build_cloud, name, .. } = *self;
+        let failed = |error: ConnectError| Failure::of(&error, error.operator_must_act());
+        let related = known.get(name).ok_or(ConnectError::Forgotten).map_err(failed)?;
+        let is_near = known.get(&config.build_cloud).is_some_and(|build| build.is_same_cloud(related));
+        match (config.delivery, is_near) {
+            (Delivery::Copy, _) | (Delivery::Auto, false) => Ok((self.connect().map_err(failed)?, Way::Copy)),
+            (Delivery::Share, false) => Err(Failure::of(&NOT_SHARED, true)),
+            (Delivery::Auto | Delivery::Share, true) => {
+                let connected = build_cloud.connect_beside(related, Deadline::after(CONNECT));
+                let cloud = connected.map_err(|error| failed(error.into()))?;
+                let noted = context.progress.joins(name, &cloud.project_id());
+                noted.map_err(|error| Failure::of(&error, false))?;
+                Ok((cloud, Way::Share))
+            }
         }
     }
 
@@ -169,33 +216,83 @@ impl Lane<'_> {
         salvaged
     }
 
-    /// Whether another relation names the same project; only the project itself proves it.
-    fn leads_to_the_same_project(&self, other: &CloudName) -> bool {
+    /// Whether two relations name the same project; only the project itself proves it.
+    fn lead_to_the_same_project(&self, one: &CloudName, other: &CloudName) -> bool {
         let config = |name: &CloudName| self.known.get(name);
-        other != self.name && config(self.name).zip(config(other)).is_some_and(|(a, b)| is_same_project(a, b))
+        other != one && config(one).zip(config(other)).is_some_and(|(a, b)| is_same_project(a, b))
     }
 
-    /// The image that the project has of a plan: one that we have delivered there, that is there still, and of which
-    /// nothing says that its bytes are others.
-    fn look(&self, cloud: &Cloud, plan: &Plan, salvaged: &[Image]) -> Result<Option<Image>, OpenStackError> {
-        let target = plan.target();
-        let Some((revision, proof)) = plan.current.as_ref().and_then(with_proof) else { return Ok(None) };
-        let salvaged = salvaged.iter().find(|image| image.is_of(target, self.name));
-        let is_current = |image: &&Image| image.revision.as_ref() == Some(&revision.id);
-        let own = salvaged.or(self.context.known.image(target, self.name)).filter(is_current);
-        // Another relation to this project may have been served before.
-        let mut others = self.config.clouds.iter().filter(|other| self.leads_to_the_same_project(other));
-        let image_of = |other| self.context.known.image(target, other).filter(is_current);
-        let Some(known) = own.or_else(|| others.find_map(image_of)) else { return Ok(None) };
-        let found = cloud.images().get(&known.result.id, Deadline::after(LOOK))?;
-        let is_good = found.is_some_and(|found| proof.holds_for(&found, &cloud.project_id()));
-        if !is_good {
-            log::warn!("{target} in {}: image {} is not what was delivered", self.name, known.result.id);
-        }
-        let mut image = known.clone();
-        image.result.config.cloud_name.clone_from(self.name);
-        Ok(is_good.then_some(image))
+    /// The images that may be the one that `name` leads to: its own; those of other relations to its project; and those of
+    /// relations that have gone, or have another user now.
+    fn candidates<'i>(&'i self, target: Target, name: &'i CloudName) -> impl Iterator<Item = &'i Image> {
+        let clouds = &self.config.clouds;
+        let others = clouds.iter().filter(move |other| self.lead_to_the_same_project(name, other));
+        let images = self.context.known.images.iter();
+        let gone = images.filter(move |image| {
+            let cloud = &image.result.config.cloud_name;
+            !clouds.contains(cloud) && image.is_of(target, cloud)
+        });
+        let image_of = move |name| self.context.known.image(target, name);
+        image_of(name).into_iter().chain(others.filter_map(image_of)).chain(gone)
     }
+
+    /// Whether the project has the image of a plan: one that we have delivered there, that is there still, and of which
+    /// nothing says that its bytes are others.
+    fn look(
+        &self,
+        name: &CloudName,
+        (cloud, way): (&Cloud, Way),
+        plan: &Plan,
+        salvaged: &[Image],
+    ) -> Result<Look, OpenStackError> {
+        let (target, mut copy) = (plan.target(), None);
+        let Some((revision, proof)) = plan.current.as_ref().and_then(with_proof) else {
+            return Ok(Look::Lacks { copy });
+        };
+        let salvaged = salvaged.iter().filter(|image| image.is_of(target, name));
+        let candidates = salvaged.chain(self.candidates(target, name));
+        for known in candidates.filter(|image| image.revision.as_ref() == Some(&revision.id)) {
+            let mut image = known.clone();
+            image.result.config.cloud_name.clone_from(name);
+            let deadline = Deadline::after(LOOK);
+            if known.is_shared() {
+                // One that another build project shares is not this one's.
+                let source = plan.source.as_ref().filter(|_| way == Way::Share);
+                if let Some(source) = source
+                    && is_shared(self.build_cloud, cloud, source, deadline)?
+                {
+                    return Ok(Look::Has(image));
+                }
+                continue;
+            }
+            let found = cloud.images().get(&known.result.id, deadline)?;
+            if !found.is_some_and(|found| proof.holds_for(&found, &cloud.project_id())) {
+                if known.is_of(target, name) {
+                    log::warn!("{target} in {name}: image {} is not what was delivered", known.result.id);
+                }
+            } else if way == Way::Share && self.config.delivery == Delivery::Share {
+                copy.get_or_insert(image);
+            } else {
+                return Ok(Look::Has(image));
+            }
+        }
+        Ok(Look::Lacks { copy })
+    }
+}
+
+/// What the delivery option asks for where it cannot be had.
+const NOT_SHARED: &str = "sharing images with it: its auth_url or region_name is not that of the build project \
+    (openstack-auth-url, openstack-region-name); set delivery to auto or copy";
+
+/// What was seen in a project.
+enum Look {
+    /// It has the image.
+    Has(Image),
+    /// It is to get it.
+    Lacks {
+        /// The copy that it has of it, where a shared image is wanted.
+        copy: Option<Image>,
+    },
 }
 
 fn with_proof(revision: &Revision) -> Option<(&Revision, &Proof)> {

@@ -34,7 +34,7 @@ pub use by_hand::ByHand;
 pub use check::check;
 pub use clouds::clouds_yaml::{
     Clouds, CloudsYamlError, cloud_name, entry, former_cloud_name, former_names, install_clouds_yaml,
-    is_same_user, read_clouds_file, read_clouds_yaml, related_cloud_name,
+    is_same_user, project_digest, read_clouds_file, read_clouds_yaml, related_cloud_name,
 };
 pub use clouds::connect::{door, http_client, in_each};
 pub use clouds::latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult, get_latest_image};

@@ -1,13 +1,16 @@
 //! What an image's runner and tools are, found before it is built: their addresses and digests.
 
+mod kept;
+
 use std::sync::Arc;
 
+use self::kept::KeptReleases;
 use crate::github::{GithubClient, GithubError, asset_path};
 use crate::host::Host;
 use crate::http::HttpClient;
 use crate::instance::{Recipe, RunnerTarball, Tool, ToolDownload, ToolOrigin};
 use crate::model::{Deadline, Target};
-use crate::record::{BuildSecrets, KeptReleases, RunnerSource};
+use crate::record::{BuildSecrets, RunnerSource};
 
 /// The runner or a tool could not be found.
 #[derive(Debug, thiserror::Error)]

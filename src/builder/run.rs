@@ -15,19 +15,23 @@ use super::side_by_side::side_by_side;
 use crate::builder::clouds::clouds_yaml::{Clouds, read_clouds_yaml};
 use crate::builder::clouds::connect::{connect_to, http_client};
 use crate::builder::clouds::projects::Projects;
-use crate::builder::delivery::distribution::{Distributor, Publisher};
+use crate::builder::delivery::distribution::Distributor;
 use crate::builder::delivery::outcome::Outcome;
+use crate::builder::delivery::publisher::Publisher;
 use crate::builder::delivery::queue::{DeliveryQueue, Slots};
 use crate::builder::delivery::revisions;
 use crate::builder::image::base_image::base_image_name;
 use crate::builder::image::site::remove_security_group;
 use crate::builder::upkeep::leave::leave_clouds;
+use crate::builder::upkeep::memberships::{Ending, Members};
 use crate::builder::upkeep::sweep::{Keep, sweep_cloud};
 use crate::http::HttpClient;
 use crate::instance::ExternalScript;
 use crate::model::{Deadline, Target};
 use crate::openstack_cloud::Cloud;
-use crate::record::{BuildMode, BuildResult, BuilderRunConfig, CloudName, Failure, JobId, Phase};
+use crate::record::{
+    BuildMode, BuildResult, BuilderRunConfig, CloudName, Failure, JobId, Journal, Phase, RecordError, Told,
+};
 
 /// How long those may take to get an image who are served together.
 const DELIVERY_LIMIT: Duration = Duration::from_secs(3 * 3600);
@@ -154,7 +158,10 @@ impl<'a> Run<'a> {
     /// Removes what earlier runs have left in the build project; returns what had to stay.
     fn sweep(&self, keep: Keep<'_>) -> Vec<String> {
         let deadline = Deadline::after(LOOK_LIMIT);
-        let left = sweep_cloud(&self.build_cloud, &self.config.owner, keep, deadline);
+        let left = match Told::load(self.context.host) {
+            Ok(told) => sweep_cloud(&self.build_cloud, &self.config.owner, keep, &told, deadline),
+            Err(error) => vec![error.to_string()],
+        };
         if left.is_empty() {
             self.context.progress.swept(&self.config.build_cloud);
         }
@@ -188,10 +195,28 @@ impl<'a> Run<'a> {
                 .collect();
             self.leave(scope);
             let mut left = self.sweep(keep);
+            left.extend(self.end_memberships());
             left.extend(lanes.into_iter().filter_map(|lane| lane.join().ok()).flatten());
             left
         });
         left.iter().for_each(|what| log::warn!("left for the next sweep: {what}"));
+        left
+    }
+
+    /// Ends the memberships of projects that no relation leads to any more; returns what had to stay.
+    fn end_memberships(&self) -> Vec<String> {
+        let host = self.context.host;
+        let known =
+            Told::load(host).map_err(RecordError::from).and_then(|told| Ok((told, Journal::load(host)?)));
+        let (told, journal) = match known {
+            Ok(known) => known,
+            Err(error) => return vec![error.to_string()],
+        };
+        let members = Members::new(self.config, &journal, &told, Ending::OfFormer);
+        let left = members.end_others(&self.build_cloud, Deadline::after(LOOK_LIMIT));
+        if left.is_empty() {
+            self.context.progress.former_members_have_left(self.config);
+        }
         left
     }
 
@@ -232,7 +257,7 @@ impl<'a> Run<'a> {
         let queue = DeliveryQueue::new(self.config.clouds.len());
         let Self { context, config, outcome, build_cloud, projects, .. } = self;
         let publisher = Publisher { progress: context.progress, outcome, projects };
-        let distributor = Distributor::new(build_cloud, &config.owner, context.job, publisher, &queue);
+        let distributor = Distributor::new(build_cloud, config, context.job, publisher, &queue);
         scope(|scope| {
             let (queue, plans) = (&queue, &plans);
             for name in &config.clouds {

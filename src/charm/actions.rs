@@ -14,7 +14,7 @@ use super::reconcile::Demand;
 use super::status;
 use crate::host::{FileError, Host};
 use crate::juju::HookToolError;
-use crate::model::{BaseImage, Deadline, Target};
+use crate::model::{Backoff, BaseImage, Deadline, Target, poll};
 use crate::record::{JobId, Journal, Reason, Rebuild, RecordError, Request, worker_lives};
 
 /// How long an action follows a job at most: `juju run` itself gives up after 60 s, and the unit runs nothing else.
@@ -98,11 +98,13 @@ pub fn follow(
     show: &mut dyn FnMut(&str) -> Result<(), HookToolError>,
 ) -> Result<Followed, FollowError> {
     let (mut job, mut shown, mut lonely) = (job.clone(), String::new(), 0);
-    loop {
+    let followed = poll(Backoff::steady(LOOK), deadline, || {
         let lives = worker_lives(host)?;
         let (request, journal) = (Request::load(host)?, Journal::load(host)?);
         match journal.job.as_ref().filter(|current| current.id == job) {
-            Some(current) if current.finished.is_some() => return Ok(Followed::Ended(Box::new(journal))),
+            Some(current) if current.finished.is_some() => {
+                return Ok(Some(Followed::Ended(Box::new(journal))));
+            }
             Some(current) => {
                 // The line without its clock: a step is shown once.
                 let progress = status::progress(current);
@@ -114,20 +116,16 @@ pub fn follow(
             }
             None => match request {
                 Some(newest) if newest.reason == Reason::Cancel && newest.id != job => {
-                    return Ok(Followed::Cancelled);
+                    return Ok(Some(Followed::Cancelled));
                 }
-                newest => job = newest.map_or(job, |newest| newest.id),
+                newest => newest.into_iter().for_each(|newest| job = newest.id),
             },
         }
         // One that has just been started holds no lock yet.
         lonely = if lives { 0 } else { lonely + 1 };
-        if lonely > START {
-            return Ok(Followed::Orphaned);
-        }
-        if !deadline.sleep(LOOK) {
-            return Ok(Followed::TimeIsUp);
-        }
-    }
+        Ok::<_, FollowError>((lonely > START).then_some(Followed::Orphaned))
+    })?;
+    Ok(followed.unwrap_or(Followed::TimeIsUp))
 }
 
 /// All that the last job could not do, in one line.

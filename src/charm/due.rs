@@ -16,7 +16,8 @@ pub(super) fn abandoned(state: &CharmState, journal: &Journal, worker_lives: boo
     // While builds are merely paused, a finished snapshot may wait.
     let left = if state.paused { journal.is_building() } else { journal.left_something() };
     let leaves = !journal.clouds_to_leave(&state.run).is_empty();
-    (((left && is_time) || leaves) && !worker_lives)
+    let shares = state.leader && journal.has_former_members(&state.run);
+    ((((left || shares) && is_time) || leaves) && !worker_lives)
         .then(|| Due { task: Task::CleanUp, ..Due::whatever(Reason::Abandoned) })
 }
 

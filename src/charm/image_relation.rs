@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::builder::{former_cloud_name, related_cloud_name};
+use crate::builder::{former_cloud_name, project_digest, related_cloud_name};
 use crate::juju::{Databag, HookToolError, HookTools, RelationId, UnitName};
 use crate::model::{Secret, Target, is_printable_line};
 use crate::openstack_cloud::{CloudConfig, ImageId, Interface};
@@ -175,6 +175,7 @@ pub fn publish(
 ) -> Result<(), HookToolError> {
     let memory = published.relation(relation.as_str());
     memory.renew(&former_cloud_name(config), cloud);
+    memory.is_about(cloud, &project_digest(config));
     let read = || {
         let mut databag = tools.relation_get(relation, unit)?;
         databag.retain(|key, _| KEYS.contains(&key.as_str()));

@@ -1,7 +1,7 @@
 //! The host and the relations, brought to what the state says; and the decision whether the worker has something to
 //! do. Nothing here calls a cloud, so no cloud can make a hook wait.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
 
 use super::due::{Due, abandoned, due, has_lost_secrets, is_due};
@@ -13,8 +13,8 @@ use crate::host::{FileError, Host, Written};
 use crate::juju::{Environment, HookToolError, HookTools};
 use crate::model::{BaseImage, Timestamp};
 use crate::record::{
-    CheckOrder, Findings, Image, Job, JobId, Journal, Published, Reason, Rebuild, RecordError, Request,
-    Scope, Task, TaskKind, Verdict,
+    BuildSecrets, CheckOrder, Findings, Image, Job, JobId, Journal, Published, Reason, Rebuild, RecordError,
+    Request, Scope, Settings, Task, TaskKind, Verdict,
 };
 use crate::worker::{self, StartError};
 
@@ -62,6 +62,7 @@ pub fn host_files(
 ) -> Result<Written, ReconcileError> {
     let written = credentials::install(host, state, journal)?;
     builder::configure_cron(host, environment.unit.as_str(), state.build_interval)?;
+    Settings { paused: state.paused }.save(host)?;
     Ok(written)
 }
 
@@ -113,7 +114,7 @@ pub fn check(
         Event::Scheduled => Some(beside),
         Event::UpdateStatus if found && open.is_none() => Some(beside.max(Scope::Projects)),
         // Its worker was ended, or has lost its secrets.
-        _ if open.is_some() && !worker::worker_gets_on(host, journal)? => Some(beside),
+        _ if open.is_some() && !worker::worker_gets_on(host, journal)? => Some(beside.max(Scope::Projects)),
         _ => None,
     };
     match due {
@@ -131,15 +132,16 @@ pub fn order_check(
     state: &CharmState,
     scope: Scope,
 ) -> Result<(), ReconcileError> {
+    let secrets = BuildSecrets { script: BTreeMap::new(), ..state.secrets.clone() };
     let order = CheckOrder {
         id: JobId::random(),
         at: Timestamp::now(),
         scope,
         unit_name: environment.unit.to_string(),
         config: state.run.clone(),
-        has_secrets: !state.secrets.is_empty(),
+        has_secrets: !secrets.is_empty(),
     };
-    Ok(order.save(host, &state.secrets)?)
+    Ok(order.save(host, &secrets)?)
 }
 
 /// Sees to it that a worker lives while a check is ordered.

@@ -10,7 +10,7 @@ use crate::charm::cos_agent::metrics_socket::{MetricsSocketError, close_metrics_
 use crate::host::{FileError, Host};
 use crate::http::HttpClient;
 use crate::model::Deadline;
-use crate::record::{CloudName, Owner, ProxyConfig};
+use crate::record::{CloudName, Owner, ProxyConfig, Told};
 use crate::worker::{stop_launcher, stop_worker};
 
 /// How long the clean-up of all clouds may take.
@@ -62,11 +62,15 @@ pub fn remove_cloud_resources(
         (Err(error), _) => return vec![error.to_string()],
         (_, Err(error)) => return vec![error.to_string()],
     };
+    let told = match Told::load(host) {
+        Ok(told) => told,
+        Err(error) => return vec![error.to_string()],
+    };
     let http = HttpClient::new(proxies);
     let names: Vec<&CloudName> = clouds.keys().collect();
     let left = in_each(&clouds, &names, &http, deadline.at_most(CONNECT_LIMIT), |name, connection| {
         let left = match connection {
-            Ok(cloud) => sweep_cloud(&cloud, owner, Keep::After(extent), deadline),
+            Ok(cloud) => sweep_cloud(&cloud, owner, Keep::After(extent), &told, deadline),
             Err(error) => vec![error.to_string()],
         };
         left.into_iter().map(|what| format!("{name}: {what}")).collect::<Vec<_>>()

@@ -74,6 +74,7 @@ impl CharmState {
         let build_interval = options.build_interval()?;
         let paused = options.flag("paused")?;
         let build_mode = options.build_mode()?;
+        let delivery = options.delivery()?;
         let revision_history_limit = options.revision_history_limit()?;
         let runner_version = options.runner_version()?;
         let recipe = options.recipe()?;
@@ -135,6 +136,7 @@ impl CharmState {
             build_cloud,
             clouds: wanted,
             build_mode,
+            delivery,
             base_image,
             vm,
             recipe,

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::host::{Exclusive, FileError, Host};
-use crate::model::Deadline;
+use crate::model::{Backoff, Deadline, poll};
 
 /// How long another's turn is waited for: whoever stops a worker may take some seconds.
 const WAIT: Duration = Duration::from_secs(10);
@@ -23,28 +23,23 @@ impl Turn {
     /// Waits for the turn and takes it. A holder that hangs and a disk that is full do not hold the unit: it goes on.
     pub fn take(host: &Host) -> Result<Self, FileError> {
         let path = host.state_dir().join("turn.lock");
-        let deadline = Deadline::after(WAIT);
-        loop {
-            match Exclusive::try_acquire(&path) {
-                Ok(None) if deadline.sleep(LOOK) => (),
-                Ok(None) => {
-                    log::warn!(
-                        "{} is held by another process for {} s; going on",
-                        path.display(),
-                        WAIT.as_secs()
-                    );
-                    return Ok(Self { _lock: None });
-                }
-                Ok(lock) => return Ok(Self { _lock: lock }),
-                // Nothing is installed yet.
-                Err(error) if error.is_absent() => return Ok(Self { _lock: None }),
-                Err(error) if error.is_forbidden() => return Err(error),
-                Err(error) => {
-                    log::warn!("{error}; going on");
-                    return Ok(Self { _lock: None });
-                }
+        let lock = match poll(Backoff::steady(LOOK), Deadline::after(WAIT), || Exclusive::try_acquire(&path))
+        {
+            Ok(Some(lock)) => Some(lock),
+            Ok(None) => {
+                let waited = WAIT.as_secs();
+                log::warn!("{} is held by another process for {waited} s; going on", path.display());
+                None
             }
-        }
+            // Nothing is installed yet.
+            Err(error) if error.is_absent() => None,
+            Err(error) if error.is_forbidden() => return Err(error),
+            Err(error) => {
+                log::warn!("{error}; going on");
+                None
+            }
+        };
+        Ok(Self { _lock: lock })
     }
 }
 

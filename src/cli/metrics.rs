@@ -1,13 +1,23 @@
 //! The age of the truth as metrics, in the text format of Prometheus. Nothing is kept for them: they are read from
 //! what hooks and worker have left, whenever somebody asks.
 
-use std::fmt::Write;
+pub mod family;
+
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 
+use self::family::{
+    BUILD_INFO, BUILD_INTERVAL, FAILURES_IN_ROW, IMAGE_BUILT, IMAGE_SIZE, IMAGE_WANTED, JOB_RUNNING,
+    LAST_RUN, LAST_SUCCESS, LEADER, MAX_IMAGE_AGE, NEXT_RUN, ORPHANS, PAUSED, TARGET_FAILURE,
+    TARGET_FAILURES, TARGET_RETRY, TARGET_SUCCESS, Text,
+};
 use crate::builder::Schedule;
 use crate::host::{FileError, Host};
-use crate::model::Timestamp;
-use crate::record::{Journal, Peers, RecordError, Request};
+use crate::model::{Target, Timestamp};
+use crate::record::{
+    BuildConfig, BuilderRunConfig, CloudName, Journal, Peers, RecordError, Remedy, Request, Revision,
+    Settings, Standing, TaskKind,
+};
 
 /// A longer request is none that a collector makes.
 const LONGEST_REQUEST: u64 = 8 << 10;
@@ -31,43 +41,104 @@ pub fn metrics(host: &Host) -> Result<String, MetricsError> {
     let (journal, peers, request) = (Journal::load(host)?, Peers::load(host)?, Request::load(host)?);
     let config = request.as_ref().map(|request| &request.config);
     let mut text = Text::default();
-    text.gauge("leader", "Whether this unit leads, and so is the one that builds.", [u64::from(peers.leads)]);
-    text.gauge(
-        "failures_in_row",
-        "The most failures in a row that a target has in a project.",
-        [u64::from(config.map_or(0, |config| journal.failures_in_row(config, peers.task())))],
+    text.samples(&BUILD_INFO, [([env!("CARGO_PKG_VERSION").to_owned()], 1)]);
+    text.value(&LEADER, [u64::from(peers.leads)]);
+    text.value(&PAUSED, Settings::load(host)?.map(|settings| u64::from(settings.paused)));
+    text.value(&JOB_RUNNING, [u64::from(journal.running().is_some())]);
+    let in_row = config.map_or(0, |config| journal.failures_in_row(config, peers.task()));
+    text.value(&FAILURES_IN_ROW, [u64::from(in_row)]);
+    text.value(&LAST_SUCCESS, journal.last_success().map(|at| at.0));
+    text.value(&LAST_RUN, journal.job.as_ref().map(|job| job.started.0));
+    let schedule = Schedule::load(host)?;
+    text.value(&NEXT_RUN, schedule.map(|schedule| next_run(schedule, &journal, config, &peers).0));
+    text.value(&BUILD_INTERVAL, schedule.map(|schedule| schedule.interval * 3600));
+    text.value(&MAX_IMAGE_AGE, config.map(|config| u64::from(config.max_image_age_hours) * 3600));
+    images(&mut text, &journal, config);
+    standings(&mut text, &journal, config, peers.task());
+    text.samples(
+        &ORPHANS,
+        journal.orphans.iter().filter(|orphans| orphans.since.is_some()).map(|orphans| {
+            let state = if orphans.given_up.is_some() { "abandoned" } else { "retrying" };
+            let many = u64::try_from(orphans.what.len()).unwrap_or(u64::MAX).max(1);
+            ([orphans.cloud.as_str().to_owned(), state.to_owned()], many)
+        }),
     );
-    let seconds = |at: Timestamp| at.0;
-    text.gauge(
-        "last_success_timestamp_seconds",
-        "When a target last got a new image in a project.",
-        journal.last_success().map(seconds),
-    );
-    text.gauge(
-        "last_run_timestamp_seconds",
-        "When the last job was taken up.",
-        journal.job.as_ref().map(|job| job.started.0),
-    );
-    if let Some(schedule) = Schedule::load(host)? {
-        let next = schedule.next_after(Timestamp::now());
-        let retry = config.and_then(|config| journal.next_try(config, peers.task()));
-        let next = retry.filter(|at| *at > Timestamp::now()).map_or(next, |at| at.min(next));
-        text.gauge("next_run_timestamp_seconds", "When work is next looked for.", [next.0]);
-        text.gauge("build_interval_seconds", "The option build-interval.", [schedule.interval * 3600]);
-    }
-    if let Some(config) = config {
-        let age = u64::from(config.max_image_age_hours) * 3600;
-        text.gauge("max_image_age_seconds", "The option max-image-age.", [age]);
-    }
-    text.head("image_built_timestamp_seconds", "When the newest image of a target in a cloud was built.");
-    for image in &journal.images {
-        let place = &image.result.config;
-        // None of these words can hold a quote or a line's end.
-        let labels =
-            format!("{{target=\"{}-{}\",cloud=\"{}\"}}", place.base, place.arch, place.cloud_name.as_str());
-        text.sample("image_built_timestamp_seconds", &labels, image.built.0);
-    }
     Ok(text.0)
+}
+
+fn next_run(
+    schedule: Schedule,
+    journal: &Journal,
+    config: Option<&BuilderRunConfig>,
+    peers: &Peers,
+) -> Timestamp {
+    let now = Timestamp::now();
+    let next = schedule.next_after(now);
+    let retry = config.and_then(|config| journal.next_try(config, peers.task()));
+    retry.filter(|at| *at > now).map_or(next, |at| at.min(next))
+}
+
+/// What is to be there, what is, and how large it is.
+fn images(text: &mut Text, journal: &Journal, config: Option<&BuilderRunConfig>) {
+    let wanted = config.into_iter().flat_map(|config| {
+        let clouds = config.clouds.iter();
+        clouds.flat_map(|cloud| config.targets.iter().map(move |target| (place(*target, cloud), 1)))
+    });
+    text.samples(&IMAGE_WANTED, wanted);
+    text.samples(
+        &IMAGE_BUILT,
+        journal.images.iter().map(|image| {
+            let BuildConfig { base, arch, cloud_name } = &image.result.config;
+            (place(Target { base: *base, arch: *arch }, cloud_name), image.built.0)
+        }),
+    );
+    let mut newest: BTreeMap<String, &Revision> = BTreeMap::new();
+    for revision in &journal.revisions {
+        let known = newest.entry(revision.target.to_string()).or_insert(revision);
+        if revision.built > known.built {
+            *known = revision;
+        }
+    }
+    let sizes = newest.into_iter().filter_map(|(target, build)| Some(([target], build.proof.as_ref()?.size)));
+    text.samples(&IMAGE_SIZE, sizes);
+}
+
+/// What has succeeded and what fails, by target and project.
+fn standings(text: &mut Text, journal: &Journal, config: Option<&BuilderRunConfig>, task: TaskKind) {
+    let all = || journal.standings.iter().filter(|standing| standing.task == task);
+    let scope = |standing: &Standing| {
+        let target = standing.target.map(|target| target.to_string()).unwrap_or_default();
+        let cloud = standing.cloud.as_ref().map(|cloud| cloud.as_str().to_owned()).unwrap_or_default();
+        [target, cloud]
+    };
+    let at = |moment: fn(&Standing) -> Option<Timestamp>| {
+        all().filter_map(move |standing| Some((scope(standing), moment(standing)?.0)))
+    };
+    text.samples(&TARGET_SUCCESS, at(|standing| standing.last_success));
+    text.samples(&TARGET_FAILURE, at(|standing| standing.last_failure));
+    let failing: Vec<_> = config.into_iter().flat_map(|config| journal.failing(config, task)).collect();
+    text.samples(
+        &TARGET_FAILURES,
+        failing.iter().map(|(standing, open)| {
+            let [target, cloud] = scope(standing);
+            let reason = open.failures.first().map_or("", |failure| reason(failure.remedy));
+            ([target, cloud, reason.to_owned()], u64::from(open.in_row))
+        }),
+    );
+    text.samples(&TARGET_RETRY, failing.iter().map(|(standing, open)| (scope(standing), open.next_try().0)));
+}
+
+fn place(target: Target, cloud: &CloudName) -> [String; 2] {
+    [target.to_string(), cloud.as_str().to_owned()]
+}
+
+/// Who can mend a failure, in a word.
+fn reason(remedy: Remedy) -> &'static str {
+    match remedy {
+        Remedy::Operator => "operator",
+        Remedy::Retry => "transient",
+        Remedy::Hook => "secrets-lost",
+    }
 }
 
 /// Reads one HTTP request and answers it with the metrics.
@@ -97,29 +168,6 @@ fn first_line(from: impl Read) -> io::Result<String> {
         }
     }
     Ok(String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned())
-}
-
-/// Metrics being written; each begins with the charm's name.
-#[derive(Default)]
-struct Text(String);
-
-impl Text {
-    fn gauge(&mut self, name: &str, help: &str, values: impl IntoIterator<Item = u64>) {
-        self.head(name, help);
-        values.into_iter().for_each(|value| self.sample(name, "", value));
-    }
-
-    fn head(&mut self, name: &str, help: &str) {
-        // Writing into a string never fails.
-        let _ = writeln!(
-            self.0,
-            "# HELP runner_image_builder_{name} {help}\n# TYPE runner_image_builder_{name} gauge"
-        );
-    }
-
-    fn sample(&mut self, name: &str, labels: &str, value: u64) {
-        let _ = writeln!(self.0, "runner_image_builder_{name}{labels} {value}");
-    }
 }
 
 #[cfg(test)]

@@ -28,8 +28,8 @@ use crate::instance::{BaseConfigurationError, BaseError, ExecutorError, Provider
 use crate::model::{Secret, Target};
 use crate::openstack_cloud::openstack_manager::ProxyConfig;
 use crate::record::{
-    BaseImageSource, BuildMode, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, Failure, Owner, Phase,
-    RunnerSource,
+    BaseImageSource, BuildMode, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, Delivery, Failure,
+    Owner, Phase, RunnerSource,
 };
 
 /// A command that was not done.
@@ -130,6 +130,7 @@ fn build_config(target: Target, settings: &[String]) -> Result<BuilderRunConfig,
         build_cloud: CloudName::new(""),
         clouds: Vec::new(),
         build_mode: BuildMode::Local,
+        delivery: Delivery::Copy,
         base_image: BaseImageSource {
             url: options.base_image_source()?,
             keyring: options.base_image_keyring()?,

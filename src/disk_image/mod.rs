@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::host::{Namespaces, ProcessError};
-use crate::model::Deadline;
+use crate::model::{Backoff, Deadline, poll};
 use partitions::{FileSystem, Partition};
 
 /// How long a step may take that reads or writes tables and headers.
@@ -138,17 +138,16 @@ impl<'a> DiskImage<'a> {
         self.run("unmounting", "umount", &["--recursive", &place], deadline)?;
         let path = shown(&self.path);
         let list = ["--associated", &path, "--noheadings", "--output", "NAME"];
-        let release = Deadline::after(RELEASE);
-        loop {
-            let devices = self.run("releasing", "losetup", &list, deadline)?;
-            if devices.trim().is_empty() {
-                return Ok(());
-            }
-            if !release.sleep(Duration::from_millis(20)) {
-                let devices = devices.split_whitespace().collect::<Vec<_>>().join(", ");
-                return Err(DiskError::InUse { image: self.path.clone(), devices });
-            }
-        }
+        let mut devices = String::new();
+        let look = Backoff::steady(Duration::from_millis(20));
+        let released = poll(look, Deadline::after(RELEASE), || {
+            devices = self.run("releasing", "losetup", &list, deadline)?;
+            Ok(devices.trim().is_empty().then_some(()))
+        })?;
+        released.ok_or_else(|| {
+            let devices = devices.split_whitespace().collect::<Vec<_>>().join(", ");
+            DiskError::InUse { image: self.path.clone(), devices }
+        })
     }
 
     /// Writes the image to `packed` as a compressed qcow2 that every QEMU from 5.1 (2020) reads.
@@ -188,7 +187,7 @@ impl<'a> DiskImage<'a> {
             let output = output.map_err(|source| program_error("probing", &self.path, source))?;
             // Exit code 2: there is nothing that it knows.
             let said = String::from_utf8_lossy(&output.stdout);
-            partition.file_system = (output.code == Some(0)).then(|| FileSystem::parse(&said)).flatten();
+            partition.file_system = output.ending.is_success().then(|| FileSystem::parse(&said)).flatten();
         }
         Ok(partitions)
     }

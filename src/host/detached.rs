@@ -71,6 +71,7 @@ pub fn start_detached(
         .args(args)
         .current_dir(Path::new("/"))
         .discard_output()
+        .outlives_us()
         .run(Deadline::after(Duration::from_secs(20)))
         .map(drop)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::Host;
 use super::own::{open_folder, open_unlinked, refuse_link};
-use crate::model::Deadline;
+use crate::model::{Backoff, Deadline, poll};
 
 /// A host file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -236,12 +236,7 @@ impl Exclusive {
     }
 
     fn acquire_within(path: &Path, deadline: Deadline) -> Result<Option<Self>, FileError> {
-        loop {
-            match Self::try_acquire(path)? {
-                None if deadline.sleep(INSTANT / 20) => (),
-                outcome => return Ok(outcome),
-            }
-        }
+        poll(Backoff::steady(INSTANT / 20), deadline, || Self::try_acquire(path))
     }
 
     /// Notes `text` in the lock's file, for whoever finds it taken.

@@ -3,7 +3,10 @@
 //! Nothing outside this folder opens a host file for writing or starts a process of the host, but for the
 //! ssh executor, which starts its client through [`Program`] as well.
 
+mod child;
+mod command_line;
 mod detached;
+mod ending;
 mod files;
 mod log_file;
 mod namespaces;
@@ -14,7 +17,9 @@ mod random;
 
 use std::path::{Path, PathBuf};
 
+pub use command_line::{command_line, quoted};
 pub use detached::{Limits, start_detached};
+pub use ending::Ending;
 pub use files::{Exclusive, FileError, Written};
 pub use log_file::LogFile;
 pub use namespaces::Namespaces;

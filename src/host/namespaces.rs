@@ -6,14 +6,13 @@
 //! mounts, and with those the loop devices, which detach by themselves.
 
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use super::process::kill_group;
+use super::child::{kill_group, spawn};
 use super::{ProcessError, Program};
-use crate::model::Deadline;
+use crate::model::{Backoff, Deadline, poll};
 
 /// How long the kernel may take to set up or take down namespaces on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -29,15 +28,15 @@ impl Namespaces {
     pub fn open() -> Result<Self, ProcessError> {
         let program = "unshare --mount --pid".to_owned();
         let start = |source| ProcessError::Start { program: program.clone(), source };
-        let holder = Command::new("unshare")
+        let mut holder = Command::new("unshare");
+        holder
             .args(["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child=KILL"])
             .args(["--mount-proc", "--", "sh", "-c", "echo; exec cat >/dev/null"])
-            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(start)?;
+            .stderr(Stdio::piped());
+        // Tied to our end by its standard input, and to no thread: another one may go on with the namespaces.
+        let holder = spawn(&mut holder).map_err(start)?;
         let mut namespaces = Self { holder };
         // A line says that everything is in place; until then a command might land in the machine's own namespaces.
         if namespaces.is_ready() { Ok(namespaces) } else { Err(namespaces.refusal(program)) }
@@ -75,11 +74,10 @@ impl Namespaces {
 
     fn end(&mut self) {
         drop(self.holder.stdin.take());
-        let deadline = Deadline::after(PATIENCE);
-        while matches!(self.holder.try_wait(), Ok(None)) {
-            if !deadline.sleep(Duration::from_millis(5)) {
-                return kill_group(&mut self.holder);
-            }
+        let look = Backoff::steady(Duration::from_millis(5));
+        let ended = poll(look, Deadline::after(PATIENCE), || self.holder.try_wait());
+        if matches!(ended, Ok(None)) {
+            kill_group(&mut self.holder);
         }
     }
 }

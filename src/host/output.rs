@@ -7,6 +7,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::ending::Ending;
+
 /// How much of the standard output is kept; the rest is read and dropped.
 const KEPT: usize = 1 << 20;
 /// How much of the standard error is kept, counted from its end.
@@ -24,8 +26,8 @@ pub type LineSink<'a> = &'a (dyn Fn(&str) + Sync);
 /// What a program printed, and how it ended.
 #[derive(Clone, Debug)]
 pub struct Output {
-    /// The exit code; `None` when a signal ended it.
-    pub code: Option<i32>,
+    /// How it ended.
+    pub ending: Ending,
     /// The first MiB of its standard output.
     pub stdout: Vec<u8>,
     /// Whether it printed more than that.
@@ -127,9 +129,14 @@ impl Streams {
     }
 
     /// All that was kept.
-    pub fn output(self, code: Option<i32>) -> Output {
+    pub fn output(self, ending: Ending) -> Output {
         let Kept { stdout, is_cut, stderr } = std::mem::take(&mut *lock(&self.kept));
-        Output { code, stdout, is_cut, stderr: last_words(&stderr) }
+        Output { ending, stdout, is_cut, stderr: last_words(&stderr) }
+    }
+
+    /// The end of what was kept of the standard error.
+    pub fn last_words(self) -> String {
+        last_words(&lock(&self.kept).stderr)
     }
 }
 

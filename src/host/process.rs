@@ -4,12 +4,16 @@
 //! What stands in the arguments or the environment of a program can be read by every user of the machine and
 //! ends in our errors: a secret goes through [`Program::stdin`] and nowhere else.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use super::child::{kill_group, spawn, spawn_tied};
+use super::command_line::command_line;
+use super::ending::Ending;
 use super::output::{Bounded, LineSink, Output, Seen, Streams, last_words};
 use crate::model::Deadline;
 
@@ -71,12 +75,13 @@ pub struct Program {
     way: usize,
     stdin: Stdin,
     discard: bool,
+    outlives_us: bool,
 }
 
 impl Program {
     /// The program `name`, found by `PATH`.
     pub fn new(name: impl AsRef<OsStr>) -> Self {
-        Self { command: Command::new(name), way: 0, stdin: Stdin::Empty, discard: false }
+        Self { command: Command::new(name), way: 0, stdin: Stdin::Empty, discard: false, outlives_us: false }
     }
 
     /// What is added as arguments, run by the program that `way` names; errors and logs do not show the way.
@@ -115,29 +120,34 @@ impl Program {
         self
     }
 
+    /// Lets it go on when we are killed. All others are killed with us.
+    pub fn outlives_us(mut self) -> Self {
+        self.outlives_us = true;
+        self
+    }
+
     /// Gives it this standard input.
     pub fn stdin(mut self, stdin: Stdin) -> Self {
         self.stdin = stdin;
         self
     }
 
-    /// The program and its arguments as one line, for errors and logs.
+    /// The program and its arguments as one line that can be pasted into a shell, for errors and logs.
     pub fn line(&self) -> String {
-        std::iter::once(self.command.get_program())
-            .chain(self.command.get_args())
-            .skip(self.way)
-            .map(OsStr::to_string_lossy)
-            .collect::<Vec<_>>()
-            .join(" ")
+        let words = std::iter::once(self.command.get_program()).chain(self.command.get_args());
+        let words: Vec<Cow<'_, str>> = words.skip(self.way).map(OsStr::to_string_lossy).collect();
+        command_line(&words)
     }
 
     /// Runs it to its end and takes any exit code but success for an error.
     pub fn run(self, deadline: Deadline) -> Result<Output, ProcessError> {
         let program = self.line();
         let output = self.output(deadline)?;
-        match output.code {
-            Some(0) => Ok(output),
-            code => Err(ProcessError::Failed { program, status: describe(code), stderr: output.stderr }),
+        match output.ending {
+            ending if ending.is_success() => Ok(output),
+            ending => {
+                Err(ProcessError::Failed { program, status: ending.to_string(), stderr: output.stderr })
+            }
         }
     }
 
@@ -150,41 +160,33 @@ impl Program {
     /// 4 MiB of them.
     pub fn watched(self, deadline: Deadline, sink: LineSink<'_>) -> Result<Output, ProcessError> {
         let program = self.line();
-        let Self { mut command, stdin, discard, .. } = self;
+        let Self { mut command, stdin, discard, outlives_us, .. } = self;
         let output = || if discard { Stdio::null() } else { Stdio::piped() };
-        command.process_group_of_its_own();
         command.stdin(if matches!(stdin, Stdin::Empty) { Stdio::null() } else { Stdio::piped() });
-        let mut child = command
-            .stdout(output())
-            .stderr(output())
-            .spawn()
-            .map_err(|source| ProcessError::Start { program: program.clone(), source })?;
+        command.stdout(output()).stderr(output());
+        let child = if outlives_us { spawn(&mut command) } else { spawn_tied(&mut command) };
+        let mut child = child.map_err(|source| ProcessError::Start { program: program.clone(), source })?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         // The feeder is a thread that nobody joins: a program that does not read its input must not hold us
         // longer than its deadline; when it dies, the pipe breaks and the thread ends.
         feed(stdin, pipes.0);
         let (mut streams, sink) = (Streams::read(pipes.1, pipes.2), Bounded::new(sink));
-        let code = wait(&mut child, deadline, &mut streams, &sink);
+        let ending = wait(&mut child, deadline, &mut streams, &sink);
         // A grandchild may hold the pipes open for ever: what has not come by then is not waited for.
         let rest = Deadline::after(GRACE);
         while !rest.passed() && streams.next(rest.remaining(), &sink) == Seen::News {}
-        let output = streams.output(code.flatten());
-        match code {
-            Some(_) => Ok(output),
-            None => Err(ProcessError::Deadline { program, stderr: output.stderr }),
+        match ending {
+            Some(ending) => Ok(streams.output(ending)),
+            None => Err(ProcessError::Deadline { program, stderr: streams.last_words() }),
         }
     }
 
-    /// Starts it and leaves it running, its output thrown away; it dies with the returned guard.
+    /// Starts it and leaves it running, its output thrown away; it dies with the returned guard, and with the thread that
+    /// calls this.
     pub fn start(mut self) -> Result<Running, ProcessError> {
         let program = self.line();
-        self.command.process_group_of_its_own();
-        let child = self
-            .command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
+        self.command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let child = spawn_tied(&mut self.command)
             .map_err(|source| ProcessError::Start { program: program.clone(), source })?;
         Ok(Running { child, program })
     }
@@ -209,7 +211,7 @@ impl Running {
         }
         Some(ProcessError::Failed {
             program: self.program.clone(),
-            status: describe(status.code()),
+            status: Ending::from(status).to_string(),
             stderr: last_words(&stderr),
         })
     }
@@ -221,31 +223,12 @@ impl Drop for Running {
     }
 }
 
-trait OwnGroup {
-    fn process_group_of_its_own(&mut self);
-}
-
-impl OwnGroup for Command {
-    fn process_group_of_its_own(&mut self) {
-        std::os::unix::process::CommandExt::process_group(self, 0);
-    }
-}
-
-fn describe(code: Option<i32>) -> String {
-    code.map_or("ended by a signal".into(), |code| format!("exit code {code}"))
-}
-
-/// `Some(code)` once it has ended by itself, `None` when the deadline came first and it was killed.
-fn wait(
-    child: &mut Child,
-    deadline: Deadline,
-    streams: &mut Streams,
-    sink: &Bounded<'_>,
-) -> Option<Option<i32>> {
+/// How it has ended; `None` when the deadline came first and it was killed.
+fn wait(child: &mut Child, deadline: Deadline, streams: &mut Streams, sink: &Bounded<'_>) -> Option<Ending> {
     let mut pause = Duration::from_micros(500);
     loop {
         if let Ok(Some(status)) = child.try_wait() {
-            return Some(status.code());
+            return Some(status.into());
         }
         if deadline.passed() {
             kill_group(child);
@@ -259,15 +242,6 @@ fn wait(
         }
         pause = (pause * 2).min(Duration::from_millis(20));
     }
-}
-
-pub(super) fn kill_group(child: &mut Child) {
-    if let Some(group) = rustix::process::Pid::from_raw(child.id() as i32)
-        && matches!(child.try_wait(), Ok(None))
-    {
-        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-    }
-    let _ = child.wait();
 }
 
 fn feed(stdin: Stdin, pipe: Option<std::process::ChildStdin>) {
@@ -297,18 +271,25 @@ mod tests {
     fn gives_both_outputs_and_the_exit_code() {
         let output =
             Program::new("sh").args(["-c", "echo out; echo err >&2; exit 3"]).output(soon()).unwrap();
-        assert_eq!((output.code, &output.stdout[..], &*output.stderr), (Some(3), &b"out\n"[..], "err"));
+        assert_eq!(
+            (output.ending, &output.stdout[..], &*output.stderr),
+            (Ending::Code(3), &b"out\n"[..], "err")
+        );
     }
 
     #[test]
     fn a_failure_names_the_program_its_end_and_its_last_words() {
-        let error =
-            Program::new("sh").args(["-c", "echo no such thing >&2; exit 4"]).run(soon()).unwrap_err();
-        let text = error.to_string();
-        assert!(
-            text.contains("sh -c") && text.contains("exit code 4") && text.contains("no such thing"),
-            "{text}"
-        );
+        for (script, told) in [
+            (
+                "echo 'no such thing' >&2; exit 4",
+                "'\\''no such thing'\\'' >&2; exit 4' x: exit code 4: no such thing",
+            ),
+            ("kill -KILL $$", "'kill -KILL $$' x: killed by signal 9 (SIGKILL)"),
+            ("kill -TERM $$", "'kill -TERM $$' x: killed by signal 15 (SIGTERM)"),
+        ] {
+            let text = Program::new("sh").args(["-c", script, "x"]).run(soon()).unwrap_err().to_string();
+            assert!(text.starts_with("running sh -c '") && text.ends_with(told), "{text}");
+        }
     }
 
     #[test]
@@ -326,7 +307,7 @@ mod tests {
     #[test]
     fn a_program_that_never_reads_its_input_is_no_obstacle() {
         let output = Program::new("true").stdin(Stdin::Bytes(vec![b'x'; 1 << 20])).run(soon()).unwrap();
-        assert_eq!(output.code, Some(0));
+        assert!(output.ending.is_success());
     }
 
     #[test]
@@ -367,7 +348,7 @@ mod tests {
     #[test]
     fn a_grandchild_that_keeps_the_pipe_does_not_keep_us() {
         let output = Program::new("sh").args(["-c", "sleep 900 & echo $!"]).run(soon()).unwrap();
-        assert_eq!(output.code, Some(0));
+        assert!(output.ending.is_success());
         // What was said is here, and it still lives: nobody has waited for it.
         let grandchild = String::from_utf8(output.stdout).unwrap();
         Program::new("kill").args([grandchild.trim()]).run(soon()).unwrap();

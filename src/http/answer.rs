@@ -11,6 +11,7 @@ use ureq::{Body, BodyReader};
 use super::HttpError;
 use super::error::{self, explain};
 use super::url::Url;
+use crate::model::Attempts;
 
 /// The longest answer that is read into memory, in bytes, where a request does not say what it expects.
 pub(super) const ANSWER_LIMIT: u64 = 4 * 1024 * 1024;
@@ -43,6 +44,7 @@ impl Trip {
 /// A complete answer, whatever its status. Shows nothing but operation and status.
 pub struct Answer {
     operation: String,
+    attempts: Attempts,
     status: u16,
     headers: HeaderMap,
     body: Vec<u8>,
@@ -66,10 +68,26 @@ impl Answer {
         }
         Ok(Self {
             operation: trip.operation.clone(),
+            attempts: Attempts(1),
             status: head.status.as_u16(),
             headers: head.headers,
             body: bytes,
         })
+    }
+
+    /// The same as what several attempts have brought.
+    pub(super) fn after(self, attempts: Attempts) -> Self {
+        Self { attempts, ..self }
+    }
+
+    /// How many attempts have brought it, for the text of an error.
+    pub fn attempts(&self) -> Attempts {
+        self.attempts
+    }
+
+    /// Method and address, with the number of attempts.
+    pub(super) fn operation(&self) -> String {
+        format!("{}{}", self.operation, self.attempts)
     }
 
     /// The HTTP status.
@@ -108,12 +126,12 @@ impl Answer {
             return Ok(self);
         }
         let message = beginning(&self.text().split_whitespace().collect::<Vec<_>>().join(" "));
-        Err(HttpError::Status { operation: self.operation, status: self.status, message })
+        Err(HttpError::Status { operation: self.operation(), status: self.status, message })
     }
 
     pub(super) fn not_understood(&self, reason: String) -> HttpError {
         // A reader of JSON quotes what it did not expect, however long that is.
-        HttpError::NotUnderstood { operation: self.operation.clone(), reason: beginning(&reason) }
+        HttpError::NotUnderstood { operation: self.operation(), reason: beginning(&reason) }
     }
 
     pub(super) fn refused_by_proxy(&self, proxy: &str) -> Option<HttpError> {
@@ -139,6 +157,12 @@ pub enum Opened {
     Stream(Box<Incoming>),
     /// Anything else, an empty success included, read already.
     Refused(Answer),
+}
+
+impl From<Answer> for Opened {
+    fn from(answer: Answer) -> Self {
+        Self::Refused(answer)
+    }
 }
 
 /// A body that is read as it arrives, in constant memory. Fails when the connection ends before the announced

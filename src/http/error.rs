@@ -7,6 +7,7 @@ use std::io;
 
 use super::reach::REFUSED;
 use super::url::Url;
+use crate::model::Attempts;
 
 /// Why a request has no usable answer.
 #[derive(Debug, thiserror::Error)]
@@ -163,6 +164,25 @@ pub enum DeadlinePassed {
 }
 
 impl HttpError {
+    /// The same as the end of several attempts.
+    pub(super) fn after(mut self, attempts: Attempts) -> Self {
+        if let Self::Unusable { operation, .. }
+        | Self::Connect { operation, .. }
+        | Self::Tls { operation, .. }
+        | Self::Proxy { operation, .. }
+        | Self::Timeout { operation, .. }
+        | Self::Broken { operation, .. }
+        | Self::TooLarge { operation, .. }
+        | Self::NotUnderstood { operation, .. }
+        | Self::Redirected { operation, .. }
+        | Self::Status { operation, .. }
+        | Self::Source { operation, .. } = &mut self
+        {
+            operation.push_str(&attempts.to_string());
+        }
+        self
+    }
+
     /// Whether the server cannot have seen the request, so that even a request that must not be made twice may
     /// be made again.
     pub fn nothing_was_sent(&self) -> bool {

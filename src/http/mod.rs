@@ -43,15 +43,14 @@ pub use outgoing::Outgoing;
 pub use proxy::Proxies;
 pub use reach::Near;
 pub use request::{Method, Request};
-pub use retry::jittered;
 pub use url::{Url, encoded};
 
-use crate::model::Deadline;
+use crate::model::{Deadline, Verdict};
 use answer::Trip;
 use interim::Interim;
 use outgoing::Source;
 use reach::Guard;
-use retry::{POLICY, Repeatable, Verdict, judge_error, judge_status, persist};
+use retry::{Repeatable, Setback, judge, persist};
 use tls::{ExtraRoots, Tls};
 use transport::{FirstHop, ThroughProxy};
 
@@ -107,28 +106,20 @@ impl HttpClient {
     /// safe. Redirects are an error.
     pub fn call(&self, request: &Request, deadline: Deadline) -> Result<Answer, HttpError> {
         let repeatable = request.may_be_repeated();
-        persist(POLICY, deadline, || {
-            let result = self.attempt(request, deadline);
-            let verdict = judge(repeatable, &result);
-            (result, verdict)
-        })
+        persist(deadline, || judge(repeatable, self.attempt(request, deadline)))
     }
 
     /// Makes a request whose answer is read by the caller as it arrives. Redirects are an error.
     pub fn open(&self, request: &Request, deadline: Deadline) -> Result<Opened, HttpError> {
         let repeatable = request.may_be_repeated();
-        persist(POLICY, deadline, || match self.begin(request, deadline) {
+        persist(deadline, || match self.begin(request, deadline) {
             // A part comes only to those who asked for one.
             Ok((trip, response))
                 if matches!(response.status(), StatusCode::OK | StatusCode::PARTIAL_CONTENT) =>
             {
-                (Ok(Opened::Stream(Box::new(Incoming::new(trip, response)))), Verdict::Final)
+                Verdict::Done(Opened::Stream(Box::new(Incoming::new(trip, response))))
             }
-            other => {
-                let result = other.and_then(|(trip, response)| conclude(&trip, response));
-                let verdict = judge(repeatable, &result);
-                (result.map(Opened::Refused), verdict)
-            }
+            other => judge(repeatable, other.and_then(|(trip, response)| conclude(&trip, response))),
         })
     }
 
@@ -143,17 +134,14 @@ impl HttpClient {
         let mut source = Source::new(data);
         let asking = [("expect", "100-continue".to_owned())];
         let mut ask = asking.as_slice();
-        persist(POLICY, deadline, || {
-            let result = self.attempt_upload(request, ask, &mut source, deadline);
-            let verdict = match &result {
-                _ if source.is_touched() => Verdict::Final,
-                Ok(answer) if answer.status() == 417 && !ask.is_empty() => {
-                    ask = &[];
-                    Verdict::Again(None)
-                }
-                result => judge(Repeatable::Yes, result),
-            };
-            (result, verdict)
+        persist(deadline, || match self.attempt_upload(request, ask, &mut source, deadline) {
+            Ok(answer) if source.is_touched() => Verdict::Done(answer),
+            Err(error) if source.is_touched() => Verdict::Fail(Setback::Error(error)),
+            Ok(answer) if answer.status() == 417 && !ask.is_empty() => {
+                ask = &[];
+                Verdict::Retry(Setback::Answer(answer), None)
+            }
+            result => judge(Repeatable::Yes, result),
         })
     }
 
@@ -286,16 +274,6 @@ impl HttpClient {
             .max_idle_age(kept)
             .build();
         agent.run(request)
-    }
-}
-
-fn judge(repeatable: Repeatable, result: &Result<Answer, HttpError>) -> Verdict {
-    match result {
-        Ok(answer) => {
-            let pause = answer.header(header::RETRY_AFTER.as_str()).and_then(retry::retry_after);
-            judge_status(repeatable, answer.status(), pause)
-        }
-        Err(error) => judge_error(repeatable, error),
     }
 }
 

@@ -111,6 +111,7 @@ fn a_truncated_answer_is_an_error() {
     let server = Server::start(vec![Reply::Raw(short.into()); 4]);
     let error = client().call(&get(&server, "/"), soon()).unwrap_err();
     assert!(matches!(error, HttpError::Broken { .. }), "{error}");
+    assert!(error.to_string().contains("/ (4 attempts): "), "{error}");
 
     let server = Server::start(vec![Reply::Raw(short.into())]);
     let mut text = String::new();

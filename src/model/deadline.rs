@@ -19,7 +19,12 @@ impl Deadline {
 
     /// What is left, zero once it has passed.
     pub fn remaining(self) -> Duration {
-        self.0.saturating_duration_since(Instant::now())
+        self.remaining_at(Instant::now())
+    }
+
+    /// What is left at `now`.
+    pub(super) fn remaining_at(self, now: Instant) -> Duration {
+        self.0.saturating_duration_since(now)
     }
 
     /// Whether it has passed.
@@ -31,12 +36,6 @@ impl Deadline {
     pub fn at_most(self, after: Duration) -> Self {
         self.min(Self::after(after))
     }
-
-    /// Sleeps for `pause`, or until the deadline when that comes first. Returns whether there is time left.
-    pub fn sleep(self, pause: Duration) -> bool {
-        std::thread::sleep(pause.min(self.remaining()));
-        !self.passed()
-    }
 }
 
 #[cfg(test)]
@@ -47,6 +46,6 @@ mod tests {
     fn a_step_never_outlives_the_whole() {
         let whole = Deadline::after(Duration::from_millis(50));
         assert!(whole.at_most(Duration::from_secs(3600)).remaining() <= Duration::from_millis(50));
-        assert!(!Deadline::after(Duration::ZERO).sleep(Duration::from_secs(3600)));
+        assert!(Deadline::after(Duration::ZERO).passed());
     }
 }

@@ -1,9 +1,10 @@
-//! The plain names and values that all folders share. Uses no other folder.
+//! The plain names and values that all folders share, and how all of them wait and retry. Uses no other folder.
 
 mod deadline;
 mod digest;
 mod image_name;
 mod printable;
+mod retry;
 mod secret;
 mod target;
 mod timestamp;
@@ -12,6 +13,7 @@ pub use deadline::Deadline;
 pub use digest::{Digesting, hex};
 pub use image_name::{IMAGE_NAME_TMPL, image_name};
 pub use printable::{is_printable_line, printable_line, printable_lines};
+pub use retry::{Attempts, Backoff, GaveUp, RetryPolicy, Verdict, poll, retry};
 pub use secret::{Secret, redact_from_now_on, redacted, shown};
 pub use target::{Arch, BaseImage, Target};
 pub use timestamp::Timestamp;

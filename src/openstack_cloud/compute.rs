@@ -15,7 +15,7 @@ use super::catalog::Service;
 use super::error::{ErrorKind, OpenStackError};
 use super::ids::{FlavorId, ImageId, NetworkId, SecurityGroupId, ServerId};
 use super::outcome::{Deletion, absent_as_none, deletion};
-use super::session::{Call, Session, poll};
+use super::session::{Call, Session, wait_for};
 use crate::http::Method;
 use crate::model::{Deadline, Secret};
 use crate::openstack_cloud::compute::server_details::{Server, ServerStatus};
@@ -157,7 +157,7 @@ impl<'a> Compute<'a> {
     ) -> Result<Server, OpenStackError> {
         let operation = format!("waiting for server {id} to become {status}");
         let failed = |message: &str| Err(OpenStackError::new(ErrorKind::Failed, &operation, message));
-        poll(&operation, deadline, || match self.server(id, deadline)? {
+        wait_for(&operation, deadline, || match self.server(id, deadline)? {
             None => failed("it disappeared"),
             Some(server) if server.status == *status => Ok(Some(server)),
             Some(Server { status: ServerStatus::Deleted | ServerStatus::SoftDeleted, .. }) => {
@@ -214,7 +214,7 @@ impl<'a> Compute<'a> {
     /// Waits until a server is gone: not found any more, or kept only by the cloud's own soft deletion.
     pub fn wait_until_gone(&self, id: &ServerId, deadline: Deadline) -> Result<(), OpenStackError> {
         let operation = format!("waiting for server {id} to be gone");
-        poll(&operation, deadline, || match self.server(id, deadline)? {
+        wait_for(&operation, deadline, || match self.server(id, deadline)? {
             None | Some(Server { status: ServerStatus::SoftDeleted, .. }) => Ok(Some(())),
             Some(_) => Ok(None),
         })
@@ -222,7 +222,7 @@ impl<'a> Compute<'a> {
 
     /// Deletes a server, asking again while something else is done to it, and waits until it is gone.
     pub fn remove_server(&self, id: &ServerId, deadline: Deadline) -> Result<(), OpenStackError> {
-        poll(&format!("deleting server {id}"), deadline, || match self.delete_server(id, deadline)? {
+        wait_for(&format!("deleting server {id}"), deadline, || match self.delete_server(id, deadline)? {
             Deletion::InUse(_) => Ok(None),
             Deletion::Deleted | Deletion::Absent => Ok(Some(())),
         })?;

@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::http::{Answer, HttpError};
+use crate::model::Attempts;
 
 /// The longest message that is shown, in characters.
 const SHOWN: usize = 300;
@@ -12,12 +13,13 @@ const SHOWN: usize = 300;
 /// A call that did not do what it should. Says what was being done, and why it failed, in the service's own
 /// words where it has some. Holds no secret.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{operation}: {}{}{}", self.clause(), Status(.status), self.remedy())]
+#[error("{operation}: {}{}{}", self.clause(), Status(*.status, *.attempts), self.remedy())]
 pub struct OpenStackError {
     kind: ErrorKind,
     operation: String,
     message: String,
     status: Option<u16>,
+    attempts: Attempts,
 }
 
 /// What a failure means.
@@ -53,7 +55,8 @@ pub enum ErrorKind {
 impl OpenStackError {
     /// An error while doing `operation` (a gerund with its object: "listing images").
     pub(super) fn new(kind: ErrorKind, operation: impl Into<String>, message: impl AsRef<str>) -> Self {
-        Self { kind, operation: operation.into(), message: tidy(message.as_ref()), status: None }
+        let (operation, message) = (operation.into(), tidy(message.as_ref()));
+        Self { kind, operation, message, status: None, attempts: Attempts(1) }
     }
 
     /// A request without a usable answer.
@@ -71,8 +74,9 @@ impl OpenStackError {
             HttpError::Proxy { .. } => ErrorKind::Unavailable,
             _ => ErrorKind::Protocol,
         };
-        // Not shortened: these texts are ours, bounded, and end in the remedy.
-        Self { kind, operation: operation.into(), message: error.to_string(), status: None }
+        // Not shortened: these texts are ours, bounded, and end in the remedy. They also tell the attempts.
+        let (operation, message) = (operation.into(), error.to_string());
+        Self { kind, operation, message, status: None, attempts: Attempts(1) }
     }
 
     /// An answer with an error status.
@@ -82,7 +86,8 @@ impl OpenStackError {
         let message =
             if message.is_empty() { "the service gives no reason".to_owned() } else { tidy(&message) };
         let kind = classify(status, &message, &code);
-        Self { kind, operation: operation.into(), message, status: Some(status) }
+        let (operation, attempts) = (operation.into(), answer.attempts());
+        Self { kind, operation, message, status: Some(status), attempts }
     }
 
     /// What Keystone answers to credentials that it refuses.
@@ -148,14 +153,15 @@ impl OpenStackError {
     }
 }
 
-/// " (HTTP 404)" when there is a status.
-struct Status<'a>(&'a Option<u16>);
+/// " (HTTP 404)" when there is a status, " (HTTP 503, 4 attempts)" when it came several times.
+struct Status(Option<u16>, Attempts);
 
-impl fmt::Display for Status<'_> {
+impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(status) => write!(f, " (HTTP {status})"),
-            None => Ok(()),
+        match (self.0, self.1) {
+            (Some(status), Attempts(0 | 1)) => write!(f, " (HTTP {status})"),
+            (Some(status), Attempts(attempts)) => write!(f, " (HTTP {status}, {attempts} attempts)"),
+            (None, _) => Ok(()),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Images: Glance, version 2 of its API.
 
 pub mod image_details;
+pub mod members;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -11,7 +12,7 @@ use super::catalog::Service;
 use super::error::{ErrorKind, OpenStackError};
 use super::ids::{ImageId, ProjectId};
 use super::outcome::{Deletion, absent_as_none, deletion};
-use super::session::{Call, Session, poll};
+use super::session::{Call, Session, wait_for};
 use crate::http::{Incoming, Method, Outgoing};
 use crate::model::Deadline;
 use crate::openstack_cloud::image::image_details::{Hidden, Image, ImageStatus};
@@ -188,19 +189,6 @@ impl<'a> Images<'a> {
         self.session.read(&if removes { call } else { call.repeatable() }, deadline)
     }
 
-    /// Lets another project use a shared image by its id ("Create image member"). The image's visibility must be
-    /// `shared`. Sharing twice is no error.
-    pub fn share(&self, id: &ImageId, project: &ProjectId, deadline: Deadline) -> Result<(), OpenStackError> {
-        let operation = format!("sharing image {id} with project {project}");
-        let call = Call::new(Service::Image, Method::Post, operation, format!("/images/{id}/members"))
-            .json(json!({"member": project}))
-            .repeatable();
-        match self.session.call(&call, deadline) {
-            Err(error) if error.kind() == ErrorKind::Conflict => Ok(()),
-            other => other.map(drop),
-        }
-    }
-
     /// Deletes an image ("Delete image"). One whose data others build upon is [`Deletion::InUse`].
     pub fn delete(&self, id: &ImageId, deadline: Deadline) -> Result<Deletion, OpenStackError> {
         let call = Call::new(
@@ -216,7 +204,7 @@ impl<'a> Images<'a> {
     /// Waits until an image is active. Fails at once when it never will be.
     pub fn wait_until_active(&self, id: &ImageId, deadline: Deadline) -> Result<Image, OpenStackError> {
         let operation = format!("waiting for image {id} to become active");
-        poll(&operation, deadline, || {
+        wait_for(&operation, deadline, || {
             let failed = |message: &str| Err(OpenStackError::new(ErrorKind::Failed, &operation, message));
             match self.get(id, deadline)? {
                 None => failed("it disappeared"),

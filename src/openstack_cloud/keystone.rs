@@ -10,6 +10,7 @@ use serde_json::json;
 use super::catalog::{Catalog, Interface};
 use super::error::{ErrorKind, OpenStackError};
 use super::ids::{ProjectId, UserId};
+use super::project_key::plain;
 use crate::http::{Answer, HttpClient, HttpError, Method, Request, Url};
 use crate::model::{Deadline, Secret, Timestamp};
 
@@ -43,6 +44,17 @@ pub struct CloudConfig {
     pub username: String,
     /// The user's password.
     pub password: Secret<String>,
+}
+
+impl CloudConfig {
+    /// Whether both name one Keystone and, where both name a region, one region of its cloud.
+    pub fn is_same_cloud(&self, other: &Self) -> bool {
+        let keystone = |config: &Self| Some(plain(&tokens_url(&config.auth_url).ok()?));
+        let regions = (&self.region_name, &other.region_name);
+        // Without a region the cloud has only one, or the other's is meant.
+        let is_same_region = !matches!(regions, (Some(one), Some(two)) if one != two);
+        keystone(self).is_some() && keystone(self) == keystone(other) && is_same_region
+    }
 }
 
 /// What Keystone gave us last.

@@ -31,6 +31,7 @@ pub use ids::{
     FlavorId, ImageId, NetworkId, NotAnId, ProjectId, SecurityGroupId, ServerId, SubnetId, UserId,
 };
 pub use image::image_details::{Hidden, Image, ImageStatus, Visibility};
+pub use image::members::MemberStatus;
 pub use image::{ImageChange, ImageFilter, Images, NewImage};
 pub use keystone::CloudConfig;
 pub use network::{
@@ -68,6 +69,13 @@ impl Cloud {
         deadline: Deadline,
     ) -> Result<Self, OpenStackError> {
         Ok(Self { session: Arc::new(Session::open(config, http, deadline)?) })
+    }
+
+    /// Authenticates as another user, for another project, at the Keystone of this connection, whose addresses and
+    /// certificates count: of `config` only who that user is. Images are where this connection has them, whatever the
+    /// user's catalog says.
+    pub fn connect_beside(&self, config: &CloudConfig, deadline: Deadline) -> Result<Self, OpenStackError> {
+        Ok(Self { session: Arc::new(self.session.beside(config, deadline)?) })
     }
 
     /// The project that is worked in.

@@ -16,12 +16,16 @@ pub struct ProjectKey {
 impl ProjectKey {
     /// The project `id` of the Keystone that gives tokens at `keystone`; `images` is its Glance, where there is one.
     pub(crate) fn new(keystone: &Url, trusted: Option<String>, id: ProjectId, images: Option<Url>) -> Self {
-        let default_port = if keystone.is_https() { ":443" } else { ":80" };
-        let origin = keystone.origin().to_ascii_lowercase();
-        let origin = origin.strip_suffix(default_port).unwrap_or(&origin);
-        let keystone = format!("{origin}{}", keystone.path());
-        Self { keystone, trusted, id, images: images.map(|url| url.to_string()) }
+        Self { keystone: plain(keystone), trusted, id, images: images.map(|url| url.to_string()) }
     }
+}
+
+/// The one way to write the address of a Keystone.
+pub(crate) fn plain(keystone: &Url) -> String {
+    let default_port = if keystone.is_https() { ":443" } else { ":80" };
+    let origin = keystone.origin().to_ascii_lowercase();
+    let origin = origin.strip_suffix(default_port).unwrap_or(&origin);
+    format!("{origin}{}", keystone.path())
 }
 
 #[cfg(test)]

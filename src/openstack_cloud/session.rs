@@ -13,16 +13,17 @@ use super::ids::{ProjectId, UserId};
 use super::keystone::{Access, CloudConfig, authenticate, tokens_url};
 use super::listing::{Listing, PAGE, PAGE_BYTES, PAGES, Turned};
 use super::project_key::ProjectKey;
-use crate::http::{
-    Answer, HttpClient, HttpError, Incoming, Method, Opened, Outgoing, Request, Url, jittered,
-};
-use crate::model::{Deadline, Secret, Timestamp};
+use crate::http::{Answer, HttpClient, HttpError, Incoming, Method, Opened, Outgoing, Request, Url};
+use crate::model::{Backoff, Deadline, Secret, Timestamp, poll};
 
 /// A token older than this is renewed before a transfer of unknown length.
 const FRESH: Duration = Duration::from_secs(60);
 
 /// The longest answer about one object, in bytes.
 const OBJECT: u64 = 256 << 10;
+
+/// The pauses between two questions for the same.
+const PAUSES: Backoff = Backoff::growing(Duration::from_millis(250), 1.5, Duration::from_secs(5)).jittered();
 
 /// One call to one service. `operation` says what it is for, as a gerund with its object.
 pub(super) struct Call {
@@ -114,6 +115,8 @@ pub(super) struct Session {
     http: HttpClient,
     config: CloudConfig,
     tokens: Url,
+    /// Where images are, if that is known better than by the catalog.
+    images: Option<Url>,
     access: Mutex<Arc<Access>>,
 }
 
@@ -131,7 +134,25 @@ impl Session {
         };
         let tokens = tokens_url(&config.auth_url).map_err(|error| OpenStackError::http(operation, &error))?;
         let access = Arc::new(authenticate(config, &http, &tokens, deadline)?);
-        Ok(Self { http, config: config.clone(), tokens, access: Mutex::new(access) })
+        Ok(Self { http, config: config.clone(), tokens, images: None, access: Mutex::new(access) })
+    }
+
+    /// The session of another user in the same cloud: the way to Keystone and the place of images are this session's.
+    pub(super) fn beside(&self, config: &CloudConfig, deadline: Deadline) -> Result<Self, OpenStackError> {
+        let CloudConfig { project_name, project_domain_name, user_domain_name, username, password, .. } =
+            config.clone();
+        let config = CloudConfig {
+            project_name,
+            project_domain_name,
+            user_domain_name,
+            username,
+            password,
+            ..self.config.clone()
+        };
+        let images = self.endpoint(&Arc::clone(&self.lock()), Service::Image)?;
+        let (http, tokens) = (self.http.clone(), self.tokens.clone());
+        let access = Arc::new(authenticate(&config, &http, &tokens, deadline)?);
+        Ok(Self { http, config, tokens, images: Some(images), access: Mutex::new(access) })
     }
 
     pub(super) fn project(&self) -> ProjectId {
@@ -273,6 +294,9 @@ impl Session {
     }
 
     fn endpoint(&self, access: &Access, service: Service) -> Result<Url, OpenStackError> {
+        if let (Service::Image, Some(images)) = (service, &self.images) {
+            return Ok(images.clone());
+        }
         access.catalog.endpoint(service, self.config.interface, self.config.region_name.as_deref())
     }
 
@@ -318,25 +342,23 @@ impl Read for Once<'_> {
 
 /// Asks `check` until it has an answer, at first a few times a second, soon every five: what takes a moment is not waited
 /// for longer, and what takes minutes is not asked for often. Trouble that may pass is waited out too.
-pub(super) fn poll<T>(
+pub(super) fn wait_for<T>(
     operation: &str,
     deadline: Deadline,
     mut check: impl FnMut() -> Result<Option<T>, OpenStackError>,
 ) -> Result<T, OpenStackError> {
-    let mut pause = Duration::from_millis(250);
-    loop {
-        let trouble = match check() {
-            Ok(Some(answer)) => return Ok(answer),
-            Ok(None) => None,
-            Err(error) if error.kind() == ErrorKind::Unavailable => Some(error),
-            Err(error) => return Err(error),
-        };
-        if !deadline.sleep(jittered(pause)) {
-            let message = "it did not happen in time";
-            return Err(
-                trouble.unwrap_or_else(|| OpenStackError::new(ErrorKind::Unavailable, operation, message))
-            );
+    let mut trouble = None;
+    let answer = poll(PAUSES, deadline, || {
+        trouble = None;
+        match check() {
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                log::warn!("{error}; asking again");
+                trouble = Some(error);
+                Ok(None)
+            }
+            checked => checked,
         }
-        pause = pause.mul_f64(1.5).min(Duration::from_secs(5));
-    }
+    })?;
+    let late = || OpenStackError::new(ErrorKind::Unavailable, operation, "it did not happen in time");
+    answer.ok_or_else(|| trouble.unwrap_or_else(late))
 }

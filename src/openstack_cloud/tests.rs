@@ -136,6 +136,7 @@ fn refused_credentials_are_told_from_a_wrong_address() {
         let server = Server::start(vec![Reply::json(status, body); 4]);
         let error = connect(&server).unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
+        assert_eq!(error.to_string().contains("(HTTP 500, 4 attempts)"), status == 500, "{error}");
         let shown = format!("{error} {error:?}");
         assert!(shown.contains("authenticating as u for project p") && !shown.contains("hunter2"), "{shown}");
     }

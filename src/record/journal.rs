@@ -5,6 +5,7 @@ pub(super) mod aside;
 pub(super) mod build_state;
 pub(super) mod evidence;
 pub(super) mod in_use;
+pub(super) mod membership;
 pub(super) mod standing;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use super::journal::aside::Unreadable;
 use super::journal::build_state::Job;
 use super::journal::evidence::Revision;
 use super::journal::in_use::InUse;
+use super::journal::membership::Membership;
 use super::journal::standing::Standing;
 use super::orphans::Orphans;
 use super::request::Request;
@@ -57,6 +59,9 @@ pub struct Journal {
     /// The finished builds: those that the build project keeps, and those that relations are told of.
     #[serde(default)]
     pub revisions: Vec<Revision>,
+    /// The projects that images of the build project are, or may be, shared with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub memberships: Vec<Membership>,
 }
 
 impl Default for Journal {
@@ -70,6 +75,7 @@ impl Default for Journal {
             swept: None,
             orphans: Vec::new(),
             revisions: Vec::new(),
+            memberships: Vec::new(),
         }
     }
 }
@@ -98,6 +104,11 @@ impl Image {
     pub fn is_of(&self, target: Target, cloud: &CloudName) -> bool {
         let config = &self.result.config;
         (config.base, config.arch, &config.cloud_name) == (target.base, target.arch, cloud)
+    }
+
+    /// Whether it is the build itself, shared by the build project, and no copy: a copy has an id of its own.
+    pub fn is_shared(&self) -> bool {
+        self.revision.as_ref() == Some(&self.result.id)
     }
 }
 

@@ -3,14 +3,11 @@
 
 mod check;
 mod file;
-mod former_names;
-mod github_releases;
 mod journal;
 mod launch;
 mod orphans;
-mod peers;
 mod progress;
-mod published;
+mod relations;
 mod request;
 mod resource;
 mod resource_tracker;
@@ -19,22 +16,20 @@ mod transit;
 
 pub use check::{Check, CheckOrder, Finding, Findings, Scope, Verdict};
 pub use file::{RecordError, write_json};
-pub use former_names::FormerNames;
-pub use github_releases::KeptReleases;
 pub use journal::aside::{put_aside, put_aside_locked};
 pub use journal::build_state::{Build, Failure, Job, Phase, Remedy};
 pub use journal::evidence::{Comparison, FAILED_READS, Known, Proof, Revision};
+pub use journal::membership::Membership;
 pub use journal::standing::{OpenFailure, Standing};
 pub use journal::{Image, Journal};
 pub use launch::{Launch, LaunchOrder, LaunchSecrets, LaunchState, Server, forget_unfinished};
 pub use orphans::{Orphans, Work};
-pub use peers::{Announcement, Own, Peer, Peers};
 pub use progress::Progress;
-pub use published::Published;
-pub use request::{Reason, Rebuild, Request, Task, TaskKind, worker_lives, worker_lock};
+pub use relations::{Announcement, FormerNames, Own, Peer, Peers, Published, Told};
+pub use request::{Reason, Rebuild, Request, Settings, Task, TaskKind, worker_lives, worker_lock};
 pub use resource::{Resource, ResourceKind};
 pub use resource_tracker::ResourceTracker;
 pub use run_config::{
     BaseImageSource, BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm,
-    CloudName, JobId, Owner, ProxyConfig, RunnerSource,
+    CloudName, Delivery, JobId, Owner, ProxyConfig, RunnerSource,
 };

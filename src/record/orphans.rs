@@ -11,11 +11,14 @@ use serde::{Deserialize, Serialize};
 use super::journal::Journal;
 use super::resource::ResourceKind;
 use super::run_config::{BuilderRunConfig, CloudName};
-use crate::model::Timestamp;
+use crate::model::{Backoff, Timestamp};
 
 /// How long what is left in a cloud that is not used any more is tried to be removed. By then everything that another
 /// unit has abandoned may be removed too.
 const PATIENCE: Duration = Duration::from_secs(26 * 3600);
+
+/// The pauses between two tries.
+const PAUSES: Backoff = Backoff::growing(Duration::from_secs(300), 2.0, Duration::from_secs(7200));
 
 /// How long what was given up is shown.
 const SHOWN: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -72,8 +75,7 @@ impl Orphans {
         let now = Timestamp::now();
         // A moment in the future is of a clock that was wrong.
         let last = self.last.filter(|last| *last <= now);
-        let pause = 300u64 << self.tries.saturating_sub(1).min(5);
-        Some(last.map_or(now, |last| last.plus(Duration::from_secs(pause.min(7200)))))
+        Some(last.map_or(now, |last| last.plus(PAUSES.pause_after(self.tries))))
     }
 }
 

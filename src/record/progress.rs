@@ -4,8 +4,9 @@ use super::journal::Image;
 use super::journal::build_state::Phase;
 use super::journal::evidence::Revision;
 use super::resource::Resource;
-use super::run_config::CloudName;
+use super::run_config::{BuilderRunConfig, CloudName};
 use crate::model::Target;
+use crate::openstack_cloud::ProjectId;
 use crate::record::file::RecordError;
 
 /// Hears of a run's progress, from several threads, and writes it down.
@@ -36,6 +37,10 @@ pub trait Progress: Sync {
     fn revision(&self, revision: &Revision);
     /// Whether somebody waits for the end of this run: there is a newer request.
     fn is_waited_for(&self) -> bool;
+    /// Images may be shared with `project`, which `cloud` leads to; if this cannot be written down, none must be.
+    fn joins(&self, cloud: &CloudName, project: &ProjectId) -> Result<(), RecordError>;
+    /// Nothing is shared any more with projects that no relation of `config` leads to.
+    fn former_members_have_left(&self, config: &BuilderRunConfig);
     /// An image is active and checked in its cloud.
     fn published(&self, image: Image);
 }

@@ -187,6 +187,28 @@ impl Request {
     }
 }
 
+const SETTINGS: &str = "settings.json";
+
+/// What the configuration says beside requests, for whoever reads the records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// The option `paused`.
+    pub paused: bool,
+}
+
+impl Settings {
+    /// As of the last hook with a valid configuration; none before there was one.
+    pub fn load(host: &Host) -> Result<Option<Self>, RecordError> {
+        let bytes = host.read(&host.state_dir().join(SETTINGS))?;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+
+    /// Notes them.
+    pub fn save(&self, host: &Host) -> Result<(), RecordError> {
+        write_json(host, SETTINGS, self)
+    }
+}
+
 /// The lock that a living worker holds.
 pub fn worker_lock(host: &Host) -> PathBuf {
     host.state_dir().join("worker.lock")

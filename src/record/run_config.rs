@@ -156,6 +156,25 @@ pub enum BuildMode {
     Local,
 }
 
+/// How related projects get their images.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// The build project's image is shared where that is possible, and copied where it is not.
+    #[default]
+    Auto,
+    /// It is shared, and nothing else; copied only above Glance's limit of members.
+    Share,
+    /// Each project gets a copy of its own.
+    Copy,
+}
+
+impl Delivery {
+    fn is_auto(&self) -> bool {
+        *self == Self::Auto
+    }
+}
+
 /// The configuration of one run of the builder (seed `builder`: `BuilderRunConfig`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuilderRunConfig {
@@ -170,6 +189,9 @@ pub struct BuilderRunConfig {
     /// Where they are built.
     #[serde(default)]
     pub build_mode: BuildMode,
+    /// How the clouds get it.
+    #[serde(default, skip_serializing_if = "Delivery::is_auto")]
+    pub delivery: Delivery,
     /// Where base images come from.
     pub base_image: BaseImageSource,
     /// The builder VM.

@@ -8,8 +8,8 @@ pub use random::Random;
 use crate::instance::DEFAULT_RECIPE;
 use crate::model::{Arch, BaseImage, Target, Timestamp};
 use crate::record::{
-    BaseImageSource, BuildMode, BuilderRunConfig, BuilderVm, CloudName, JobId, Owner, Reason, Rebuild,
-    Request, RunnerSource, Task,
+    BaseImageSource, BuildMode, BuilderRunConfig, BuilderVm, CloudName, Delivery, JobId, Owner, Reason,
+    Rebuild, Request, RunnerSource, Task,
 };
 
 /// To build noble-x64 in `builders-1`, for nobody yet.
@@ -21,6 +21,7 @@ pub fn run_config() -> BuilderRunConfig {
         build_cloud: CloudName::new("builders-1"),
         clouds: Vec::new(),
         build_mode: BuildMode::External,
+        delivery: Delivery::Auto,
         base_image: BaseImageSource { url: text("https://u"), keyring: text("/k") },
         vm: BuilderVm {
             flavor: None,

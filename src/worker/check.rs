@@ -9,7 +9,7 @@ use super::reporter::{News, Reporter};
 use crate::builder::check;
 use crate::host::Host;
 use crate::model::redact_from_now_on;
-use crate::record::{CheckOrder, Finding, Findings, JobId, Scope, Verdict};
+use crate::record::{BuildSecrets, CheckOrder, Finding, Findings, JobId, Scope, Verdict};
 
 /// How often a newer order is looked for.
 const LOOK: Duration = Duration::from_millis(500);
@@ -58,9 +58,13 @@ impl<'a> Checks<'a> {
     }
 
     /// Does a check whose turn it is; returns whether there was one. For the thread that does the jobs.
-    pub fn take_turn(&self) -> bool {
+    /// One that follows a job uses the secrets that the job has had.
+    pub fn take_turn(&self, of_job: Option<&BuildSecrets>) -> bool {
         let Some(order) = self.open(&self.lock()).filter(takes_its_turn) else { return false };
-        self.answer(&order);
+        match of_job.filter(|_| order.scope == Scope::BuildProject) {
+            Some(secrets) => self.answer_with(&order, secrets),
+            None => self.answer(&order),
+        }
         self.lock().done = Some(order.id);
         true
     }
@@ -90,7 +94,6 @@ impl<'a> Checks<'a> {
     }
 
     fn answer(&self, order: &CheckOrder) {
-        log::info!("check {}: {:?}", order.id, order.scope);
         let secrets = match order.take_secrets(self.host) {
             Ok(Some(secrets)) => secrets,
             Ok(None) => {
@@ -100,8 +103,13 @@ impl<'a> Checks<'a> {
         };
         let hidden = [&secrets.proxies.http, &secrets.proxies.https, &secrets.github_token];
         hidden.into_iter().flatten().for_each(redact_from_now_on);
+        self.answer_with(order, &secrets);
+    }
+
+    fn answer_with(&self, order: &CheckOrder, secrets: &BuildSecrets) {
+        log::info!("check {}: {:?}", order.id, order.scope);
         let before = Findings::load(self.host);
-        let findings = check(self.host, order, &secrets);
+        let findings = check(self.host, order, secrets);
         if let Err(error) = findings.save(self.host) {
             return log::error!("check {}: {error}", order.id);
         }

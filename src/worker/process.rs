@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::builder::worker_binary_dir;
 use crate::host::{Exclusive, FileError, Host, Limits, ProcessError, kill_own, start_detached};
-use crate::model::Deadline;
+use crate::model::{Backoff, Deadline, poll};
 use crate::record::{BuildMode, CheckOrder, JobId, Request, worker_lock};
 
 /// Stops the worker if one lives: at once, since whatever it was doing can be found and ended by another. Returns whether
@@ -32,8 +32,9 @@ pub(super) fn stop_holder(host: &Host, lock: &Path) -> bool {
             return false;
         }
         // Its lock goes with it.
-        let deadline = Deadline::after(Duration::from_secs(5));
-        while Exclusive::is_held(lock).unwrap_or(false) && deadline.sleep(Duration::from_millis(50)) {}
+        let (look, deadline) =
+            (Backoff::steady(Duration::from_millis(50)), Deadline::after(Duration::from_secs(5)));
+        let _ = poll(look, deadline, || Exclusive::is_held(lock).map(|held| (!held).then_some(())));
     }
     !Exclusive::is_held(lock).unwrap_or(true)
 }

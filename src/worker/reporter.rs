@@ -8,8 +8,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::host::{ProcessError, Program};
-use crate::http::jittered;
-use crate::model::Deadline;
+use crate::model::{Backoff, Deadline};
 
 /// Progress is reported at most this often.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -17,11 +16,14 @@ const INTERVAL: Duration = Duration::from_secs(60);
 /// How long the unit's turn is waited for: an action or another unit of the machine may hold it for long.
 const TURN: Duration = Duration::from_secs(45 * 60);
 
-/// The pause after the first report that is not heard; it doubles from there.
+/// The pause after the first report that is not heard.
 const FIRST_PAUSE: Duration = Duration::from_secs(4);
 
 /// The longest pause, and so how long after the agent is back a report may come: as long as update-status takes.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
+
+/// The pauses.
+const PAUSES: Backoff = Backoff::growing(FIRST_PAUSE, 2.0, LONGEST_PAUSE).jittered();
 
 /// How long an important report is tried.
 const PERSISTENCE: Duration = Duration::from_secs(12 * 3600);
@@ -162,7 +164,7 @@ impl State {
         };
         let Unheard { since, tries } = self.unheard.get_or_insert(Unheard { since: now, tries: 0 });
         *tries += 1;
-        let pause = jittered((FIRST_PAUSE * 2_u32.pow((*tries - 1).min(16))).min(LONGEST_PAUSE));
+        let pause = PAUSES.pause_after(*tries);
         if now + pause > *since + PERSISTENCE {
             log::error!("reporting to Juju, try {tries}: {error}; given up, the next hook publishes");
             (self.unheard, self.due) = (None, None);

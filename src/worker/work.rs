@@ -15,9 +15,10 @@ use crate::builder::{
 };
 use crate::host::{Exclusive, FileError, Host};
 use crate::model::{Deadline, Target, Timestamp, redact_from_now_on, redacted};
+use crate::openstack_cloud::ProjectId;
 use crate::record::{
     Announcement, BuildMode, BuildSecrets, BuilderRunConfig, CloudName, Failure, Image, Job, JobId, Journal,
-    Known, Peers, Phase, Progress, Published, RecordError, Remedy, Request, Resource, Revision, Task,
+    Known, Peers, Phase, Progress, RecordError, Remedy, Request, Resource, Revision, Task, Told,
     put_aside_locked, worker_lock,
 };
 
@@ -95,7 +96,7 @@ fn do_all(
     checks: &Checks<'_>,
     ours: fn(&Request) -> bool,
 ) -> Result<(), WorkerError> {
-    let mut last = None;
+    let (mut last, mut of_job) = (None, None);
     let mut has_pruned = false;
     let mut patience = Deadline::after(FOLLOW);
     loop {
@@ -105,9 +106,10 @@ fn do_all(
                 return Ok(());
             }
             let secrets = do_request(host, reporter, &request)?;
+            of_job.clone_from(&secrets);
             last = secrets.filter(|_| request.task == Task::Build).map(|secrets| (request, secrets));
             (patience, has_pruned) = (Deadline::after(FOLLOW), false);
-        } else if checks.take_turn() {
+        } else if checks.take_turn(of_job.as_ref()) {
             // Its order may have come with a request.
         } else if standing == Standing::Reporting {
             // The unit's turn may be held by an action that waits for a newer request: that must not wait for the turn.
@@ -124,7 +126,7 @@ fn do_all(
                 }
             }
         } else if last.is_some() && others_follow(host)? && !patience.passed() {
-            std::thread::sleep(LOOK);
+            reporter.rest(LOOK);
         } else if let Some((request, secrets)) = last.take() {
             prune(host, &request, &secrets)?;
         } else if checks.end_if_idle() {
@@ -149,14 +151,15 @@ fn prune(host: &Host, request: &Request, secrets: &BuildSecrets) -> Result<(), W
         log::info!("pruning is the leader's");
     } else if !behind.is_empty() {
         log::warn!("old images stay until the next job: {} did not follow in time", behind.join(", "));
-    } else if let Some(published) = Published::known(host)? {
+    } else {
         // Published first; what relations name now, and what they named before, both stay. Nothing is pruned while it
         // is not known what they name.
-        let mut named = published.named_images();
-        named.extend(peers.named_images());
-        let mut journal = Journal::load(host)?;
-        prune_all(host, secrets, &request.config, &named, &mut journal);
-        journal.save(host)?;
+        let told = Told::load(host)?;
+        if told.is_known() {
+            let mut journal = Journal::load(host)?;
+            prune_all(host, secrets, &request.config, &told, &mut journal);
+            journal.save(host)?;
+        }
     }
     Ok(())
 }
@@ -347,6 +350,17 @@ impl Progress for Record<'_> {
 
     fn revision(&self, revision: &Revision) {
         self.change(|journal| journal.note_revision(revision.clone()));
+    }
+
+    fn joins(&self, cloud: &CloudName, project: &ProjectId) -> Result<(), RecordError> {
+        let journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = journal.member(cloud) == Some(project);
+        drop(journal);
+        if is_known { Ok(()) } else { self.write(|journal| journal.joins(cloud, project)) }
+    }
+
+    fn former_members_have_left(&self, config: &BuilderRunConfig) {
+        self.change(|journal| journal.former_members_have_left(config));
     }
 
     fn is_waited_for(&self) -> bool {

@@ -35,14 +35,26 @@ impl Environment for Fixture {
             let name = image.name.unwrap_or_default();
             format!("image {} {name} {} {} own{hidden}", image.id, image.status, image.visibility)
         });
+        let is_listed = |image: &rehearsal::cloud::Image| {
+            let is_accepted = |member: &rehearsal::cloud::Member| {
+                member.project == project.id() && member.status == "accepted"
+            };
+            !image.hidden && image.members.iter().any(is_accepted)
+        };
+        let shared = project.shared_images().into_iter().filter(is_listed).map(|image| {
+            let name = image.name.unwrap_or_default();
+            format!("image {} {name} {} shared other", image.id, image.status)
+        });
         let groups = project.security_groups().into_iter();
         let groups = groups.map(|group| format!("security-group {} {}", group.id, group.name));
         let ports = project.ports().into_iter().map(|port| format!("port {}", port.id));
-        servers.chain(images).chain(groups).chain(ports).collect()
+        servers.chain(images).chain(shared).chain(groups).chain(ports).collect()
     }
 
     fn image(&self, project: &str, id: &str) -> Option<Image> {
-        let image = self.cloud.project(project).images().into_iter().find(|image| image.id == id)?;
+        let project = self.cloud.project(project);
+        let mut images = project.images().into_iter().chain(project.shared_images());
+        let image = images.find(|image| image.id == id)?;
         let properties = image.properties.into_iter().collect();
         Some(Image { name: image.name.unwrap_or_default(), status: image.status, properties })
     }
@@ -72,8 +84,15 @@ fn a_hook_in_an_image_out_and_nothing_left_behind() {
     let mut scenario = Scenario::begin(Fixture::deployed(1));
     case("says what is missing before it is configured", || scenario.says_what_is_missing());
     case("asks for a relation when it is configured", || scenario.asks_for_a_relation());
+    case("is to share where it can", || scenario.is_to_share());
     case("serves config-changed while it builds", || scenario.serves_config_while_building());
-    case("delivers an active image to every related project", || scenario.delivers_to_every_project());
+    case("shares one image with every related project", || scenario.shares_with_every_project());
+    case("ends the membership of a relation that goes, and no other", || {
+        scenario.ends_the_membership_of_one();
+    });
+    case("delivers a copy to every related project when it is told to", || {
+        scenario.copies_when_it_is_told_to();
+    });
     case("leaves no secret, key or setting in the image", || scenario.the_image_keeps_no_secret());
     case("does not build what is up to date", || scenario.does_nothing_twice());
     case("keeps the last image when the script fails", || scenario.keeps_the_last_image());

@@ -10,7 +10,9 @@ mod departed;
 mod end_to_end;
 mod failures;
 mod fixture;
+mod github;
 mod images;
+mod memberships;
 mod neighbours;
 mod orders;
 mod ownership;
@@ -20,6 +22,7 @@ mod recovery;
 #[allow(dead_code, reason = "it is shared with the real cloud's test")]
 mod scenario;
 mod shared;
+mod sharing;
 mod targets;
 mod tenants;
 mod units;

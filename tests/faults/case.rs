@@ -87,7 +87,11 @@ impl Fault {
         // Whether a server that changes nothing had done its work before the answer was lost, or the worker killed, makes
         // no difference: that would be the same run twice.
         let only_reads = matches!(site, Site::Http { method, .. } if method == "GET");
-        faults.iter().copied().filter(move |fault| !(only_reads && matches!(fault, Lost | KilledAfter)))
+        // What comes of a quota of members is a copy, and no other try.
+        let is_of_sharing = site.is_of_sharing();
+        faults.iter().copied().filter(move |fault| {
+            !(only_reads && matches!(fault, Lost | KilledAfter)) && !(is_of_sharing && *fault == Quota403)
+        })
     }
 
     /// A word for the table.

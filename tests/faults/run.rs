@@ -47,32 +47,35 @@ pub struct Undisturbed {
     outcome: Outcome,
 }
 
-/// All places of builds of both recipes, and what comes of them.
+/// All places of builds of all recipes, and what comes of them.
 pub struct Recorded {
     default: Undisturbed,
     small: Undisturbed,
+    shared: Undisturbed,
 }
 
 impl Recorded {
-    /// Records both at once.
+    /// Records all at once.
     pub fn record() -> Self {
         std::thread::scope(|scope| {
             let default = scope.spawn(|| Undisturbed::record(Recipe::Default));
+            let shared = scope.spawn(|| Undisturbed::record(Recipe::Shared));
             let small = Undisturbed::record(Recipe::Small);
-            Self { default: default.join().unwrap(), small }
+            Self { default: default.join().unwrap(), small, shared: shared.join().unwrap() }
         })
     }
 
     /// Each place once.
     pub fn sites(&self) -> Vec<Site> {
         let of = |recipe| self.of(recipe).sites.iter().filter(move |site| site.recipe() == recipe);
-        of(Recipe::Small).chain(of(Recipe::Default)).cloned().collect()
+        of(Recipe::Small).chain(of(Recipe::Shared)).chain(of(Recipe::Default)).cloned().collect()
     }
 
     fn of(&self, recipe: Recipe) -> &Undisturbed {
         match recipe {
             Recipe::Default => &self.default,
             Recipe::Small => &self.small,
+            Recipe::Shared => &self.shared,
         }
     }
 }
@@ -122,8 +125,11 @@ impl Run {
     /// A charm that is configured and has no relation yet.
     fn set(recipe: Recipe) -> Self {
         let mut options = vec![("base-image", "noble,jammy")];
-        if recipe == Recipe::Small {
+        if recipe != Recipe::Default {
             options.push(("recipe", SMALL_RECIPE));
+        }
+        if recipe == Recipe::Shared {
+            options.push(("delivery", "share"));
         }
         let fixture = Fixture::set(&options);
         let wrappers =

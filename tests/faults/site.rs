@@ -41,18 +41,26 @@ impl Site {
     pub fn recipe(&self) -> Recipe {
         match self {
             Self::SshConnection { .. } | Self::SshCommand { .. } => Recipe::Default,
+            _ if self.is_of_sharing() => Recipe::Shared,
             _ => Recipe::Small,
         }
     }
+
+    /// Whether it is a call about the members of an image.
+    pub fn is_of_sharing(&self) -> bool {
+        matches!(self, Self::Http { path, .. } if path.contains("/members"))
+    }
 }
 
-/// What the images of a build are made of.
+/// What the images of a build are made of, and how they are delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recipe {
     /// All of it: each step is a place where ssh may fail.
     Default,
     /// As little as there can be, for all that has nothing to do with ssh: most of a build's work is that of its VMs.
     Small,
+    /// The same, and shared instead of copied.
+    Shared,
 }
 
 /// When a disk goes wrong.

@@ -73,10 +73,14 @@ fn a_collector_is_told_where_the_metrics_are_and_what_to_make_of_them() {
     assert!(socket.contains(&target.replace("localhost", "ListenStream=127.0.0.1")), "{target}\n{socket}");
 
     let rules = config["metrics_alert_rules"]["groups"][0]["rules"].as_array().unwrap();
-    assert_eq!(rules.len(), 3);
+    let runbook = include_str!("../../docs/alerts.md");
     for rule in rules {
         let expression = rule["expr"].as_str().unwrap();
-        let ours = "juju_application=\"image-builder\"}";
+        let ours = "juju_application=\"image-builder\"";
+        let name = rule["alert"].as_str().unwrap();
+        let link = format!("docs/alerts.md#{}", name.to_lowercase());
+        assert_eq!(rule["annotations"]["runbook_url"], link.as_str());
+        assert!(runbook.contains(&format!("\n## {name}\n")), "docs/alerts.md has no {name}");
         assert!(expression.contains(ours) && !expression.contains("%%"), "{expression}");
         assert_eq!(rule["labels"]["juju_application"], "image-builder");
         assert!(rule["labels"]["severity"].is_string() && rule["annotations"]["summary"].is_string());
@@ -93,6 +97,9 @@ fn alerts_and_dashboard_name_no_metric_that_is_not_written() {
     let written = dispatch(&site, "metrics", Stdio::null());
     let samples: String =
         written.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
+    // What has no value now has its type.
+    let types: String =
+        written.lines().filter(|line| line.starts_with("# TYPE")).map(|line| format!("{line}\n")).collect();
     let cloud = plan.project().cloud();
     let image = format!(
         "runner_image_builder_image_built_timestamp_seconds{{target=\"noble-x64\",cloud=\"{}\"}} ",
@@ -100,12 +107,19 @@ fn alerts_and_dashboard_name_no_metric_that_is_not_written() {
     );
     assert!(samples.contains(&image), "{samples}");
     assert!(samples.contains("\nrunner_image_builder_build_interval_seconds 21600\n"), "{samples}");
+    assert!(samples.contains("\nrunner_image_builder_paused 0\n"), "{samples}");
+    let wanted =
+        format!("runner_image_builder_image_wanted{{target=\"noble-x64\",cloud=\"{}\"}} 1\n", cloud.as_str());
+    assert!(samples.contains(&wanted), "{samples}");
+    site.app.set_config(&[("paused", "true")]).unwrap();
+    let paused = dispatch(&site, "metrics", Stdio::null());
+    assert!(paused.contains("\nrunner_image_builder_paused 1\n"), "{paused}");
     for file in ["alert_rules.yaml", "dashboard.json"] {
         let file = format!("{}/observability/{file}", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(file).unwrap();
         let named = metrics(&text);
         assert!(!named.is_empty());
-        let unknown: Vec<_> = named.difference(&metrics(&samples)).copied().collect();
+        let unknown: Vec<_> = named.difference(&metrics(&types)).copied().collect();
         assert_eq!(unknown, [] as [&str; 0]);
     }
 }

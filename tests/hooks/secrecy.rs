@@ -10,18 +10,24 @@ use crate::cloud::NOBODY;
 use crate::deploy::{PASSWORD, Plan};
 use crate::machine::{PATIENCE, Site};
 
-const SECRETS: [&str; 4] = [PASSWORD, "correct horse", "s3same-script", "pr0xy-word"];
+const SECRETS: [&str; 5] =
+    [PASSWORD, "correct horse", "s3same-script", "pr0xy-word", "github_pat_planted-5e1f"];
 
-/// A site that has used all the secrets that there are: a build cloud's, a relation's, a script's, a proxy's.
+/// A site that has used all the secrets that there are: a build cloud's, a relation's, a script's, a proxy's,
+/// GitHub's.
 fn site(keystone: &str) -> Site {
     let plan = Plan::new().keystone(keystone);
     let site = plan.configured();
     let script = site.model.add_secret(&[("token", SECRETS[2])]).unwrap();
     script.grant(&site.app).unwrap();
+    let token = site.model.add_secret(&[("token", SECRETS[4])]).unwrap();
+    token.grant(&site.app).unwrap();
     let proxy = "http://me:pr0xy-word@127.0.0.1:1".to_owned();
     let no_proxy = "127.0.0.0/8".to_owned();
     site.model.set_proxies(Proxies { http: proxy, no_proxy, ..Proxies::default() }).unwrap();
-    site.app.set_config(&[("script-secret-id", &script.uri())]).unwrap();
+    site.app
+        .set_config(&[("script-secret-id", &script.uri()), ("github-token-secret-id", &token.uri())])
+        .unwrap();
     site.app.integrate("image", "runners", &[&plan.project().data()]).unwrap();
     site
 }

@@ -137,6 +137,36 @@ fn the_scripts_secrets_come_from_a_juju_secret_and_from_nowhere_else() {
 }
 
 #[test]
+fn the_token_for_github_comes_from_a_juju_secret_and_each_refusal_names_the_option() {
+    let site = Plan::new().configured();
+    let secret = site.model.add_secret(&[("tokn", "github_pat_planted")]).unwrap();
+    let uri = secret.uri();
+    site.app.set_config(&[("github-token-secret-id", &uri)]).unwrap();
+    site.assert_status("blocked: Charm does not have access to the GitHub token secret. Please grant");
+    secret.grant(&site.app).unwrap();
+    site.next_hook();
+    site.assert_status(&format!("blocked: Secret {uri} does not contain a 'token' key."));
+    secret.update(&[("token", "github_pat_planted\n")]).unwrap();
+    site.next_hook();
+    assert_eq!(site.status(), "blocked: image integration required.");
+    secret.remove().unwrap();
+    site.next_hook();
+    site.assert_status(&format!("blocked: GitHub token secret not found: {uri}."));
+}
+
+#[test]
+fn the_token_for_github_reaches_the_worker_and_no_record() {
+    let (site, _relation) = Plan::new().related();
+    site.worker();
+    let secret = site.model.add_secret(&[("token", "github_pat_planted\n")]).unwrap();
+    secret.grant(&site.app).unwrap();
+    site.app.set_config(&[("github-token-secret-id", &secret.uri()), ("base-image", "jammy")]).unwrap();
+    assert_eq!(in_transit(&site)["github_token"], "github_pat_planted");
+    let request = fs::read_to_string(site.state_file("request.json")).unwrap();
+    assert!(!request.contains("planted"), "{request}");
+}
+
+#[test]
 fn values_of_the_script_may_hold_anything_and_reach_the_worker_with_shell_names() {
     let (site, _relation) = Plan::new().related();
     site.worker();

@@ -1,7 +1,9 @@
 //! The worker as a process: on its own, from a copy of the binary, and replaced when it dies.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
@@ -220,6 +222,39 @@ fn one_that_makes_no_progress_for_longer_than_its_step_may_take_is_replaced() {
     assert_eq!(request.continues, [job], "what it has built counts");
     let log = site.model.debug_log();
     assert!(log.iter().any(|line| line.message.contains("has made no progress for 240 min")), "{log:#?}");
+}
+
+#[test]
+fn what_it_has_started_ends_with_it_when_it_is_killed() {
+    let (site, _relation) = Plan::new().related();
+    let secret = site.model.add_secret(&[("token", "sesame")]).unwrap();
+    secret.grant(&site.app).unwrap();
+    site.kill_worker();
+    site.app.set_config(&[("script-secret-id", &secret.uri())]).unwrap();
+    site.worker();
+    site.kill_worker();
+    let folder = tempfile::tempdir().unwrap();
+    let (lock, program) = (folder.path().join("lock"), folder.path().join("juju-exec"));
+    // Holds the lock as long as it lives.
+    let script = format!("#!/bin/sh\nexec 9>{}; flock 9; exec sleep 900\n", lock.display());
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    // The secrets of its job are lost with the one before: it has nothing to do but to call for a hook.
+    let binary = fs::read_dir(site.state_file("bin")).unwrap().next().unwrap().unwrap().path();
+    let mut worker = site.unit().command(binary.to_str().unwrap()).unwrap();
+    let path = |variable: &OsStr| format!("{}:{}", folder.path().display(), variable.display());
+    let path =
+        worker.get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, value)| value).map(path).unwrap();
+    let mut worker = worker.arg("work").env("PATH", path).spawn().unwrap();
+    let flock = |option: &str, time: &str| {
+        let status = Command::new("flock").args([option, time]).arg(&lock).arg("true").status();
+        status.unwrap().success()
+    };
+    let held = || lock.exists() && !flock("--timeout", "0");
+    site.model.wait_until("the worker to call for a hook", PATIENCE, held).unwrap();
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    assert!(flock("--timeout", "60"), "the call outlives its worker");
 }
 
 #[test]

@@ -30,14 +30,21 @@ fn a_hook_in_an_image_out_and_nothing_left_behind() {
     let mut scenario = Scenario::begin(Charm::deploy());
     case("says what is missing before it is configured", || scenario.says_what_is_missing());
     case("asks for a relation when it is configured", || scenario.asks_for_a_relation());
+    case("is to share where it can", || scenario.is_to_share());
     case("serves config-changed at once while it builds", || {
         let took = scenario.serves_config_while_building();
         // Two seconds are a hook's limit; the emulated machines of the cloud keep all processors busy.
         assert!(took < Duration::from_secs(9), "config-changed took {took:?}");
     });
-    case("delivers an active image to every related project", || scenario.delivers_to_every_project());
+    case("shares one image with every related project", || scenario.shares_with_every_project());
     case("shows no secret in any process's arguments or environment", || scenario.no_secret_in_any_exec());
     let machine = case("lets a consumer launch a machine of it", || scenario.a_consumer_launches_a_machine());
+    case("ends the membership of a relation that goes, and no other", || {
+        scenario.ends_the_membership_of_one();
+    });
+    case("delivers a copy to every related project when it is told to", || {
+        scenario.copies_when_it_is_told_to();
+    });
     case("leaves no secret, key or setting in the image", || scenario.the_image_keeps_no_secret());
     case("does not build what is up to date", || scenario.does_nothing_twice());
     case("keeps the last image when the script fails", || scenario.keeps_the_last_image());

@@ -6,6 +6,7 @@
 mod failures;
 mod kills;
 mod life;
+mod sharing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -11,7 +11,7 @@ use crate::builder::image::vm::{Launcher, Purpose, Vm, VmError};
 use crate::host::Host;
 use crate::http::HttpClient;
 use crate::model::{Deadline, Target};
-use crate::openstack_cloud::Cloud;
+use crate::openstack_cloud::{Cloud, ProjectId};
 use crate::record::{
     BuildMode, BuilderRunConfig, Check, CheckOrder, CloudName, Failure, Finding, Image, Phase, Progress,
     RecordError, Resource, ResourceTracker, Revision, Verdict,
@@ -101,5 +101,9 @@ impl Progress for Unnoted {
     fn is_waited_for(&self) -> bool {
         false
     }
+    fn joins(&self, _: &CloudName, _: &ProjectId) -> Result<(), RecordError> {
+        Ok(())
+    }
+    fn former_members_have_left(&self, _: &BuilderRunConfig) {}
     fn published(&self, _: Image) {}
 }

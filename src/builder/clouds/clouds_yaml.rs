@@ -129,6 +129,11 @@ fn user(config: &CloudConfig) -> [&str; 3] {
     [auth_url(config), &config.user_domain_name, &config.username]
 }
 
+/// A digest of all that tells projects apart, whoever the users are.
+pub fn project_digest(config: &CloudConfig) -> String {
+    digest(&project(config))
+}
+
 /// Whether both lead to one project, whoever the users are.
 pub fn is_same_project(one: &CloudConfig, two: &CloudConfig) -> bool {
     project(one) == project(two)

@@ -72,6 +72,7 @@ pub fn get_latest_image(
         let Some(image) = journal.image(Target { base, arch }, cloud_name) else { continue };
         let found = cloud.images().get(&image.result.id, deadline)?;
         let is_good = |found: &Image| match journal.proof_of(image) {
+            Some(proof) if image.is_shared() => proof.holds(found),
             Some(proof) => proof.holds_for(found, &cloud.project_id()),
             None => found.status == ImageStatus::Active && found.owner.as_ref() == Some(&cloud.project_id()),
         };

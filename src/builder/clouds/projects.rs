@@ -4,6 +4,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::model::Target;
 use crate::openstack_cloud::{Cloud, ProjectKey};
 use crate::record::{CloudName, Image};
 
@@ -16,8 +17,10 @@ struct Project {
     key: ProjectKey,
     /// The relations that have authenticated for it, by the names of their clouds.
     names: Vec<CloudName>,
-    /// Those of them that did not do the work yet, and how they reach it.
-    waiting: Vec<(CloudName, Cloud)>,
+    /// How each of them reaches it, in the order in which they came.
+    reached: Vec<(CloudName, Cloud)>,
+    /// The targets of which nobody could see so far whether it has their images.
+    unseen: Vec<Target>,
     /// What was published there in this run.
     images: Vec<Image>,
 }
@@ -34,33 +37,48 @@ pub enum Part {
 impl Projects {
     /// `name` has authenticated, as `cloud`.
     pub fn join(&self, name: &CloudName, cloud: &Cloud) -> Part {
-        let part = self.join_as(name, cloud.project_key());
-        if part != Part::First
-            && let Some(project) = self.lock().iter_mut().find(|project| project.names.contains(name))
-        {
-            project.waiting.push((name.clone(), cloud.clone()));
-        }
-        part
+        self.join_as(name, cloud.project_key(), Some(cloud))
     }
 
     /// Another relation to the project of `name`, which could not do the work: it may not be allowed to.
     pub fn next_after(&self, name: &CloudName) -> Option<(CloudName, Cloud)> {
-        let mut projects = self.lock();
-        projects.iter_mut().find(|project| project.names.contains(name))?.waiting.pop()
+        self.lock().iter().find_map(|project| project.next_after(name))
     }
 
-    fn join_as(&self, name: &CloudName, key: ProjectKey) -> Part {
+    /// The same where `name` could not see whether the project has the image of `target`. Without another it is left to
+    /// those who come.
+    pub fn could_not_look(&self, name: &CloudName, target: Target) -> Option<(CloudName, Cloud)> {
         let mut projects = self.lock();
+        let project = projects.iter_mut().find(|project| project.names.contains(name))?;
+        let next = project.next_after(name);
+        if next.is_none() {
+            project.unseen.push(target);
+        }
+        next
+    }
+
+    /// The targets that `name`, which has come after those who could not look, is to look for.
+    pub fn take_unseen(&self, name: &CloudName) -> Vec<Target> {
+        let mut projects = self.lock();
+        let project = projects.iter_mut().find(|project| project.names.contains(name));
+        project.map(|project| std::mem::take(&mut project.unseen)).unwrap_or_default()
+    }
+
+    fn join_as(&self, name: &CloudName, key: ProjectKey, cloud: Option<&Cloud>) -> Part {
+        let mut projects = self.lock();
+        let reached = cloud.map(|cloud| (name.clone(), cloud.clone()));
         match projects.iter_mut().find(|project| project.key == key) {
             Some(project) => {
                 project.names.push(name.clone());
+                project.reached.extend(reached);
                 Part::Sharer(project.images.iter().map(|image| of(image, name)).collect())
             }
             None => {
                 projects.push(Project {
                     key,
                     names: vec![name.clone()],
-                    waiting: Vec::new(),
+                    reached: reached.into_iter().collect(),
+                    unseen: Vec::new(),
                     images: Vec::new(),
                 });
                 Part::First
@@ -81,6 +99,13 @@ impl Projects {
 
     fn lock(&self) -> MutexGuard<'_, Vec<Project>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Project {
+    fn next_after(&self, name: &CloudName) -> Option<(CloudName, Cloud)> {
+        let at = self.reached.iter().position(|(reached, _)| reached == name)?;
+        self.reached.get(at + 1).cloned()
     }
 }
 
@@ -115,11 +140,11 @@ mod tests {
     #[test]
     fn who_shares_a_project_has_its_images_whenever_it_comes() {
         let projects = Projects::default();
-        assert_eq!(projects.join_as(&name("second"), key("p")), Part::First);
-        assert_eq!(projects.join_as(&name("first"), key("p")), Part::Sharer(vec![]));
-        assert_eq!(projects.join_as(&name("other"), key("q")), Part::First);
+        assert_eq!(projects.join_as(&name("second"), key("p"), None), Part::First);
+        assert_eq!(projects.join_as(&name("first"), key("p"), None), Part::Sharer(vec![]));
+        assert_eq!(projects.join_as(&name("other"), key("q"), None), Part::First);
         assert_eq!(projects.publish(&image("second")), [image("second"), image("first")]);
-        assert_eq!(projects.join_as(&name("late"), key("p")), Part::Sharer(vec![image("late")]));
+        assert_eq!(projects.join_as(&name("late"), key("p"), None), Part::Sharer(vec![image("late")]));
         assert_eq!(projects.publish(&image("unknown")), [image("unknown")]);
     }
 }

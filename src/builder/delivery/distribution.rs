@@ -8,18 +8,19 @@ use std::time::{Duration, Instant};
 
 use sha2::Sha512;
 
-use super::outcome::Outcome;
+use super::publisher::Publisher;
 use super::queue::{DeliveryQueue, Slots};
+use super::sharing::SharingError;
 use super::source::Artifact;
 use super::window::{Feeder, PIECE, Pieces, Window};
-use crate::builder::clouds::projects::Projects;
+use super::yielding::Yielding;
 use crate::builder::ownership::labels;
 use crate::host::random_uuid;
 use crate::model::{Deadline, Digesting};
 use crate::openstack_cloud::{Cloud, ErrorKind, ImageId, Images, NewImage, OpenStackError};
 use crate::record::{
-    BuildConfig, BuildResult, CloudName, Comparison, Failure, Image, JobId, Owner, Progress, Proof,
-    RecordError, Resource, ResourceKind, ResourceTracker, Revision,
+    BuildConfig, BuildResult, BuilderRunConfig, CloudName, Comparison, Delivery, Failure, Image, JobId,
+    Owner, Proof, RecordError, Resource, ResourceKind, ResourceTracker, Revision,
 };
 
 /// How many uploads there are at a time.
@@ -30,8 +31,6 @@ const LIMIT: Duration = Duration::from_secs(3600);
 const SETTLE: Duration = Duration::from_secs(600);
 /// A read that waits so long for those that it feeds may be cut off by what stands before its Glance.
 const HELD_UP: Duration = Duration::from_secs(20);
-/// How often it is looked whether other work waits for one that is slow.
-const LOOK: Duration = Duration::from_secs(1);
 /// How often a project is served when the build project's read broke off.
 const TRIES: u32 = 2;
 
@@ -58,6 +57,9 @@ pub enum DeliveryError {
     /// The copy could not be noted in the journal, and was not begun.
     #[error("{0}; nothing is delivered that cannot be noted")]
     Journal(#[from] RecordError),
+    /// It could not be shared.
+    #[error(transparent)]
+    Sharing(#[from] SharingError),
     /// No id could be made for the copy.
     #[error("no random image id could be made")]
     NoId,
@@ -66,13 +68,30 @@ pub enum DeliveryError {
 impl DeliveryError {
     /// Whether time alone will not mend it.
     pub fn operator_must_act(&self) -> bool {
-        matches!(self, Self::Cloud(error) if error.operator_must_act())
+        match self {
+            Self::Cloud(error) => error.operator_must_act(),
+            Self::Sharing(error) => error.operator_must_act(),
+            _ => false,
+        }
     }
 
     /// Whether the build project's read is at fault, and not the project that was to get the image.
     fn is_of_the_source(&self) -> bool {
-        matches!(self, Self::Cloud(error) if error.kind() == ErrorKind::Source)
+        match self {
+            Self::Cloud(error) => error.kind() == ErrorKind::Source,
+            Self::Sharing(error) => matches!(error, SharingError::Unproven(_)),
+            _ => false,
+        }
     }
+}
+
+/// How a project gets an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// The build project shares its own.
+    Share,
+    /// By a copy.
+    Copy,
 }
 
 /// A related project that lacks an image.
@@ -82,32 +101,12 @@ pub struct Recipient {
     pub name: CloudName,
     /// The connection to it.
     pub cloud: Cloud,
+    /// How it gets it.
+    pub way: Way,
+    /// The copy that it has, and that will do if nothing can be shared.
+    pub copy: Option<Image>,
     /// How often it was tried in vain.
     pub tries: u32,
-}
-
-/// Who hears of what is published.
-#[derive(Clone, Copy)]
-pub struct Publisher<'a> {
-    /// Who writes it down.
-    pub progress: &'a dyn Progress,
-    /// What comes of the run.
-    pub outcome: &'a Outcome,
-    /// The related projects that were reached.
-    pub projects: &'a Projects,
-}
-
-impl Publisher<'_> {
-    /// `image` is there and checked: for each relation to its project.
-    pub fn published(&self, image: &Image) {
-        self.projects.publish(image).into_iter().for_each(|image| self.note(image));
-    }
-
-    /// The same for one relation.
-    pub fn note(&self, image: Image) {
-        self.progress.published(image.clone());
-        self.outcome.succeed(image.result);
-    }
 }
 
 /// What brings images from the build project to related projects.
@@ -118,6 +117,8 @@ pub struct Distributor<'a> {
     pub owner: &'a Owner,
     /// The job that delivers them.
     pub job: &'a JobId,
+    /// How they are to be delivered.
+    pub delivery: Delivery,
     /// Who hears of it.
     pub publisher: Publisher<'a>,
     /// Who lacks what.
@@ -131,13 +132,14 @@ impl<'a> Distributor<'a> {
     /// A distributor that has nothing to do yet.
     pub fn new(
         build_cloud: &'a Cloud,
-        owner: &'a Owner,
+        config: &'a BuilderRunConfig,
         job: &'a JobId,
         publisher: Publisher<'a>,
         queue: &'a DeliveryQueue<Recipient>,
     ) -> Self {
         let (slots, slow) = (Slots::new(TRANSFERS), Mutex::new(()));
-        Self { build_cloud, owner, job, publisher, queue, slots, slow }
+        let (owner, delivery) = (&config.owner, config.delivery);
+        Self { build_cloud, owner, job, delivery, publisher, queue, slots, slow }
     }
 
     /// Delivers to those who lack `artifact` now, side by side; returns when all of it was read. What comes of each upload
@@ -151,8 +153,14 @@ impl<'a> Distributor<'a> {
         let target = artifact.target();
         let room = self.slots.take_all();
         let recipients = self.queue.next(target, room);
+        let (sharers, recipients): (Vec<_>, Vec<_>) =
+            recipients.into_iter().partition(|recipient| recipient.way == Way::Share);
         let count = recipients.len();
         self.slots.give(room - count);
+        self.share_with(scope, artifact, sharers, deadline.at_most(LIMIT));
+        if count == 0 {
+            return;
+        }
         let (feeder, pieces) = Window::open(count);
         for (recipient, pieces) in recipients.into_iter().zip(pieces) {
             let artifact = Arc::clone(artifact);
@@ -205,7 +213,7 @@ impl<'a> Distributor<'a> {
     }
 
     /// The build project did not give the build: after a few times it is built anew.
-    fn could_not_be_read(&self, artifact: &Artifact) {
+    pub(super) fn could_not_be_read(&self, artifact: &Artifact) {
         let revision = artifact.revision.clone();
         let proof = artifact.proof().cloned();
         let failed_reads = revision.failed_reads.saturating_add(1);
@@ -214,13 +222,33 @@ impl<'a> Distributor<'a> {
 
     /// One recipient's share.
     fn serve(&self, artifact: &Artifact, recipient: Recipient, mut pieces: Pieces, deadline: Deadline) {
-        let target = artifact.target();
         let mut result = self.copy(artifact, &recipient, &mut pieces, deadline.at_most(LIMIT));
         if pieces.close() && result.is_err() {
             result = self.serve_slowly(artifact, &recipient, deadline);
         }
+        self.conclude(artifact, recipient, result);
+    }
+
+    /// What comes of one recipient: it is served, or served again, or another relation to its project, or given up.
+    pub(super) fn conclude(
+        &self,
+        artifact: &Artifact,
+        recipient: Recipient,
+        result: Result<(), DeliveryError>,
+    ) {
+        let target = artifact.target();
         match result {
             Ok(()) => self.queue.is_served(target),
+            Err(DeliveryError::Sharing(error)) if error.asks_for_a_copy(self.delivery) => {
+                log::warn!("{target} for {}: {error}; copied instead", recipient.name);
+                match &recipient.copy {
+                    Some(copy) => {
+                        self.publisher.published(copy);
+                        self.queue.is_served(target);
+                    }
+                    None => self.queue.again(target, Recipient { way: Way::Copy, ..recipient }),
+                }
+            }
             Err(error) if error.is_of_the_source() && recipient.tries + 1 < TRIES => {
                 log::warn!("{target} for {}: {error}; once more", recipient.name);
                 let tries = recipient.tries + 1;
@@ -229,7 +257,8 @@ impl<'a> Distributor<'a> {
             Err(error) => {
                 if let Some((name, cloud)) = self.publisher.projects.next_after(&recipient.name) {
                     log::warn!("{target} for {}: {error}; {name} leads to the same project", recipient.name);
-                    return self.queue.again(target, Recipient { name, cloud, tries: 0 });
+                    let next = Recipient { name, cloud, tries: 0, copy: None, ..recipient };
+                    return self.queue.again(target, next);
                 }
                 let failure = Failure::of(&error, error.operator_must_act());
                 self.publisher.outcome.fail(Failure {
@@ -255,7 +284,7 @@ impl<'a> Distributor<'a> {
         let deadline = deadline.at_most(LIMIT);
         let progress = self.publisher.progress;
         let source = artifact.open(self.build_cloud, progress, deadline)?;
-        let mut source = Yielding { source, progress, looked: Instant::now() };
+        let mut source = Yielding::new(source, progress);
         self.copy(artifact, recipient, &mut source, deadline).map_err(|error| {
             let yields = error.is_of_the_source() && progress.is_waited_for();
             if yields { DeliveryError::Slow } else { error }
@@ -315,25 +344,6 @@ impl<'a> Distributor<'a> {
                 Err(error)
             }
         }
-    }
-}
-
-/// What is read for one that is slow: it ends when other work waits.
-struct Yielding<'a, R> {
-    source: R,
-    progress: &'a dyn Progress,
-    looked: Instant,
-}
-
-impl<R: Read> Read for Yielding<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.looked.elapsed() > LOOK {
-            self.looked = Instant::now();
-            if self.progress.is_waited_for() {
-                return Err(io::Error::other("other work waits"));
-            }
-        }
-        self.source.read(buffer)
     }
 }
 

@@ -2,7 +2,10 @@
 
 pub mod distribution;
 pub mod outcome;
+pub mod publisher;
 pub mod queue;
 pub mod revisions;
+pub mod sharing;
 pub mod source;
 pub mod window;
+pub mod yielding;

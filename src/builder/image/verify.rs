@@ -7,12 +7,14 @@ use super::vm::{Launcher, Purpose, VmError};
 use crate::builder::ownership::identity::Identity;
 use crate::builder::ownership::labels::{self, Stage};
 use crate::instance::{Command, Executor, ExecutorError, RUNNER_HOME, RUNNER_USER};
-use crate::model::{Deadline, Target};
+use crate::model::{Attempts, Backoff, Deadline, GaveUp, RetryPolicy, Target, Verdict, retry};
 use crate::openstack_cloud::{Cloud, Image, ImageId, OpenStackError};
 use crate::record::Owner;
 
 /// How long all of it may take, the boot included.
 const LIMIT: Duration = Duration::from_secs(3600);
+/// How often it is looked: the next command opens another connection, and waits for it by itself.
+const POLICY: RetryPolicy = RetryPolicy { attempts: 2, backoff: Backoff::steady(Duration::ZERO) };
 /// How long it takes to put a failed image aside.
 const ASIDE: Duration = Duration::from_secs(300);
 
@@ -158,7 +160,7 @@ pub fn check(
         let script = if booted { script.to_owned() } else { format!("{TRACELESS}{script}") };
         let words = ["bash", "-euo", "pipefail", "-c", &script, RUNNER_HOME, RUNNER_USER, runner_version];
         let look = || executor.run(Command::new(words).limit(limit), deadline);
-        once_more(look).map_err(|error| failed(name, &error))?;
+        once_more(deadline, look).map_err(|gave_up| failed(name, &gave_up))?;
     }
     Ok(())
 }
@@ -178,7 +180,9 @@ impl Verification<'_> {
         let deadline = deadline.at_most(LIMIT);
         let proof = self.launcher.with_vm(Purpose::Verification, &image.id, deadline, |vm| {
             let executor = match vm.connect(deadline) {
-                Err(VmError::Executor(error)) => return Err(failed("booting", &error)),
+                Err(VmError::Executor(error)) => {
+                    return Err(failed("booting", &GaveUp { error, attempts: Attempts(1) }));
+                }
                 other => other?,
             };
             self.check(&executor, &labels::origin(image), deadline)
@@ -207,8 +211,8 @@ impl Verification<'_> {
     ) -> Result<(), VerificationError> {
         check(executor, self.runner_version, deadline)?;
         let name = "telling the machine from its builder";
-        let identity =
-            once_more(|| Identity::of(executor, deadline)).map_err(|error| failed(name, &error))?;
+        let identity = once_more(deadline, || Identity::of(executor, deadline));
+        let identity = identity.map_err(|gave_up| failed(name, &gave_up))?;
         match identity.problem(origin) {
             Some(problem) => Err(VerificationError::Failed { check: name, problem, kept_as: None }),
             None => Ok(()),
@@ -217,21 +221,21 @@ impl Verification<'_> {
 }
 
 /// Looks again when the connection broke: once may be the network, which says nothing of the image.
-fn once_more<T>(look: impl Fn() -> Result<T, ExecutorError>) -> Result<T, ExecutorError> {
-    match look() {
-        Err(error @ (ExecutorError::Unreachable { .. } | ExecutorError::Stuck { .. })) => {
-            log::warn!("looking again: {error}");
-            look()
-        }
-        looked => looked,
-    }
+fn once_more<T>(
+    deadline: Deadline,
+    look: impl Fn() -> Result<T, ExecutorError>,
+) -> Result<T, GaveUp<ExecutorError>> {
+    let broke = |error: &ExecutorError| {
+        matches!(error, ExecutorError::Unreachable { .. } | ExecutorError::Stuck { .. })
+    };
+    retry(POLICY, deadline, || Verdict::of(look(), broke))
 }
 
-fn failed(check: &'static str, error: &ExecutorError) -> VerificationError {
-    let problem = match error {
+fn failed(check: &'static str, gave_up: &GaveUp<ExecutorError>) -> VerificationError {
+    let problem = match &gave_up.error {
         // What the check itself says; the command around it is ours and says nothing.
         ExecutorError::Failed { output, .. } if !output.is_empty() => output.replace('\n', "; "),
-        other => other.to_string(),
+        _ => gave_up.to_string(),
     };
     VerificationError::Failed { check, problem, kept_as: None }
 }

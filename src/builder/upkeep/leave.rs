@@ -10,7 +10,7 @@ use crate::host::Host;
 use crate::http::HttpClient;
 use crate::model::{Deadline, redacted};
 use crate::openstack_cloud::Cloud;
-use crate::record::{BuilderRunConfig, CloudName, JobId, Orphans, Progress, Work};
+use crate::record::{BuilderRunConfig, CloudName, JobId, Orphans, Progress, Told, Work};
 
 /// How long all of them may take: a build waits for it.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -33,9 +33,10 @@ pub fn leave_clouds(
     if former.is_empty() {
         return;
     }
-    let known = match read_clouds_yaml(host) {
-        Ok(known) => known,
-        Err(error) => return log::warn!("{error}"),
+    let (known, told) = match (read_clouds_yaml(host), Told::load(host)) {
+        (Ok(known), Ok(told)) => (known, told),
+        (Err(error), _) => return log::warn!("{error}"),
+        (_, Err(error)) => return log::warn!("{error}"),
     };
     let current = known.get(&config.build_cloud);
     let is_current =
@@ -55,7 +56,9 @@ pub fn leave_clouds(
             log::info!("{name} is not used any more: what is left there goes");
             match work {
                 Some(Work::Deliveries) => sweep_copies(&cloud, &config.owner, Keep::OfJob(job), deadline),
-                Some(Work::Builds) | None => sweep_cloud(&cloud, &config.owner, Keep::OfJob(job), deadline),
+                Some(Work::Builds) | None => {
+                    sweep_cloud(&cloud, &config.owner, Keep::OfJob(job), &told, deadline)
+                }
             }
         });
         tell(progress, name, left);

@@ -2,5 +2,6 @@
 
 pub mod adoption;
 pub mod leave;
+pub mod memberships;
 pub mod prune;
 pub mod sweep;

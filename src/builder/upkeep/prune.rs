@@ -11,25 +11,26 @@ use crate::builder::clouds::latest::published;
 use crate::builder::clouds::projects::{Part, Projects};
 use crate::builder::delivery::revisions;
 use crate::builder::ownership::labels::{self, Stage};
+use crate::builder::upkeep::memberships::{Ending, Members};
 use crate::host::Host;
-use crate::model::{Deadline, Target};
+use crate::model::{Deadline, Target, Timestamp};
 use crate::openstack_cloud::{
     Cloud, Deletion, Hidden, Image as CloudImage, ImageChange, ImageId, OpenStackError,
 };
-use crate::record::{BuildSecrets, BuilderRunConfig, CloudName, Image, Journal, Owner};
+use crate::record::{BuildSecrets, BuilderRunConfig, CloudName, Image, Journal, Owner, Told};
 
 /// How long all of it may take: all projects are visited side by side.
 const LIMIT: Duration = Duration::from_secs(120);
 /// How long a project may take to accept us.
 const CONNECT: Duration = Duration::from_secs(60);
 
-/// Prunes old revisions in every cloud of `config`, after the new ones are published. `named` are the images that
-/// relations name; they stay. What could not be deleted is noted in `journal`.
+/// Prunes old revisions in every cloud of `config`, and ends memberships, after the new ones are published. What relations
+/// are `told` of stays. What could not be deleted is noted in `journal`.
 pub fn prune_all(
     host: &Host,
     secrets: &BuildSecrets,
     config: &BuilderRunConfig,
-    named: &BTreeSet<String>,
+    told: &Told,
     journal: &mut Journal,
 ) {
     let (Ok(http), Ok(known)) = (http_client(secrets), read_clouds_yaml(host)) else { return };
@@ -47,7 +48,7 @@ pub fn prune_all(
             Err(error) => return log::warn!("pruning in {name}: {error}"),
         };
         let (owner, limit) = (&config.owner, config.revision_history_limit);
-        let pruner = Pruner { name, cloud: &cloud, owner, limit, named, journal: &noted };
+        let pruner = Pruner { name, cloud: &cloud, owner, limit, told, journal: &noted };
         // Relations of one project have one pruner.
         let prunes_copies = config.clouds.contains(name) && projects.join(name, &cloud) == Part::First;
         for target in &config.targets {
@@ -64,6 +65,9 @@ pub fn prune_all(
                 return;
             }
         }
+        if *name == config.build_cloud {
+            pruner.end_memberships(config, deadline);
+        }
     });
     *journal = noted.into_inner().unwrap_or_else(PoisonError::into_inner);
 }
@@ -75,8 +79,8 @@ struct Pruner<'a> {
     owner: &'a Owner,
     /// How many revisions are kept.
     limit: u32,
-    /// The images that relations name.
-    named: &'a BTreeSet<String>,
+    /// What relations name.
+    told: &'a Told,
     journal: &'a Mutex<Journal>,
 }
 
@@ -85,35 +89,64 @@ impl Pruner<'_> {
     /// is noted in the journal.
     fn prune_copies(&self, target: Target, deadline: Deadline) -> Result<(), OpenStackError> {
         let images = published(self.cloud, self.owner, target, deadline)?;
-        let last = self.journal().image(target, self.name).map(|image| image.result.id.clone());
+        let (last, builds) = {
+            let journal = self.journal();
+            let builds = journal.revisions.iter().filter(|revision| revision.target == target);
+            (journal.image(target, self.name).cloned(), builds.map(|build| build.built).collect::<Vec<_>>())
+        };
+        let Some(last) = last else { return Ok(()) };
+        let copy = images.iter().find(|image| image.id == last.result.id);
         // An image that is not there any more says nothing about the age of others.
-        let Some(last) = images.iter().find(|image| Some(&image.id) == last.as_ref()) else { return Ok(()) };
+        if copy.is_none() && !last.is_shared() {
+            return Ok(());
+        }
         let image_name = crate::model::image_name(&self.owner.application, target);
         let hidden =
             labels::hidden_images(self.cloud, self.owner, Stage::Published, Some(&image_name), deadline)?;
         let is_old = |image: &&CloudImage| {
-            image.id != last.id
-                && image.created_at <= last.created_at
-                && !self.named.contains(image.id.as_str())
+            copy.is_none_or(|copy| image.id != copy.id && image.created_at <= copy.created_at)
+                && !self.told.names(&image.id)
         };
-        let old = images.iter().skip(self.limit()).chain(&hidden).filter(is_old);
+        // What is shared takes the place of copies, build by build.
+        let newer = |image: &CloudImage| {
+            let made = Timestamp::of_rfc3339(&image.created_at);
+            builds.iter().filter(|built| made.is_some_and(|made| **built > made)).count()
+        };
+        let is_surplus = |(index, image): (usize, &'_ CloudImage)| {
+            index >= self.limit() || (last.is_shared() && newer(image) >= self.limit())
+        };
+        let surplus = images.iter().enumerate().filter(|(index, image)| is_surplus((*index, image)));
+        let old = surplus.map(|(_, image)| image).chain(&hidden).filter(is_old);
         old.for_each(|image| self.delete(image, target, deadline));
         Ok(())
     }
 
-    /// Keeps the newest finished builds of `target`, and the newest that a relation is told of; deletes the others.
+    /// Keeps the newest finished builds of `target`, those that relations name, and the newest that a relation has a copy
+    /// of; deletes the others.
     fn prune_builds(&self, target: Target, deadline: Deadline) -> Result<(), OpenStackError> {
         let images = revisions::images(self.cloud, self.owner, target, deadline)?;
         let name = revisions::name(&self.owner.application, target);
         let hidden = labels::hidden_images(self.cloud, self.owner, Stage::Revision, Some(&name), deadline)?;
-        let told = newest_told(&self.journal(), target);
+        let newest = newest_told(&self.journal(), target);
         let old = images.iter().skip(self.limit()).chain(&hidden);
-        for image in old.filter(|image| Some(&image.id) != told.as_ref()) {
+        let is_told = |image: &CloudImage| Some(&image.id) == newest.as_ref() || self.told.names(&image.id);
+        for image in old.filter(|image| !is_told(image)) {
             self.delete(image, target, deadline);
         }
         let kept: Vec<&ImageId> = images.iter().take(self.limit()).map(|image| &image.id).collect();
         self.journal().forget_revisions(|revision| revision.target != target || kept.contains(&&revision.id));
         Ok(())
+    }
+
+    /// Shares nothing any more with those that have no relation, or a copy now.
+    fn end_memberships(&self, config: &BuilderRunConfig, deadline: Deadline) {
+        let journal = self.journal().clone();
+        let members = Members::new(config, &journal, self.told, Ending::OfFormerAndCopied);
+        let left = members.end_others(self.cloud, deadline);
+        if left.is_empty() {
+            self.journal().former_members_have_left(config);
+        }
+        left.iter().for_each(|what| log::warn!("left for the next job: {what}"));
     }
 
     fn limit(&self) -> usize {

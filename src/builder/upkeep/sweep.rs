@@ -8,8 +8,8 @@ use crate::builder::image::base_image::base_image_name;
 use crate::builder::image::site::{remove_security_group, remove_security_groups};
 use crate::builder::ownership::labels::{self, DIGEST, Stage};
 use crate::model::{Deadline, Target};
-use crate::openstack_cloud::{Cloud, Deletion, Image, ImageStatus, OpenStackError, Server};
-use crate::record::{BuildMode, BuilderRunConfig, JobId, Owner};
+use crate::openstack_cloud::{Cloud, Deletion, Image, ImageStatus, OpenStackError, Server, Visibility};
+use crate::record::{BuildMode, BuilderRunConfig, JobId, Owner, Told};
 
 /// What a sweep leaves in place.
 #[derive(Clone, Copy)]
@@ -32,9 +32,9 @@ pub enum Extent {
     /// What it made itself and nobody else needs: VMs, snapshots, images that failed, copies that are not complete, its
     /// security group. Other units stay.
     Unit,
-    /// The same of all units, base images and finished builds. It is the last unit.
+    /// The same of all units, base images and finished builds that are not shared. It is the last unit.
     Application,
-    /// Published images as well.
+    /// Published images as well, the shared ones among them.
     ApplicationAndImages,
 }
 
@@ -62,8 +62,15 @@ impl<'a> Keep<'a> {
 
 /// Removes from a cloud what this unit has made there, and what other units have abandoned: VMs, snapshots, images that
 /// failed, base images, finished builds, copies, the security group; published images only when `keep` says so. For whoever holds the
-/// worker's lock: then nothing of this unit is in use. Returns what had to stay, and why.
-pub fn sweep_cloud(cloud: &Cloud, owner: &Owner, keep: Keep<'_>, deadline: Deadline) -> Vec<String> {
+/// worker's lock: then nothing of this unit is in use. What relations are `told` of stays. Returns what had to stay, and
+/// why.
+pub fn sweep_cloud(
+    cloud: &Cloud,
+    owner: &Owner,
+    keep: Keep<'_>,
+    told: &Told,
+    deadline: Deadline,
+) -> Vec<String> {
     let servers = sweep_servers(cloud, owner, keep, deadline);
     let mut left = servers.unwrap_or_else(|error| vec![format!("VMs: {error}")]);
     let mut remove = |stage, stays: &mut dyn FnMut(&Image) -> bool| {
@@ -74,10 +81,19 @@ pub fn sweep_cloud(cloud: &Cloud, owner: &Owner, keep: Keep<'_>, deadline: Deadl
     // The newest comes first.
     remove(Stage::Rejected, &mut |image| is_of_a_target(image, keep) && failed.insert(image.name.clone()));
     remove(Stage::Base, &mut |image| is_wanted_base(image, keep));
-    remove(Stage::Revision, &mut |image| is_wanted_revision(image, keep));
+    let mut named = Vec::new();
+    remove(Stage::Revision, &mut |image| {
+        let is_wanted = is_wanted_revision(image, keep);
+        let is_told = !keep.is_the_end() && told.names(&image.id);
+        if is_told && !is_wanted {
+            named.push(format!("{}: relations name it", image.name));
+        }
+        is_wanted || is_told
+    });
     if matches!(keep, Keep::After(Extent::ApplicationAndImages)) {
         remove(Stage::Published, &mut |_| false);
     }
+    left.extend(named);
     left.extend(sweep_copies(cloud, owner, keep, deadline));
     left.extend(match keep {
         // A run that goes on needs it, and removes it at its end.
@@ -157,8 +173,15 @@ fn is_wanted_base(image: &Image, keep: Keep<'_>) -> bool {
 }
 
 fn is_wanted_revision(image: &Image, keep: Keep<'_>) -> bool {
-    // The next leader may deliver it.
-    let Some(config) = keep.config() else { return matches!(keep, Keep::After(Extent::Unit)) };
+    let Some(config) = keep.config() else {
+        return match keep {
+            // The next leader may deliver it.
+            Keep::After(Extent::Unit) => true,
+            // Of a shared one, it is the published image.
+            Keep::After(Extent::Application) => image.visibility == Visibility::Shared,
+            _ => false,
+        };
+    };
     config.targets.iter().any(|target| revisions::name(&config.owner.application, *target) == image.name)
 }
 

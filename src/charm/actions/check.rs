@@ -1,5 +1,6 @@
 //! The action `check`: the worker checks what builds and deliveries stand on, and the action tells what it found.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use super::WAIT;
@@ -8,7 +9,7 @@ use crate::charm::event::Event;
 use crate::charm::reconcile;
 use crate::charm::turn::Turn;
 use crate::host::Host;
-use crate::model::Deadline;
+use crate::model::{Backoff, Deadline, poll};
 use crate::record::{CheckOrder, Finding, Findings, Scope, Verdict};
 
 /// How long a deep check is followed: a VM boots for it.
@@ -49,13 +50,11 @@ impl Unit<'_> {
 
 /// Waits for the findings of the newest order.
 fn follow(host: &Host, deadline: Deadline) -> Option<Findings> {
-    loop {
+    let found = poll(Backoff::steady(LOOK), deadline, || {
         let order = CheckOrder::load(host).map(|order| order.id);
-        let findings = Findings::load(host).filter(|findings| Some(&findings.order) == order.as_ref());
-        if findings.is_some() || !deadline.sleep(LOOK) {
-            return findings;
-        }
-    }
+        Ok::<_, Infallible>(Findings::load(host).filter(|findings| Some(&findings.order) == order.as_ref()))
+    });
+    found.ok().flatten()
 }
 
 /// A line for each finding.

@@ -13,7 +13,7 @@ use crate::charm::state::{CharmState, proxies};
 use crate::charm::turn::Turn;
 use crate::host::Host;
 use crate::juju::{Environment, HookToolError, RelationId, SecretUri};
-use crate::model::{Arch, BaseImage, Deadline, Secret, Target, redact_from_now_on};
+use crate::model::{Arch, Backoff, BaseImage, Deadline, Secret, Target, poll, redact_from_now_on};
 use crate::record::{JobId, Launch, LaunchOrder, LaunchSecrets, LaunchState, Server};
 use crate::worker::{self, LauncherError};
 
@@ -90,18 +90,17 @@ impl Unit<'_> {
 
 /// Waits for the end of a launch; `None` when it goes on for longer than we may wait.
 fn follow(host: &Host, id: &JobId) -> Result<Option<Launch>, LauncherError> {
-    let (deadline, mut lonely) = (Deadline::after(WAIT), 0);
-    loop {
+    let mut lonely = 0;
+    let ended = poll(Backoff::steady(LOOK), Deadline::after(WAIT), || {
         let launch = Launch::all(host)?.into_iter().find(|launch| launch.id == *id);
         if launch.as_ref().is_none_or(Launch::has_ended) {
-            return Ok(launch);
+            return Ok::<_, LauncherError>(Some(launch));
         }
         // One that has just been started holds no lock yet; one that was killed leaves the rest to the next hook.
         lonely = if worker::launcher_lives(host)? { 0 } else { lonely + 1 };
-        if lonely > START || !deadline.sleep(LOOK) {
-            return Ok(None);
-        }
-    }
+        Ok((lonely > START).then_some(None))
+    })?;
+    Ok(ended.flatten())
 }
 
 type Parameters = BTreeMap<String, Value>;

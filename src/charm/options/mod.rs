@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::instance::{DEFAULT_RECIPE, Recipe};
 use crate::juju::SecretUri;
 use crate::model::{Arch, BaseImage, Target};
-use crate::record::BuildMode;
+use crate::record::{BuildMode, Delivery};
 
 /// An option makes no sense; its text is the message of the blocked status.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -126,6 +126,18 @@ impl Options {
             Some("local") => Ok(BuildMode::Local),
             Some(other) => {
                 Err(InvalidOption(format!("Unsupported build-mode {other:?}: use external or local.")))
+            }
+        }
+    }
+
+    /// How related projects get their images.
+    pub fn delivery(&self) -> Checked<Delivery> {
+        match self.text("delivery")?.as_deref() {
+            None | Some("auto") => Ok(Delivery::Auto),
+            Some("share") => Ok(Delivery::Share),
+            Some("copy") => Ok(Delivery::Copy),
+            Some(other) => {
+                Err(InvalidOption(format!("Unsupported delivery {other:?}: use auto, share or copy.")))
             }
         }
     }

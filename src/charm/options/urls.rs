@@ -24,13 +24,13 @@ impl Options {
             .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
         if digest.is_some() && !pinned {
             return Err(InvalidOption(
-                "Invalid script URL, what follows # must be sha256=HEX. (script-url)".into(),
+                "Invalid script URL, the fragment must be #sha256=HEX. (script-url)".into(),
             ));
         }
         if !pinned && !url.is_tamper_proof() {
             return Err(InvalidOption(
-                "Invalid script URL, root would run what plain http brings: use https, or append #sha256=HEX. \
-                 (script-url)"
+                "Invalid script URL, plain http is not tamper-proof and the script runs as root: use https, or append \
+                 #sha256=HEX. (script-url)"
                     .into(),
             ));
         }

@@ -4,12 +4,11 @@
 use std::time::Duration;
 
 use super::BuilddBase;
-use crate::http::jittered;
 use crate::instance::base::{COMPLEX, SIMPLE};
 use crate::instance::error::{BaseConfigurationError, ProviderError};
 use crate::instance::executor::{Executor, ExecutorError, Output};
 use crate::instance::{INSTANCE_CONFIG_PATH, snaps};
-use crate::model::{Deadline, Secret};
+use crate::model::{Backoff, Deadline, Secret, poll};
 
 /// The longest time of a step that fetches from elsewhere.
 pub(super) const UNPREDICTABLE: Duration = Duration::from_secs(3600);
@@ -283,13 +282,13 @@ fn wait_for(
     ask: &dyn Fn(Deadline) -> Result<Answer, ProviderError>,
 ) -> Result<(), ProviderError> {
     let limit = deadline.remaining();
-    loop {
-        let last = match ask(deadline)? {
-            Answer::Ready => return Ok(()),
-            Answer::Not(last) => last,
-        };
-        if !deadline.sleep(jittered(PAUSE)) {
-            return Err(ProviderError::NotReady { instance: executor.instance(), what, last, limit });
+    let mut last = String::new();
+    let ready = poll(Backoff::steady(PAUSE).jittered(), deadline, || match ask(deadline)? {
+        Answer::Ready => Ok(Some(())),
+        Answer::Not(why) => {
+            last = why;
+            Ok::<_, ProviderError>(None)
         }
-    }
+    })?;
+    ready.ok_or_else(|| ProviderError::NotReady { instance: executor.instance(), what, last, limit })
 }

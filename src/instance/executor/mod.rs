@@ -14,7 +14,7 @@ pub use chroot::ChrootExecutor;
 pub use local::LocalExecutor;
 pub use ssh::{KeyPair, SshExecutor, SshTarget};
 
-use crate::host::ProcessError;
+use crate::host::{Ending, ProcessError, command_line};
 use crate::model::{Deadline, Secret};
 
 /// A command in an instance did not do its work.
@@ -157,12 +157,12 @@ impl Command {
         &self.argv
     }
 
-    /// Its first words, for errors: never the environment, never the input.
+    /// What can be pasted into a shell, or its first words when it is long, for errors: never the environment, never the
+    /// input.
     pub fn summary(&self) -> String {
-        let words = self.argv.join(" ");
-        let line = words.split('\n').next().unwrap_or_default();
-        if line.chars().count() > 80 || words.contains('\n') {
-            format!("`{}...`", line.chars().take(80).collect::<String>())
+        let line = command_line(&self.argv);
+        if line.chars().count() > SHOWN {
+            format!("`{}...`", line.chars().take(CUT).collect::<String>())
         } else {
             format!("`{line}`")
         }
@@ -196,7 +196,7 @@ pub trait Executor {
         Err(ExecutorError::Failed {
             command: summary,
             instance: self.instance(),
-            status: format!("exit code {}", output.code),
+            status: Ending::behind_shell(output.code),
             output: said.trim().to_owned(),
         })
     }
@@ -250,7 +250,7 @@ pub trait Executor {
             code => Err(ExecutorError::Failed {
                 command: format!("reading {path}"),
                 instance: self.instance(),
-                status: format!("exit code {code}"),
+                status: Ending::behind_shell(code),
                 output: output.stderr,
             }),
         }
@@ -261,6 +261,11 @@ pub trait Executor {
         Err(ExecutorError::Unsupported { instance: self.instance(), what: "mount a folder of the host" })
     }
 }
+
+/// The longest command that errors show whole, in characters.
+const SHOWN: usize = 160;
+/// How much of a longer one they show: who reads it knows the command or finds it in the log.
+const CUT: usize = 80;
 
 /// What is kept of a command's output, less the byte that tells that there is more.
 const PULL_LIMIT: u64 = (1 << 20) - 1;
@@ -307,28 +312,16 @@ impl Executor for Unhurried<'_> {
     }
 }
 
-/// `word` as one word of a POSIX shell, whatever is in it.
-pub(super) fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', "'\\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn quoting_keeps_every_byte() {
-        for word in ["", "plain", "it's", "$(id)", "a\nb", "\\", "\"'\"", "{{ x }}", "*"] {
-            let script = format!("printf %s {}", quoted(word));
-            let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
-            assert_eq!(String::from_utf8(output.stdout).unwrap(), word);
-        }
-    }
-
-    #[test]
-    fn a_commands_summary_shows_no_environment_and_one_line() {
-        let command =
-            Command::shell("true\nfalse").environment([("KEY".into(), Some(Secret::new("hunter2".into())))]);
-        assert_eq!(command.summary(), "`bash -euo pipefail -c true...`");
+    fn a_commands_summary_shows_no_environment_and_one_line_for_a_shell() {
+        let environment = [("KEY".into(), Some(Secret::new("hunter2".into())))];
+        let command = Command::shell("true\nfalse").environment(environment);
+        assert_eq!(command.summary(), "`bash -euo pipefail -c $'true\\nfalse'`");
+        let long = Command::shell(&"x".repeat(200)).summary();
+        assert_eq!(long, format!("`bash -euo pipefail -c {}...`", "x".repeat(57)));
     }
 }

@@ -7,8 +7,8 @@
 
 use std::time::Duration;
 
-use super::{Command, ExecutorError, Output, quoted};
-use crate::host::{ProcessError, Program, Stdin, random_uuid};
+use super::{Command, ExecutorError, Output};
+use crate::host::{Ending, ProcessError, Program, Stdin, quoted, random_uuid};
 use crate::model::Deadline;
 
 /// How long the shell may take longer than its command, which `timeout` ends and, after a moment of grace, kills.
@@ -46,7 +46,11 @@ pub(super) fn execute(
         output => output?,
     };
     let Some((stderr, code)) = ending(&output.stderr, &mark) else {
-        let problem = format!("the connection broke while {summary} ran: {}", output.stderr);
+        let said = match output.ending {
+            Ending::Signal(_) => format!("{}: {}", output.ending, output.stderr),
+            Ending::Code(_) => output.stderr,
+        };
+        let problem = format!("the connection broke while {summary} ran: {said}");
         return Err(ExecutorError::Unreachable { instance, problem });
     };
     match code {

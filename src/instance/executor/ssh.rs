@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use super::{Command, Executor, ExecutorError, Output, root_shell};
 use crate::host::{FileError, Host, ProcessError, Program, Running, random_uuid};
-use crate::model::{Deadline, Secret};
+use crate::model::{Attempts, Backoff, Deadline, Secret, poll};
 
 /// One attempt to open the connection.
 const ATTEMPT: Duration = Duration::from_secs(30);
+/// The pauses between two attempts.
+const PAUSES: Backoff = Backoff::steady(Duration::from_secs(3)).jittered();
 
 /// An instance that answers ssh, and how to be sure that it is the one.
 #[derive(Clone, Debug)]
@@ -73,27 +75,31 @@ impl SshExecutor {
             return Ok(());
         }
         *master = None;
-        let mut last = None;
-        loop {
+        let (mut last, mut attempts) = (None, Attempts(0));
+        *master = poll(PAUSES, deadline, || {
+            attempts.0 += 1;
             match attempt(&self.target, &self.folder, deadline.at_most(ATTEMPT)) {
-                Ok(opened) => {
-                    *master = Some(opened);
-                    return Ok(());
-                }
+                Ok(opened) => return Ok::<_, ExecutorError>(Some(opened)),
                 // What cut the last attempt short says less than what ended the one before it.
                 Err(problem) if last.is_none() || !(problem.is_empty() || deadline.passed()) => {
                     // A machine that boots refuses for minutes: each reason is told once, and at once.
                     if last.as_ref() != Some(&problem) {
-                        log::debug!("{}: not yet reached: {problem}", self.target.name);
+                        log::debug!(
+                            "{}: attempt {}: not yet reached: {problem}",
+                            self.target.name,
+                            attempts.0
+                        );
                         tell(&problem);
                     }
                     last = Some(problem);
                 }
                 Err(_) => (),
             }
-            if !deadline.sleep(crate::http::jittered(Duration::from_secs(3))) {
-                return Err(self.lost(last.unwrap_or_default()));
-            }
+            Ok(None)
+        })?;
+        match &*master {
+            Some(_) => Ok(()),
+            None => Err(self.lost(format!("{}{attempts}", last.unwrap_or_default()))),
         }
     }
 
@@ -175,28 +181,19 @@ fn client(target: &SshTarget, folder: &Path) -> Program {
     ];
     // The operator's come first: ssh takes the first value that it sees.
     let options = target.options.iter().chain(&fixed).flat_map(|option| ["-o", option]);
-    // A signal to us must not leave a client behind.
-    Program::new("setpriv").args(["--pdeathsig", "KILL", "--", "ssh", "-F", "none", "-T"]).args(options)
+    Program::new("ssh").args(["-F", "none", "-T"]).args(options)
 }
 
 fn attempt(target: &SshTarget, folder: &Path, deadline: Deadline) -> Result<Running, String> {
     let _ = std::fs::remove_file(folder.join("ssh"));
     let master = client(target, folder).args(["-o", "ControlMaster=yes", "-o", "ControlPersist=no", "-N"]);
     let mut master = master.args([&target.address]).start().map_err(|error| error.to_string())?;
-    loop {
-        if let Some(error) = master.ended() {
-            return Err(match error {
-                ProcessError::Failed { stderr, .. } => stderr,
-                error => error.to_string(),
-            });
-        }
-        if folder.join("ssh").exists() {
-            return Ok(master);
-        }
-        if !deadline.sleep(Duration::from_millis(50)) {
-            return Err(format!("{} did not answer on its ssh port", target.address));
-        }
-    }
+    let opened = poll(Backoff::steady(Duration::from_millis(50)), deadline, || match master.ended() {
+        Some(ProcessError::Failed { stderr, .. }) => Err(stderr),
+        Some(error) => Err(error.to_string()),
+        None => Ok(folder.join("ssh").exists().then_some(())),
+    })?;
+    opened.map(|()| master).ok_or_else(|| format!("{} did not answer on its ssh port", target.address))
 }
 
 /// A pair of ssh keys.

@@ -9,18 +9,19 @@ use super::ssh_debug::SshDebugConnection;
 use super::templates::{MachineFile, RunnerEnvironment, TemplateError, UserData, docker_files, runner_unit};
 use crate::github::{GithubOrg, GithubPath};
 use crate::host::random_uuid;
-use crate::http::{HttpClient, jittered};
+use crate::http::HttpClient;
 use crate::instance::{RUNNER_HOME, RUNNER_USER};
-use crate::model::{Deadline, Secret};
+use crate::model::{Attempts, Backoff, Deadline, RetryPolicy, Secret, Verdict, retry};
 use crate::openstack_cloud::{
     Cloud, CloudConfig, MetadataSource, Need, NewServer, OpenStackError, PlacementError, Server, ServerId,
     ServerStatus, Wish, choose_flavor, choose_network,
 };
 
 /// How often it is tried.
-const TRIES: u32 = 5;
-/// The pause after the first try; it doubles from there.
-const PAUSE: Duration = Duration::from_secs(2);
+const POLICY: RetryPolicy = RetryPolicy {
+    attempts: 5,
+    backoff: Backoff::growing(Duration::from_secs(2), 2.0, Duration::from_secs(16)).jittered(),
+};
 /// How long a server may take to run.
 const LAUNCH: Duration = Duration::from_secs(1200);
 /// How long its removal may take.
@@ -32,10 +33,12 @@ const USER_HOME: &str = "/home/ubuntu";
 #[derive(Debug, thiserror::Error)]
 pub enum OpenstackInstanceLaunchError {
     /// A call of the cloud failed, or the server did.
-    #[error("launching runner {name}: {source}")]
+    #[error("launching runner {name}{attempts}: {source}")]
     Cloud {
         /// The runner.
         name: String,
+        /// How often it was tried.
+        attempts: Attempts,
         /// What failed.
         source: OpenStackError,
     },
@@ -79,6 +82,22 @@ pub enum OpenstackInstanceLaunchError {
         /// Why the server stays.
         why: OpenStackError,
     },
+}
+
+impl OpenstackInstanceLaunchError {
+    /// The same as the end of several attempts.
+    fn after(mut self, made: Attempts) -> Self {
+        match &mut self {
+            Self::Cloud { attempts, .. } => *attempts = made,
+            Self::Left { cause, .. } => {
+                if let Self::Cloud { attempts, .. } = &mut **cause {
+                    *attempts = made;
+                }
+            }
+            _ => (),
+        }
+        self
+    }
 }
 
 /// Who writes down what is about to be made, so that a process that is killed leaves nothing that nobody knows of.
@@ -126,7 +145,8 @@ pub fn create_instance(
         ssh_debug: any_of(ssh_debug_connections),
     };
     let user_data = user_data(instance_config, &environment)?;
-    let failed = |source| OpenstackInstanceLaunchError::Cloud { name: name.clone(), source };
+    let failed =
+        |source| OpenstackInstanceLaunchError::Cloud { name: name.clone(), attempts: Attempts(1), source };
     let cloud = Cloud::connect(cloud_config, site.http, deadline).map_err(failed)?;
     let misplaced = |source| OpenstackInstanceLaunchError::Placement { name: name.clone(), source };
     let need = Need { vcpus: 1, ram_mb: 1024, disk_gb: instance_config.openstack_image.min_disk.max(1) };
@@ -142,25 +162,23 @@ pub fn create_instance(
         user_data,
         metadata: site.labels.clone(),
     };
-    let note = |problem| OpenstackInstanceLaunchError::NotNoted { name: name.clone(), problem };
-    let (mut pause, mut tried) = (PAUSE, 0);
-    loop {
-        tried += 1;
-        site.notes.makes(name).map_err(note)?;
+    let attempt = || {
+        if let Err(problem) = site.notes.makes(name) {
+            return Verdict::Fail(OpenstackInstanceLaunchError::NotNoted { name: name.clone(), problem });
+        }
         let error = match launch(&cloud, &server, site) {
-            Ok(server) => return Ok(server),
+            Ok(server) => return Verdict::Done(server),
             Err(error) => error,
         };
         if let Err(why) = remove(&cloud, name, site.labels) {
-            return Err(OpenstackInstanceLaunchError::Left { cause: Box::new(failed(error)), why });
+            let cause = Box::new(failed(error));
+            return Verdict::Fail(OpenstackInstanceLaunchError::Left { cause, why });
         }
         site.notes.gone();
-        if tried >= TRIES || error.operator_must_act() || !deadline.sleep(jittered(pause)) {
-            return Err(failed(error));
-        }
-        log::warn!("launching runner {name}, try {tried} of {TRIES}: {error}");
-        pause *= 2;
-    }
+        let may_pass = !error.operator_must_act();
+        Verdict::of(Err(failed(error)), |_| may_pass)
+    };
+    retry(POLICY, deadline, attempt).map_err(|gave_up| gave_up.error.after(gave_up.attempts))
 }
 
 fn launch(cloud: &Cloud, server: &NewServer, site: LaunchSite<'_>) -> Result<Server, OpenStackError> {

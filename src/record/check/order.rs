@@ -19,7 +19,7 @@ const SECRETS: &str = "check-secrets-";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
-    /// The build project, beside a job that visits everything else.
+    /// The build project, after a job that visits everything else.
     BuildProject,
     /// The credentials of each project.
     Projects,
@@ -56,10 +56,10 @@ impl CheckOrder {
         read.inspect_err(|error| log::info!("{FILE} is ignored until the next order: {error}")).ok()
     }
 
-    /// Writes the order down in the place of the last one, its secrets first.
+    /// Writes the order down in the place of the last one, its secrets first. One that follows a job uses the job's.
     pub fn save(&self, host: &Host, secrets: &BuildSecrets) -> Result<(), RecordError> {
         host.remove_beginning(&host.run_dir(), &[SECRETS])?;
-        if self.has_secrets {
+        if self.has_secrets && self.scope != Scope::BuildProject {
             let BuildSecrets { github_token, proxies, .. } = secrets.clone();
             let sent = InTransit { github_token, proxies, ..InTransit::default() };
             sent.leave(host, &self.secrets_file(host))?;

@@ -7,7 +7,7 @@ use crate::host::{Exclusive, Host};
 use crate::record::file::RecordError;
 use crate::record::journal::Journal;
 use crate::record::orphans::Orphans;
-use crate::record::peers::Peers;
+use crate::record::relations::Peers;
 use crate::record::request::{Request, worker_lock};
 
 /// A record that cannot be read.

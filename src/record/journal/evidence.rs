@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Target, Timestamp};
 use crate::openstack_cloud::{Image as CloudImage, ImageId, ImageStatus, ProjectId};
 use crate::record::journal::{Image, Journal};
-use crate::record::peers::Announcement;
+use crate::record::relations::Announcement;
 use crate::record::resource::Resource;
 use crate::record::run_config::{CloudName, JobId};
 
@@ -51,9 +51,12 @@ impl Proof {
 
     /// Whether `image` can be named to consumers: active, in its own project, and nothing says that its bytes are others.
     pub fn holds_for(&self, image: &CloudImage, project: &ProjectId) -> bool {
-        image.status == ImageStatus::Active
-            && image.owner.as_ref() == Some(project)
-            && self.compare(image) != Comparison::Different
+        image.owner.as_ref() == Some(project) && self.holds(image)
+    }
+
+    /// The same, whoever owns it.
+    pub fn holds(&self, image: &CloudImage) -> bool {
+        image.status == ImageStatus::Active && self.compare(image) != Comparison::Different
     }
 }
 

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::Timestamp;
+use crate::model::{Backoff, Timestamp};
 use crate::openstack_cloud::ImageId;
 use crate::record::CloudName;
 
 /// The longest pause between two tries to delete an old revision.
 pub(super) const PRUNE_PAUSE: Duration = Duration::from_secs(24 * 3600);
+
+/// The pauses between two tries.
+const PAUSES: Backoff = Backoff::growing(Duration::from_secs(3600), 2.0, PRUNE_PAUSE);
 
 /// An old revision that could not be deleted: something still uses it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +32,6 @@ pub struct InUse {
 impl InUse {
     /// An hour, doubled with each try, at most a day.
     pub(super) fn is_due(&self) -> bool {
-        let pause = Duration::from_secs(3600 << self.tries.saturating_sub(1).min(5)).min(PRUNE_PAUSE);
-        self.last.is_past(pause)
+        self.last.is_past(PAUSES.pause_after(self.tries))
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Target, Timestamp};
+use crate::model::{Backoff, Target, Timestamp};
 use crate::record::journal::Journal;
 use crate::record::journal::build_state::{Failure, Job, Phase, Remedy};
 use crate::record::request::{Reason, Rebuild, Request, Task, TaskKind};
@@ -16,10 +16,10 @@ use crate::record::run_config::{BuildConfig, BuilderRunConfig, CloudName, JobId}
 /// How many earlier jobs a retry goes on with at most: what older ones have built has grown old since.
 const MANY: usize = 20;
 
-/// The pause before the first retry; it doubles with each failure in a row.
-const FIRST_PAUSE: u64 = 300;
 /// The longest pause before a retry.
-const LONGEST_PAUSE: u64 = 7200;
+const LONGEST_PAUSE: Duration = Duration::from_secs(7200);
+/// The pauses before retries, which double with each failure in a row.
+const PAUSES: Backoff = Backoff::growing(Duration::from_secs(300), 2.0, LONGEST_PAUSE);
 
 /// How a target stands in a project, for one kind of job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,13 +61,12 @@ impl OpenFailure {
     /// When it is tried again; at once if the clock was wrong when that was decided.
     pub fn next_try(&self) -> Timestamp {
         let now = Timestamp::now();
-        if self.next_try > now.plus(Duration::from_secs(LONGEST_PAUSE)) { now } else { self.next_try }
+        if self.next_try > now.plus(LONGEST_PAUSE) { now } else { self.next_try }
     }
 
     /// Puts the next try off, from `now`: 5 minutes, doubled with each failure, at most 2 hours.
     fn put_off(&mut self, now: Timestamp) {
-        let pause = FIRST_PAUSE << self.in_row.saturating_sub(1).min(5);
-        self.next_try = now.plus(Duration::from_secs(pause.min(LONGEST_PAUSE)));
+        self.next_try = now.plus(PAUSES.pause_after(self.in_row));
     }
 }
 

@@ -93,6 +93,40 @@ fn a_shared_image_is_usable_at_once_and_listed_once_accepted() {
 }
 
 #[test]
+fn members_are_the_owners_to_choose_and_the_members_to_accept() {
+    let cloud = RehearsalCloud::start(CloudSetup { image_members: 1, ..CloudSetup::default() }).unwrap();
+    let [builder, upload, upload2] = ["builder", "upload", "upload2"].map(|name| log_in(&cloud, name));
+    let id = builder.upload("shared", b"x");
+    let path = format!("/v2/images/{id}/members");
+    let [first, second] =
+        ["upload-project", "upload2-project"].map(|name| cloud.project(name).id().to_owned());
+    let of = |project: &str| format!("{path}/{project}");
+    let add = |project: &str| builder.call("POST", "glance", &path, &json!({"member": project})).status;
+    let accept = json!({"status": "accepted"});
+    let visibility = |value: &str| {
+        let change = json!([{"op": "replace", "path": "/visibility", "value": value}]);
+        assert_eq!(builder.patch(&id, &change).status, 200);
+    };
+    visibility("private");
+    assert_eq!((add(&first), builder.get("glance", &path).status), (403, 403), "it is private");
+    visibility("shared");
+    assert_eq!(add(&first), 200);
+    assert_eq!(add(&second), 413, "the quota");
+    assert_eq!(
+        upload.call("POST", "glance", &path, &json!({"member": second})).status,
+        403,
+        "of another's image"
+    );
+    assert_eq!(builder.call("PUT", "glance", &of(&first), &accept).status, 403, "the owner does not accept");
+    assert_eq!(upload2.call("PUT", "glance", &of(&first), &accept).status, 404, "nor does a stranger");
+    assert_eq!(upload.call("PUT", "glance", &of(&first), &accept).status, 200);
+    assert_eq!(upload.call("DELETE", "glance", &of(&first), &Value::Null).status, 403);
+    assert_eq!(builder.call("DELETE", "glance", &of(&first), &Value::Null).status, 204);
+    assert_eq!(builder.call("DELETE", "glance", &of(&first), &Value::Null).status, 404);
+    assert_eq!(upload.get("glance", &format!("/v2/images/{id}")).status, 404, "it sees it no more");
+}
+
+#[test]
 fn listings_come_in_pages_and_can_be_filtered() {
     let cloud = cloud();
     let builder = log_in(&cloud, "builder");

@@ -11,14 +11,17 @@ use sha2::{Digest, Sha256};
 use super::{BaseImageError, UpstreamImage, open};
 use crate::disk_image::DiskImage;
 use crate::host::{FileError, Host, Namespaces, open_unlinked};
-use crate::http::{HttpClient, jittered};
-use crate::model::{Deadline, hex};
+use crate::http::HttpClient;
+use crate::model::{Backoff, Deadline, RetryPolicy, Verdict, hex, retry};
 
 /// How many images are kept, and how many that are not complete.
 const KEPT: usize = 4;
 
 /// How often a broken transfer is taken up again.
-const ATTEMPTS: u32 = 5;
+const POLICY: RetryPolicy = RetryPolicy {
+    attempts: 5,
+    backoff: Backoff::growing(Duration::from_secs(4), 2.0, Duration::from_secs(32)).jittered(),
+};
 
 /// An image that is complete, checked and unpacked.
 const WHOLE: &str = "raw";
@@ -81,32 +84,40 @@ impl BaseImageCache {
         part: &Path,
         deadline: Deadline,
     ) -> Result<(), BaseImageError> {
-        let mut attempt = 1;
-        loop {
-            let (present, mut file) = self.present(offer, part)?;
+        let again = |error| match error {
+            Trouble::Broken(error) => Verdict::Retry(error, None),
+            Trouble::Wrong(error) | Trouble::Refused(error) | Trouble::Final(error) => Verdict::Fail(error),
+        };
+        let fetched = retry(POLICY, deadline, || {
+            self.go_on(http, offer, part, deadline).map_or_else(again, Verdict::Done)
+        });
+        fetched.map_err(|gave_up| gave_up.error.after(gave_up.attempts))
+    }
+
+    /// One attempt. What is of no use is removed; where the server does not go on, it is asked from the beginning.
+    fn go_on(
+        &self,
+        http: &HttpClient,
+        offer: &UpstreamImage,
+        part: &Path,
+        deadline: Deadline,
+    ) -> Result<(), Trouble> {
+        let remove = || fs::remove_file(part).map_err(|error| Trouble::Final(self.store(offer, error)));
+        let attempt = || {
+            let (present, mut file) = self.present(offer, part).map_err(Trouble::Final)?;
             let had = present.length;
-            match self.fetch_rest(http, offer, &mut file, present, deadline) {
-                Ok(()) => return Ok(()),
-                Err(Trouble::Refused(_)) if had > 0 => {
-                    log::info!("{}: the server does not go on where we were; from its beginning", offer.url);
-                    fs::remove_file(part).map_err(|error| self.store(offer, error))?;
-                }
-                Err(Trouble::Broken(error)) if attempt < ATTEMPTS => {
-                    log::warn!("{error}; trying to go on, attempt {} of {ATTEMPTS}", attempt + 1);
-                    if !deadline.sleep(jittered(Duration::from_secs(2u64 << attempt))) {
-                        return Err(error);
-                    }
-                }
-                Err(Trouble::Wrong(error)) => {
-                    fs::remove_file(part).map_err(|error| self.store(offer, error))?;
-                    return Err(error);
-                }
-                Err(Trouble::Broken(error) | Trouble::Refused(error) | Trouble::Final(error)) => {
-                    return Err(error);
-                }
-            }
-            attempt += 1;
+            Ok((had, self.fetch_rest(http, offer, &mut file, present, deadline)))
+        };
+        let (had, mut result) = attempt()?;
+        if had > 0 && matches!(result, Err(Trouble::Refused(_))) {
+            log::info!("{}: the server does not go on where we were; from its beginning", offer.url);
+            remove()?;
+            result = attempt()?.1;
         }
+        if matches!(result, Err(Trouble::Wrong(_))) {
+            remove()?;
+        }
+        result
     }
 
     /// What an earlier attempt has brought.

@@ -17,7 +17,7 @@ pub use glance::{BaseImages, base_image_name};
 use crate::disk_image::DiskError;
 use crate::host::{FileError, Host};
 use crate::http::{HttpClient, HttpError, Url};
-use crate::model::{Deadline, Target, Timestamp};
+use crate::model::{Attempts, Deadline, Target, Timestamp};
 use crate::openstack_cloud::OpenStackError;
 use crate::record::{BaseImageSource, RecordError};
 
@@ -122,6 +122,14 @@ fn remedy(source: &io::Error) -> &'static str {
 }
 
 impl BaseImageError {
+    /// The same as the end of several attempts.
+    fn after(mut self, attempts: Attempts) -> Self {
+        if let Self::Fetch { problem, .. } = &mut self {
+            problem.push_str(&attempts.to_string());
+        }
+        self
+    }
+
     /// Whether time alone will not mend it.
     pub fn operator_must_act(&self) -> bool {
         match self {

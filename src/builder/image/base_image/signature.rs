@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::host::{Host, Output, Program, random_uuid};
+use crate::host::{Ending, Host, Output, Program, random_uuid};
 use crate::model::{Deadline, Timestamp};
 
 /// The OpenPGP digest algorithms that are strong enough, by number (RFC 9580, 9.5): SHA-256, SHA-384, SHA-512, SHA-224,
@@ -41,7 +41,7 @@ pub fn check(
 }
 
 fn judge(output: &Output) -> Result<Timestamp, String> {
-    if output.code.is_none() || output.is_cut {
+    if matches!(output.ending, Ending::Signal(_)) || output.is_cut {
         return Err(format!("gpgv did not complete its report: {}", output.stderr));
     }
     let signatures = signatures(&String::from_utf8_lossy(&output.stdout));
@@ -264,9 +264,9 @@ mod tests {
     #[test]
     fn a_report_that_was_cut_is_no_verdict() {
         let stdout = b"[GNUPG:] GOODSIG F\n[GNUPG:] VALIDSIG F d 7 0 4 0 1 10 00 F\n".to_vec();
-        let whole = Output { code: Some(2), stdout, is_cut: false, stderr: "gpgv: killed".into() };
+        let whole = Output { ending: Ending::Code(2), stdout, is_cut: false, stderr: "gpgv: killed".into() };
         assert_eq!(judge(&whole), Ok(Timestamp(7)));
         assert!(judge(&Output { is_cut: true, ..whole.clone() }).is_err());
-        assert!(judge(&Output { code: None, ..whole }).is_err());
+        assert!(judge(&Output { ending: Ending::Signal(9), ..whole }).is_err());
     }
 }

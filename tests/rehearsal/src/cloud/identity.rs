@@ -52,7 +52,12 @@ pub struct Token {
 impl Token {
     /// Whether it has the role admin.
     pub fn is_admin(&self) -> bool {
-        self.user.roles.iter().any(|role| role == "admin")
+        self.has_role("admin")
+    }
+
+    /// Whether it has this role.
+    pub fn has_role(&self, role: &str) -> bool {
+        self.user.roles.iter().any(|known| known == role)
     }
 
     /// The id of its project, empty for an unscoped token.

@@ -27,6 +27,8 @@ pub struct CloudSetup {
     pub token_lifetime: Duration,
     /// Whether Glance refuses to delete an image that a server was made from (as copy-on-write stores do).
     pub images_in_use: ImagesInUse,
+    /// How many members Glance allows an image (`image_member_quota`).
+    pub image_members: u64,
 }
 
 /// What happens to an image that a server was made from when somebody deletes it.
@@ -169,6 +171,7 @@ impl Default for CloudSetup {
             ssh_port: 0,
             token_lifetime: Duration::from_secs(24 * 3600),
             images_in_use: ImagesInUse::CanBeDeleted,
+            image_members: 128,
         }
     }
 }

@@ -21,9 +21,9 @@ pub(super) fn route(call: Call<'_, '_>, id: &str, rest: &[&str]) -> Answer {
 }
 
 fn list(call: &Call<'_, '_>, image: &Image) -> Answer {
-    if image.visibility != "shared" && image.visibility != "private" {
-        return Err(Refusal::new(403, "Only shared images have members."));
-    }
+    only_shared(image).map_err(|Refusal(_, why)| {
+        Refusal::new(403, format!("Not allowed to list members for image {}: {why}", image.id))
+    })?;
     let members: Vec<Value> = image
         .members
         .iter()
@@ -37,11 +37,24 @@ fn add(call: Call<'_, '_>, image: &Image) -> Answer {
     let Some(body) = call.request.json() else {
         return Err(Refusal::new(400, "Malformed JSON in request body."));
     };
-    let Some(project) = body["member"].as_str().filter(|project| !project.is_empty()) else {
-        return Err(Refusal::new(400, "Member to be added not specified"));
+    let project = match body.get("member") {
+        None => return Err(Refusal::new(400, "Member to be added not specified")),
+        Some(member) => member.as_str().filter(|project| !project.is_empty()),
     };
-    if !owns(&call, image) || image.visibility != "shared" {
+    let project = project.ok_or_else(|| Refusal::new(400, "Member can't be empty"))?;
+    if only_shared(image).is_err() || !owns(&call, image) {
         return Err(Refusal::new(403, format!("Not allowed to create members for image {}.", image.id)));
+    }
+    // Glance counts before it looks whether the project is a member already.
+    let attempted = image.members.len() as u64 + 1;
+    let maximum = call.core.setup.image_members;
+    if attempted > maximum {
+        let message = format!(
+            "Image member limit exceeded for image {}: The limit has been exceeded on the number of allowed image \
+             members for this image. Attempted: {attempted}, Maximum: {maximum}:",
+            image.id
+        );
+        return Err(Refusal::new(413, message));
     }
     if image.member(project).is_some() {
         return Err(Refusal::new(409, format!("Member {project} is duplicated for image {}", image.id)));
@@ -54,6 +67,8 @@ fn add(call: Call<'_, '_>, image: &Image) -> Answer {
 }
 
 fn show(call: &Call<'_, '_>, image: &Image, project: &str) -> Answer {
+    // What is refused is as good as absent, so that nothing leaks.
+    only_shared(image).map_err(|Refusal(_, why)| Refusal::new(404, why))?;
     let member = image
         .member(project)
         .filter(|member| owns(call, image) || member.project == call.caller.project_id())
@@ -66,12 +81,19 @@ fn decide(call: Call<'_, '_>, image: &Image, project: &str) -> Answer {
         return Err(Refusal::new(400, "Malformed JSON in request body."));
     };
     let status = body["status"].as_str().ok_or_else(|| Refusal::new(400, "Status not specified"))?;
-    image.member(project).ok_or_else(|| unknown(image, project))?;
-    if call.caller.project_id() != project && !call.caller.is_admin() {
-        return Err(Refusal::new(403, format!("Not allowed to update members for image {}.", image.id)));
+    let refused = || Refusal::new(403, format!("Not allowed to update members for image {}.", image.id));
+    let is_admin = call.caller.is_admin();
+    if only_shared(image).is_err() || (image.owner == call.caller.project_id() && !is_admin) {
+        return Err(refused());
+    }
+    let may_see = is_admin || call.caller.project_id() == project;
+    image.member(project).filter(|_| may_see).ok_or_else(|| unknown(image, project))?;
+    if !is_admin && !call.caller.has_role("member") {
+        return Err(refused());
     }
     if !["pending", "accepted", "rejected"].contains(&status) {
-        return Err(Refusal::new(400, format!("Incorrect request: status {status} is not allowed")));
+        let message = "Incorrect request: Status must be \"pending\", \"accepted\" or \"rejected\".";
+        return Err(Refusal::new(400, message));
     }
     let changed = call.region.with_image(&image.id, |image| {
         let member = image.members.iter_mut().find(|member| member.project == project)?;
@@ -84,12 +106,18 @@ fn decide(call: Call<'_, '_>, image: &Image, project: &str) -> Answer {
 }
 
 fn remove(call: &Call<'_, '_>, image: &Image, project: &str) -> Answer {
-    if !owns(call, image) {
+    if only_shared(image).is_err() || !owns(call, image) {
         return Err(Refusal::new(403, format!("Not allowed to delete members for image {}.", image.id)));
     }
     image.member(project).ok_or_else(|| unknown(image, project))?;
     call.region.with_image(&image.id, |image| image.members.retain(|member| member.project != project));
     Ok(Response::empty(204))
+}
+
+/// Only an image whose visibility is `shared` has members.
+fn only_shared(image: &Image) -> Result<(), Refusal> {
+    let is_shared = image.visibility == "shared";
+    is_shared.then_some(()).ok_or_else(|| Refusal::new(403, "Only shared images have members."))
 }
 
 fn owns(call: &Call<'_, '_>, image: &Image) -> bool {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::file::write_json;
 use crate::github::{KnownRelease, ReleaseStore};
 use crate::host::Host;
+use crate::record::write_json;
 
 const FILE: &str = "github-releases.json";
 /// What was not confirmed for so long belongs to a recipe of the past.

@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::former_names::FormerNames;
-use super::journal::evidence::Revision;
-use super::journal::{Image, Journal};
-use super::request::TaskKind;
-use super::run_config::BuilderRunConfig;
 use crate::host::{FileError, Host};
 use crate::model::hex;
 use crate::openstack_cloud::ImageId;
 use crate::record::file::{RecordError, write_json};
+use crate::record::journal::evidence::Revision;
+use crate::record::journal::{Image, Journal};
+use crate::record::request::TaskKind;
+use crate::record::run_config::BuilderRunConfig;
 
 /// The images that the leader says others may publish, as text: so all units digest the same bytes. With them goes the
 /// evidence for each build that they are copies of, once, for whoever leads next.
@@ -154,7 +154,7 @@ impl Announcement {
     }
 }
 
-type Place<'a> = (crate::model::Target, &'a super::run_config::CloudName);
+type Place<'a> = (crate::model::Target, &'a crate::record::run_config::CloudName);
 
 fn wanted(config: &BuilderRunConfig) -> impl Iterator<Item = Place<'_>> {
     config.targets.iter().flat_map(|target| config.clouds.iter().map(|cloud| (*target, cloud)))

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::run_config::CloudName;
 use crate::host::{FileError, Host};
 use crate::record::file::{RecordError, write_json};
+use crate::record::run_config::CloudName;
 
 /// The contents of one databag.
 type Databag = BTreeMap<String, String>;
@@ -25,6 +25,9 @@ pub struct Memory {
     /// What we have written since, oldest first, and in which cloud its images are; the last whose hook succeeded holds.
     #[serde(default)]
     written: Vec<(CloudName, Databag)>,
+    /// The projects of these clouds, as digests.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    projects: BTreeMap<CloudName, String>,
 }
 
 impl Memory {
@@ -69,10 +72,34 @@ impl Memory {
         self.cloud = Some(cloud.clone());
     }
 
+    /// The relation is about `cloud` now, which leads to `project`, a digest of all that tells projects apart. What it
+    /// tells of the same project under another name, as another user, stays and is told under this one.
+    pub fn is_about(&mut self, cloud: &CloudName, project: &str) {
+        let Self { projects, written, cloud: known, .. } = self;
+        projects.insert(cloud.clone(), project.to_owned());
+        let names = known.iter_mut().chain(written.iter_mut().map(|(name, _)| name));
+        let is_same = |name: &&mut CloudName| projects.get(*name).is_some_and(|known| known == project);
+        names.filter(is_same).for_each(|name| name.clone_from(cloud));
+        projects.retain(|name, _| {
+            name == cloud || known.as_ref() == Some(name) || written.iter().any(|(known, _)| known == name)
+        });
+    }
+
     /// Whether its images are in another cloud than `cloud`.
     pub fn is_of_another_cloud(&self, cloud: &CloudName) -> bool {
         let written = self.written.last().map(|(cloud, _)| cloud);
         written.or(self.cloud.as_ref()).is_some_and(|before| before != cloud)
+    }
+
+    fn images(&self) -> Vec<String> {
+        let databags = self.read.iter().chain(self.written.iter().map(|(_, databag)| databag));
+        let ids = |databag: &Databag| {
+            let listed = databag.get("images").and_then(|images| serde_json::from_str(images).ok());
+            let listed: Vec<Databag> = listed.unwrap_or_default();
+            let ids = listed.into_iter().filter_map(|mut image| image.remove("id"));
+            ids.chain(databag.get("id").cloned()).collect::<Vec<_>>()
+        };
+        databags.flat_map(ids).collect()
     }
 }
 
@@ -107,20 +134,15 @@ impl Published {
 
     /// The ids of all images that a relation names, or may name once a hook has ended.
     pub fn named_images(&self) -> BTreeSet<String> {
-        let databags = self
-            .0
-            .values()
-            .flat_map(|memory| memory.read.iter().chain(memory.written.iter().map(|(_, databag)| databag)));
-        databags
-            .flat_map(|databag| {
-                let listed: Vec<Databag> = databag
-                    .get("images")
-                    .and_then(|images| serde_json::from_str(images).ok())
-                    .unwrap_or_default();
-                let ids = listed.into_iter().filter_map(|mut image| image.remove("id"));
-                ids.chain(databag.get("id").cloned()).collect::<Vec<_>>()
-            })
-            .collect()
+        self.0.values().flat_map(Memory::images).collect()
+    }
+
+    /// Those of the relation that leads to `cloud`.
+    pub fn images_of(&self, cloud: &CloudName) -> BTreeSet<String> {
+        let leads_there = |memory: &&Memory| {
+            memory.written.iter().map(|(name, _)| name).chain(&memory.cloud).any(|name| name == cloud)
+        };
+        self.0.values().filter(leads_there).flat_map(Memory::images).collect()
     }
 }
 
@@ -134,6 +156,24 @@ mod tests {
         let (before, after) = (CloudName::new("before"), CloudName::new("after"));
         memory.was_written(&before, Databag::from([("id".to_owned(), "x".to_owned())]));
         assert!(memory.is_of_another_cloud(&after) && !memory.is_of_another_cloud(&before));
+    }
+
+    #[test]
+    fn another_user_of_the_same_project_is_told_what_the_one_before_was() {
+        let databag = Databag::from([("id".to_owned(), "x".to_owned())]);
+        let [before, after, elsewhere] = ["p-1", "p-2", "q-1"].map(CloudName::new);
+        for is_read in [false, true] {
+            let mut memory = Memory::default();
+            memory.is_about(&before, "p");
+            memory.was_written(&before, databag.clone());
+            if is_read {
+                memory.was_read(databag.clone());
+            }
+            memory.is_about(&after, "p");
+            assert!(!memory.is_of_another_cloud(&after));
+            memory.is_about(&elsewhere, "q");
+            assert!(memory.is_of_another_cloud(&elsewhere));
+        }
     }
 
     #[test]
