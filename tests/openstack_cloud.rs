@@ -38,6 +38,7 @@ fn config() -> CloudConfig {
         project_domain_name: auth("project_domain_name"),
         user_domain_name: auth("user_domain_name"),
         username: auth("username"),
+        application_credential: None,
         password: Secret::new(auth("password")),
     }
 }
@@ -172,7 +173,7 @@ fn every_call_does_what_it_says() {
     assert_eq!(networks.len(), 1);
     assert!(network.networks(None, within(30)).unwrap().len() >= networks.len());
     assert!(network.networks(Some("no such network"), within(30)).unwrap().is_empty());
-    let subnets = network.subnets(within(30)).unwrap();
+    let subnets = network.subnets(&networks[0].id, within(30)).unwrap();
     assert!(subnets.iter().any(|subnet| subnet.network_id == networks[0].id));
     let group = network.create_security_group(MARK, "a test", within(30)).unwrap();
     for (protocol, ethertype, remote) in [

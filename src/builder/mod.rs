@@ -39,6 +39,7 @@ pub use clouds::clouds_yaml::{
 pub use clouds::connect::{door, http_client, in_each};
 pub use clouds::latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult, get_latest_image};
 pub use cron::{CRON_FILE, Schedule, configure_cron};
+pub use image::base_image::PIN_AGE;
 pub use image::vm::UBUNTU_USER;
 pub use run::{BuilderRunError, clean_up, run};
 pub use run_context::{RunContext, Sweep};

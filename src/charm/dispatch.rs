@@ -18,7 +18,7 @@ use crate::host::{FileError, Host, NotOurs, Written};
 use crate::juju::{Environment, HookToolError, HookTools, RelationId, Status};
 use crate::model::Deadline;
 use crate::record::{self, BuildMode, Findings, Image, JobId, Journal, RecordError};
-use crate::worker::{self, LauncherError};
+use crate::worker::{self, WorkerError};
 
 /// A hook failed: our own bug, or a machine in trouble. Juju runs the hook again.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +43,7 @@ pub enum DispatchError {
     Removal(#[from] RemovalError),
     /// A launch could not be noted, or its launcher not be started.
     #[error(transparent)]
-    Launch(#[from] LauncherError),
+    Launch(#[from] WorkerError),
     /// Collectors of metrics cannot be answered.
     #[error(transparent)]
     MetricsSocket(#[from] MetricsSocketError),

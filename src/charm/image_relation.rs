@@ -109,6 +109,7 @@ impl ImageRelation {
             project_domain_name: field("project_domain_name")?,
             user_domain_name: field("user_domain_name")?,
             username: field("username")?,
+            application_credential: None,
             password: Secret::new(databag.get("password").filter(sound)?.clone()),
         };
         Some(Self { cloud: related_cloud_name(&config, relation.as_str()), config })

@@ -119,7 +119,9 @@ pub fn check(
     };
     match due {
         Some(scope) => {
-            order_check(host, environment, state, open.map_or(scope, |open| scope.max(open.scope)))
+            // What an action waits for is not replaced by less.
+            let wanted = open.map(|open| open.scope).filter(|scope| *scope >= Scope::Full);
+            order_check(host, environment, state, wanted.unwrap_or(scope))
         }
         None => Ok(()),
     }

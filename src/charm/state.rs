@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::image_relation::ImageRelation;
-use super::options::{InvalidOption, Options};
+use super::options::{CloudSecret, Connection, InvalidOption, Options};
 use crate::builder::{Clouds, cloud_name, former_names};
 use crate::charm::event::IMAGE_ENDPOINT;
 use crate::host::Host;
@@ -96,8 +96,11 @@ impl CharmState {
             boot_timeout_s: options.boot_timeout()?,
             apt_mirror: options.web_url("build-apt-mirror")?,
         };
-        let base_image =
-            BaseImageSource { url: options.base_image_source()?, keyring: options.base_image_keyring()? };
+        let base_image = BaseImageSource {
+            url: options.base_image_source()?,
+            keyring: options.base_image_keyring()?,
+            pins: options.pins()?,
+        };
         let runner = RunnerSource {
             version: runner_version,
             source: options.required_web_url("runner-source")?,
@@ -210,38 +213,37 @@ pub fn proxies(environment: &Environment) -> ProxyConfig {
 }
 
 fn build_cloud(options: &Options, tools: &dyn HookTools) -> Result<CloudConfig, StateError> {
-    let connection = options.openstack()?;
-    let uri = &connection.password_secret;
-    let password = match tools.secret_get(uri) {
-        Ok(mut content) => content.remove("password").filter(|password| !password.expose().is_empty()),
+    let Connection { config, secret: CloudSecret { uri, option, what, key } } = options.openstack()?;
+    let secret = match tools.secret_get(&uri) {
+        Ok(mut content) => content.remove(key).filter(|secret| !secret.expose().is_empty()),
         Err(HookToolError::SecretNotFound(_)) => {
             return Err(InvalidOption::new(format!(
-                "OpenStack password secret not found: {uri}. Set openstack-password-secret to a secret that exists."
+                "OpenStack {what} secret not found: {uri}. Set {option} to a secret that exists."
             ))
             .into());
         }
         Err(HookToolError::SecretNotGranted(_)) => {
             return Err(InvalidOption::new(format!(
-                "Charm does not have access to the OpenStack password secret. Please grant the charm read access to \
+                "Charm does not have access to the OpenStack {what} secret. Please grant the charm read access to \
                  the secret. ({uri})"
             ))
             .into());
         }
         Err(HookToolError::SecretRefused { reason, .. }) => {
             return Err(InvalidOption::new(format!(
-                "OpenStack password secret cannot be read: {reason}. Check the secret and its grant, or set \
-                 openstack-password-secret to another. ({uri})"
+                "OpenStack {what} secret cannot be read: {reason}. Check the secret and its grant, or set \
+                 {option} to another. ({uri})"
             ))
             .into());
         }
         Err(error) => return Err(error.into()),
     };
-    let password = password.ok_or_else(|| {
+    let password = secret.ok_or_else(|| {
         InvalidOption::new(format!(
-            "Secret {uri} does not contain a 'password' key. Add it with juju update-secret."
+            "Secret {uri} does not contain a '{key}' key. Add it with juju update-secret."
         ))
     })?;
-    Ok(CloudConfig { password, ..connection.config })
+    Ok(CloudConfig { password, ..config })
 }
 
 fn script_variables(

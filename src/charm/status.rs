@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::options::InvalidOption;
 use super::state::CharmState;
-use crate::builder::Schedule;
+use crate::builder::{PIN_AGE, Schedule};
 use crate::juju::Status;
 use crate::model::Timestamp;
 use crate::record::{Failure, Findings, Job, Journal, Phase, Reason, Remedy, TaskKind};
@@ -48,6 +48,7 @@ pub fn status(state: &CharmState, journal: &Journal, findings: Option<&Findings>
     let check = check(state, findings, trouble.as_ref().map_or("", |(_, text)| text));
     if !state.leader {
         let mut parts = ages(state, journal);
+        parts.extend(pins(state));
         parts.push("Standing by; the leader builds.".into());
         parts.extend(trouble.map(|(_, text)| text));
         parts.extend(left_behind(state, journal));
@@ -70,6 +71,7 @@ pub fn status(state: &CharmState, journal: &Journal, findings: Option<&Findings>
             (None, None) => Status::Maintenance(with_leftovers("Waiting for first image.".into())),
         };
     }
+    published.extend(pins(state));
     let is_idle = progress.is_none() && trouble.is_none() && check.is_none() && !state.paused;
     published.extend(is_idle.then(|| next_look(state)));
     published.extend(progress);
@@ -96,14 +98,26 @@ fn ages(state: &CharmState, journal: &Journal) -> Vec<String> {
     newest.map(|(built, target)| format!("{target} {} old", age(built.age()))).collect()
 }
 
+/// `noble pinned to 20261115`, for each base that is not built on its newest release, and for how long it has been so where
+/// that is too long.
+fn pins(state: &CharmState) -> impl Iterator<Item = String> {
+    state.run.base_image.pins.iter().map(|(base, date)| {
+        let pinned = format!("{base} pinned to {date}");
+        match date.day().age() {
+            long if long > PIN_AGE => {
+                format!("{pinned}, {} ago: set base-image for security updates", age(long))
+            }
+            _ => pinned,
+        }
+    })
+}
+
 /// `Building noble-x64: installing packages, 3 of 9, 4 min`, for the target that is furthest behind.
 pub fn progress(job: &Job) -> String {
     if matches!(job.reason, Some(Reason::Cancel | Reason::Abandoned)) {
         return REMOVING.into();
     }
-    let working = job.builds.iter().filter(|build| {
-        !matches!(build.phase, Phase::Waiting | Phase::Done | Phase::UpToDate | Phase::Failed)
-    });
+    let working = job.builds.iter().filter(|build| !build.phase.is_over() && build.phase != Phase::Waiting);
     let Some(build) = working.min_by_key(|build| build.since) else {
         return match job.reason {
             Some(Reason::Orphans) => REMOVING.into(),
@@ -129,14 +143,10 @@ pub fn progress(job: &Job) -> String {
         0 | 1 => String::new(),
         all => format!(
             " ({} of {all} images done)",
-            job.builds.iter().filter(|build| is_over(&build.phase)).count()
+            job.builds.iter().filter(|build| build.phase.is_over()).count()
         ),
     };
     format!("Building {}: {step}, {}{others}", build.target, age(build.since.age()))
-}
-
-fn is_over(phase: &Phase) -> bool {
-    matches!(phase, Phase::Done | Phase::UpToDate | Phase::Failed)
 }
 
 /// What has failed and not succeeded since, and who can mend it: what the operator can mend comes first, then what failed

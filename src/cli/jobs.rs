@@ -91,9 +91,12 @@ impl Jobs {
             None => "its worker has died; the next hook sees to it".into(),
         };
         writeln!(f, "job {}: {reason}, since {}, {state}", job.id, job.started)?;
-        for Build { target, phase, hampered, since, resources } in &job.builds {
+        for build @ Build { target, phase, hampered, since, resources, took, .. } in &job.builds {
             let reason = hampered.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
             line(f, format_args!("  {target}: {}{reason}, since {since}", describe(phase)))?;
+            if !took.is_empty() {
+                line(f, format_args!("    took: {}", build.times()))?;
+            }
             resources.iter().try_for_each(|resource| line(f, format_args!("    {resource}")))?;
         }
         job.failures.iter().try_for_each(|failure| line(f, format_args!("  failed: {failure}")))
@@ -121,12 +124,84 @@ fn line(f: &mut fmt::Formatter<'_>, text: fmt::Arguments<'_>) -> fmt::Result {
 }
 
 fn describe(phase: &Phase) -> String {
-    // The journal's own word for it: what is found here is found there.
-    let word =
-        serde_json::to_value(phase).ok().and_then(|value| Some(value.get("name")?.as_str()?.to_owned()));
-    let word = word.unwrap_or_default().replace('_', " ");
     match phase {
-        Phase::Installing { step, number, of } => format!("{word}: {step}, {number} of {of}"),
-        _ => word,
+        Phase::Installing { step, number, of } => format!("{}: {step}, {number} of {of}", phase.word()),
+        _ => phase.word().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn operators_read_this_page_of_jobs() {
+        let time = "2026-05-01T12:00:00Z";
+        let (noble, jammy) =
+            (json!({"base": "noble", "arch": "x64"}), json!({"base": "jammy", "arch": "arm64"}));
+        let failure = json!({"target": noble, "cloud": "ci-1", "message": "listing images: busy (HTTP 503, 4 attempts)",
+            "remedy": "retry"});
+        let took = json!([{"phase": "checking", "seconds": 2}, {"phase": "preparing", "seconds": 61},
+            {"phase": "launching", "seconds": 45}, {"phase": "installing packages", "seconds": 5025}]);
+        let journal = json!({
+            "format": 3, "swept": time,
+            "standings": [{"task": "build", "target": noble, "cloud": "ci-1", "last_success": time,
+                "last_failure": time, "open": {"failures": [failure], "in_row": 2, "next_try": time,
+                    "rebuild": "always", "jobs": ["ab"], "config_digest": "d"}}],
+            "job": {
+                "id": "ab", "reason": "schedule", "config_digest": "d", "started": time, "finished": null,
+                "owner": {"model_uuid": "m", "application": "a", "unit": 0},
+                "builds": [
+                    {"target": noble, "since": time, "entered": time, "took": took,
+                        "phase": {"name": "installing", "step": "installing snaps", "number": 4, "of": 9},
+                        "resources": [{"kind": "builder_vm", "cloud": "ci-1", "name": "vm", "id": "7"}]},
+                    {"target": jammy, "since": time, "resources": [], "phase": {"name": "up_to_date"}}],
+                "failures": [failure]
+            },
+            "images": [{"config": {"base": "noble", "arch": "x64", "cloud_name": "ci-1"}, "id": "i",
+                "fingerprint": "f", "built": time}],
+            "in_use": [],
+            "leftovers": [{"cloud": "ci-2", "work": "builds", "what": ["base image b"], "tries": 9, "why": "no\nroute",
+                "since": time, "last": time, "given_up": time}]
+        });
+        let journal: Journal = serde_json::from_value(journal).unwrap();
+        let (next, request) = (Timestamp::of_rfc3339("2026-05-01T18:17:00Z"), None);
+        let none = Vec::new;
+        let works =
+            Jobs { worker_lives: true, request, next_try: None, next_look: next, journal, launches: none() };
+        let mut waits = crate::testing::request(crate::testing::run_config());
+        (waits.id, waits.at) = (serde_json::from_value(json!("cd")).unwrap(), Timestamp(0));
+        let empty = Jobs {
+            worker_lives: false,
+            request: Some(waits),
+            next_try: next,
+            next_look: None,
+            journal: Journal::default(),
+            launches: none(),
+        };
+        insta::assert_snapshot!(format!("{works}\nOf a unit that has done nothing:\n{empty}"), @r#"
+        job ab: schedule, since 2026-05-01T12:00:00Z, runs
+          noble-x64: installing: installing snaps, 4 of 9, since 2026-05-01T12:00:00Z
+            took: checking 2 s, preparing 1 min 1 s, launching 45 s, installing packages 1 h 23 min
+            builder VM vm (7) in ci-1
+          jammy-arm64: up to date, since 2026-05-01T12:00:00Z
+          failed: noble-x64 for ci-1: listing images: busy (HTTP 503, 4 attempts)
+        failing: noble-x64 in ci-1, 2 in a row, last 2026-05-01T12:00:00Z, next try 2026-05-01T12:00:00Z: listing images: busy (HTTP 503, 4 attempts)
+        image noble-x64 in ci-1: i, built 2026-05-01T12:00:00Z
+        left in ci-2: base image b (no\nroute), tried 9 times since 2026-05-01T12:00:00Z, given up 2026-05-01T12:00:00Z: it is yours to remove
+        last success: 2026-05-01T12:00:00Z
+        cron looks for work next: 2026-05-01T18:17:00Z
+        last sweep of the clouds: 2026-05-01T12:00:00Z
+
+        Of a unit that has done nothing:
+        no job yet
+          next try: 2026-05-01T18:17:00Z
+        job cd: waits since 1970-01-01T00:00:00Z, schedule
+        last success: never
+        cron looks for work next: never
+        last sweep of the clouds: never
+        "#);
     }
 }

@@ -134,6 +134,7 @@ fn build_config(target: Target, settings: &[String]) -> Result<BuilderRunConfig,
         base_image: BaseImageSource {
             url: options.base_image_source()?,
             keyring: options.base_image_keyring()?,
+            pins: options.pins()?,
         },
         vm: BuilderVm {
             flavor: None,

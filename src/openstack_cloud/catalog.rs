@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::error::{ErrorKind, OpenStackError};
+use super::outcome::or_default;
 use crate::http::Url;
 
 /// Which of a service's addresses is used.
@@ -88,17 +89,19 @@ pub(super) struct Catalog(Vec<Entry>);
 
 #[derive(Debug, Deserialize)]
 struct Entry {
-    #[serde(rename = "type")]
+    #[serde(rename = "type", default, deserialize_with = "or_default")]
     service_type: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     endpoints: Vec<Endpoint>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Endpoint {
+    #[serde(default, deserialize_with = "or_default")]
     interface: String,
     region_id: Option<String>,
     region: Option<String>,
+    #[serde(default, deserialize_with = "or_default")]
     url: String,
 }
 

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::catalog::Service;
 use super::error::{ErrorKind, OpenStackError};
 use super::ids::{FlavorId, ImageId, NetworkId, SecurityGroupId, ServerId};
-use super::outcome::{Deletion, absent_as_none, deletion};
+use super::outcome::{Deletion, absent_as_none, deletion, or_default};
 use super::session::{Call, Session, wait_for};
 use crate::http::Method;
 use crate::model::{Deadline, Secret};
@@ -43,10 +43,10 @@ pub struct Flavor {
     /// Disk in GB; 0 when it is as large as the image.
     pub disk: u64,
     /// Whether new servers of this size are refused.
-    #[serde(rename = "OS-FLV-DISABLED:disabled", default)]
+    #[serde(rename = "OS-FLV-DISABLED:disabled", default, deserialize_with = "or_default")]
     pub disabled: bool,
     /// Whether every project may use it.
-    #[serde(rename = "os-flavor-access:is_public", default)]
+    #[serde(rename = "os-flavor-access:is_public", default, deserialize_with = "or_default")]
     pub public: bool,
 }
 
@@ -114,6 +114,7 @@ impl<'a> Compute<'a> {
             return Err(call.failed(ErrorKind::Invalid, message));
         }
         let answer: OneServer<Identified<ServerId>> = self.session.read(&call, deadline)?;
+        self.session.has_made(answer.server.id.as_str());
         Ok(answer.server.id)
     }
 
@@ -170,6 +171,25 @@ impl<'a> Compute<'a> {
         })
     }
 
+    /// Waits until a server has an address that `choose` takes, since it may be active minutes before Nova knows its
+    /// addresses; none when it does not get one in time.
+    pub fn wait_for_address<T>(
+        &self,
+        id: &ServerId,
+        choose: impl Fn(Server) -> Option<T>,
+        deadline: Deadline,
+    ) -> Result<Option<T>, OpenStackError> {
+        let operation = format!("waiting for an address of server {id}");
+        let found = wait_for(&operation, deadline, || match self.server(id, deadline)? {
+            None => Err(OpenStackError::new(ErrorKind::Failed, &operation, "it disappeared")),
+            Some(server) => Ok(choose(server)),
+        });
+        match found {
+            Err(_) if deadline.passed() => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
     /// Begins to stop a server ("Stop server (os-stop action)"). One that is stopped is [`ErrorKind::Conflict`].
     pub fn stop_server(&self, id: &ServerId, deadline: Deadline) -> Result<(), OpenStackError> {
         let call = self.action(id, "stopping", json!({"os-stop": null}));
@@ -193,14 +213,15 @@ impl<'a> Compute<'a> {
             Err(error) if error.status() == Some(406) => self.session.call(&call(), deadline)?,
             other => other?,
         };
-        if let Ok(made) = answer.json::<MadeImage>() {
-            return Ok(made.image_id);
-        }
-        answer
-            .header("location")
-            .and_then(|location| location.trim_end_matches('/').rsplit('/').next())
-            .and_then(|id| id.parse().ok())
-            .ok_or_else(|| versioned.failed(ErrorKind::Protocol, "the answer does not name the image"))
+        let located = || {
+            let location = answer.header("location")?;
+            location.trim_end_matches('/').rsplit('/').next()?.parse().ok()
+        };
+        let made = answer.json::<MadeImage>().ok().map(|made| made.image_id).or_else(located);
+        let made: ImageId =
+            made.ok_or_else(|| versioned.failed(ErrorKind::Protocol, "the answer does not name the image"))?;
+        self.session.has_made(made.as_str());
+        Ok(made)
     }
 
     /// Begins to delete a server ("Delete server").

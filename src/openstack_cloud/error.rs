@@ -7,6 +7,9 @@ use serde_json::Value;
 use crate::http::{Answer, HttpError};
 use crate::model::Attempts;
 
+/// How the message begins when something in front of a service refuses a request for its length.
+const TOO_LONG: &str = "the request is too long";
+
 /// The longest message that is shown, in characters.
 const SHOWN: usize = 300;
 
@@ -83,8 +86,13 @@ impl OpenStackError {
     pub(super) fn refused(operation: impl Into<String>, answer: &Answer) -> Self {
         let (message, code) = explanation(&answer.text());
         let status = answer.status();
-        let message =
-            if message.is_empty() { "the service gives no reason".to_owned() } else { tidy(&message) };
+        let message = match tidy(&message) {
+            page if status == 413 && is_of_proxy(&answer.text(), &page) => {
+                format!("{TOO_LONG}: {page}").trim_end_matches(": ").to_owned()
+            }
+            message if message.is_empty() => "the service gives no reason".to_owned(),
+            message => message,
+        };
         let kind = classify(status, &message, &code);
         let (operation, attempts) = (operation.into(), answer.attempts());
         Self { kind, operation, message, status: Some(status), attempts }
@@ -131,6 +139,13 @@ impl OpenStackError {
     fn remedy(&self) -> &'static str {
         match self.kind {
             ErrorKind::Quota => "; raise the quota of the project, or remove from it what is not needed",
+            ErrorKind::Invalid if self.status == Some(413) && self.message.starts_with(TOO_LONG) => {
+                "; raise what the proxy in front of the service lets through (nginx: client_max_body_size), or choose \
+                 another endpoint with openstack-interface"
+            }
+            ErrorKind::Invalid if self.status == Some(413) => {
+                "; raise the longest image that the service takes (Glance: image_size_cap)"
+            }
             // Nova's words for it, in the fault of a server that its scheduler has given up.
             ErrorKind::Failed if self.message.contains("No valid host") => {
                 "; choose a smaller flavor, or make room on the cloud's hosts"
@@ -171,7 +186,6 @@ fn classify(status: u16, message: &str, code: &str) -> ErrorKind {
     match status {
         401 => ErrorKind::Credentials,
         403 | 409 | 413 if quota => ErrorKind::Quota,
-        413 => ErrorKind::Quota,
         403 => ErrorKind::Forbidden,
         404 | 410 => ErrorKind::NotFound,
         409 => ErrorKind::Conflict,
@@ -211,6 +225,12 @@ fn explanation_as_given(body: &str) -> (String, String) {
         }
     }
     (String::new(), String::new())
+}
+
+/// Whether the `page` that refuses a request for its length is not of the service, but of what stands in front of it. Glance,
+/// which writes pages too, speaks of the image.
+fn is_of_proxy(body: &str, page: &str) -> bool {
+    serde_json::from_str::<Value>(body).is_err() && !page.to_ascii_lowercase().contains("image")
 }
 
 /// The words of a small HTML page, without its title.
@@ -320,7 +340,8 @@ mod tests {
             (401, "", "", Credentials),
             (403, "Policy doesn't allow os_compute_api:servers:create to be performed.", "", Forbidden),
             (403, "Quota exceeded for instances: Requested 1, but already used 10 of 10", "", Quota),
-            (413, "Denying attempt to upload image", "", Quota),
+            (413, "Denying attempt to upload image because it exceeds the quota", "", Quota),
+            (413, "Denying attempt to upload image larger than 1073741824 bytes.", "", Invalid),
             (409, "Quota exceeded for resources: ['security_group'].", "OverQuota", Quota),
             (409, "in use", "SecurityGroupInUse", Conflict),
             (404, "", "", NotFound),

@@ -131,7 +131,9 @@ impl<'a> Images<'a> {
         }
         let operation = format!("creating image {}", image.name);
         let call = Call::new(Service::Image, Method::Post, operation, "/images").json(Value::Object(fields));
-        self.session.read(&call, deadline)
+        let made: Image = self.session.read(&call, deadline)?;
+        self.session.has_made(made.id.as_str());
+        Ok(made)
     }
 
     /// Sends the data of a queued image ("Upload binary image data"), `size` bytes, or until `reader` ends when
@@ -144,6 +146,10 @@ impl<'a> Images<'a> {
         reader: &mut dyn Read,
         deadline: Deadline,
     ) -> Result<(), OpenStackError> {
+        // Data can be sent once: a replica that does not know the image yet is not the one to send it to.
+        if self.session.has_just_made(id.as_str()) {
+            self.get(id, deadline)?;
+        }
         let operation = format!("uploading image {id}");
         let call = Call::new(Service::Image, Method::Put, operation, format!("/images/{id}/file"))
             .header("content-type", "application/octet-stream");

@@ -1,11 +1,11 @@
-//! Keystone: a token for a user and a project, and what comes with it.
+//! Keystone: a token for a user and a project or for an application credential, and what comes with it.
 //!
 //! Only this file and the session know the password and the token.
 
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::catalog::{Catalog, Interface};
 use super::error::{ErrorKind, OpenStackError};
@@ -42,7 +42,10 @@ pub struct CloudConfig {
     pub user_domain_name: String,
     /// The user.
     pub username: String,
-    /// The user's password.
+    /// The id of the application credential to authenticate with in place of a user: it belongs to one user and one project, so
+    /// the four names above are empty then.
+    pub application_credential: Option<String>,
+    /// The user's password, or the secret of the application credential.
     pub password: Secret<String>,
 }
 
@@ -55,6 +58,52 @@ impl CloudConfig {
         let is_same_region = !matches!(regions, (Some(one), Some(two)) if one != two);
         keystone(self).is_some() && keystone(self) == keystone(other) && is_same_region
     }
+
+    /// A cloud in which an application credential says who works in which project.
+    pub fn of_application_credential(auth_url: String, id: String, secret: Secret<String>) -> Self {
+        Self {
+            auth_url,
+            region_name: None,
+            interface: Interface::default(),
+            ca_certificate: None,
+            project_name: String::new(),
+            project_domain_name: String::new(),
+            user_domain_name: String::new(),
+            username: String::new(),
+            application_credential: Some(id),
+            password: secret,
+        }
+    }
+
+    /// What Keystone is asked for: a token of a user for a project, or of an application credential, whose project is given.
+    fn authentication(&self) -> Value {
+        match &self.application_credential {
+            // With a scope beside it Keystone refuses.
+            Some(id) => json!({"auth": {"identity": {
+                "methods": ["application_credential"],
+                "application_credential": {"id": id, "secret": self.password.expose()},
+            }}}),
+            None => json!({"auth": {
+                "identity": {"methods": ["password"], "password": {"user": {
+                    "name": self.username,
+                    "domain": {"name": self.user_domain_name},
+                    "password": self.password.expose(),
+                }}},
+                "scope": {"project": {
+                    "name": self.project_name,
+                    "domain": {"name": self.project_domain_name},
+                }},
+            }}),
+        }
+    }
+
+    fn operation(&self) -> String {
+        let Self { username, project_name, auth_url, .. } = self;
+        match &self.application_credential {
+            Some(id) => format!("authenticating with application credential {id} at {auth_url}"),
+            None => format!("authenticating as {username} for project {project_name} at {auth_url}"),
+        }
+    }
 }
 
 /// What Keystone gave us last.
@@ -65,6 +114,8 @@ pub(super) struct Access {
     pub(super) renew: Instant,
     pub(super) catalog: Catalog,
     pub(super) project: ProjectId,
+    /// Empty when Keystone does not tell it.
+    pub(super) project_name: String,
     pub(super) user: UserId,
     /// What the cloud's clock said then, and ours.
     pub(super) clocks: Option<(Timestamp, Timestamp)>,
@@ -78,31 +129,18 @@ pub(super) fn tokens_url(auth_url: &str) -> Result<Url, HttpError> {
     format!("{}{path}{version}/auth/tokens", url.origin()).parse()
 }
 
-/// Gets a token (Keystone: "Password authentication with scoped authorization").
+/// Gets a token (Keystone: "Password authentication with scoped authorization", "Authenticating with an Application
+/// Credential").
 pub(super) fn authenticate(
     config: &CloudConfig,
     http: &HttpClient,
     tokens: &Url,
     deadline: Deadline,
 ) -> Result<Access, OpenStackError> {
-    let operation = format!(
-        "authenticating as {} for project {} at {}",
-        config.username, config.project_name, config.auth_url
-    );
+    let operation = config.operation();
     let broken = |error: HttpError| OpenStackError::http(&operation, &error);
-    let content = json!({"auth": {
-        "identity": {"methods": ["password"], "password": {"user": {
-            "name": config.username,
-            "domain": {"name": config.user_domain_name},
-            "password": config.password.expose(),
-        }}},
-        "scope": {"project": {
-            "name": config.project_name,
-            "domain": {"name": config.project_domain_name},
-        }},
-    }});
     let request = Request::new(Method::Post, tokens.clone()).repeatable().answer_limit(ANSWER);
-    let request = request.json(&content).map_err(broken)?;
+    let request = request.json(&config.authentication()).map_err(broken)?;
     let granted = Instant::now();
     let answer = http.call(&request, deadline.at_most(TOKEN_LIMIT)).map_err(broken)?;
     if !answer.is_success() {
@@ -124,6 +162,7 @@ pub(super) fn authenticate(
         renew: granted + life.saturating_sub(TOKEN_RESERVE),
         catalog: token.catalog,
         project: token.project.id,
+        project_name: token.project.name.unwrap_or_default(),
         user: token.user.id,
         clocks: answer
             .header("date")
@@ -157,4 +196,5 @@ struct Token {
 #[derive(Deserialize)]
 struct Named<T> {
     id: T,
+    name: Option<String>,
 }

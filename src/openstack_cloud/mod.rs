@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 pub use catalog::{Interface, NotAnInterface};
 pub use compute::limits::Limits;
-pub use compute::placement::{Need, PlacementError, Wish, choose_flavor, choose_network, find_flavor};
+pub use compute::placement::{Need, PlacementError, Wish, choose_flavor, find_flavor};
 pub use compute::server_details::{Address, AddressKind, Server, ServerStatus};
 pub use compute::{Compute, Flavor, MetadataSource, NewServer};
 pub use error::{ErrorKind, OpenStackError};
@@ -34,6 +34,7 @@ pub use image::image_details::{Hidden, Image, ImageStatus, Visibility};
 pub use image::members::MemberStatus;
 pub use image::{ImageChange, ImageFilter, Images, NewImage};
 pub use keystone::CloudConfig;
+pub use network::choice::choose_network;
 pub use network::{
     EtherType, Network, NetworkService, NewRule, Protocol, SecurityGroup, SecurityGroupRule, Subnet,
 };
@@ -62,7 +63,7 @@ pub struct Cloud {
 
 impl Cloud {
     /// Authenticates with user and password for the configured project (Identity API: "Password authentication
-    /// with scoped authorization"). Fails with [`ErrorKind::Credentials`] when Keystone refuses them.
+    /// with scoped authorization"), or with an application credential for its own. Fails with [`ErrorKind::Credentials`] when Keystone refuses them.
     pub fn connect(
         config: &CloudConfig,
         http: &HttpClient,

@@ -1,6 +1,15 @@
 //! Answers that other clients treat as errors.
 
+use serde::{Deserialize, Deserializer};
+
 use super::error::{ErrorKind, OpenStackError};
+
+/// A field that may be null where a value is usual, and that nothing depends on.
+pub(super) fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    field: D,
+) -> Result<T, D::Error> {
+    Option::deserialize(field).map(Option::unwrap_or_default)
+}
 
 /// What became of something that was to be deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,8 @@
 //! A user's session with one cloud: calls made with a token that is renewed in time.
 
-use std::io::{self, Read};
+mod once;
+mod recent;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,7 +16,9 @@ use super::keystone::{Access, CloudConfig, authenticate, tokens_url};
 use super::listing::{Listing, PAGE, PAGE_BYTES, PAGES, Turned};
 use super::project_key::ProjectKey;
 use crate::http::{Answer, HttpClient, HttpError, Incoming, Method, Opened, Outgoing, Request, Url};
-use crate::model::{Backoff, Deadline, Secret, Timestamp, poll};
+use crate::model::{Backoff, Deadline, Secret, Timestamp, Verdict, poll, printable_line, retry};
+use once::Once;
+use recent::{LAG, Recent};
 
 /// A token older than this is renewed before a transfer of unknown length.
 const FRESH: Duration = Duration::from_secs(60);
@@ -35,6 +39,7 @@ pub(super) struct Call {
     headers: Vec<(&'static str, String)>,
     content: Option<(&'static str, Value)>,
     repeatable: bool,
+    about: Option<String>,
     limit: u64,
 }
 
@@ -54,6 +59,7 @@ impl Call {
             headers: Vec::new(),
             content: None,
             repeatable: false,
+            about: None,
             limit: OBJECT,
         }
     }
@@ -81,6 +87,17 @@ impl Call {
     pub(super) fn repeatable(mut self) -> Self {
         self.repeatable = true;
         self
+    }
+
+    /// Names what the call is about where its path does not.
+    pub(super) fn about(mut self, id: &str) -> Self {
+        self.about = Some(id.to_owned());
+        self
+    }
+
+    /// The ids that the call may be about.
+    fn subjects(&self) -> impl Iterator<Item = &str> {
+        self.path.split('/').chain(self.about.as_deref())
     }
 
     /// An error of this call.
@@ -117,7 +134,9 @@ pub(super) struct Session {
     tokens: Url,
     /// Where images are, if that is known better than by the catalog.
     images: Option<Url>,
+    project_name: String,
     access: Mutex<Arc<Access>>,
+    recent: Recent,
 }
 
 impl Session {
@@ -134,25 +153,28 @@ impl Session {
         };
         let tokens = tokens_url(&config.auth_url).map_err(|error| OpenStackError::http(operation, &error))?;
         let access = Arc::new(authenticate(config, &http, &tokens, deadline)?);
-        Ok(Self { http, config: config.clone(), tokens, images: None, access: Mutex::new(access) })
+        Ok(Self::of(http, config.clone(), tokens, access))
     }
 
     /// The session of another user in the same cloud: the way to Keystone and the place of images are this session's.
     pub(super) fn beside(&self, config: &CloudConfig, deadline: Deadline) -> Result<Self, OpenStackError> {
-        let CloudConfig { project_name, project_domain_name, user_domain_name, username, password, .. } =
-            config.clone();
-        let config = CloudConfig {
-            project_name,
-            project_domain_name,
-            user_domain_name,
-            username,
-            password,
-            ..self.config.clone()
-        };
+        let CloudConfig { auth_url, region_name, interface, ca_certificate, .. } = self.config.clone();
+        // Never the application credential of this session.
+        let (user, application_credential) = (config.clone(), None);
+        let config =
+            CloudConfig { auth_url, region_name, interface, ca_certificate, application_credential, ..user };
         let images = self.endpoint(&Arc::clone(&self.lock()), Service::Image)?;
         let (http, tokens) = (self.http.clone(), self.tokens.clone());
         let access = Arc::new(authenticate(&config, &http, &tokens, deadline)?);
-        Ok(Self { http, config, tokens, images: Some(images), access: Mutex::new(access) })
+        Ok(Self { images: Some(images), ..Self::of(http, config, tokens, access) })
+    }
+
+    fn of(http: HttpClient, config: CloudConfig, tokens: Url, access: Arc<Access>) -> Self {
+        let named = [&config.project_name, &access.project_name, access.project.as_str()];
+        let project_name = named.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
+        let project_name = printable_line(project_name).into_owned();
+        let (access, recent) = (Mutex::new(access), Recent::default());
+        Self { http, config, tokens, images: None, project_name, access, recent }
     }
 
     pub(super) fn project(&self) -> ProjectId {
@@ -166,7 +188,7 @@ impl Session {
     }
 
     pub(super) fn project_name(&self) -> &str {
-        &self.config.project_name
+        &self.project_name
     }
 
     pub(super) fn region_name(&self) -> Option<&str> {
@@ -188,12 +210,36 @@ impl Session {
         self.lock().clocks
     }
 
-    /// Makes a call and returns its successful answer.
+    /// Makes a call and returns its successful answer. That something which was just made is not found is not believed at once.
     pub(super) fn call(&self, call: &Call, deadline: Deadline) -> Result<Answer, OpenStackError> {
+        let may_lag = |error: &OpenStackError| {
+            error.status() == Some(404) && call.subjects().any(|id| self.recent.knows(id))
+        };
+        let attempt = || Verdict::of(self.call_once(call, deadline), may_lag);
+        retry(LAG, deadline, attempt).map_err(|gave_up| gave_up.error)
+    }
+
+    fn call_once(&self, call: &Call, deadline: Deadline) -> Result<Answer, OpenStackError> {
         let answer = self.with_token(call, Duration::MAX, deadline, Answer::status, |request| {
             self.http.call(request, deadline)
         })?;
-        if answer.is_success() { Ok(answer) } else { Err(OpenStackError::refused(&call.operation, &answer)) }
+        if !answer.is_success() {
+            return Err(OpenStackError::refused(&call.operation, &answer));
+        }
+        if matches!(call.method, Method::Delete) {
+            call.subjects().for_each(|id| self.recent.forget(id));
+        }
+        Ok(answer)
+    }
+
+    /// Something was made: a replica that does not know it yet is asked again.
+    pub(super) fn has_made(&self, id: &str) {
+        self.recent.note(id);
+    }
+
+    /// Whether something was made so lately that not every replica may know it.
+    pub(super) fn has_just_made(&self, id: &str) -> bool {
+        self.recent.knows(id)
     }
 
     /// Makes a call that reads a long answer, with a fresh token.
@@ -320,23 +366,6 @@ impl Session {
 
     fn lock(&self) -> MutexGuard<'_, Arc<Access>> {
         self.access.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Data that can be sent once. Once it was touched, a second attempt fails instead of sending the rest.
-struct Once<'a> {
-    reader: &'a mut dyn Read,
-    touched: bool,
-    refused: bool,
-}
-
-impl Read for Once<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.refused {
-            return Err(io::Error::other("the token was refused after part of the data was sent"));
-        }
-        self.touched = true;
-        self.reader.read(buf)
     }
 }
 

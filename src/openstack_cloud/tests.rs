@@ -39,6 +39,7 @@ fn config(server: &Server) -> CloudConfig {
         project_domain_name: "Default".to_owned(),
         user_domain_name: "Default".to_owned(),
         username: "u".to_owned(),
+        application_credential: None,
         password: Secret::new("hunter2".to_owned()),
     }
 }
@@ -252,4 +253,32 @@ fn no_answer_of_a_cloud_makes_us_stumble() {
         }
     }
     assert!(good > 2 * bodies.len(), "only {good} objects were read: the errors say nothing");
+}
+
+#[test]
+fn a_cloud_is_the_same_by_its_keystone_and_region_and_not_by_who_asks() {
+    let server = Server::scripted(|_| Vec::new());
+    let one = config(&server);
+    let port = one.auth_url.rsplit(':').next().unwrap().split('/').next().unwrap();
+    let of = |auth_url: &str, region: Option<&str>| CloudConfig {
+        auth_url: auth_url.replace("PORT", port),
+        region_name: region.map(str::to_owned),
+        username: "another".to_owned(),
+        ca_certificate: Some("theirs".to_owned()),
+        ..one.clone()
+    };
+    let host = one.auth_url.split("://").nth(1).unwrap().split(':').next().unwrap().to_owned();
+    let same = format!("http://{host}:PORT/identity/v3/");
+    for (auth_url, region, is_same) in [
+        (same.as_str(), None, true),
+        (same.as_str(), Some("One"), true),
+        ("http://192.0.2.1:PORT/identity", None, false),
+        (same.replace("http:", "https:").as_str(), None, false),
+        (same.replace("identity", "other").as_str(), None, false),
+        ("nonsense", None, false),
+    ] {
+        assert_eq!(one.is_same_cloud(&of(auth_url, region)), is_same, "{auth_url}");
+    }
+    assert!(!of(&same, Some("One")).is_same_cloud(&of(&same, Some("Two"))));
+    assert!(!of("nonsense", None).is_same_cloud(&of("nonsense", None)));
 }

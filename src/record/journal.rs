@@ -6,6 +6,7 @@ pub(super) mod build_state;
 pub(super) mod evidence;
 pub(super) mod in_use;
 pub(super) mod membership;
+pub(super) mod phases;
 pub(super) mod standing;
 
 use std::path::PathBuf;

@@ -20,6 +20,7 @@ pub use journal::aside::{put_aside, put_aside_locked};
 pub use journal::build_state::{Build, Failure, Job, Phase, Remedy};
 pub use journal::evidence::{Comparison, FAILED_READS, Known, Proof, Revision};
 pub use journal::membership::Membership;
+pub use journal::phases::{ImpossibleTransition, Took};
 pub use journal::standing::{OpenFailure, Standing};
 pub use journal::{Image, Journal};
 pub use launch::{Launch, LaunchOrder, LaunchSecrets, LaunchState, Server, forget_unfinished};

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::host::random_uuid;
 use crate::instance::Recipe;
 use crate::model::hex;
-use crate::model::{Arch, BaseImage, Secret, Target};
+use crate::model::{Arch, BaseImage, ReleaseDate, Secret, Target};
 use crate::openstack_cloud::ImageId;
 pub use crate::openstack_cloud::openstack_manager::ProxyConfig;
 
@@ -126,6 +126,9 @@ pub struct BaseImageSource {
     pub url: String,
     /// The keyring file that holds the key of SHA256SUMS' signature.
     pub keyring: String,
+    /// The bases that are built on the release of a date and not on the newest: `{source}/{codename}/{date}/`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pins: BTreeMap<BaseImage, ReleaseDate>,
 }
 
 /// How the builder VM is set up and reached.

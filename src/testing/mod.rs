@@ -5,6 +5,8 @@ mod random;
 
 pub use random::Random;
 
+use std::collections::BTreeMap;
+
 use crate::instance::DEFAULT_RECIPE;
 use crate::model::{Arch, BaseImage, Target, Timestamp};
 use crate::record::{
@@ -22,7 +24,7 @@ pub fn run_config() -> BuilderRunConfig {
         clouds: Vec::new(),
         build_mode: BuildMode::External,
         delivery: Delivery::Auto,
-        base_image: BaseImageSource { url: text("https://u"), keyring: text("/k") },
+        base_image: BaseImageSource { url: text("https://u"), keyring: text("/k"), pins: BTreeMap::new() },
         vm: BuilderVm {
             flavor: None,
             network: None,

@@ -4,32 +4,19 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::error::WorkerError;
 use super::launch::{clear_up, perform};
 use super::overdue::gets_on;
-use super::process::{StartError, start, stop_holder};
+use super::process::{start, stop_holder};
 use crate::host::{Exclusive, FileError, Host, Limits};
 use crate::model::Timestamp;
-use crate::record::{Launch, LaunchSecrets, LaunchState, ProxyConfig, RecordError, forget_unfinished};
+use crate::record::{Launch, LaunchSecrets, LaunchState, ProxyConfig, forget_unfinished};
 
 /// The longest that a launcher may go without a word in a note, well above what a launch may take.
 const LIMIT: Duration = Duration::from_secs(2 * 3600);
 
-/// The launcher cannot work.
-#[derive(Debug, thiserror::Error)]
-pub enum LauncherError {
-    /// A file operation failed.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// A note could not be written.
-    #[error(transparent)]
-    Journal(#[from] RecordError),
-    /// It could not be started.
-    #[error(transparent)]
-    Start(#[from] StartError),
-}
-
 /// Sees to it that a launcher lives while there is something to do for one. For hooks: it calls no cloud.
-pub fn tend(host: &Host, proxies: &ProxyConfig) -> Result<(), LauncherError> {
+pub fn tend(host: &Host, proxies: &ProxyConfig) -> Result<(), WorkerError> {
     forget_unfinished(host)?;
     let all = Launch::all(host)?;
     let notes: Vec<PathBuf> = all.iter().map(|launch| launch.file(host)).collect();
@@ -41,7 +28,7 @@ pub fn tend(host: &Host, proxies: &ProxyConfig) -> Result<(), LauncherError> {
 }
 
 /// Does all that is due, then ends. Ends at once when another launcher lives.
-pub fn launch(host: &Host) -> Result<(), LauncherError> {
+pub fn launch(host: &Host) -> Result<(), WorkerError> {
     while Launch::all(host)?.iter().any(Launch::is_due) {
         let Some(mut lock) = Exclusive::acquire(&launcher_lock(host))? else { return Ok(()) };
         // For whoever must stop us.
@@ -54,7 +41,7 @@ pub fn launch(host: &Host) -> Result<(), LauncherError> {
     Ok(())
 }
 
-fn do_one(host: &Host, mut launch: Launch, proxies: &ProxyConfig) -> Result<(), LauncherError> {
+fn do_one(host: &Host, mut launch: Launch, proxies: &ProxyConfig) -> Result<(), WorkerError> {
     match launch.state {
         LaunchState::Waiting => {
             let secrets = LaunchSecrets::take(host, &launch.secrets_file(host))?;

@@ -2,6 +2,7 @@
 //! this binary that outlives hooks, and writes what comes of its work into `record`.
 
 mod check;
+mod error;
 mod launch;
 mod launcher;
 mod overdue;
@@ -10,7 +11,8 @@ mod reporter;
 mod take_over;
 mod work;
 
-pub use launcher::{LauncherError, launch, launcher_lives, launcher_log, stop_launcher, tend};
+pub use error::WorkerError;
+pub use launcher::{launch, launcher_lives, launcher_log, stop_launcher, tend};
 pub use overdue::worker_gets_on;
 pub use process::{StartError, start_worker, stop_worker};
 pub use work::{work, work_externally, worker_log};

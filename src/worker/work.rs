@@ -6,14 +6,15 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::check::Checks;
-use super::process::{StartError, start_worker};
+use super::error::WorkerError;
+use super::process::start_worker;
 use super::reporter::{News, Reporter, Standing};
 use super::take_over::{Announced, take_over};
 use crate::builder::{
     RunContext, Sweep, clean_up, former_names, install_dependencies, prune_all, read_clouds_yaml,
     remove_old_binaries, run,
 };
-use crate::host::{Exclusive, FileError, Host};
+use crate::host::{Exclusive, Host};
 use crate::model::{Deadline, Target, Timestamp, redact_from_now_on, redacted};
 use crate::openstack_cloud::ProjectId;
 use crate::record::{
@@ -30,20 +31,6 @@ const RARE_LOOK: Duration = Duration::from_secs(2);
 
 /// How long the other units may take to follow what is announced, before pruning is left to the next job.
 const FOLLOW: Duration = Duration::from_secs(10 * 60);
-
-/// The worker cannot work.
-#[derive(Debug, thiserror::Error)]
-pub enum WorkerError {
-    /// A file operation failed.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// The journal or a request could not be read or written.
-    #[error(transparent)]
-    Journal(#[from] RecordError),
-    /// Another worker could not be started.
-    #[error(transparent)]
-    Start(#[from] StartError),
-}
 
 /// Does every request there is, then ends. Ends at once when another worker lives.
 pub fn work(host: &Host) -> Result<(), WorkerError> {
@@ -187,18 +174,7 @@ fn do_request(
     if let Ok(clouds) = read_clouds_yaml(host) {
         former_names(&clouds, &request.config).renew(&mut journal);
     }
-    journal.begin(Job {
-        id: request.id.clone(),
-        reason: Some(request.reason),
-        config_digest: request.config.digest(),
-        owner: request.config.owner.clone(),
-        started: Timestamp::now(),
-        finished: None,
-        builds: Vec::new(),
-        found: Vec::new(),
-        delivered: Vec::new(),
-        failures: Vec::new(),
-    });
+    journal.begin(Job::new(request));
     journal.leaves_clouds(&request.config);
     let former = journal.clouds_to_leave(&request.config);
     let known = Known::of(&journal);
@@ -258,6 +234,10 @@ fn do_request(
     journal.end(request, failures);
     journal.save(host)?;
     reporter.tell(News::Important);
+    for build in journal.job.iter().flat_map(|job| &job.builds).filter(|build| !build.took.is_empty()) {
+        let (target, phase, total) = (build.target, build.phase.word(), build.total().as_secs());
+        log::info!("job {}: {target}: {phase} after {total} s: {}", request.id, build.times());
+    }
     log::info!("job {}: ended", request.id);
     Ok(Some(secrets))
 }
@@ -293,7 +273,14 @@ impl Record<'_> {
 
 impl Progress for Record<'_> {
     fn phase(&self, target: Target, phase: Phase) {
-        self.change(|journal| journal.job.iter_mut().for_each(|job| job.build(target).enter(phase.clone())));
+        let mut entered = Ok(());
+        self.change(|journal| {
+            journal.job.iter_mut().for_each(|job| entered = job.build(target).enter(phase.clone()));
+        });
+        if let Err(error) = entered {
+            debug_assert!(false, "{error}");
+            log::warn!("job {}: {error}", self.job);
+        }
         self.reporter.tell(News::Progress);
     }
 

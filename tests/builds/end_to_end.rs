@@ -79,6 +79,20 @@ impl Environment for Fixture {
     }
 }
 
+/// In the worker's log and in the journal. No phase came where it cannot come.
+fn tells_how_long_it_took(fixture: &Fixture) {
+    let log = fs::read_to_string(fixture.host(&fixture.unit()).log_dir().join("worker.log")).unwrap();
+    let done = log.lines().find(|line| line.contains(": noble-x64: done after ")).expect("a build is done");
+    let mut rest = done;
+    for part in ["checking", "preparing", "launching", "snapshotting", "verifying", "delivering"] {
+        let at = rest.find(&format!(" {part} ")).unwrap_or_else(|| panic!("{part} in {done}"));
+        rest = &rest[at..];
+    }
+    assert!(!log.contains(" cannot go from "), "{log}");
+    let job = fixture.journal().job.unwrap();
+    assert!(job.builds.iter().all(|build| !build.took.is_empty()), "{job:?}");
+}
+
 #[test]
 fn a_hook_in_an_image_out_and_nothing_left_behind() {
     let mut scenario = Scenario::begin(Fixture::deployed(1));
@@ -106,6 +120,7 @@ fn a_hook_in_an_image_out_and_nothing_left_behind() {
         scenario.survives_two_kills([4, 2], &mut Dice::new())
     });
     case("prunes the oldest image after the third build and no other", || scenario.prunes_the_oldest());
+    case("tells how long each phase of a build took", || tells_how_long_it_took(&scenario.environment));
     case("leaves published images and nothing else when it is removed", || scenario.is_removed());
     let left = scenario.environment.leftovers();
     assert_eq!(left, [] as [String; 0], "in {BUILD_PROJECT}");

@@ -166,3 +166,39 @@ fn several_bases_and_projects_are_served_by_one_job() {
     assert!(fixture.status().starts_with("active: noble-x64 "), "{}", fixture.status());
     assert_eq!(fixture.leftovers(), [] as [String; 0]);
 }
+
+#[test]
+fn a_pinned_base_is_that_of_its_release_until_the_pin_goes() {
+    let fixture = Fixture::set(&[("base-image", "noble@20260115")]);
+    let relation = fixture.integrate("upload");
+    let job = fixture.job_ended();
+    let [failure] = job.failures.as_slice() else { panic!("one failure: {:?}", job.failures) };
+    let told = "pin noble in base-image to another date, or to none";
+    assert!(
+        failure.message.contains("/noble/20260115/SHA256SUMS") && failure.message.contains(told),
+        "{failure:?}"
+    );
+    assert!(fixture.status().starts_with("blocked: "), "{}", fixture.status());
+
+    fixture.site.publish_release("noble", "20260115", 7).unwrap();
+    assert_eq!(fixture.build_again().failures, []);
+    let first = fixture.told(&relation, "id").expect("an id");
+    let base = || {
+        let fetched = fixture.site.log().into_iter().filter(|entry| entry.url.ends_with("amd64.img"));
+        fetched.last().expect("a base image was fetched").url
+    };
+    assert!(base().contains("/noble/20260115/"), "{}", base());
+    let status = fixture.status();
+    assert!(status.contains("noble pinned to 20260115, ") && status.contains("security updates"), "{status}");
+
+    // A newer list than any before is no reason to refuse the pinned one, nor the other way round.
+    fixture.site.publish_images("noble", 2).unwrap();
+    fixture.look_for_work();
+    assert_eq!(fixture.job_ended().failures, []);
+    assert_eq!(fixture.told(&relation, "id"), Some(first.clone()), "the pin holds");
+    fixture.app.set_config(&[("base-image", "noble")]).unwrap();
+    assert_eq!(fixture.job_ended().failures, []);
+    assert!(base().contains("/noble/current/"), "{}", base());
+    assert_ne!(fixture.told(&relation, "id"), Some(first));
+    assert!(!fixture.status().contains("pinned"), "{}", fixture.status());
+}

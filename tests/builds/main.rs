@@ -5,6 +5,7 @@
 
 mod away;
 mod checks;
+mod clouds;
 mod delivery;
 mod departed;
 mod end_to_end;

@@ -177,3 +177,28 @@ fn a_worker_that_died_is_cleaned_up_after_when_nobody_wants_images_any_more() {
     assert_eq!(fixture.job_ended().failures, []);
     assert_eq!(fixture.leftovers(), [] as [String; 0]);
 }
+
+#[test]
+fn one_bad_moment_of_each_server_costs_no_builder_vm() {
+    let fixture = Fixture::set(&[]);
+    let mirror = fixture.site.serve_mirror("noble");
+    fixture.app.set_config(&[("build-apt-mirror", &mirror)]).unwrap();
+    let runner = "/actions-runner-linux-x64-[^/]*\\.tar\\.gz$";
+    let faults = [
+        ("/InRelease$", What::DropConnection),
+        ("/yq_linux_amd64$", What::DropConnection),
+        (runner, What::TruncateBody),
+    ];
+    let faults =
+        faults.map(|(path, what)| fixture.site.inject(Fault::new("GET", path, what).unwrap().times(1)));
+    fixture.integrate("upload");
+    assert_eq!(fixture.job_ended().failures, []);
+    assert_eq!(faults.map(|fault| fixture.site.struck(fault)), [1, 1, 1]);
+    assert_eq!(fixture.requests("POST", "/servers"), 2, "one to build in, and one that verified the image");
+    let log =
+        std::fs::read_to_string(fixture.root(0).join("var/log/runner-image-builder/worker.log")).unwrap();
+    for reason in ["Empty reply from server", "transfer closed", "Failed to fetch"] {
+        let told = |line: &str| line.contains("attempt 1 of 5 failed: ") && line.contains(reason);
+        assert!(log.lines().any(told), "no attempt with {reason:?} is logged");
+    }
+}

@@ -60,7 +60,8 @@ impl Outcome {
 fn record(image: &Image) -> String {
     let labels: Vec<&String> = image.properties.keys().collect();
     let name = image.name.as_deref().unwrap_or("-");
-    format!("{name} {} {} {} {labels:?}", image.status, image.visibility, image.members.len())
+    let members: Vec<&str> = image.members.iter().map(|member| member.status.as_str()).collect();
+    format!("{name} {} {} {members:?} {labels:?}", image.status, image.visibility)
 }
 
 /// The files below a unit's root, without what is random in their names.

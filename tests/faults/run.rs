@@ -321,9 +321,10 @@ impl Run {
             if tags != ["x64,noble", "x64,jammy"] {
                 return Some(format!("{project} is told of {tags:?}; {}", self.fixture.status()));
             }
-            let images = self.fixture.cloud.project(project).images();
+            let project_view = self.fixture.cloud.project(project);
+            let (images, shared) = (project_view.images(), project_view.shared_images());
             for told in &listed {
-                let image = images.iter().find(|image| image.id == told["id"]);
+                let image = images.iter().chain(&shared).find(|image| image.id == told["id"]);
                 if image.is_none_or(|image| image.status != "active") {
                     return Some(format!("{} is not active in {project}", told["id"]));
                 }

@@ -63,6 +63,54 @@ fn without_a_relation_that_has_data_it_fails_and_says_so() {
     assert_eq!(site.request(), None);
 }
 
+#[test]
+fn operators_are_told_why_an_action_does_nothing() {
+    let mut told = String::new();
+    let mut tell = |case: &str, site: &Site, unit: u32, name: &str, params: serde_json::Value| {
+        let action = site.app.unit(unit).run_action(name, params).unwrap();
+        let results = serde_json::to_string(&action.results).unwrap();
+        let text = match action.status {
+            ActionStatus::Failed => format!("failed: {}", action.message),
+            _ => format!("completed: {results}"),
+        };
+        told.push_str(&format!("{name}, {case}\n    {text}\n"));
+    };
+    let site = Plan::new().configured();
+    tell("no relation has data", &site, 0, "run", json!({}));
+    tell("no job runs", &site, 0, "cancel", json!({}));
+    let launch = |path: &str| json!({"path": path, "token-secret-id": "secret:abc"});
+    tell("a path that GitHub cannot have", &site, 0, "launch-runner", launch("octo/engine/room"));
+    tell("a base that does not exist", &site, 0, "run", json!({"bases": "warty"}));
+    site.app.set_config(&[("base-image", "warty")]).unwrap();
+    tell("an option is wrong", &site, 0, "run", json!({}));
+    let (site, _relation) = Plan::new().units(2).related();
+    tell("on a unit that does not lead", &site, 1, "run", json!({}));
+    tell("a base that is not configured", &site, 0, "run", json!({"bases": "jammy"}));
+    tell("an id that is no secret's", &site, 0, "launch-runner", launch("octo/engine"));
+    site.app.set_config(&[("paused", "true")]).unwrap();
+    tell("paused", &site, 0, "run", json!({}));
+    insta::assert_snapshot!(told, @r#"
+    run, no relation has data
+        failed: Image relation not yet ready.
+    cancel, no job runs
+        completed: {"cancelled":"nothing: no job runs or waits","return-code":0}
+    launch-runner, a path that GitHub cannot have
+        failed: Invalid path: "octo/engine/room" is no path on GitHub: use ORGANISATION or OWNER/REPOSITORY.
+    run, a base that does not exist
+        failed: Invalid bases: (warty).
+    run, an option is wrong
+        failed: Invalid bases: (warty). Set base-image to one or more of focal, jammy, noble, resolute or their versions, separated by commas.
+    run, on a unit that does not lead
+        failed: This unit does not build; run the action on the leader.
+    run, a base that is not configured
+        failed: Not configured: jammy. The option base-image has noble.
+    launch-runner, an id that is no secret's
+        failed: Secret secret:abc cannot be read: secret URI "secret:abc" not valid. Check the secret and its grant.
+    run, paused
+        failed: Paused: no builds are started. Set paused=false, then run again.
+    "#);
+}
+
 /// An application that has nothing to do with us, on our machine.
 fn neighbour(site: &Site) -> Application {
     let charm = site.dir.path().join("neighbour");

@@ -70,6 +70,7 @@ impl Credentials {
             project_domain_name: "Default".into(),
             user_domain_name: "Default".into(),
             username: "ci".into(),
+            application_credential: None,
             password: Secret::default(),
         }
     }

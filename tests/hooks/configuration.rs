@@ -28,6 +28,9 @@ fn each_bad_value_blocks_in_the_known_words_and_fails_the_action() {
     for (option, value, beginning) in [
         ("base-image", "noble,warty", "Invalid bases: (warty)"),
         ("base-image", ",", "Invalid bases: ()"),
+        ("base-image", "noble@2026", "Invalid bases: (noble@2026). Set base-image to"),
+        ("base-image", "noble@20261115/..", "Invalid bases: (noble@20261115/..)"),
+        ("base-image", "noble,24.04@20261115", "Invalid bases: (noble). It is there with two release dates"),
         ("build-interval", "0", "Build interval must not be smaller than 1 or greater than 24"),
         ("build-interval", "25", "Build interval must not be smaller than 1 or greater than 24"),
         ("revision-history-limit", "1", "Revision history must be greater than 1 and less than 100"),

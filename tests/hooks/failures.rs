@@ -51,7 +51,7 @@ fn a_job_that_is_about_something_else_or_does_nothing_ends_no_failure() {
     site.finish_job(Vec::new(), |journal| {
         // Up to date.
         journal.publish(image(FIRST, JAMMY, &plan.project().cloud()));
-        journal.job.as_mut().unwrap().build(JAMMY).enter(Phase::UpToDate);
+        journal.job.as_mut().unwrap().build(JAMMY).phase = Phase::UpToDate;
     });
     site.next_hook();
     assert_eq!(told(&site), before);
@@ -73,7 +73,7 @@ fn a_job_that_is_about_something_else_or_does_nothing_ends_no_failure() {
     );
     site.finish_job(Vec::new(), |journal| {
         journal.publish(image(SECOND, NOBLE, &plan.project().cloud()));
-        journal.job.as_mut().unwrap().build(NOBLE).enter(Phase::Done);
+        journal.job.as_mut().unwrap().build(NOBLE).phase = Phase::Done;
     });
     site.next_hook();
     assert_eq!(told(&site).0, 0);
@@ -92,7 +92,7 @@ fn a_rebuild_that_was_asked_for_and_failed_is_owed_until_it_succeeds() {
         let old = image(FIRST, NOBLE, &plan.project().cloud());
         journal.publish(runner_image_builder::record::Image { built: forced.at, ..old });
         journal.standings.iter_mut().for_each(|standing| standing.last_failure = Some(forced.at));
-        journal.job.as_mut().unwrap().build(NOBLE).enter(Phase::UpToDate);
+        journal.job.as_mut().unwrap().build(NOBLE).phase = Phase::UpToDate;
         journal.images[0].built.0 -= 60;
     });
     site.time_has_come();

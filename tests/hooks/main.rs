@@ -10,6 +10,7 @@
 )]
 
 mod actions;
+mod application_credential;
 mod aside;
 mod budget;
 mod cloud;

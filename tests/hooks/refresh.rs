@@ -41,7 +41,7 @@ fn set_back(site: &Site) {
     let job = journal.job.as_mut().unwrap();
     (job.finished, job.config_digest) = (None, request.config.digest());
     let build = job.build(NOBLE);
-    build.enter(Phase::Delivering);
+    build.phase = Phase::Delivering;
     for (kind, cloud) in [(ResourceKind::Snapshot, build_cloud), (ResourceKind::Copy, related)] {
         build.note(&Resource { kind, cloud, name: "made".into(), id: None, revision: None });
     }

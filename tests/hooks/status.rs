@@ -19,11 +19,10 @@ fn ago(minutes: u64) -> Timestamp {
 fn at_work(site: &Site, builds: &[(Target, Phase, u64)]) {
     let mut journal = site.journal();
     let builds = builds.iter().map(|(target, phase, minutes)| Build {
-        target: *target,
         phase: phase.clone(),
         hampered: None,
         since: ago(*minutes),
-        resources: Vec::new(),
+        ..Build::waiting(*target)
     });
     journal.job.as_mut().unwrap().builds = builds.collect();
     journal.save(&site.host()).unwrap();

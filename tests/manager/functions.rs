@@ -51,6 +51,7 @@ impl World {
             project_domain_name: "Default".into(),
             user_domain_name: "Default".into(),
             username: "upload-user".into(),
+            application_credential: None,
             password: Secret::new("upload-password".into()),
         }
     }

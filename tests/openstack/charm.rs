@@ -11,6 +11,7 @@ use runner_image_builder::instance::DEFAULT_RECIPE;
 use serde_json::Value;
 
 use crate::cloud::{Project, state_dir};
+use crate::credential::ApplicationCredential;
 use crate::deployed::Deployed;
 use crate::scenario::{CONSUMERS, Environment, Image, project_of};
 use crate::trace::Trace;
@@ -33,7 +34,8 @@ pub struct Charm {
     build: Project,
     consumers: [Project; 2],
     _dir: tempfile::TempDir,
-    password: Secret,
+    credential: ApplicationCredential,
+    credential_secret: Secret,
     script: Secret,
 }
 
@@ -56,12 +58,18 @@ impl Charm {
             .path_entry(trace.tools())
             .run()
             .expect("deployment");
-        let password = model.add_secret(&[("password", build.auth("password"))]).expect("secret");
+        let credential = ApplicationCredential::of(&build);
+        let credential_secret = model.add_secret(&[("secret", &credential.secret)]).expect("secret");
         let script = model.add_secret(&[("rib-test-secret", SCRIPT_SECRET)]).expect("secret");
-        password.grant(&app).expect("grant");
+        credential_secret.grant(&app).expect("grant");
         script.grant(&app).expect("grant");
         let consumers = CONSUMERS.map(Project::named);
-        Self { model, app, root, trace, build, consumers, _dir: dir, password, script }
+        Self { model, app, root, trace, build, consumers, _dir: dir, credential, credential_secret, script }
+    }
+
+    /// What nobody but Keystone may be told.
+    pub fn credential_secret(&self) -> &str {
+        &self.credential.secret
     }
 
     /// One of clouds.yaml, by its name in the cloud.
@@ -113,7 +121,10 @@ impl Deployed for Charm {
 
 impl Environment for Charm {
     fn options(&self) -> Vec<(&'static str, String)> {
-        options(&self.build, &self.password)
+        let mut options = options(&self.build);
+        options.push(("openstack-application-credential-id", self.credential.id.clone()));
+        options.push(("openstack-application-credential-secret", self.credential_secret.uri()));
+        options
     }
 
     fn script_secret(&self) -> String {
@@ -198,9 +209,8 @@ pub fn keyring() -> PathBuf {
     state_dir().join("site-keys/cloudimage-keyring.gpg")
 }
 
-/// What a charm has to be told to build in this project.
-pub fn options(build: &Project, password: &Secret) -> Vec<(&'static str, String)> {
-    let auth = |field: &str| build.auth(field).to_owned();
+/// What a charm has to be told to build in this project, but for who it is there.
+pub fn options(build: &Project) -> Vec<(&'static str, String)> {
     vec![
         ("architecture", "amd64".into()),
         ("base-image", "24.04".into()),
@@ -212,16 +222,25 @@ pub fn options(build: &Project, password: &Secret) -> Vec<(&'static str, String)
         // The machine itself: what it says is believed without https.
         ("github-api-url", "http://127.0.0.1:8080/api".into()),
         ("runner-source", SITE.into()),
-        ("openstack-auth-url", auth("auth_url")),
+        ("openstack-auth-url", build.auth("auth_url").to_owned()),
+        // All projects have one Keystone: copies are to be seen all the same.
+        ("delivery", "copy".into()),
+        ("recipe", recipe()),
+    ]
+}
+
+/// The same with its user and password.
+pub fn options_of_user(build: &Project, password: &Secret) -> Vec<(&'static str, String)> {
+    let auth = |field: &str| build.auth(field).to_owned();
+    let mut options = options(build);
+    options.extend([
         ("openstack-password-secret", password.uri()),
         ("openstack-project-domain-name", auth("project_domain_name")),
         ("openstack-project-name", auth("project_name")),
         ("openstack-user-domain-name", auth("user_domain_name")),
         ("openstack-user-name", auth("username")),
-        // All projects have one Keystone: copies are to be seen all the same.
-        ("delivery", "copy".into()),
-        ("recipe", recipe()),
-    ]
+    ]);
+    options
 }
 
 /// The unpacked charm.

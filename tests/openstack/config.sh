@@ -208,7 +208,7 @@ driver = noop
 X
   cat >"$ETC/neutron/ml2_conf.ini" <<X
 [ml2]
-type_drivers = flat
+type_drivers = flat,local
 tenant_network_types =
 mechanism_drivers = linuxbridge
 extension_drivers = port_security

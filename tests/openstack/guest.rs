@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use rehearsal::agent::{Application, JujuVersion, Model, Relation, RunKind, Secret, Unit};
 use serde_json::{Value, json};
 
-use crate::charm::{BUILD, SCRIPT_SECRET, charm_folder, keyring, options, proxies};
+use crate::charm::{BUILD, SCRIPT_SECRET, charm_folder, keyring, options_of_user, proxies};
 use crate::cloud::{Project, state_dir};
 use crate::deployed::{all_succeeded, wait_for};
 use crate::machine::Machine;
@@ -183,7 +183,7 @@ impl Guest {
     }
 
     fn builds_on_without_the_agent(&mut self) {
-        let options = options(&self.build, &self.password);
+        let options = options_of_user(&self.build, &self.password);
         let more = [
             ("script-url", "http://127.0.0.1:8080/script/setup.sh"),
             ("script-secret-id", &self.script.uri()),

@@ -9,10 +9,12 @@ mod builders;
 mod by_hand;
 mod charm;
 mod cloud;
+mod credential;
 #[path = "../scenario/deployed.rs"]
 mod deployed;
 mod guest;
 mod machine;
+mod networks;
 mod runner;
 #[path = "../scenario/mod.rs"]
 mod scenario;
@@ -31,12 +33,16 @@ fn a_hook_in_an_image_out_and_nothing_left_behind() {
     case("says what is missing before it is configured", || scenario.says_what_is_missing());
     case("asks for a relation when it is configured", || scenario.asks_for_a_relation());
     case("is to share where it can", || scenario.is_to_share());
+    // The one build of its own: with an application credential, and without security groups.
+    let without_port_security = networks::WithoutPortSecurity::begin();
     case("serves config-changed at once while it builds", || {
         let took = scenario.serves_config_while_building();
         // Two seconds are a hook's limit; the emulated machines of the cloud keep all processors busy.
         assert!(took < Duration::from_secs(9), "config-changed took {took:?}");
     });
     case("shares one image with every related project", || scenario.shares_with_every_project());
+    drop(without_port_security);
+    case("has used no security group where the network has none", || scenario.has_used_no_security_group());
     case("shows no secret in any process's arguments or environment", || scenario.no_secret_in_any_exec());
     let machine = case("lets a consumer launch a machine of it", || scenario.a_consumer_launches_a_machine());
     case("ends the membership of a relation that goes, and no other", || {
@@ -58,6 +64,9 @@ fn a_hook_in_an_image_out_and_nothing_left_behind() {
     });
     case("launches a runner that knows what it is for, and removes it in time", || {
         scenario.launches_a_runner();
+    });
+    case("launches on a network of IPv6 alone, and takes no name that two networks have", || {
+        scenario.launches_on_a_network_of_ipv6_alone_that_its_id_names();
     });
     case("leaves no builder VM and no security group", || scenario.no_leftovers());
     case("publishes no image that does not work", || scenario.refuses_an_image_without_its_runner());

@@ -20,7 +20,8 @@ impl Scenario<Charm> {
         let projects = [BUILD_PROJECT.to_owned()].into_iter().chain(CONSUMERS.map(project_of));
         let passwords =
             projects.map(|project| self.environment.project(&project).auth("password").to_owned());
-        for secret in passwords.chain([SCRIPT_SECRET.to_owned()]) {
+        let others = [SCRIPT_SECRET, self.environment.credential_secret()].map(str::to_owned);
+        for secret in passwords.chain(others) {
             let told = lines.iter().find(|line| line.contains(&secret));
             assert!(told.is_none(), "a secret in {told:?}");
         }

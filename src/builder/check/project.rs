@@ -77,7 +77,9 @@ impl ProjectCheck<'_> {
             Err(error) => found.push(of(Check::Flavor, error)),
         }
         found.push(match Site::find_network(cloud, vm, self.deadline) {
-            Ok(network) => Finding::new(Check::Network, Verdict::Ok, network),
+            Ok(network) => {
+                Finding::new(Check::Network, Verdict::Ok, format!("{} ({})", network.name, network.id))
+            }
             Err(error) => of(Check::Network, error),
         });
         found

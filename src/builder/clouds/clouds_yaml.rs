@@ -39,6 +39,8 @@ struct Document {
 
 #[derive(Serialize, Deserialize)]
 struct Entry {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    auth_type: Option<String>,
     auth: Auth,
     #[serde(skip_deserializing)]
     identity_api_version: String,
@@ -50,14 +52,44 @@ struct Entry {
     cacert: Option<String>,
 }
 
+/// An application credential is complete by itself: OpenStack's clients refuse a project beside it.
 #[derive(Serialize, Deserialize)]
-struct Auth {
-    auth_url: String,
-    password: String,
-    project_domain_name: String,
-    project_name: String,
-    user_domain_name: String,
-    username: String,
+#[serde(untagged)]
+enum Auth {
+    ApplicationCredential {
+        auth_url: String,
+        application_credential_id: String,
+        application_credential_secret: String,
+    },
+    Password {
+        auth_url: String,
+        password: String,
+        project_domain_name: String,
+        project_name: String,
+        user_domain_name: String,
+        username: String,
+    },
+}
+
+impl Auth {
+    fn of(config: &CloudConfig) -> Self {
+        let (auth_url, secret) = (config.auth_url.clone(), config.password.expose().clone());
+        match &config.application_credential {
+            Some(id) => Self::ApplicationCredential {
+                auth_url,
+                application_credential_id: id.clone(),
+                application_credential_secret: secret,
+            },
+            None => Self::Password {
+                auth_url,
+                password: secret,
+                project_domain_name: config.project_domain_name.clone(),
+                project_name: config.project_name.clone(),
+                user_domain_name: config.user_domain_name.clone(),
+                username: config.username.clone(),
+            },
+        }
+    }
 }
 
 /// How much of a project's name stands in the name of its cloud.
@@ -101,7 +133,11 @@ pub fn entry<'a>(clouds: &'a Clouds, name: &CloudName) -> Option<&'a CloudConfig
 
 fn readable(config: &CloudConfig, is_kept: impl Fn(char) -> bool) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || is_kept(c) { c } else { '-' };
-    config.project_name.chars().map(plain).take(READABLE).collect()
+    let name = match config.application_credential {
+        Some(_) => "application-credential",
+        None => &config.project_name,
+    };
+    name.chars().map(plain).take(READABLE).collect()
 }
 
 fn identity(config: &CloudConfig) -> [&str; 6] {
@@ -120,13 +156,16 @@ fn auth_url(config: &CloudConfig) -> &str {
     config.auth_url.trim_end_matches('/').trim_end_matches("/v3")
 }
 
+/// What says of which project a configuration is. An application credential, without a domain, is the only name of its own.
 fn project(config: &CloudConfig) -> [&str; 4] {
     let region_name = config.region_name.as_deref().unwrap_or_default();
-    [auth_url(config), region_name, &config.project_domain_name, &config.project_name]
+    let name = config.application_credential.as_ref().unwrap_or(&config.project_name);
+    [auth_url(config), region_name, &config.project_domain_name, name]
 }
 
 fn user(config: &CloudConfig) -> [&str; 3] {
-    [auth_url(config), &config.user_domain_name, &config.username]
+    let name = config.application_credential.as_ref().unwrap_or(&config.username);
+    [auth_url(config), &config.user_domain_name, name]
 }
 
 /// A digest of all that tells projects apart, whoever the users are.
@@ -161,16 +200,11 @@ pub fn install_clouds_yaml(host: &Host, cloud_config: &Clouds) -> Result<Written
                 Some(path.to_string_lossy().into_owned())
             }
         };
-        let auth = Auth {
-            auth_url: config.auth_url.clone(),
-            password: config.password.expose().clone(),
-            project_domain_name: config.project_domain_name.clone(),
-            project_name: config.project_name.clone(),
-            user_domain_name: config.user_domain_name.clone(),
-            username: config.username.clone(),
-        };
+        let auth = Auth::of(config);
+        let auth_type = config.application_credential.as_ref().map(|_| "v3applicationcredential".to_owned());
         let (interface, region_name) = (config.interface, config.region_name.clone());
-        let entry = Entry { auth, identity_api_version: "3".into(), interface, region_name, cacert };
+        let identity_api_version = "3".into();
+        let entry = Entry { auth_type, auth, identity_api_version, interface, region_name, cacert };
         clouds.insert(name.clone(), entry);
     }
     for file in host.files_in(&host.state_dir().join("ca"))? {
@@ -208,16 +242,37 @@ pub fn read_clouds_file(host: &Host, path: &Path) -> Result<Clouds, CloudsYamlEr
                 .map(|pem| String::from_utf8(pem).map_err(|_| CloudsYamlError::Format { line: 0 }))
                 .transpose()?,
         };
-        let config = CloudConfig {
-            auth_url: entry.auth.auth_url,
-            region_name: entry.region_name,
-            interface: entry.interface,
-            ca_certificate,
-            project_name: entry.auth.project_name,
-            project_domain_name: entry.auth.project_domain_name,
-            user_domain_name: entry.auth.user_domain_name,
-            username: entry.auth.username,
-            password: Secret::new(entry.auth.password),
+        let Entry { interface, region_name, .. } = entry;
+        let config = match entry.auth {
+            Auth::Password {
+                auth_url,
+                password,
+                project_domain_name,
+                project_name,
+                user_domain_name,
+                username,
+            } => CloudConfig {
+                auth_url,
+                region_name,
+                interface,
+                ca_certificate,
+                project_name,
+                project_domain_name,
+                user_domain_name,
+                username,
+                application_credential: None,
+                password: Secret::new(password),
+            },
+            Auth::ApplicationCredential {
+                auth_url,
+                application_credential_id: id,
+                application_credential_secret: secret,
+            } => CloudConfig {
+                region_name,
+                interface,
+                ca_certificate,
+                ..CloudConfig::of_application_credential(auth_url, id, Secret::new(secret))
+            },
         };
         clouds.insert(name, config);
     }
@@ -244,6 +299,7 @@ mod tests {
             project_domain_name: "Default".into(),
             user_domain_name: "Default".into(),
             username: "me".into(),
+            application_credential: None,
             password: Secret::new("yes: \"#'\\".into()),
         }
     }
@@ -258,6 +314,22 @@ mod tests {
             CloudConfig { user_domain_name: "Default\nx".into(), username: "ci".into(), ..split.clone() };
         assert_ne!(cloud_name(&split), cloud_name(&moved));
         assert!(one.as_str().starts_with("ci-"), "{one}");
+    }
+
+    #[test]
+    fn an_application_credential_is_a_cloud_of_its_own_whatever_its_secret() {
+        let of = |id: &str, secret: &str| {
+            let (auth_url, secret) = ("https://a:5000/v3".into(), Secret::new(secret.into()));
+            CloudConfig::of_application_credential(auth_url, id.into(), secret)
+        };
+        let one = cloud_name(&of("1d", "s"));
+        assert!(one.as_str().starts_with("application-credential-"), "{one}");
+        assert_eq!(one, cloud_name(&of("1d", "rotated")));
+        assert_ne!(one, cloud_name(&of("2d", "s")));
+        assert!(
+            !is_same_project(&of("1d", "s"), &of("2d", "s")) && !is_same_user(&of("1d", "s"), &of("2d", "s"))
+        );
+        assert!(!is_same_project(&of("1d", "s"), &config("https://a:5000/v3", "1d")));
     }
 
     #[test]
@@ -298,7 +370,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let host = Host::below(dir.path());
         let config = config("https://a:5000/v3", "c/i");
-        let clouds = Clouds::from([(cloud_name(&config), config)]);
+        let secret = Secret::new("s3cret".into());
+        let credential = CloudConfig {
+            region_name: Some("One".into()),
+            ..CloudConfig::of_application_credential("https://a:5000/v3".into(), "1d".into(), secret)
+        };
+        let clouds = [config, credential].map(|config| (cloud_name(&config), config));
+        let clouds = Clouds::from(clouds);
         assert_eq!(install_clouds_yaml(&host, &clouds).unwrap(), Written::Changed);
         assert_eq!(install_clouds_yaml(&host, &clouds).unwrap(), Written::Unchanged);
         assert_eq!(read_clouds_yaml(&host).unwrap(), clouds);

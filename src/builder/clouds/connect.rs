@@ -130,6 +130,7 @@ mod tests {
             project_domain_name: "Default".into(),
             user_domain_name: "Default".into(),
             username: "me".into(),
+            application_credential: None,
             password: Secret::default(),
         }
     }

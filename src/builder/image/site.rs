@@ -1,10 +1,13 @@
 //! Where builder VMs are put: flavor, network and security group, chosen once for a job and before anything is started.
 
+use ipnet::IpNet;
+
 use crate::builder::ownership::labels;
 use crate::model::Deadline;
 use crate::openstack_cloud::{
-    Cloud, Deletion, EtherType, Flavor, FlavorId, Need, NetworkId, NewRule, OpenStackError, PlacementError,
-    Protocol, SecurityGroup, SecurityGroupId, Wish, choose_network, find_flavor,
+    Cloud, Deletion, EtherType, Flavor, FlavorId, Need, Network, NetworkId, NewRule, OpenStackError,
+    PlacementError, Protocol, SecurityGroup, SecurityGroupId, SecurityGroupRule, Wish, choose_network,
+    find_flavor,
 };
 use crate::record::{BuilderVm, Owner};
 
@@ -18,8 +21,10 @@ pub struct Site {
     pub flavor: FlavorId,
     /// Its network.
     pub network: NetworkId,
-    /// What it lets in.
-    pub security_group: SecurityGroupId,
+    /// The version of IP by which it is reached there.
+    pub family: EtherType,
+    /// What it lets in; none where the network has no security groups.
+    pub security_group: Option<SecurityGroupId>,
 }
 
 impl Site {
@@ -32,8 +37,17 @@ impl Site {
     ) -> Result<Self, PlacementError> {
         let flavor = Self::find_flavor(cloud, vm, deadline)?.id;
         let network = Self::find_network(cloud, vm, deadline)?;
-        let security_group = security_group(cloud, owner, vm, deadline)?;
-        Ok(Self { flavor, network, security_group })
+        let subnets = cloud.network().subnets(&network.id, deadline)?;
+        let families: Vec<EtherType> =
+            subnets.iter().map(|subnet| EtherType::of(subnet.cidr.addr())).collect();
+        let ingress = ingress(&vm.ssh_ingress, &families, &network)?;
+        let security_group = if network.port_security == Some(false) {
+            log::info!("network {} has no port security: no security group guards VMs there", network.name);
+            None
+        } else {
+            Some(security_group(cloud, owner, ingress, deadline)?)
+        };
+        Ok(Self { flavor, network: network.id, family: EtherType::of(ingress.addr()), security_group })
     }
 
     /// The flavor of builder VMs.
@@ -47,8 +61,26 @@ impl Site {
         cloud: &Cloud,
         vm: &BuilderVm,
         deadline: Deadline,
-    ) -> Result<NetworkId, PlacementError> {
+    ) -> Result<Network, PlacementError> {
         choose_network(cloud, Wish { option: "build-network", value: vm.network.as_deref() }, deadline)
+    }
+}
+
+/// Who may reach VMs on a network whose subnets are of these families, and so by which of them: the family that the operator
+/// named; everybody of one family means everybody of the other where there is only that one.
+fn ingress(wanted: &str, families: &[EtherType], network: &Network) -> Result<IpNet, PlacementError> {
+    let ingress = wanted.parse::<IpNet>().unwrap_or_else(|_| EtherType::IPv4.everywhere());
+    let family = EtherType::of(ingress.addr());
+    match families.first() {
+        // Subnets that one may not see are none to judge by.
+        None => Ok(ingress),
+        Some(_) if families.contains(&family) => Ok(ingress),
+        Some(other) if ingress.prefix_len() == 0 => Ok(other.everywhere()),
+        Some(other) => Err(PlacementError::Network(format!(
+            "build-ssh-ingress {ingress} is {family}, and network {} has only {other} subnets; change build-ssh-ingress \
+             or build-network",
+            network.name
+        ))),
     }
 }
 
@@ -61,24 +93,22 @@ fn security_group_name(owner: &Owner) -> String {
 fn security_group(
     cloud: &Cloud,
     owner: &Owner,
-    vm: &BuilderVm,
+    ingress: IpNet,
     deadline: Deadline,
 ) -> Result<SecurityGroupId, PlacementError> {
     let (name, description) = (security_group_name(owner), labels::owner_label(owner));
     let network = cloud.network();
     let present = network.security_groups(Some(&name), deadline)?;
-    let remote = vm.ssh_ingress.parse::<ipnet::IpNet>().ok();
-    let ethertype = match remote {
-        Some(ipnet::IpNet::V6(_)) => EtherType::IPv6,
-        _ => EtherType::IPv4,
-    };
+    let ethertype = EtherType::of(ingress.addr());
     let has_rules = |group: &&SecurityGroup| {
-        let ssh =
-            group.rules.iter().find(|rule| rule.direction == "ingress" && rule.port_range_min == Some(22));
-        let icmp =
-            group.rules.iter().any(|rule| rule.direction == "ingress" && is_icmp(rule.protocol.as_deref()));
-        let reach = ssh.map(|rule| rule.remote_ip_prefix.clone().unwrap_or_else(|| "0.0.0.0/0".into()));
-        group.description == description && icmp && reach == Some(vm.ssh_ingress.clone())
+        let is_ours = |rule: &&SecurityGroupRule| {
+            rule.direction == "ingress" && rule.ethertype == ethertype.to_string()
+        };
+        let ssh = group.rules.iter().filter(is_ours).find(|rule| rule.port_range_min == Some(22));
+        let icmp = group.rules.iter().filter(is_ours).any(|rule| is_icmp(rule.protocol.as_deref()));
+        let anybody = || ethertype.everywhere().to_string();
+        let reach = ssh.map(|rule| rule.remote_ip_prefix.clone().unwrap_or_else(anybody));
+        group.description == description && icmp && reach == Some(ingress.to_string())
     };
     if let Some(group) = present.iter().find(has_rules) {
         return Ok(group.id.clone());
@@ -89,7 +119,8 @@ fn security_group(
     }
     let group = network.create_security_group(&name, &description, deadline)?;
     for protocol in [Protocol::Icmp, Protocol::Tcp(22)] {
-        network.create_security_group_rule(&group.id, &NewRule { protocol, ethertype, remote }, deadline)?;
+        let rule = NewRule { protocol, ethertype, remote: Some(ingress) };
+        network.create_security_group_rule(&group.id, &rule, deadline)?;
     }
     Ok(group.id)
 }
@@ -122,7 +153,7 @@ fn remove_groups(cloud: &Cloud, owner: &Owner, name: Option<&str>, deadline: Dea
     let is_there =
         |gone: &SecurityGroup| present().map(|groups| groups.iter().any(|group| group.id == gone.id));
     let stays = groups.iter().filter_map(|group| {
-        let why = match network.delete_security_group(&group.id, deadline) {
+        let why = match network.remove_security_group(&group.id, deadline) {
             Ok(Deletion::Deleted) => return None,
             // It was listed a moment ago. An answer that was lost explains it, or a server that is wrong.
             Ok(Deletion::Absent) => match is_there(group) {
@@ -136,4 +167,35 @@ fn remove_groups(cloud: &Cloud, owner: &Owner, name: Option<&str>, deadline: Dea
         Some(format!("security group {}: {why}", group.name))
     });
     stays.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use EtherType::{IPv4, IPv6};
+
+    use super::*;
+
+    fn on(wanted: &str, families: &[EtherType]) -> Result<String, String> {
+        let network = serde_json::from_value(serde_json::json!({"id": "n", "name": "net"})).unwrap();
+        let ingress = ingress(wanted, families, &network);
+        ingress.map(|ingress| ingress.to_string()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn everybody_is_everybody_of_the_family_that_the_network_has() {
+        assert_eq!(on("0.0.0.0/0", &[IPv4, IPv6]).unwrap(), "0.0.0.0/0");
+        assert_eq!(on("0.0.0.0/0", &[IPv6, IPv4]).unwrap(), "0.0.0.0/0");
+        assert_eq!(on("0.0.0.0/0", &[IPv6]).unwrap(), "::/0");
+        assert_eq!(on("::/0", &[IPv4]).unwrap(), "0.0.0.0/0");
+        assert_eq!(on("0.0.0.0/0", &[]).unwrap(), "0.0.0.0/0");
+    }
+
+    #[test]
+    fn addresses_of_one_family_pick_that_family_and_must_be_there() {
+        assert_eq!(on("2001:db8::/32", &[IPv4, IPv6]).unwrap(), "2001:db8::/32");
+        let refusal = on("2001:db8::/32", &[IPv4]).unwrap_err();
+        assert!(
+            refusal.starts_with("build-ssh-ingress 2001:db8::/32 is IPv6, and network net has only IPv4")
+        );
+    }
 }

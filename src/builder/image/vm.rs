@@ -11,7 +11,8 @@ use crate::host::Host;
 use crate::instance::{ExecutorError, KeyPair, RUNNER_USER, SshExecutor, SshTarget};
 use crate::model::{Deadline, Secret};
 use crate::openstack_cloud::{
-    AddressKind, Cloud, ImageId, MetadataSource, NewServer, OpenStackError, Server, ServerId, ServerStatus,
+    AddressKind, Cloud, EtherType, ImageId, MetadataSource, NewServer, OpenStackError, Server, ServerId,
+    ServerStatus,
 };
 use crate::record::{
     BuilderVm, CloudName, JobId, Owner, RecordError, Resource, ResourceKind, ResourceTracker,
@@ -22,6 +23,7 @@ pub const UBUNTU_USER: &str = RUNNER_USER;
 
 /// Longest times.
 const LAUNCH: Duration = Duration::from_secs(1200);
+const ADDRESS: Duration = Duration::from_secs(300);
 const DELETE: Duration = Duration::from_secs(600);
 
 /// A VM could not be launched or reached.
@@ -31,8 +33,13 @@ pub enum VmError {
     #[error(transparent)]
     Cloud(#[from] OpenStackError),
     /// The VM has no address that ssh could use.
-    #[error("VM {0} has no address; check build-network")]
-    NoAddress(String),
+    #[error("VM {vm} has no {family} address; check build-network and its subnets")]
+    NoAddress {
+        /// The VM.
+        vm: String,
+        /// The version of IP that was chosen for it.
+        family: EtherType,
+    },
     /// The VM could not be reached, or our own ssh failed.
     #[error(transparent)]
     Executor(#[from] ExecutorError),
@@ -46,7 +53,7 @@ impl VmError {
     pub fn operator_must_act(&self) -> bool {
         match self {
             Self::Cloud(error) => error.operator_must_act(),
-            Self::NoAddress(_) => true,
+            Self::NoAddress { .. } => true,
             Self::Executor(_) | Self::Journal(_) => false,
         }
     }
@@ -172,7 +179,7 @@ impl Launcher<'_> {
             image: image.clone(),
             flavor: self.site.flavor.clone(),
             network: self.site.network.clone(),
-            security_group: Some(self.site.security_group.clone()),
+            security_group: self.site.security_group.clone(),
             // Not the metadata service, which any process of the VM may ask (CVE-2024-6174).
             metadata_source: MetadataSource::ConfigDrive,
             user_data,
@@ -209,11 +216,23 @@ impl Vm<'_> {
         &self.server.name
     }
 
+    /// The address for ssh, once Nova knows it.
+    fn address(&self, deadline: Deadline) -> Result<IpAddr, VmError> {
+        let Launcher { cloud, site: Site { family, .. }, .. } = self.launcher;
+        if let Some(address) = reachable(&self.server, *family) {
+            return Ok(address);
+        }
+        log::info!("{} is active and has no {family} address yet", self.name());
+        let choose = |server: Server| reachable(&server, *family);
+        let found = cloud.compute().wait_for_address(self.id(), choose, deadline.at_most(ADDRESS))?;
+        found.ok_or_else(|| VmError::NoAddress { vm: self.name().to_owned(), family: *family })
+    }
+
     /// Connects to it once it has booted.
     pub fn connect(&self, deadline: Deadline) -> Result<SshExecutor, VmError> {
         let Launcher { host, settings, job, tracker, .. } = self.launcher;
         let name = &self.server.name;
-        let address = reachable(&self.server).ok_or_else(|| VmError::NoAddress(name.clone()))?;
+        let address = self.address(deadline)?;
         let target = SshTarget {
             name: name.clone(),
             address: address.to_string(),
@@ -237,11 +256,9 @@ impl Vm<'_> {
     }
 }
 
-/// The address for ssh: a floating one first, which is there to be reached from outside; else version 4 before 6.
-fn reachable(server: &Server) -> Option<IpAddr> {
-    let best = server
-        .addresses
-        .iter()
-        .min_by_key(|address| (address.kind == AddressKind::Fixed, address.address.is_ipv6()));
-    best.map(|address| address.address)
+/// The address for ssh: one of the family that the security group lets in, and of these rather a floating one, which is there to
+/// be reached from outside.
+fn reachable(server: &Server, family: EtherType) -> Option<IpAddr> {
+    let usable = server.addresses.iter().filter(|address| EtherType::of(address.address) == family);
+    usable.min_by_key(|address| address.kind == AddressKind::Fixed).map(|address| address.address)
 }

@@ -15,7 +15,7 @@ use crate::host::Host;
 use crate::juju::{Environment, HookToolError, RelationId, SecretUri};
 use crate::model::{Arch, Backoff, BaseImage, Deadline, Secret, Target, poll, redact_from_now_on};
 use crate::record::{JobId, Launch, LaunchOrder, LaunchSecrets, LaunchState, Server};
-use crate::worker::{self, LauncherError};
+use crate::worker::{self, WorkerError};
 
 /// How long the action holds the unit's turn at most.
 const WAIT: Duration = Duration::from_secs(10 * 60);
@@ -41,7 +41,7 @@ impl Unit<'_> {
         };
         let proxies = proxies(self.environment);
         let secrets = LaunchSecrets { token, proxies: proxies.clone() };
-        let id = Launch::order(self.host, order, &secrets).map_err(LauncherError::from)?.id;
+        let id = Launch::order(self.host, order, &secrets).map_err(WorkerError::from)?.id;
         self.tools.action_set(&[("launch", id.to_string())])?;
         worker::tend(self.host, &proxies)?;
         drop(turn);
@@ -89,12 +89,12 @@ impl Unit<'_> {
 }
 
 /// Waits for the end of a launch; `None` when it goes on for longer than we may wait.
-fn follow(host: &Host, id: &JobId) -> Result<Option<Launch>, LauncherError> {
+fn follow(host: &Host, id: &JobId) -> Result<Option<Launch>, WorkerError> {
     let mut lonely = 0;
     let ended = poll(Backoff::steady(LOOK), Deadline::after(WAIT), || {
         let launch = Launch::all(host)?.into_iter().find(|launch| launch.id == *id);
         if launch.as_ref().is_none_or(Launch::has_ended) {
-            return Ok::<_, LauncherError>(Some(launch));
+            return Ok::<_, WorkerError>(Some(launch));
         }
         // One that has just been started holds no lock yet; one that was killed leaves the rest to the next hook.
         lonely = if worker::launcher_lives(host)? { 0 } else { lonely + 1 };

@@ -4,13 +4,15 @@
 mod openstack;
 mod urls;
 
+pub use openstack::{CloudSecret, Connection};
+
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use crate::instance::{DEFAULT_RECIPE, Recipe};
 use crate::juju::SecretUri;
-use crate::model::{Arch, BaseImage, Target};
+use crate::model::{Arch, BaseImage, ReleaseDate, Target};
 use crate::record::{BuildMode, Delivery};
 
 /// An option makes no sense; its text is the message of the blocked status.
@@ -95,13 +97,29 @@ impl Options {
 
     /// The bases, in the operator's order, each once.
     pub fn bases(&self) -> Checked<Vec<BaseImage>> {
+        Ok(self.pinned_bases()?.into_iter().map(|base| base.base).collect())
+    }
+
+    /// The bases that are built on the release of a date.
+    pub fn pins(&self) -> Checked<BTreeMap<BaseImage, ReleaseDate>> {
+        Ok(self.pinned_bases()?.into_iter().filter_map(|base| Some((base.base, base.pin?))).collect())
+    }
+
+    fn pinned_bases(&self) -> Checked<Vec<PinnedBase>> {
         let text = self.text("base-image")?.unwrap_or_default();
-        words(&text, BaseImage::parse).map_err(|word| {
+        let bases = words(&text, PinnedBase::parse).map_err(|word| {
             InvalidOption(format!(
                 "Invalid bases: ({word}). Set base-image to one or more of focal, jammy, noble, resolute or their \
-                 versions, separated by commas."
+                 versions, separated by commas, each alone or with a release date (noble@20261115)."
             ))
-        })
+        })?;
+        let is_twice = |base: &&PinnedBase| bases.iter().filter(|other| other.base == base.base).count() > 1;
+        match bases.iter().find(is_twice) {
+            Some(PinnedBase { base, .. }) => Err(InvalidOption(format!(
+                "Invalid bases: ({base}). It is there with two release dates; set base-image to one of them."
+            ))),
+            None => Ok(bases),
+        }
     }
 
     /// The images: each base for each architecture.
@@ -252,6 +270,22 @@ impl Options {
             Err(InvalidOption(format!(
                 "Invalid base-image-keyring {text:?}: use the absolute path of a keyring file."
             )))
+        }
+    }
+}
+
+/// `noble`, or `noble@20261115`.
+#[derive(PartialEq)]
+struct PinnedBase {
+    base: BaseImage,
+    pin: Option<ReleaseDate>,
+}
+
+impl PinnedBase {
+    fn parse(word: &str) -> Option<Self> {
+        match word.split_once('@') {
+            None => Some(Self { base: BaseImage::parse(word)?, pin: None }),
+            Some((base, date)) => Some(Self { base: BaseImage::parse(base)?, pin: Some(date.parse().ok()?) }),
         }
     }
 }

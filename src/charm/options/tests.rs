@@ -25,29 +25,84 @@ fn missing_openstack_options_are_all_named() {
 }
 
 #[test]
-fn each_bad_value_is_refused_in_the_known_words() {
+fn operators_are_told_what_is_wrong_with_an_option() {
     let bad = options(json!({
         "architecture": "x64,mips", "base-image": "noble,warty", "build-interval": 25, "revision-history-limit": 1,
-        "runner-version": "latest; rm -rf /", "script-url": "http://[::1", "max-image-age": 0,
-        "ssh-options": "ProxyCommand=sh", "build-ssh-ingress": "world",
+        "runner-version": "latest; rm -rf /", "script-url": "http://[::1", "max-image-age": 0, "boot-timeout": 1,
+        "ssh-options": "ProxyCommand=sh", "build-ssh-ingress": "world", "build-mode": "remote", "delivery": "mail",
+        "base-image-source": "ubuntu", "base-image-keyring": "keys", "recipe": "packages: 7", "github-api-url": "x",
+        "script-secret": "a=b", "github-token-secret-id": "github_pat_planted",
     }));
-    assert!(refusal(bad.architectures()).starts_with("Unsupported arch='mips'"));
-    assert!(refusal(bad.bases()).starts_with("Invalid bases: (warty)"));
-    assert!(
-        refusal(bad.build_interval())
-            .starts_with("Build interval must not be smaller than 1 or greater than 24")
-    );
-    assert!(
-        refusal(bad.revision_history_limit())
-            .starts_with("Revision history must be greater than 1 and less than 100")
-    );
-    assert!(refusal(bad.runner_version()).contains("runner-version"));
-    assert!(refusal(bad.script_url()).starts_with("Invalid script URL, must contain scheme and hostname."));
-    assert!(refusal(bad.max_image_age()).contains("max-image-age"));
-    assert!(refusal(bad.ssh_options()).contains("ProxyCommand"));
-    assert!(refusal(bad.ssh_ingress()).contains("build-ssh-ingress"));
+    let secrets = options(json!({"script-secret": "a=b", "script-secret-id": "secret:abc"}));
     let none = options(json!({}));
-    assert!(refusal(none.architectures()).starts_with("Unsupported arch=''"));
+    let told = [
+        ("architecture", refusal(bad.architectures())),
+        ("architecture, absent", refusal(none.architectures())),
+        ("base-image", refusal(bad.bases())),
+        ("base-image-keyring", refusal(bad.base_image_keyring())),
+        ("base-image-source", refusal(bad.base_image_source())),
+        ("boot-timeout", refusal(bad.boot_timeout())),
+        ("build-interval", refusal(bad.build_interval())),
+        ("build-mode", refusal(bad.build_mode())),
+        ("build-ssh-ingress", refusal(bad.ssh_ingress())),
+        ("delivery", refusal(bad.delivery())),
+        ("github-api-url", refusal(bad.trusted_url("github-api-url"))),
+        ("github-token-secret-id", refusal(bad.github_token_secret())),
+        ("max-image-age", refusal(bad.max_image_age())),
+        ("openstack-*, absent", refusal(none.openstack())),
+        ("recipe", refusal(bad.recipe())),
+        ("revision-history-limit", refusal(bad.revision_history_limit())),
+        ("runner-version", refusal(bad.runner_version())),
+        ("script-secret", refusal(bad.script_secret())),
+        ("script-secret, both", refusal(secrets.script_secret())),
+        ("script-url", refusal(bad.script_url())),
+        ("ssh-options", refusal(bad.ssh_options())),
+    ];
+    let lines = told.iter().map(|(option, text)| format!("{option}\n    {text}\n"));
+    insta::assert_snapshot!(lines.collect::<String>(), @r#"
+    architecture
+        Unsupported arch='mips'. Set architecture to one or more of x64, arm64, arm, s390x, ppc64le, separated by commas.
+    architecture, absent
+        Unsupported arch=''. Set architecture to one or more of x64, arm64, arm, s390x, ppc64le, separated by commas.
+    base-image
+        Invalid bases: (warty). Set base-image to one or more of focal, jammy, noble, resolute or their versions, separated by commas.
+    base-image-keyring
+        Invalid base-image-keyring "keys": use the absolute path of a keyring file.
+    base-image-source
+        Invalid base-image-source: use http:// or https:// and a host.
+    boot-timeout
+        Option boot-timeout must be from 10 to 7200 seconds.
+    build-interval
+        Build interval must not be smaller than 1 or greater than 24 (build-interval, hours).
+    build-mode
+        Unsupported build-mode "remote": use external or local.
+    build-ssh-ingress
+        Invalid build-ssh-ingress "world": use a CIDR, such as 10.0.0.0/8.
+    delivery
+        Unsupported delivery "mail": use auto, share or copy.
+    github-api-url
+        Invalid github-api-url: use http:// or https:// and a host.
+    github-token-secret-id
+        GitHub token secret not found. Set github-token-secret-id to a secret's URI.
+    max-image-age
+        Option max-image-age must be from 1 to 8760 hours.
+    openstack-*, absent
+        Please supply all OpenStack configurations. Missing: openstack-auth-url, openstack-project-domain-name, openstack-project-name, openstack-user-domain-name, openstack-user-name, openstack-password-secret.
+    recipe
+        Invalid recipe: packages: invalid type: integer `7`, expected a sequence at line 1 column 11. (option recipe)
+    revision-history-limit
+        Revision history must be greater than 1 and less than 100 (revision-history-limit).
+    runner-version
+        Invalid runner-version "latest; rm -rf /": use a release such as 2.337.1, or nothing.
+    script-secret
+        Please use Juju secrets via script-secret-id and unset the script-secret configuration option.
+    script-secret, both
+        Both script-secret and script-secret-id configuration option set. Please remove one.
+    script-url
+        Invalid script URL, must contain scheme and hostname. (script-url)
+    ssh-options
+        Unsupported ssh-options entry "ProxyCommand=sh": use Name=value with one of AddressFamily, BindAddress, Ciphers, Compression, ConnectTimeout, IPQoS, KexAlgorithms, MACs, Port, ProxyJump.
+    "#);
 }
 
 #[test]

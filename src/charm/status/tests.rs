@@ -29,6 +29,7 @@ fn state() -> CharmState {
         project_domain_name: text("Default"),
         user_domain_name: text("Default"),
         username: text("ci"),
+        application_credential: None,
         password: Secret::default(),
     };
     let relation = RelationId::parse("image:1").unwrap();
@@ -62,23 +63,16 @@ fn image(target: Target, minutes: u64) -> Image {
 
 fn job(state: &CharmState, builds: &[(Target, Phase)]) -> Job {
     let builds = builds.iter().map(|(target, phase)| Build {
-        target: *target,
         phase: phase.clone(),
         hampered: None,
         since: ago(4),
-        resources: Vec::new(),
+        ..Build::waiting(*target)
     });
     Job {
-        id: JobId::random(),
         reason: None,
-        config_digest: state.run.digest(),
-        owner: state.run.owner.clone(),
         started: ago(5),
-        finished: None,
         builds: builds.collect(),
-        found: Vec::new(),
-        delivered: Vec::new(),
-        failures: Vec::new(),
+        ..Job::new(&crate::testing::request(state.run.clone()))
     }
 }
 
@@ -102,79 +96,107 @@ fn assert_shown(state: &CharmState, journal: &Journal, expected: &str) {
     assert_eq!(format!("{}: {}", shown.name(), shown.message()), expected);
 }
 
-#[test]
-fn without_usable_relations_the_operator_must_integrate_whatever_the_journal_says() {
-    let mut state = state();
-    let journal = Journal { images: vec![image(NOBLE, 1)], ..Journal::default() };
-    state.relations.clear();
-    let silent = "blocked: image integration required. The related application has not given its OpenStack \
-        credentials yet.";
-    assert_shown(&state, &journal, silent);
-    state.relation_ids.clear();
-    state.leader = false;
-    assert_shown(&state, &journal, "blocked: image integration required.");
+/// A status without what changes with the clock.
+fn shown(state: &CharmState, journal: &Journal) -> String {
+    let status = status(state, journal, None);
+    let text = format!("{}: {}", status.name(), status.message()).replace(", 5 min", ", 4 min");
+    let is_time = |word: &str| word.len() == 6 && word.ends_with('Z') && word.as_bytes()[2] == b':';
+    let words = text.split(' ').map(|word| match word.trim_end_matches(['.', ';']) {
+        time if is_time(time) => word.replace(time, "HH:MMZ"),
+        _ => word.to_owned(),
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 #[test]
-fn a_unit_that_does_not_lead_is_active() {
-    let state = CharmState { leader: false, ..state() };
-    assert_shown(&state, &Journal::default(), "active: Standing by; the leader builds.");
-}
-
-#[test]
-fn without_an_image_the_unit_works_waits_or_is_blocked() {
+fn operators_read_these_statuses() {
     let state = state();
+    let unrelated = CharmState { relations: BTreeMap::new(), ..self::state() };
+    let follower = CharmState { leader: false, ..self::state() };
+    let paused = CharmState { paused: true, ..self::state() };
+    let mut two = self::state();
+    two.run.targets = vec![JAMMY, NOBLE];
     let installing = Phase::Installing { step: "installing packages".into(), number: 3, of: 9 };
-    let with = |job: Option<Job>| Journal { job, ..Journal::default() };
+    let working =
+        |builds: &[(Target, Phase)]| Journal { job: Some(job(&state, builds)), ..Journal::default() };
+    let with = |images: &[Image], journal: Journal| Journal { images: images.to_vec(), ..journal };
+    let (one, both) = ([image(NOBLE, 125)], [image(NOBLE, 125), image(JAMMY, 3 * 24 * 60)]);
+    let again = Journal { job: working(&[(JAMMY, Phase::Launching)]).job, ..failed(&two, &[Remedy::Retry]) };
+    let unrelated_at_all = CharmState { relation_ids: Vec::new(), leader: false, ..unrelated.clone() };
     let cases = [
-        (with(None), "maintenance: Waiting for first image."),
-        (with(Some(job(&state, &[]))), "maintenance: Building image."),
-        (with(Some(job(&state, &[(NOBLE, Phase::Waiting)]))), "maintenance: Building image."),
-        (
-            with(Some(job(&state, &[(NOBLE, installing)]))),
-            "maintenance: Building noble-x64: installing packages, 3 of 9, 4 min",
-        ),
-        (
-            with(Some(job(&state, &[(NOBLE, Phase::UpToDate), (JAMMY, Phase::Delivering)]))),
-            "maintenance: Building jammy-x64: delivering image, 4 min (1 of 2 images done)",
-        ),
-        (
-            failed(&state, &[Remedy::Retry]),
-            "maintenance: Build failed: noble-x64 for ci-1: Retry. Next try AT.",
-        ),
-        (
-            failed(&state, &[Remedy::Retry, Remedy::Operator]),
-            "blocked: Build failed: noble-x64 for ci-1: Operator (and 1 more, see the unit's log).",
-        ),
-        (failed(&state, &[]), "maintenance: Waiting for first image."),
+        ("no relation, whatever is published", &unrelated_at_all, with(&one, Journal::default())),
+        ("a relation without data", &unrelated, with(&one, Journal::default())),
+        ("a unit that does not lead", &follower, Journal::default()),
+        ("the same with an image", &follower, with(&one, Journal::default())),
+        ("paused before the first image", &paused, Journal::default()),
+        ("paused with an image", &paused, with(&one, Journal::default())),
+        ("nothing yet", &state, Journal::default()),
+        ("a job that begins", &state, working(&[])),
+        ("a build that waits", &state, working(&[(NOBLE, Phase::Waiting)])),
+        ("checking", &state, working(&[(NOBLE, Phase::Checking)])),
+        ("preparing", &state, working(&[(NOBLE, Phase::Preparing)])),
+        ("launching", &state, working(&[(NOBLE, Phase::Launching)])),
+        ("installing", &state, working(&[(NOBLE, installing)])),
+        ("snapshotting", &state, working(&[(NOBLE, Phase::Snapshotting)])),
+        ("verifying", &state, working(&[(NOBLE, Phase::Verifying)])),
+        ("packing", &state, working(&[(NOBLE, Phase::Packing)])),
+        ("one of two is done", &state, working(&[(NOBLE, Phase::UpToDate), (JAMMY, Phase::Delivering)])),
+        ("a failure that time mends", &state, failed(&state, &[Remedy::Retry])),
+        ("two failures", &state, failed(&state, &[Remedy::Retry, Remedy::Operator])),
+        ("a job without failures and images", &state, failed(&state, &[])),
+        ("all is well", &two, with(&both, Journal::default())),
+        ("a build after a failure", &two, with(&both, again)),
+        ("a failure beside images", &two, with(&both, failed(&two, &[Remedy::Operator]))),
     ];
-    for (journal, expected) in cases {
-        let at = journal.next_try(&state.run, TaskKind::Build).map_or(String::new(), Timestamp::time_of_day);
-        let shown = status(&state, &journal, None);
-        let shown = format!("{}: {}", shown.name(), shown.message());
-        // The clock may have ticked between the two.
-        assert_eq!(shown.replace("4 min", "5 min"), expected.replace("4 min", "5 min").replace("AT", &at));
-    }
-}
-
-#[test]
-fn with_an_image_the_unit_is_active_and_says_what_else_there_is() {
-    let mut state = state();
-    state.run.targets = vec![JAMMY, NOBLE];
-    let images = vec![image(NOBLE, 125), image(JAMMY, 3 * 24 * 60)];
-    let with_images = |journal: Journal| Journal { images: images.clone(), ..journal };
-    let well = status(&state, &with_images(Journal::default()), None).message().to_owned();
-    let (ages, next) = well.split_once("; next look ").expect(&well);
-    assert_eq!(ages, "jammy-x64 3 days old; noble-x64 2 h old");
-    assert!(next.len() == 6 && next.ends_with('Z'), "{well}");
-    let running = job(&state, &[(JAMMY, Phase::Launching)]);
-    let expected =
-        "active: jammy-x64 3 days old; noble-x64 2 h old; Building jammy-x64: launching builder VM, 4 min";
-    let running = Journal { job: Some(running), ..failed(&state, &[Remedy::Retry]) };
-    assert_shown(&state, &with_images(running), expected);
-    let expected =
-        "active: jammy-x64 3 days old; noble-x64 2 h old; Build failed: noble-x64 for ci-1: Operator.";
-    assert_shown(&state, &with_images(failed(&state, &[Remedy::Operator])), expected);
+    let lines = cases.iter().map(|(case, state, journal)| format!("{case}\n    {}\n", shown(state, journal)));
+    insta::assert_snapshot!(lines.collect::<String>(), @r#"
+    no relation, whatever is published
+        blocked: image integration required.
+    a relation without data
+        blocked: image integration required. The related application has not given its OpenStack credentials yet.
+    a unit that does not lead
+        active: Standing by; the leader builds.
+    the same with an image
+        active: noble-x64 2 h old; Standing by; the leader builds.
+    paused before the first image
+        blocked: Paused: no builds are started. Set paused=false to go on.
+    paused with an image
+        active: noble-x64 2 h old; Paused: no builds are started. Set paused=false to go on.
+    nothing yet
+        maintenance: Waiting for first image.
+    a job that begins
+        maintenance: Building image.
+    a build that waits
+        maintenance: Building image.
+    checking
+        maintenance: Building noble-x64: looking for changes, 4 min
+    preparing
+        maintenance: Building noble-x64: preparing base image, 4 min
+    launching
+        maintenance: Building noble-x64: launching builder VM, 4 min
+    installing
+        maintenance: Building noble-x64: installing packages, 3 of 9, 4 min
+    snapshotting
+        maintenance: Building noble-x64: taking snapshot, 4 min
+    verifying
+        maintenance: Building noble-x64: verifying image, 4 min
+    packing
+        maintenance: Building noble-x64: packing image, 4 min
+    one of two is done
+        maintenance: Building jammy-x64: delivering image, 4 min (1 of 2 images done)
+    a failure that time mends
+        maintenance: Build failed: noble-x64 for ci-1: Retry. Next try HH:MMZ.
+    two failures
+        blocked: Build failed: noble-x64 for ci-1: Operator (and 1 more, see the unit's log).
+    a job without failures and images
+        maintenance: Waiting for first image.
+    all is well
+        active: jammy-x64 3 days old; noble-x64 2 h old; next look HH:MMZ
+    a build after a failure
+        active: jammy-x64 3 days old; noble-x64 2 h old; Building jammy-x64: launching builder VM, 4 min
+    a failure beside images
+        active: jammy-x64 3 days old; noble-x64 2 h old; Build failed: noble-x64 for ci-1: Operator.
+    "#);
 }
 
 #[test]

@@ -1,14 +1,14 @@
 //! What the instance fetches itself: tools, npm packages, the runner. Files are checked against their digests before
 //! anything of them is used.
 
-use super::{Done, RUNNER_HOME, RUNNER_USER, RunnerBase, RunnerTarball, ToolDownload, UNPREDICTABLE};
+use super::{Done, RUNNER_HOME, RUNNER_USER, RunnerBase, RunnerTarball, ToolDownload};
 use crate::instance::executor::Executor;
 use crate::model::Deadline;
 
-/// Fetches `$1` with the digest `$2` into `$file`, which goes with the shell. A server that sends nothing for a minute is
-/// asked again.
+/// Fetches `$1` with the digest `$2` into `$file`, which goes with the shell. A server that sends nothing for a minute has
+/// failed.
 const FETCH: &str = "file=$(mktemp); trap 'rm -f \"$file\"' EXIT
-    curl --fail --silent --show-error --location --proto '=http,https' --retry 5 --retry-connrefused \
+    curl --fail --silent --show-error --location --proto '=http,https' \
         --connect-timeout 30 --speed-limit 1 --speed-time 60 --output \"$file\" -- \"$1\"
     echo \"$2  $file\" | sha256sum --check --quiet\n";
 
@@ -23,14 +23,13 @@ impl RunnerBase {
         let script = "export npm_config_cache=$(mktemp -d); trap 'rm -rf \"$npm_config_cache\"' EXIT
             npm install --global --no-fund --no-audit \"$@\"";
         let arguments: Vec<&str> = packages.iter().map(String::as_str).collect();
-        executor.run(self.shell_with(script, &arguments).limit(UNPREDICTABLE), deadline).map(drop)
+        self.fetch_with(executor, script, &arguments, deadline).map(drop)
     }
 
     pub(super) fn install_tools(&self, executor: &dyn Executor, deadline: Deadline) -> Done {
         let script = format!("{FETCH}install -D --mode=0755 --owner=root --group=root \"$file\" \"$3\"");
         for ToolDownload { path, url, sha256 } in &self.tools {
-            let command = self.shell_with(&script, &[url, sha256, path]).limit(UNPREDICTABLE);
-            executor.run(command, deadline)?;
+            self.fetch_with(executor, &script, &[url, sha256, path], deadline)?;
         }
         Ok(())
     }
@@ -42,7 +41,6 @@ impl RunnerBase {
             tar -xzf \"$file\" -C \"$3\" --no-same-owner
             chown -R \"$4:$4\" \"$3\""
         );
-        let command = self.shell_with(&script, &[url, sha256, RUNNER_HOME, RUNNER_USER]).limit(UNPREDICTABLE);
-        executor.run(command, deadline).map(drop)
+        self.fetch_with(executor, &script, &[url, sha256, RUNNER_HOME, RUNNER_USER], deadline).map(drop)
     }
 }

@@ -4,6 +4,7 @@
 //! here too: the runner, its user under the two names that consumers know, and nothing of the build.
 
 mod downloads;
+mod fetching;
 mod finish;
 mod packages;
 mod snaps;
@@ -16,10 +17,11 @@ use std::time::Duration;
 
 use super::base::{Base, CommandEnvironment, Step, StepFn};
 use super::error::ProviderError;
-use super::executor::{Command, Executor, ExecutorError};
+use super::executor::{Command, Executor, ExecutorError, Output};
 use super::os_release::ensure_ubuntu;
 use super::recipe::Recipe;
 use crate::model::{Deadline, Secret, Target};
+use fetching::fetch;
 
 /// Raised whenever a change to the steps makes another image of the same recipe: part of every image's fingerprint.
 pub const STEPS_VERSION: u32 = 3;
@@ -98,6 +100,17 @@ impl RunnerBase {
 
     fn shell(&self, script: &str) -> Command {
         Command::shell(script).environment(self.get_command_environment())
+    }
+
+    /// Runs a piece of bash that fetches something and may be repeated.
+    fn fetch_with(
+        &self,
+        executor: &dyn Executor,
+        script: &str,
+        arguments: &[&str],
+        deadline: Deadline,
+    ) -> Result<Output, ExecutorError> {
+        fetch(deadline, |_| executor.run(self.shell_with(script, arguments).limit(UNPREDICTABLE), deadline))
     }
 
     /// The work of a step.

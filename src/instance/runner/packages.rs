@@ -1,6 +1,7 @@
 //! Packages: sources, a mirror for the time of the build, upgrades, installation. apt works in an image that is not
 //! booted as it does in a machine.
 
+use super::fetching::fetch;
 use super::{Done, RunnerBase, UNPREDICTABLE};
 use crate::instance::error::{BaseConfigurationError, ProviderError};
 use crate::instance::executor::{Command, Executor, ExecutorError};
@@ -14,7 +15,7 @@ const MIRROR_SOURCE: &str = "/etc/apt/sources.list.d/runner-image-builder.source
 
 /// Fetches the key at `$1` into a keyring named `$2`, and says where: apt knows the form of a key by the file's ending.
 const FETCH_KEY: &str = "new=$(mktemp); trap 'rm -f \"$new\"' EXIT
-    curl --fail --silent --show-error --location --proto '=https' --retry 5 --retry-connrefused --connect-timeout 30 \
+    curl --fail --silent --show-error --location --proto '=https' --connect-timeout 30 \
         --speed-limit 1 --speed-time 60 --max-filesize 1048576 --output \"$new\" -- \"$1\"
     ending=gpg
     ! grep -q -e '^-----BEGIN PGP PUBLIC KEY BLOCK-----' \"$new\" || ending=asc
@@ -32,6 +33,17 @@ impl RunnerBase {
         self.command(&apt_words(arguments)).limit(UNPREDICTABLE)
     }
 
+    /// Runs apt-get for something that it fetches. Packages that have vanished from a mirror have newer ones in its new lists.
+    fn fetch_packages(&self, executor: &dyn Executor, arguments: &[&str], deadline: Deadline) -> Done {
+        let attempt = |number| {
+            if number > 1 && arguments != ["update"] {
+                executor.run(self.apt(&["update"]), deadline)?;
+            }
+            executor.run(self.apt(arguments), deadline)
+        };
+        fetch(deadline, attempt).map(drop)
+    }
+
     /// Chooses where packages come from, and makes sure that each of the recipe's comes from somewhere: nothing is changed
     /// in an image that cannot be completed.
     pub(super) fn choose_sources(
@@ -44,7 +56,7 @@ impl RunnerBase {
         for architecture in self.foreign_architectures() {
             executor.run(self.command(&["dpkg", "--add-architecture", architecture]), deadline)?;
         }
-        executor.run(self.apt(&["update"]), deadline)?;
+        self.fetch_packages(executor, &["update"], deadline)?;
         let absent = self.absent_packages(executor, deadline)?;
         match absent.is_empty() {
             true => Ok(()),
@@ -142,8 +154,7 @@ impl RunnerBase {
             }
             SourceKey::Fetched(url) => {
                 let arguments = [url.as_str(), source.name.as_str()];
-                let command = self.shell_with(FETCH_KEY, &arguments).limit(UNPREDICTABLE);
-                let output = executor.run(command, deadline)?;
+                let output = self.fetch_with(executor, FETCH_KEY, &arguments, deadline)?;
                 Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
             }
         }
@@ -166,7 +177,7 @@ impl RunnerBase {
                 executor.run(self.apt(&["purge", name.as_str()]), deadline)?;
             }
         }
-        executor.run(self.apt(&["dist-upgrade"]), deadline).map(drop)
+        self.fetch_packages(executor, &["dist-upgrade"], deadline)
     }
 
     /// The architectures of packages that are of another than the image's own, each once.
@@ -184,7 +195,7 @@ impl RunnerBase {
     }
 
     pub(super) fn install_packages(&self, executor: &dyn Executor, deadline: Deadline) -> Done {
-        executor.run(self.apt(&self.installation()), deadline)?;
+        self.fetch_packages(executor, &self.installation(), deadline)?;
         executor.run(self.apt(&["clean"]), deadline).map(drop)
     }
 

@@ -43,8 +43,7 @@ impl RunnerBase {
         let classic = if snap.classic { "--classic" } else { "" };
         let disabled = if snap.disabled { "disabled" } else { "" };
         let arguments = [snap.name.as_str(), snap.channel.as_str(), classic, disabled];
-        let command = self.shell_with(script, &arguments).limit(UNPREDICTABLE);
-        executor.run(command, deadline).map(drop)
+        self.fetch_with(executor, script, &arguments, deadline).map(drop)
     }
 
     fn give_snapd_the_proxies(&self, executor: &dyn Executor, deadline: Deadline) -> Done {

@@ -1,9 +1,9 @@
-//! Where a new server is put: the flavor and the network that somebody named, else the first that will do.
+//! How large a new server is: the flavor that somebody named, else the one that suits best. For the network see
+//! [`choose_network`](crate::openstack_cloud::choose_network).
 
 use super::Flavor;
 use crate::model::Deadline;
 use crate::openstack_cloud::error::OpenStackError;
-use crate::openstack_cloud::ids::NetworkId;
 use crate::openstack_cloud::{Cloud, FlavorId};
 
 /// What a server needs at least.
@@ -50,7 +50,8 @@ impl PlacementError {
     }
 }
 
-/// The flavor that was wished for, else the smallest that is large enough.
+/// The flavor that was wished for, by its id or name, else the one with the smallest disk of those that are large enough: an
+/// image that is made of the server fits no smaller disk.
 pub fn choose_flavor(
     cloud: &Cloud,
     wish: Wish<'_>,
@@ -82,8 +83,18 @@ fn flavor(
     };
     let refuse = |text: String| Err(PlacementError::Flavor(text));
     if let Some(name) = value {
-        let named = |flavor: &Flavor| flavor.name == name || flavor.id.as_str() == name;
-        let Some(flavor) = flavors.into_iter().find(named) else {
+        match flavors.iter().position(|flavor| flavor.id.as_str() == name) {
+            Some(of_this_id) => flavors = vec![flavors.swap_remove(of_this_id)],
+            None => flavors.retain(|flavor| flavor.name == name),
+        }
+        if flavors.len() > 1 {
+            let ids: Vec<&str> = flavors.iter().map(|flavor| flavor.id.as_str()).collect();
+            return refuse(format!(
+                "{option} {name:?} is the name of several flavors; use an id: {}",
+                ids.join(", ")
+            ));
+        }
+        let Some(flavor) = flavors.pop() else {
             return refuse(format!("{option} {name:?} does not exist in project {project}"));
         };
         return match flavor.disk {
@@ -96,35 +107,8 @@ fn flavor(
     }
     flavors.retain(is_enough);
     let smallest =
-        flavors.into_iter().min_by_key(|flavor| (flavor.vcpus, flavor.ram, flavor.disk, flavor.name.clone()));
+        flavors.into_iter().min_by_key(|flavor| (flavor.disk, flavor.vcpus, flavor.ram, flavor.name.clone()));
     smallest.map_or_else(|| refuse(format!("no flavor of project {project} has {need}; set {option}")), Ok)
-}
-
-/// The network that was wished for, else the first inner one that has a subnet.
-pub fn choose_network(
-    cloud: &Cloud,
-    Wish { option, value }: Wish<'_>,
-    deadline: Deadline,
-) -> Result<NetworkId, PlacementError> {
-    let (network, project) = (cloud.network(), cloud.project_name());
-    if let Some(name) = value {
-        let found = network.networks(Some(name), deadline)?.into_iter().next();
-        let refusal =
-            || PlacementError::Network(format!("{option} {name:?} does not exist in project {project}"));
-        return Ok(found.ok_or_else(refusal)?.id);
-    }
-    // Networks that lead outside take no servers as a rule.
-    let inner: Vec<NetworkId> = network
-        .networks(None, deadline)?
-        .into_iter()
-        .filter(|network| !network.external)
-        .map(|network| network.id)
-        .collect();
-    let subnets = network.subnets(deadline)?;
-    let found = subnets.into_iter().map(|subnet| subnet.network_id).find(|id| inner.contains(id));
-    found.ok_or_else(|| {
-        PlacementError::Network(format!("no network of project {project} has a subnet; set {option}"))
-    })
 }
 
 #[cfg(test)]
@@ -146,6 +130,24 @@ mod tests {
     fn the_smallest_flavor_that_is_large_enough_is_chosen() {
         let flavors = vec![size("big", 8, 8192, 80), size("fits", 2, 1024, 20), size("tiny", 1, 512, 1)];
         assert_eq!(choose(flavors, None).unwrap().name, "fits");
+    }
+
+    #[test]
+    fn a_smaller_disk_is_preferred_to_fewer_processors() {
+        let flavors =
+            vec![size("narrow", 2, 1024, 80), size("wide", 8, 16_384, 20), size("flat", 2, 1024, 10)];
+        assert_eq!(choose(flavors, None).unwrap().name, "wide");
+    }
+
+    #[test]
+    fn an_id_comes_before_a_name_and_a_name_that_two_have_is_refused_with_their_ids() {
+        let named = |id: &str, name: &str| Flavor { id: id.parse().unwrap(), ..size(name, 2, 2048, 20) };
+        let flavors =
+            || vec![named("1", "big"), named("2", "big"), named("big-id", "other"), named("4", "big-id")];
+        assert_eq!(choose(flavors(), Some("2")).unwrap().id.as_str(), "2");
+        assert_eq!(choose(flavors(), Some("big-id")).unwrap().name, "other");
+        let refusal = choose(flavors(), Some("big")).unwrap_err().to_string();
+        assert_eq!(refusal, "build-flavor \"big\" is the name of several flavors; use an id: 1, 2");
     }
 
     #[test]

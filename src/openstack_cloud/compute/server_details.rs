@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use serde::Deserialize;
 
 use crate::openstack_cloud::ids::ServerId;
+use crate::openstack_cloud::outcome::or_default;
 
 /// A server.
 #[derive(Clone, Debug, Deserialize)]
@@ -76,23 +77,23 @@ pub enum AddressKind {
 #[derive(Deserialize)]
 struct RawServer {
     id: ServerId,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     name: String,
     status: ServerStatus,
     #[serde(rename = "OS-EXT-STS:task_state")]
     task: Option<String>,
     fault: Option<RawFault>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     addresses: BTreeMap<String, Vec<RawAddress>>,
-    #[serde(default)]
-    metadata: BTreeMap<String, String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
+    metadata: BTreeMap<String, Option<String>>,
+    #[serde(default, deserialize_with = "or_default")]
     created: String,
 }
 
 #[derive(Deserialize)]
 struct RawFault {
-    message: String,
+    message: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -126,9 +127,9 @@ impl From<RawServer> for Server {
             name: raw.name,
             status: raw.status,
             task: raw.task,
-            fault: raw.fault.map(|fault| fault.message),
+            fault: raw.fault.and_then(|fault| fault.message),
             addresses,
-            metadata: raw.metadata,
+            metadata: raw.metadata.into_iter().filter_map(|(key, value)| Some((key, value?))).collect(),
             created: raw.created,
         }
     }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::openstack_cloud::ids::{ImageId, ProjectId};
+use crate::openstack_cloud::outcome::or_default;
 
 /// The fields of an image that are not properties of its owner, beside those that [`Image`] has.
 const OTHER_FIELDS: [&str; 12] = [
@@ -113,7 +114,7 @@ struct RawImage {
     name: Option<String>,
     status: ImageStatus,
     size: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     min_disk: u64,
     disk_format: Option<String>,
     // Not a property, so it must not land in `rest`.
@@ -123,8 +124,9 @@ struct RawImage {
     os_hash_value: Option<String>,
     owner: Option<ProjectId>,
     visibility: Visibility,
+    #[serde(default, deserialize_with = "or_default")]
     created_at: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     os_hidden: bool,
     #[serde(flatten)]
     rest: BTreeMap<String, Value>,

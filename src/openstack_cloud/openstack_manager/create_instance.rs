@@ -23,6 +23,8 @@ const POLICY: RetryPolicy = RetryPolicy {
     backoff: Backoff::growing(Duration::from_secs(2), 2.0, Duration::from_secs(16)).jittered(),
 };
 /// How long a server may take to run.
+/// How long it may be active without an address.
+const ADDRESS: Duration = Duration::from_secs(120);
 const LAUNCH: Duration = Duration::from_secs(1200);
 /// How long its removal may take.
 const REMOVAL: Duration = Duration::from_secs(600);
@@ -156,7 +158,7 @@ pub fn create_instance(
         name: name.clone(),
         image: instance_config.openstack_image.id.clone(),
         flavor: choose_flavor(&cloud, flavor, need, deadline).map_err(misplaced)?,
-        network: choose_network(&cloud, network, deadline).map_err(misplaced)?,
+        network: choose_network(&cloud, network, deadline).map_err(misplaced)?.id,
         security_group: None,
         metadata_source: MetadataSource::ConfigDrive,
         user_data,
@@ -185,7 +187,13 @@ fn launch(cloud: &Cloud, server: &NewServer, site: LaunchSite<'_>) -> Result<Ser
     let compute = cloud.compute();
     let id = compute.create_server(server, site.deadline)?;
     site.notes.made(&id);
-    compute.wait_for_server(&id, &ServerStatus::Active, site.deadline.at_most(LAUNCH))
+    let server = compute.wait_for_server(&id, &ServerStatus::Active, site.deadline.at_most(LAUNCH))?;
+    if !server.addresses.is_empty() {
+        return Ok(server);
+    }
+    let with_address = |server: Server| (!server.addresses.is_empty()).then_some(server);
+    let found = compute.wait_for_address(&id, with_address, site.deadline.at_most(ADDRESS))?;
+    Ok(found.unwrap_or(server))
 }
 
 /// Removes the server of this name that has all of these labels, and waits until it is gone. By its name, since the answer

@@ -72,3 +72,25 @@ fn waiting_for_an_image_ends_when_it_cannot_become_active() {
     assert!(wait().unwrap_err().to_string().ends_with("it is killed"));
     assert_eq!(wait().unwrap_err().kind(), ErrorKind::Failed);
 }
+
+#[test]
+fn another_user_beside_a_connection_goes_its_ways_whatever_the_catalog_says() {
+    let server = Server::scripted(|origin| {
+        let member = Reply::json(200, r#"{"member_id":"p1","status":"accepted"}"#);
+        vec![token(origin, 59), token("http://192.0.2.1:9", 59), member, Reply::json(404, "{}")]
+    });
+    let cloud = connect(&server).unwrap();
+    let elsewhere = CloudConfig {
+        auth_url: "http://192.0.2.1:5000".to_owned(),
+        ca_certificate: Some("no certificate".to_owned()),
+        username: "member".to_owned(),
+        ..config(&server)
+    };
+    let member = cloud.connect_beside(&elsewhere, soon()).unwrap();
+    let status = |cloud: &Cloud| cloud.images().membership(&id(), &cloud.project_id(), soon()).unwrap();
+    assert_eq!((status(&member), status(&member)), (Some(MemberStatus::Accepted), None));
+    let received = server.received();
+    let body: serde_json::Value = serde_json::from_slice(&received[1].body).unwrap();
+    assert_eq!(body["auth"]["identity"]["password"]["user"]["name"], "member");
+    assert_eq!(received[2].line, format!("GET /image/v2/images/{ID}/members/p1 HTTP/1.1"));
+}

@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::phases::Took;
 use crate::model::{Target, Timestamp, redacted};
-use crate::record::request::Reason;
+use crate::record::request::{Reason, Request};
 use crate::record::resource::Resource;
 use crate::record::run_config::{BuildConfig, CloudName, JobId, Owner};
 
@@ -37,6 +38,22 @@ pub struct Job {
 }
 
 impl Job {
+    /// The job that does `request`, beginning now.
+    pub fn new(request: &Request) -> Self {
+        Self {
+            id: request.id.clone(),
+            reason: Some(request.reason),
+            config_digest: request.config.digest(),
+            owner: request.config.owner.clone(),
+            started: Timestamp::now(),
+            finished: None,
+            builds: Vec::new(),
+            found: Vec::new(),
+            delivered: Vec::new(),
+            failures: Vec::new(),
+        }
+    }
+
     /// The target's record, made when there is none.
     pub fn build(&mut self, target: Target) -> &mut Build {
         let index = self.builds.iter().position(|build| build.target == target).unwrap_or_else(|| {
@@ -72,21 +89,20 @@ pub struct Build {
     pub since: Timestamp,
     /// What it has made, or was about to make, and what is neither gone nor published.
     pub resources: Vec<Resource>,
+    /// When its phase or step began; absent before the first and after the last.
+    #[serde(default)]
+    pub entered: Option<Timestamp>,
+    /// How long the phases and steps before took.
+    #[serde(default)]
+    pub took: Vec<Took>,
 }
 
 impl Build {
     /// A build whose turn has not come.
     pub fn waiting(target: Target) -> Self {
-        Self { target, phase: Phase::Waiting, hampered: None, since: Timestamp::now(), resources: Vec::new() }
-    }
-
-    /// Goes on to `phase`.
-    pub fn enter(&mut self, phase: Phase) {
-        if self.phase == Phase::Waiting {
-            self.since = Timestamp::now();
-        }
-        self.phase = phase;
-        self.hampered = None;
+        let (since, resources) = (Timestamp::now(), Vec::new());
+        let (hampered, entered, took) = (None, None, Vec::new());
+        Self { target, phase: Phase::Waiting, hampered, since, resources, entered, took }
     }
 
     /// Notes `resource`, or its id when it is noted already.

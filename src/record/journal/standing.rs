@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Backoff, Target, Timestamp};
 use crate::record::journal::Journal;
-use crate::record::journal::build_state::{Failure, Job, Phase, Remedy};
+use crate::record::journal::build_state::{Failure, Job, Remedy};
 use crate::record::request::{Reason, Rebuild, Request, Task, TaskKind};
 use crate::record::run_config::{BuildConfig, BuilderRunConfig, CloudName, JobId};
 
@@ -166,10 +166,9 @@ impl Journal {
             (place.base, place.arch) == (target.base, target.arch)
                 && standing.cloud.as_ref().is_none_or(|cloud| *cloud == place.cloud_name)
         };
-        let is_over = |phase: &Phase| matches!(phase, Phase::Done | Phase::UpToDate | Phase::Failed);
         let done = match standing.cloud {
             Some(_) => job.found.iter().chain(&job.delivered).any(is_of_it),
-            None => job.builds.iter().any(|build| build.target == target && is_over(&build.phase)),
+            None => job.builds.iter().any(|build| build.target == target && build.phase.is_over()),
         };
         // An image that was up to date all along is no rebuild.
         let is_new = || {

@@ -53,7 +53,8 @@ fuzz_target!(|bytes: &[u8]| {
     read(cloud.compute().servers(None, soon()));
     read(cloud.compute().server(&"s".parse().expect("an id"), soon()));
     read(cloud.network().networks(None, soon()));
-    read(cloud.network().subnets(soon()));
+    read(cloud.network().network(&"n".parse().expect("an id"), soon()));
+    read(cloud.network().subnets(&"n".parse().expect("an id"), soon()));
     read(cloud.network().security_groups(None, soon()));
 });
 
@@ -81,6 +82,7 @@ fn config() -> CloudConfig {
         project_domain_name: text("Default"),
         user_domain_name: text("Default"),
         username: text("u"),
+        application_credential: None,
         password: Secret::new(text("secret")),
     }
 }

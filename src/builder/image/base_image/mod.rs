@@ -17,7 +17,7 @@ pub use glance::{BaseImages, base_image_name};
 use crate::disk_image::DiskError;
 use crate::host::{FileError, Host};
 use crate::http::{HttpClient, HttpError, Url};
-use crate::model::{Attempts, Deadline, Target, Timestamp};
+use crate::model::{Attempts, BaseImage, Deadline, ReleaseDate, Target, Timestamp};
 use crate::openstack_cloud::OpenStackError;
 use crate::record::{BaseImageSource, RecordError};
 
@@ -26,6 +26,9 @@ const LIST_LIMIT: u64 = 4 << 20;
 
 /// An older list makes one wonder: Ubuntu publishes images every few weeks at least.
 const LIST_AGE: Duration = Duration::from_secs(6 * 7 * 86_400);
+
+/// A base that is pinned for so long lacks updates that matter.
+pub const PIN_AGE: Duration = Duration::from_secs(30 * 86_400);
 
 /// How long the list and its signature may take.
 const LIST_TIME: Duration = Duration::from_secs(300);
@@ -40,6 +43,30 @@ pub enum BaseImageError {
         url: String,
         /// Why.
         problem: String,
+    },
+    /// The image server does not have the release that a base is pinned to.
+    #[error(
+        "fetching {url}: {problem}; Ubuntu keeps only its latest releases: pin {base} in base-image to another date, or to \
+         none"
+    )]
+    NoRelease {
+        /// The list of its digests.
+        url: String,
+        /// Why.
+        problem: String,
+        /// The base.
+        base: BaseImage,
+    },
+    /// The list of digests was signed before the release that it should be of.
+    #[error(
+        "{url} was signed {signed}, before the day that the base is pinned to: the image server gives another list; check \
+         base-image and base-image-source"
+    )]
+    OfAnotherRelease {
+        /// The list.
+        url: String,
+        /// When it was signed.
+        signed: Timestamp,
     },
     /// The list of digests is not signed by the key that we trust.
     #[error(
@@ -133,12 +160,13 @@ impl BaseImageError {
     /// Whether time alone will not mend it.
     pub fn operator_must_act(&self) -> bool {
         match self {
-            Self::Signature { .. } | Self::NotListed { .. } => true,
+            Self::Signature { .. } | Self::NotListed { .. } | Self::NoRelease { .. } => true,
             Self::Cloud(error) => error.operator_must_act(),
             Self::Store { source, .. } => source.kind() == io::ErrorKind::StorageFull,
             // A mirror in the middle of its own update mends itself, and so does one of several that lags behind.
             Self::Fetch { .. }
             | Self::Older { .. }
+            | Self::OfAnotherRelease { .. }
             | Self::Digest { .. }
             | Self::File(_)
             | Self::Journal(_)
@@ -156,7 +184,8 @@ pub struct UpstreamImage {
     pub sha256: String,
 }
 
-/// Asks the image server for the present image of `target` and checks the signature of its list of digests.
+/// Asks the image server for the present image of `target`, or that of the release which its base is pinned to, and checks the
+/// signature of its list of digests.
 pub fn look_up(
     host: &Host,
     http: &HttpClient,
@@ -165,26 +194,61 @@ pub fn look_up(
     deadline: Deadline,
 ) -> Result<UpstreamImage, BaseImageError> {
     let deadline = deadline.at_most(LIST_TIME);
-    let folder = format!("{}/{}/current", source.url, target.base);
+    let pin = source.pins.get(&target.base);
+    let release = pin.map_or_else(|| "current".to_owned(), ToString::to_string);
+    let folder = format!("{}/{}/{release}", source.url, target.base);
     let list_url = format!("{folder}/SHA256SUMS");
-    let list = fetch_small(http, &list_url, deadline)?;
-    let signature = fetch_small(http, &format!("{list_url}.gpg"), deadline)?;
+    let list = fetch_small(http, &list_url, deadline).map_err(|error| match pin {
+        Some(_) if error.missing => error.for_want_of_release(&list_url, target.base),
+        _ => error.at(&list_url),
+    })?;
+    let signature_url = format!("{list_url}.gpg");
+    let signature = fetch_small(http, &signature_url, deadline).map_err(|error| error.at(&signature_url))?;
     let keyring = keyring(host, &source.keyring);
     let signed = signature::check(host, &list, &signature, &keyring, deadline).map_err(|problem| {
         BaseImageError::Signature { url: list_url.clone(), keyring: source.keyring.clone(), problem }
     })?;
-    if let Some(newest) = signed_lists::newer_than(host, source, target.base, signed) {
-        return Err(BaseImageError::Older { url: list_url, signed, newest });
-    }
-    if signed.is_past(LIST_AGE) {
-        log::warn!(
-            "{list_url} was signed {signed}: the image server may not be updated any more; check base-image-source"
-        );
+    match pin {
+        Some(date) => check_pin(&list_url, signed, target, date)?,
+        None => check_age(host, source, &list_url, signed, target)?,
     }
     let file = format!("{}-server-cloudimg-{}.img", target.base, target.arch.ubuntu());
     let sha256 = listed_digest(&list, &file)
         .ok_or_else(|| BaseImageError::NotListed { url: list_url, file: file.clone() })?;
     Ok(UpstreamImage { url: format!("{folder}/{file}"), sha256 })
+}
+
+/// What was newest once must not be followed by what is older.
+fn check_age(
+    host: &Host,
+    source: &BaseImageSource,
+    url: &str,
+    signed: Timestamp,
+    target: Target,
+) -> Result<(), BaseImageError> {
+    if let Some(newest) = signed_lists::newer_than(host, source, target.base, signed) {
+        return Err(BaseImageError::Older { url: url.to_owned(), signed, newest });
+    }
+    if signed.is_past(LIST_AGE) {
+        log::warn!(
+            "{url} was signed {signed}: the image server may not be updated any more; check base-image-source"
+        );
+    }
+    Ok(())
+}
+
+/// A list does not say of which release it is, but none is signed before its release.
+fn check_pin(url: &str, signed: Timestamp, target: Target, date: &ReleaseDate) -> Result<(), BaseImageError> {
+    if signed < date.day() {
+        return Err(BaseImageError::OfAnotherRelease { url: url.to_owned(), signed });
+    }
+    if date.day().is_past(PIN_AGE) {
+        log::warn!(
+            "{target}: base-image pins {} to {date}: newer releases have security updates",
+            target.base
+        );
+    }
+    Ok(())
 }
 
 /// The bytes of a file at an image server.
@@ -201,23 +265,30 @@ struct Unopened {
     problem: String,
     /// Whether the same may succeed later.
     passing: bool,
+    /// Whether there is no such file.
+    missing: bool,
 }
 
 impl Unopened {
     fn at(self, url: &str) -> BaseImageError {
         BaseImageError::Fetch { url: url.to_owned(), problem: self.problem }
     }
+
+    fn for_want_of_release(self, url: &str, base: BaseImage) -> BaseImageError {
+        BaseImageError::NoRelease { url: url.to_owned(), problem: self.problem, base }
+    }
 }
 
 impl From<io::Error> for Unopened {
     fn from(error: io::Error) -> Self {
-        Self { problem: error.to_string(), passing: false }
+        Self { problem: error.to_string(), passing: false, missing: error.kind() == io::ErrorKind::NotFound }
     }
 }
 
 impl From<HttpError> for Unopened {
     fn from(error: HttpError) -> Self {
-        Self { problem: error.to_string(), passing: error.is_transient() }
+        let missing = matches!(error, HttpError::Status { status: 404 | 410, .. });
+        Self { problem: error.to_string(), passing: error.is_transient(), missing }
     }
 }
 
@@ -233,13 +304,11 @@ fn open(http: &HttpClient, url: &str, first: u64, deadline: Deadline) -> Result<
     Ok(Opened { first: incoming.first(), size: incoming.size(), reader: Box::new(incoming) })
 }
 
-fn fetch_small(http: &HttpClient, url: &str, deadline: Deadline) -> Result<Vec<u8>, BaseImageError> {
-    let failed = |problem: String| BaseImageError::Fetch { url: url.to_owned(), problem };
-    let reader = open(http, url, 0, deadline).map_err(|error| error.at(url))?.reader;
+fn fetch_small(http: &HttpClient, url: &str, deadline: Deadline) -> Result<Vec<u8>, Unopened> {
     let mut bytes = Vec::new();
-    reader.take(LIST_LIMIT + 1).read_to_end(&mut bytes).map_err(|error| failed(error.to_string()))?;
+    open(http, url, 0, deadline)?.reader.take(LIST_LIMIT + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LIST_LIMIT {
-        return Err(failed("larger than 4 MiB".into()));
+        return Err(io::Error::other("larger than 4 MiB").into());
     }
     Ok(bytes)
 }

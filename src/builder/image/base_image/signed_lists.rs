@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     fn source(url: &str) -> BaseImageSource {
-        BaseImageSource { url: url.into(), keyring: "/keyring".into() }
+        BaseImageSource { url: url.into(), keyring: "/keyring".into(), pins: BTreeMap::new() }
     }
 
     #[test]

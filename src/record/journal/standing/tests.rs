@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::{Arch, BaseImage};
 use crate::record::journal::Image;
-use crate::record::journal::build_state::Build;
+use crate::record::journal::build_state::{Build, Phase};
 use crate::record::run_config::BuildResult;
 use crate::testing::{request, run_config};
 
@@ -29,18 +29,7 @@ fn image(target: Target, cloud: &str, id: &str, built: Timestamp) -> Image {
 
 /// One job, which finds or delivers these images and ends with these failures.
 fn job(journal: &mut Journal, request: &Request, images: &[Image], failures: &[Failure]) {
-    journal.job = Some(Job {
-        id: request.id.clone(),
-        reason: Some(request.reason),
-        config_digest: request.config.digest(),
-        owner: request.config.owner.clone(),
-        started: Timestamp::now(),
-        finished: None,
-        builds: Vec::new(),
-        found: Vec::new(),
-        delivered: Vec::new(),
-        failures: Vec::new(),
-    });
+    journal.job = Some(Job::new(request));
     for image in images {
         let BuildConfig { base, arch, .. } = image.result.config;
         let target = Target { base, arch };

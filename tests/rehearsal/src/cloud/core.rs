@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use serde_json::{Value, json};
 
 use super::identity::{Identity, Token, hex_id};
+use super::quirks::nameless;
 use super::region::Region;
 use super::setup::CloudSetup;
 use crate::instance::Hypervisor;
@@ -28,13 +29,14 @@ pub(super) struct Core {
 impl Core {
     pub fn new(
         setup: CloudSetup,
+        identity: Identity,
         regions: Vec<Arc<Region>>,
         faults: Arc<Faults>,
         hypervisor: Hypervisor,
     ) -> Self {
         let endpoints = 4 * setup.regions.len() * setup.interfaces.len() + 4;
         Self {
-            identity: Mutex::new(Identity::new(&setup)),
+            identity: Mutex::new(identity),
             endpoint_ids: (0..endpoints).map(|_| hex_id()).collect(),
             keystone_url: OnceLock::new(),
             setup,
@@ -81,6 +83,9 @@ impl Core {
         }
         for (entry, id) in catalog.iter_mut().zip(self.endpoint_ids.iter().rev()) {
             entry["id"] = json!(id);
+        }
+        if self.setup.quirks.nulls {
+            catalog.push(nameless());
         }
         Value::Array(catalog)
     }

@@ -32,6 +32,23 @@ pub struct User {
     pub projects: Vec<String>,
 }
 
+/// What its user may do in one project by another secret than the password.
+#[derive(Clone, Debug)]
+pub struct ApplicationCredential {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its secret.
+    pub secret: String,
+    /// The id of its user.
+    pub user: String,
+    /// The id of its project.
+    pub project: String,
+    /// Names of its roles, which its user has too.
+    pub roles: Vec<String>,
+}
+
 /// What a token stands for.
 #[derive(Clone, Debug)]
 pub struct Token {
@@ -39,8 +56,10 @@ pub struct Token {
     pub user: User,
     /// For which project, when for one.
     pub project: Option<Project>,
-    /// How it was got: `password`, `token`.
+    /// How it was got: `password`, `application_credential`, `token`.
     pub methods: Vec<String>,
+    /// The application credential that it was got with.
+    pub credential: Option<ApplicationCredential>,
     /// When it was issued.
     pub issued: Stamp,
     /// When it ends.
@@ -72,6 +91,8 @@ pub struct Identity {
     pub projects: Vec<Project>,
     /// The users.
     pub users: Vec<User>,
+    /// The application credentials.
+    pub credentials: Vec<ApplicationCredential>,
     /// Ids of roles by name.
     pub roles: BTreeMap<String, String>,
     lifetime: Duration,
@@ -91,9 +112,22 @@ impl Identity {
             roles: user.roles.clone(),
             projects: user.projects.iter().filter_map(id_of).collect(),
         });
+        let users: Vec<User> = users.collect();
+        let credentials = setup.application_credentials.iter().filter_map(|credential| {
+            Some(ApplicationCredential {
+                id: credential.id.clone(),
+                name: credential.name.clone(),
+                secret: credential.secret.clone(),
+                user: users.iter().find(|user| user.name == credential.user)?.id.clone(),
+                project: id_of(&credential.project)?,
+                roles: credential.roles.clone(),
+            })
+        });
+        let credentials = credentials.collect();
         let roles = setup.users.iter().flat_map(|user| user.roles.clone()).map(|role| (role, hex_id()));
         Self {
-            users: users.collect(),
+            users,
+            credentials,
             roles: roles.collect(),
             lifetime: setup.token_lifetime,
             tokens: BTreeMap::new(),
@@ -106,10 +140,15 @@ impl Identity {
         &mut self,
         user: &User,
         project: Option<Project>,
+        credential: Option<ApplicationCredential>,
         parent: Option<&Token>,
     ) -> (String, Token) {
         let issued = Stamp::now();
-        let method = if parent.is_some() { "token" } else { "password" };
+        let method = match (parent, &credential) {
+            (Some(_), _) => "token",
+            (None, Some(_)) => "application_credential",
+            (None, None) => "password",
+        };
         let mut methods = vec![method.to_owned()];
         let mut audit = vec![short_id()];
         if let Some(parent) = parent {
@@ -120,6 +159,7 @@ impl Identity {
             user: user.clone(),
             project,
             methods,
+            credential,
             issued,
             expires: parent.map_or(issued.after(self.lifetime), |parent| parent.expires),
             audit,

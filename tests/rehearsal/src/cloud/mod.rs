@@ -12,6 +12,7 @@ mod identity;
 mod keystone;
 mod neutron;
 mod nova;
+mod quirks;
 mod region;
 mod setup;
 mod time;
@@ -28,6 +29,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use self::core::Core;
+use self::identity::Identity;
 use self::region::Region;
 use crate::instance::Hypervisor;
 use crate::lock;
@@ -36,7 +38,11 @@ use crate::servers::http::{Handler, Request, Response, Server};
 pub use self::glance::{Image, Member};
 pub use self::neutron::{Group, Network, Port, Rule};
 pub use self::nova::{Flavor, KeyPair, Nic, Server as VirtualMachine};
-pub use self::setup::{CloudSetup, FlavorSetup, ImagesInUse, Latencies, Quota, UserSetup};
+pub use self::quirks::Quirks;
+pub use self::setup::{
+    ApplicationCredentialSetup, CloudSetup, Family, FlavorSetup, ImagesInUse, Latencies, NetworkOwner,
+    NetworkSetup, Quota, UserSetup,
+};
 pub use self::time::Stamp;
 pub use self::view::ProjectView;
 pub use crate::servers::http::{Fault, FaultId, LogEntry, Script, What};
@@ -54,13 +60,14 @@ impl RehearsalCloud {
     pub fn start(setup: CloudSetup) -> io::Result<Self> {
         let directory = tempfile::Builder::new().prefix("rehearsal-cloud-").tempdir()?;
         let mut regions = Vec::new();
+        let identity = Identity::new(&setup);
         for (number, name) in setup.regions.iter().enumerate() {
             let store = directory.path().join(format!("images-{number}"));
             fs::create_dir(&store)?;
-            regions.push(Arc::new(Region::new(name, &setup, store)));
+            regions.push(Arc::new(Region::new(name, &setup, &identity, store)));
         }
         let hypervisor = Hypervisor::start(directory.path(), setup.ssh_port)?;
-        let core = Arc::new(Core::new(setup, regions, Arc::default(), hypervisor));
+        let core = Arc::new(Core::new(setup, identity, regions, Arc::default(), hypervisor));
         let tokens = Arc::downgrade(&core);
         core.faults.know_projects(Box::new(move |token| {
             Some(lock(&tokens.upgrade()?.identity).token(token)?.project?.name)
@@ -79,7 +86,7 @@ impl RehearsalCloud {
                 let server = Server::on(
                     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?,
                     Arc::clone(&core.faults),
-                    service_handler(&core, region, handle),
+                    service_handler(&core, region, service, handle),
                     None,
                 )?;
                 urls.insert(service, server.url());
@@ -217,7 +224,9 @@ type Handle = fn(&Arc<Core>, &Arc<Region>, &mut Request<'_>) -> Response;
 const SERVICES: [(&str, Handle); 3] =
     [("glance", glance::handle), ("nova", nova::handle), ("neutron", neutron::handle)];
 
-fn service_handler(core: &Arc<Core>, region: &Arc<Region>, handle: Handle) -> Handler {
+fn service_handler(core: &Arc<Core>, region: &Arc<Region>, name: &'static str, handle: Handle) -> Handler {
     let (core, region) = (Arc::clone(core), Arc::clone(region));
-    Arc::new(move |request: &mut Request<'_>| handle(&core, &region, request))
+    Arc::new(move |request: &mut Request<'_>| {
+        region.front.pass(name, request, &|request| handle(&core, &region, request))
+    })
 }

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 
 use super::glance::Image;
+use super::identity::Identity;
 use super::neutron::Networking;
 use super::nova::Compute;
+use super::quirks::Front;
 use super::setup::CloudSetup;
 use crate::lock;
 
@@ -18,17 +20,20 @@ pub(super) struct Region {
     pub networking: Mutex<Networking>,
     /// Where the bytes of images lie.
     pub store: PathBuf,
+    /// What answers before the services do.
+    pub front: Front,
     urls: OnceLock<BTreeMap<&'static str, String>>,
 }
 
 impl Region {
-    pub fn new(name: &str, setup: &CloudSetup, store: PathBuf) -> Self {
+    pub fn new(name: &str, setup: &CloudSetup, identity: &Identity, store: PathBuf) -> Self {
         Self {
             name: name.to_owned(),
             images: Mutex::new(Vec::new()),
             compute: Mutex::new(Compute::new(setup)),
-            networking: Mutex::new(Networking::new(setup)),
+            networking: Mutex::new(Networking::new(setup, identity)),
             store,
+            front: Front::new(&setup.quirks),
             urls: OnceLock::new(),
         }
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::quirks::Quirks;
+
 /// A cloud before it runs.
 #[derive(Clone, Debug)]
 pub struct CloudSetup {
@@ -13,10 +15,12 @@ pub struct CloudSetup {
     pub projects: Vec<String>,
     /// Who may log in.
     pub users: Vec<UserSetup>,
+    /// What may be used in the place of a user's password.
+    pub application_credentials: Vec<ApplicationCredentialSetup>,
     /// The same in every region.
     pub flavors: Vec<FlavorSetup>,
-    /// Networks that all projects share, each with one subnet, the same in every region.
-    pub networks: Vec<String>,
+    /// The same in every region.
+    pub networks: Vec<NetworkSetup>,
     /// Nova's and Neutron's limits per project.
     pub quota: Quota,
     /// How long things take.
@@ -29,6 +33,51 @@ pub struct CloudSetup {
     pub images_in_use: ImagesInUse,
     /// How many members Glance allows an image (`image_member_quota`).
     pub image_members: u64,
+    /// What is unusual about it.
+    pub quirks: Quirks,
+}
+
+/// A network.
+#[derive(Clone, Debug)]
+pub struct NetworkSetup {
+    /// Its name.
+    pub name: String,
+    /// Who may use it.
+    pub owner: NetworkOwner,
+    /// Whether it leads outside; every project sees it then.
+    pub external: bool,
+    /// Whether its ports have security groups.
+    pub port_security: bool,
+    /// A subnet for each of these.
+    pub families: Vec<Family>,
+}
+
+impl NetworkSetup {
+    /// An inner network that all projects share, with one subnet of IPv4.
+    pub fn shared(name: &str) -> Self {
+        let owner = NetworkOwner::Everybody;
+        Self { name: name.into(), owner, external: false, port_security: true, families: vec![Family::V4] }
+    }
+}
+
+/// Who may use a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NetworkOwner {
+    /// A project that shares it with all.
+    Everybody,
+    /// A project of this name, alone.
+    Project(String),
+    /// The routers of the cloud; it belongs to no project.
+    Routers,
+}
+
+/// A version of IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Version 4.
+    V4,
+    /// Version 6. The addresses of its servers are those of version 4 as version 6 writes them (`::ffff:127.0.0.1`).
+    V6,
 }
 
 /// What happens to an image that a server was made from when somebody deletes it.
@@ -50,6 +99,23 @@ pub struct UserSetup {
     /// The projects on which the user has roles.
     pub projects: Vec<String>,
     /// `member` and `reader`, or `admin`.
+    pub roles: Vec<String>,
+}
+
+/// An application credential, restricted as they are unless somebody asks otherwise.
+#[derive(Clone, Debug)]
+pub struct ApplicationCredentialSetup {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its secret.
+    pub secret: String,
+    /// The name of the user that it stands for.
+    pub user: String,
+    /// The name of the only project that it is for.
+    pub project: String,
+    /// Names of roles of its user.
     pub roles: Vec<String>,
 }
 
@@ -120,7 +186,7 @@ impl Default for Latencies {
 impl Default for CloudSetup {
     /// One region, the projects `builder-project`, `upload-project` and `upload2-project` with a user each
     /// (`builder-user`, password `builder-password`, and so on) and an `admin`; `builder2-project`, which is also
-    /// `builder-user`'s; flavors `builder` and `m1.tiny` and `no-disk`; the network `runner-net`.
+    /// `builder-user`'s; an application credential of `builder-user` with the role `member`; flavors `builder` and `m1.tiny` and `no-disk`; the network `runner-net`.
     fn default() -> Self {
         let member = |name: &str| UserSetup {
             name: format!("{name}-user"),
@@ -154,12 +220,20 @@ impl Default for CloudSetup {
                     roles: vec!["admin".into(), "member".into(), "reader".into()],
                 },
             ],
+            application_credentials: vec![ApplicationCredentialSetup {
+                id: "5d2f6a0c9b8e4c71a3f0d6e7b1c2a394".into(),
+                name: "image-builder".into(),
+                secret: "builder-application-secret".into(),
+                user: "builder-user".into(),
+                project: "builder-project".into(),
+                roles: vec!["member".into()],
+            }],
             flavors: vec![
                 flavor("m1.tiny", 1, 512, 1),
                 flavor("builder", 2, 2048, 20),
                 flavor("no-disk", 2, 4096, 0),
             ],
-            networks: vec!["runner-net".into()],
+            networks: vec![NetworkSetup::shared("runner-net")],
             quota: Quota {
                 instances: 10,
                 cores: 20,
@@ -172,6 +246,7 @@ impl Default for CloudSetup {
             token_lifetime: Duration::from_secs(24 * 3600),
             images_in_use: ImagesInUse::CanBeDeleted,
             image_members: 128,
+            quirks: Quirks::default(),
         }
     }
 }

@@ -202,8 +202,19 @@ impl Site {
 
     /// The same for other architectures, as in file names.
     pub fn publish_images_for(&self, series: &str, architectures: &[&str], edition: u32) -> io::Result<()> {
+        self.publish_in(series, "current", architectures, edition)
+    }
+
+    /// Publishes images in the folder of their release date, beside those that are newest.
+    pub fn publish_release(&self, series: &str, date: &str, edition: u32) -> io::Result<()> {
+        let architectures = lock(&self.setup).architectures.clone();
+        let architectures: Vec<&str> = architectures.iter().map(String::as_str).collect();
+        self.publish_in(series, date, &architectures, edition)
+    }
+
+    fn publish_in(&self, series: &str, folder: &str, architectures: &[&str], edition: u32) -> io::Result<()> {
         let size = lock(&self.setup).image_size;
-        let base = format!("/cloud-images/{series}/current");
+        let base = format!("/cloud-images/{series}/{folder}");
         let mut sums = String::new();
         for architecture in architectures {
             let name = format!("{series}-server-cloudimg-{architecture}.img");
@@ -211,12 +222,15 @@ impl Site {
             sums.push_str(&format!("{} *{name}\n", hex(&Sha256::digest(&bytes))));
             self.serve(&format!("{base}/{name}"), "application/octet-stream", bytes);
         }
-        self.publish_sums(series, &sums)
+        self.publish_list(&base, &sums)
     }
 
     /// Publishes and signs a SHA256SUMS of one's own making.
     pub fn publish_sums(&self, series: &str, sums: &str) -> io::Result<()> {
-        let base = format!("/cloud-images/{series}/current");
+        self.publish_list(&format!("/cloud-images/{series}/current"), sums)
+    }
+
+    fn publish_list(&self, base: &str, sums: &str) -> io::Result<()> {
         let signature = self.signer.sign(sums.as_bytes())?;
         self.serve(&format!("{base}/SHA256SUMS"), "text/plain", sums);
         self.serve(&format!("{base}/SHA256SUMS.gpg"), "application/pgp-signature", signature);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::core::Core;
-use super::super::identity::{Identity, Project, Token, User};
+use super::super::identity::{ApplicationCredential, Identity, Project, Token, User};
 use super::{bad_request, error, forbidden, unauthorized};
 use crate::lock;
 use crate::servers::http::{Request, Response};
@@ -21,18 +21,23 @@ pub(super) fn issue(core: &Core, request: &mut Request<'_>) -> Response {
         return bad_request("Expecting to find identity in auth.");
     }
     let mut identity = lock(&core.identity);
-    let Some((user, parent)) = authenticate(&identity, &auth["identity"]) else {
+    let Some(Caller { user, credential, parent }) = authenticate(&identity, &auth["identity"]) else {
         drop(identity);
         return unauthorized(core);
     };
-    let project = match scope(&identity, auth, &user, parent.as_ref()) {
+    if credential.is_some() && !auth["scope"].is_null() {
+        drop(identity);
+        let message = "Error authenticating with application credential: Application credentials cannot request a scope.";
+        return error(401, "Unauthorized", message);
+    }
+    let project = match scope(&identity, auth, &user, credential.as_ref(), parent.as_ref()) {
         Ok(project) => project,
         Err(Refused) => {
             drop(identity);
             return unauthorized(core);
         }
     };
-    let (id, token) = identity.issue(&user, project, parent.as_ref());
+    let (id, token) = identity.issue(&user, project, credential, parent.as_ref());
     drop(identity);
     Response::json(201, &json!({"token": render(core, &token)})).with("X-Subject-Token", id)
 }
@@ -75,7 +80,14 @@ fn unknown_token() -> Response {
     error(404, "Not Found", "Could not recognize Fernet token")
 }
 
-fn authenticate(identity: &Identity, methods: &Value) -> Option<(User, Option<Token>)> {
+/// Who asks for a token, and by what.
+struct Caller {
+    user: User,
+    credential: Option<ApplicationCredential>,
+    parent: Option<Token>,
+}
+
+fn authenticate(identity: &Identity, methods: &Value) -> Option<Caller> {
     let mut found = None;
     for method in methods["methods"].as_array()? {
         match method.as_str()? {
@@ -85,11 +97,23 @@ fn authenticate(identity: &Identity, methods: &Value) -> Option<(User, Option<To
                 if wanted["password"].as_str()? != user.password {
                     return None;
                 }
-                found = Some((user, None));
+                found = Some(Caller { user, credential: None, parent: None });
             }
             "token" => {
                 let token = identity.token(methods["token"]["id"].as_str()?)?;
-                found = Some((token.user.clone(), Some(token)));
+                let (user, credential) = (token.user.clone(), token.credential.clone());
+                found = Some(Caller { user, credential, parent: Some(token) });
+            }
+            "application_credential" => {
+                let wanted = &methods["application_credential"];
+                let id = wanted["id"].as_str()?;
+                let credential = identity.credentials.iter().find(|known| known.id == id)?;
+                if wanted["secret"].as_str()? != credential.secret {
+                    return None;
+                }
+                let user = identity.users.iter().find(|user| user.id == credential.user)?;
+                let user = User { roles: credential.roles.clone(), ..user.clone() };
+                found = Some(Caller { user, credential: Some(credential.clone()), parent: None });
             }
             _ => return None,
         }
@@ -122,8 +146,13 @@ fn scope(
     identity: &Identity,
     auth: &Value,
     user: &User,
+    credential: Option<&ApplicationCredential>,
     parent: Option<&Token>,
 ) -> Result<Option<Project>, Refused> {
+    if let Some(credential) = credential {
+        let project = identity.projects.iter().find(|project| project.id == credential.project);
+        return project.cloned().map(Some).ok_or(Refused);
+    }
     let wanted = &auth["scope"]["project"];
     if !wanted.is_object() {
         return match auth["scope"].as_object() {
@@ -149,6 +178,10 @@ fn render(core: &Core, token: &Token) -> Value {
         "expires_at": token.expires.micros_zulu(),
         "issued_at": token.issued.micros_zulu(),
     });
+    if let Some(credential) = &token.credential {
+        document["application_credential"] =
+            json!({"id": credential.id, "name": credential.name, "restricted": true});
+    }
     if let Some(project) = &token.project {
         let identity = lock(&core.identity);
         let roles: Vec<Value> = token

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 pub(super) use ports::{activate, plug, port_groups, resolve_groups, resolve_network, unplug};
-pub use state::{Group, Network, Networking, Port, Rule};
+pub(super) use state::fixed_ips;
+pub use state::{Group, Network, Networking, Port, Rule, Subnet};
 
 use super::core::Core;
 use super::glance::page;

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
-use super::super::identity::uuid;
+use super::super::identity::{Token, uuid};
 use super::super::nova::Nic;
 use super::super::region::Region;
 use super::super::time::Stamp;
@@ -63,14 +63,19 @@ pub(super) fn route(mut call: Call<'_, '_>, rest: &[&str]) -> Answer {
         let networking = lock(&call.region.networking);
         (networking.networks.clone(), networking.ports.clone())
     };
+    let networks: Vec<Network> =
+        networks.into_iter().filter(|network| network.is_visible_to(&call.caller)).collect();
     let mine = |port: &&Port| call.caller.is_admin() || port.project == call.caller.project_id();
     match (call.request.method.clone().as_str(), rest) {
         ("GET", ["networks"]) => {
             filter::answer(&call, "networks", networks.iter().map(Network::render).collect(), &NETWORK)
         }
-        ("GET", ["subnets"]) => {
-            filter::answer(&call, "subnets", networks.iter().map(Network::render_subnet).collect(), &SUBNET)
-        }
+        ("GET", ["subnets"]) => filter::answer(
+            &call,
+            "subnets",
+            networks.iter().flat_map(Network::render_subnets).collect(),
+            &SUBNET,
+        ),
         ("GET", ["ports"]) => {
             filter::answer(&call, "ports", ports.iter().filter(mine).map(Port::render).collect(), &PORT)
         }
@@ -80,9 +85,12 @@ pub(super) fn route(mut call: Call<'_, '_>, rest: &[&str]) -> Answer {
             Ok(Response::json(200, &json!({"network": found.render()})))
         }
         ("GET", ["subnets", id]) => {
-            let found = networks.iter().find(|network| network.subnet == *id);
-            let found = found.ok_or_else(|| not_found("SubnetNotFound", "Subnet", id))?;
-            Ok(Response::json(200, &json!({"subnet": found.render_subnet()})))
+            let all = networks
+                .iter()
+                .flat_map(|network| network.subnets.iter().map(move |subnet| (network, subnet)));
+            let mut found = all.filter(|(_, subnet)| subnet.id == *id);
+            let (network, subnet) = found.next().ok_or_else(|| not_found("SubnetNotFound", "Subnet", id))?;
+            Ok(Response::json(200, &json!({"subnet": network.render_subnet(subnet)})))
         }
         ("GET", ["ports", id]) => {
             let found = ports.iter().filter(mine).find(|port| port.id == *id);
@@ -131,13 +139,20 @@ fn create_port(call: &Call<'_, '_>, wanted: &Value) -> Answer {
     Ok(Response::json(201, &json!({"port": port})))
 }
 
-/// The network that a server's `networks` asks for.
-pub(in super::super) fn resolve_network(region: &Region, wanted: &Value) -> Result<Network, String> {
-    let networks = &lock(&region.networking).networks;
-    let only = || match networks.as_slice() {
-        [] => Err("No network found".to_owned()),
+/// The network that a server's `networks` asks for; otherwise why there is none, and with which status.
+pub(in super::super) fn resolve_network(
+    region: &Region,
+    caller: &Token,
+    wanted: &Value,
+) -> Result<Network, (u16, String)> {
+    let mut networks = lock(&region.networking).networks.clone();
+    networks.retain(|network| network.is_visible_to(caller));
+    let only = || match networks.iter().filter(|network| network.takes_servers_of(caller)).collect::<Vec<_>>()
+        [..]
+    {
+        [] => Err((400, "No network found".to_owned())),
         [network] => Ok(network.clone()),
-        _ => Err("Multiple possible networks found, use a Network ID to be more specific.".to_owned()),
+        _ => Err((400, "Multiple possible networks found, use a Network ID to be more specific.".to_owned())),
     };
     match wanted {
         Value::Null => only(),
@@ -145,7 +160,9 @@ pub(in super::super) fn resolve_network(region: &Region, wanted: &Value) -> Resu
         wanted => {
             let id = wanted[0]["uuid"].as_str().unwrap_or_default();
             let found = networks.iter().find(|network| network.id == id).cloned();
-            found.ok_or_else(|| format!("Network {id} could not be found."))
+            let found = found.ok_or_else(|| (400, format!("Network {id} could not be found.")))?;
+            let why = format!("It is not allowed to create an interface on external network {id}");
+            if found.takes_servers_of(caller) { Ok(found) } else { Err((403, why)) }
         }
     }
 }
@@ -196,11 +213,11 @@ pub(in super::super) fn plug(
         name: String::new(),
         project: project.to_owned(),
         network: network.id.clone(),
-        subnet: network.subnet.clone(),
+        subnets: network.subnets.clone(),
         device: device.to_owned(),
         address: None,
         mac: mac.clone(),
-        groups: groups.iter().map(|(id, _)| id.clone()).collect(),
+        groups: groups.iter().filter(|_| network.port_security).map(|(id, _)| id.clone()).collect(),
         tags: Vec::new(),
         created: Stamp::now(),
     };
@@ -208,7 +225,8 @@ pub(in super::super) fn plug(
     Nic {
         network: network.id.clone(),
         network_name: network.name.clone(),
-        subnet: network.subnet.clone(),
+        subnets: network.subnets.clone(),
+        port_security: network.port_security,
         port: id,
         address: None,
         mac,

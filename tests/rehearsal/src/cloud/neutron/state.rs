@@ -1,28 +1,53 @@
 //! What Neutron knows of one region, and how it is shown.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde_json::{Value, json};
 
-use super::super::identity::{hex_id, uuid};
-use super::super::setup::CloudSetup;
+use super::super::identity::{Identity, Token, hex_id, uuid};
+use super::super::setup::{CloudSetup, Family, NetworkOwner};
 use super::super::time::Stamp;
 
-/// A network with its one subnet.
+/// A network with its subnets.
 #[derive(Clone, Debug)]
 pub struct Network {
     /// Its id.
     pub id: String,
     /// Its name.
     pub name: String,
-    /// The owning project.
+    /// The owning project, empty when it belongs to none.
     pub project: String,
-    /// The subnet's id.
-    pub subnet: String,
+    /// Whether every project may use it.
+    pub shared: bool,
+    /// Whether it leads outside.
+    pub external: bool,
+    /// Whether its ports have security groups.
+    pub port_security: bool,
+    /// Its subnets.
+    pub subnets: Vec<Subnet>,
     /// Tags.
     pub tags: Vec<String>,
     /// When it was made.
     pub created: Stamp,
+}
+
+/// A subnet.
+#[derive(Clone, Debug)]
+pub struct Subnet {
+    /// Its id.
+    pub id: String,
+    /// Its version of IP.
+    pub family: Family,
+}
+
+impl Subnet {
+    /// The address that a machine has in it.
+    pub fn address(&self, machine: Ipv4Addr) -> IpAddr {
+        match self.family {
+            Family::V4 => machine.into(),
+            Family::V6 => machine.to_ipv6_mapped().into(),
+        }
+    }
 }
 
 /// A port.
@@ -36,11 +61,11 @@ pub struct Port {
     pub project: String,
     /// The network's id.
     pub network: String,
-    /// The subnet's id.
-    pub subnet: String,
+    /// The subnets.
+    pub subnets: Vec<Subnet>,
     /// The server that it belongs to.
     pub device: String,
-    /// Its address, once known.
+    /// The address of its machine, once known.
     pub address: Option<Ipv4Addr>,
     /// Its MAC address.
     pub mac: String,
@@ -111,13 +136,21 @@ pub struct Networking {
 }
 
 impl Networking {
-    pub(in super::super) fn new(setup: &CloudSetup) -> Self {
+    pub(in super::super) fn new(setup: &CloudSetup, identity: &Identity) -> Self {
         let owner = hex_id();
-        let networks = setup.networks.iter().map(|name| Network {
+        let id_of = |name: &str| identity.projects.iter().find(|p| p.name == name).map(|p| p.id.clone());
+        let networks = setup.networks.iter().map(|network| Network {
             id: uuid(),
-            name: name.clone(),
-            project: owner.clone(),
-            subnet: uuid(),
+            name: network.name.clone(),
+            project: match &network.owner {
+                NetworkOwner::Everybody => owner.clone(),
+                NetworkOwner::Project(name) => id_of(name).unwrap_or_else(hex_id),
+                NetworkOwner::Routers => String::new(),
+            },
+            shared: network.owner == NetworkOwner::Everybody,
+            external: network.external,
+            port_security: network.port_security,
+            subnets: network.families.iter().map(|family| Subnet { id: uuid(), family: *family }).collect(),
             tags: Vec::new(),
             created: Stamp::now(),
         });
@@ -209,33 +242,62 @@ impl Rule {
 }
 
 impl Network {
+    /// Whether a project may see it.
+    pub(super) fn is_visible_to(&self, caller: &Token) -> bool {
+        self.external || self.takes_servers_of(caller)
+    }
+
+    /// Whether a project may have servers on it.
+    pub(super) fn takes_servers_of(&self, caller: &Token) -> bool {
+        self.shared || self.project == caller.project_id() || caller.is_admin()
+    }
+
     pub(super) fn render(&self) -> Value {
+        let subnets: Vec<&str> = self.subnets.iter().map(|subnet| subnet.id.as_str()).collect();
         json!({"id": self.id, "name": self.name, "tenant_id": self.project, "admin_state_up": true, "mtu": 1500,
-            "status": "ACTIVE", "subnets": [self.subnet], "shared": true, "availability_zone_hints": [],
+            "status": "ACTIVE", "subnets": subnets, "shared": self.shared, "availability_zone_hints": [],
             "availability_zones": ["nova"], "ipv4_address_scope": null, "ipv6_address_scope": null,
-            "router:external": false, "description": "", "port_security_enabled": true, "tags": self.tags,
+            "router:external": self.external, "description": "", "port_security_enabled": self.port_security,
+            "tags": self.tags,
             "created_at": self.created.iso(), "updated_at": self.created.iso(), "revision_number": 2,
             "project_id": self.project})
     }
 
-    pub(super) fn render_subnet(&self) -> Value {
-        json!({"id": self.subnet, "name": format!("{}-subnet", self.name), "tenant_id": self.project,
-            "network_id": self.id, "ip_version": 4, "subnetpool_id": null, "enable_dhcp": true,
-            "ipv6_ra_mode": null, "ipv6_address_mode": null, "gateway_ip": "127.0.0.1", "cidr": "127.0.0.0/8",
-            "allocation_pools": [{"start": "127.16.0.2", "end": "127.255.255.254"}], "host_routes": [],
+    pub(super) fn render_subnets(&self) -> impl Iterator<Item = Value> {
+        self.subnets.iter().map(|subnet| self.render_subnet(subnet))
+    }
+
+    pub(super) fn render_subnet(&self, subnet: &Subnet) -> Value {
+        let (version, mode, gateway, cidr, pool) = match subnet.family {
+            Family::V4 => (4, Value::Null, "127.0.0.1", "127.0.0.0/8", ["127.16.0.2", "127.255.255.254"]),
+            Family::V6 => {
+                let pool = ["::ffff:127.16.0.2", "::ffff:127.255.255.254"];
+                (6, json!("slaac"), "::ffff:127.0.0.1", "::ffff:127.0.0.0/104", pool)
+            }
+        };
+        json!({"id": subnet.id, "name": format!("{}-subnet", self.name), "tenant_id": self.project,
+            "network_id": self.id, "ip_version": version, "subnetpool_id": null, "enable_dhcp": true,
+            "ipv6_ra_mode": mode, "ipv6_address_mode": mode, "gateway_ip": gateway, "cidr": cidr,
+            "allocation_pools": [{"start": pool[0], "end": pool[1]}], "host_routes": [],
             "dns_nameservers": [], "description": "", "service_types": [], "tags": [],
             "created_at": self.created.iso(), "updated_at": self.created.iso(), "revision_number": 0,
             "project_id": self.project})
     }
 }
 
+/// The addresses of a machine, as ports show them.
+pub(in super::super) fn fixed_ips(subnets: &[Subnet], machine: Option<Ipv4Addr>) -> Vec<Value> {
+    let in_each = |machine| {
+        subnets.iter().map(
+            move |subnet| json!({"subnet_id": subnet.id, "ip_address": subnet.address(machine).to_string()}),
+        )
+    };
+    machine.into_iter().flat_map(in_each).collect()
+}
+
 impl Port {
     pub(super) fn render(&self) -> Value {
-        let addresses: Vec<Value> = self
-            .address
-            .iter()
-            .map(|address| json!({"subnet_id": self.subnet, "ip_address": address.to_string()}))
-            .collect();
+        let addresses = fixed_ips(&self.subnets, self.address);
         let (owner, status) = match (self.device.is_empty(), self.address) {
             (true, _) => ("", "DOWN"),
             (false, None) => ("compute:nova", "DOWN"),

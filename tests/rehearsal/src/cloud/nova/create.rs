@@ -66,8 +66,8 @@ pub(super) fn create(call: Call<'_, '_>) -> Answer {
     let key_name = key_name(&call, wanted)?;
     let groups = neutron::resolve_groups(call.region, call.caller.project_id(), &wanted["security_groups"])
         .map_err(|message| Refusal::new(400, message))?;
-    let network = neutron::resolve_network(call.region, &wanted["networks"])
-        .map_err(|message| Refusal::new(400, message))?;
+    let network = neutron::resolve_network(call.region, &call.caller, &wanted["networks"])
+        .map_err(|(status, message)| Refusal::new(status, message))?;
     let count = wanted["min_count"].as_u64().unwrap_or(1).max(1);
     within_quota(&call, &flavor, count)?;
 

@@ -35,13 +35,22 @@ fn fail(region: &Region, id: &str, why: &str) {
     });
 }
 
+const NO_PORT_SECURITY: &str =
+    "Network requires port_security_enabled and subnet associated in order to apply security groups.";
+
 /// BUILD to ACTIVE or ERROR.
 pub(super) fn build(core: &Arc<Core>, region: &Arc<Region>, id: &str) {
     let (core, region, id) = (Arc::clone(core), Arc::clone(region), id.to_owned());
     thread::spawn(move || {
         let step = core.setup.latencies.build / 2;
         thread::sleep(step);
-        let failure = lock(&region.compute).failures.pop_front();
+        let unguarded = super::server(&region, &id).is_some_and(|server| {
+            !server.nic.port_security && server.groups.iter().any(|group| group != "default")
+        });
+        let failure = match unguarded {
+            true => Some(NO_PORT_SECURITY.to_owned()),
+            false => lock(&region.compute).failures.pop_front(),
+        };
         if let Some(why) = failure {
             fail(&region, &id, &why);
             return;
@@ -82,8 +91,9 @@ fn spawn(core: &Core, region: &Region, id: &str) -> Result<(), String> {
     };
     let machine = core.hypervisor.boot(boot).map_err(|error| error.to_string())?;
     neutron::activate(region, &server.nic.port, address);
+    let delay = core.setup.quirks.address_delay;
     let taken = update(region, id, |server| {
-        server.nic.address = Some(address);
+        server.nic.address = Some(address).filter(|_| delay.is_zero());
         server.vm_state = "active".into();
         server.task = None;
         server.launched = Some(Stamp::now());
@@ -91,6 +101,9 @@ fn spawn(core: &Core, region: &Region, id: &str) -> Result<(), String> {
     });
     if taken.is_none() {
         machine.destroy();
+    } else if !delay.is_zero() {
+        thread::sleep(delay);
+        update(region, id, |server| server.nic.address = Some(address));
     }
     Ok(())
 }
@@ -191,6 +204,7 @@ pub(super) fn delete(call: &Call<'_, '_>, id: &str) -> Answer {
             machine.destroy();
         }
         lock(&region.compute).servers.retain(|known| known.id != server.id);
+        thread::sleep(core.setup.quirks.port_lingers);
         neutron::unplug(&region, &server.nic.port);
     });
     Ok(Response::empty(204).with("Content-Type", "application/json"))

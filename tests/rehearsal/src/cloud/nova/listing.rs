@@ -140,11 +140,7 @@ pub(super) fn next_link(call: &Call<'_, '_>, marker: &str) -> Value {
 /// `GET /v2.1/servers/ID/os-interface`
 pub(super) fn interfaces(call: &Call<'_, '_>, id: &str) -> Answer {
     let nic = find(call, id)?.nic;
-    let addresses: Vec<Value> = nic
-        .address
-        .iter()
-        .map(|address| json!({"subnet_id": nic.subnet, "ip_address": address.to_string()}))
-        .collect();
+    let addresses = neutron::fixed_ips(&nic.subnets, nic.address);
     let mut attachment = json!({"net_id": nic.network, "port_id": nic.port, "mac_addr": nic.mac,
         "port_state": "ACTIVE", "fixed_ips": addresses});
     if call.minor >= 70 {

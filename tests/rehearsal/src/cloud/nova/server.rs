@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::super::identity::Token;
+use super::super::neutron::Subnet;
 use super::super::time::Stamp;
 use super::{Call, Flavor};
 use crate::instance::Instance;
@@ -65,11 +66,13 @@ pub struct Nic {
     pub network: String,
     /// The network's name.
     pub network_name: String,
-    /// The subnet's id.
-    pub subnet: String,
+    /// The network's subnets.
+    pub subnets: Vec<Subnet>,
+    /// Whether the network's ports have security groups.
+    pub port_security: bool,
     /// The port's id.
     pub port: String,
-    /// The address, once there is one.
+    /// The machine's address, once Nova knows it.
     pub address: Option<Ipv4Addr>,
     /// The MAC address.
     pub mac: String,
@@ -173,8 +176,13 @@ impl Server {
 
     fn addresses(&self) -> Value {
         let Some(address) = self.nic.address else { return json!({}) };
-        json!({&self.nic.network_name: [{"version": 4, "addr": address.to_string(),
-            "OS-EXT-IPS:type": "fixed", "OS-EXT-IPS-MAC:mac_addr": self.nic.mac}]})
+        let in_subnet = |subnet: &Subnet| {
+            let address = subnet.address(address);
+            json!({"version": if address.is_ipv4() { 4 } else { 6 }, "addr": address.to_string(),
+                "OS-EXT-IPS:type": "fixed", "OS-EXT-IPS-MAC:mac_addr": self.nic.mac})
+        };
+        let addresses: Vec<Value> = self.nic.subnets.iter().map(in_subnet).collect();
+        json!({&self.nic.network_name: addresses})
     }
 }
 
