@@ -43,11 +43,11 @@ impl ConnectError {
         if error.kind() != ErrorKind::Credentials {
             return Self::Cloud(error);
         }
-        let CloudConfig { username, project_name, .. } = config;
-        let (whose, remedy) = if is_operators(known, name) {
-            (format!("user {username} for project {project_name}"), OPTIONS)
-        } else {
-            (format!("relation {name}, user {username}"), FIELDS)
+        let CloudConfig { username, project_name, application_credential, .. } = config;
+        let (whose, remedy) = match (is_operators(known, name), application_credential) {
+            (true, Some(id)) => (format!("application credential {id}"), CREDENTIAL),
+            (true, None) => (format!("user {username} for project {project_name}"), OPTIONS),
+            (false, _) => (format!("relation {name}, user {username}"), FIELDS),
         };
         Self::Refused { whose, error, remedy }
     }
@@ -56,6 +56,10 @@ impl ConnectError {
 /// The options that hold the build project's credentials.
 const OPTIONS: &str = "openstack-user-name, openstack-user-domain-name, openstack-project-name, \
                        openstack-project-domain-name, and the password in openstack-password-secret";
+
+/// The options that hold an application credential.
+const CREDENTIAL: &str =
+    "openstack-application-credential-id, and the secret in openstack-application-credential-secret";
 
 /// What a relation brings.
 const FIELDS: &str = "username, user_domain_name, project_name, project_domain_name and password, which the related \
