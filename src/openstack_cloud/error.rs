@@ -107,6 +107,7 @@ impl OpenStackError {
             operation: "authenticating".into(),
             message: tidy(message),
             status,
+            attempts: Attempts(1),
         }
     }
 
