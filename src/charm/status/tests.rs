@@ -292,6 +292,6 @@ fn progress_tells_why_a_step_takes_long() {
         told.starts_with("Building noble-x64: launching builder VM (connect to host 10.0.0.7 port 22: C"),
         "{told}"
     );
-    job.build(NOBLE).enter(Phase::Snapshotting);
+    job.build(NOBLE).enter(Phase::Snapshotting).unwrap();
     assert!(!progress(&job).contains("refused"));
 }
