@@ -18,15 +18,31 @@ ALONE := env -u MAKEFLAGS -u MFLAGS
 # The oldest time that a zip archive can tell.
 TIMESTAMP := 1980-01-01T00:00:00Z
 
-# manifest.yaml is what charmcraft would write: Juju reads from it where the charm can run.
-define MANIFEST
-bases:
-- name: $(word 1,$(subst @, ,$(BASE)))
-  channel: '$(word 2,$(subst @, ,$(BASE)))'
+# The same charm under the name of the Python charm: `juju refresh` takes a deployment over only to that name, and only
+# on the base that it is on.
+REPLACED := github-runner-image-builder
+REPLACEMENT := target/replacement
+REPLACEMENT_ARCHIVE := target/$(REPLACED)_$(ARCH).charm
+
+# A base as charmcraft writes it into manifest.yaml: Juju reads from there where the charm can run.
+define MANIFEST_BASE
+- name: $(word 1,$(subst @, ,$1))
+  channel: '$(word 2,$(subst @, ,$1))'
   architectures:
   - $(ARCH)
+
 endef
-export MANIFEST
+define MANIFEST
+bases:
+$(call MANIFEST_BASE,$(BASE))
+endef
+define REPLACEMENT_MANIFEST
+bases:
+$(call MANIFEST_BASE,ubuntu@22.04)$(call MANIFEST_BASE,$(BASE))
+endef
+export MANIFEST REPLACEMENT_MANIFEST
+# Packs folder $1 as archive $2, which lies beside it.
+PACK = cd $1; find . -type f -printf '%P\n' | LC_ALL=C sort | TZ=UTC zip -q -X -D -9 ../$(notdir $2) -@
 
 .PHONY: help
 help: ## Show this list
@@ -48,7 +64,7 @@ unpacked: deps-build
 	install -m 0755 hooks/* $(CHARM)/hooks/
 	install -m 0755 scripts/* $(CHARM)/scripts/
 	install -m 0644 LICENSE metadata.yaml config.yaml actions.yaml $(CHARM)/
-	printf '%s\n' "$$MANIFEST" > $(CHARM)/manifest.yaml
+	printf '%s' "$$MANIFEST" > $(CHARM)/manifest.yaml
 	chmod 0644 $(CHARM)/manifest.yaml
 	find $(CHARM) -exec touch --date=$(TIMESTAMP) {} +
 
@@ -57,15 +73,28 @@ manual: deps-build ## Make manual pages and shell completion (target/manual/), a
 	rm -rf target/manual
 	$(ALONE) cargo run --quiet --locked --example manual -- target/manual docs/reference/metrics.md
 
-.PHONY: charm
-charm: deps-charm unpacked manual ## Build target/charm/ (runnable) and the .charm beside it (deployable)
-	rm -f $(ARCHIVE)
+.PHONY: complete
+complete: unpacked manual
 	cp --recursive --no-preserve=all target/manual $(CHARM)/share
 	chmod -R a=rX,u+w $(CHARM)/share
 	find $(CHARM)/share -exec touch --date=$(TIMESTAMP) {} +
-	cd $(CHARM); find . -type f -printf '%P\n' | LC_ALL=C sort | TZ=UTC zip -q -X -D -9 ../$(notdir $(ARCHIVE)) -@
-	chmod 0644 $(ARCHIVE)
-	@ls -l $(CHARM)/dispatch $(ARCHIVE)
+
+.PHONY: replacement
+replacement: complete
+	rm -rf $(REPLACEMENT)
+	cp -a $(CHARM) $(REPLACEMENT)
+	sed -i 's/^name: $(NAME)$$/name: $(REPLACED)/' $(REPLACEMENT)/metadata.yaml
+	printf '%s' "$$REPLACEMENT_MANIFEST" > $(REPLACEMENT)/manifest.yaml
+	chmod 0644 $(REPLACEMENT)/*.yaml
+	find $(REPLACEMENT) -exec touch --date=$(TIMESTAMP) {} +
+
+.PHONY: charm
+charm: deps-charm complete replacement ## Build target/charm/ (runnable), the .charm beside it (deployable), and one for juju refresh
+	rm -f $(ARCHIVE) $(REPLACEMENT_ARCHIVE)
+	$(call PACK,$(CHARM),$(ARCHIVE))
+	$(call PACK,$(REPLACEMENT),$(REPLACEMENT_ARCHIVE))
+	chmod 0644 $(ARCHIVE) $(REPLACEMENT_ARCHIVE)
+	@ls -l $(CHARM)/dispatch $(ARCHIVE) $(REPLACEMENT_ARCHIVE)
 
 .PHONY: test
 test: deps ## Run all tests that need no cloud, against the charm's release binary

@@ -8,7 +8,7 @@
 //!
 //! | folder | holds | uses |
 //! |---|---|---|
-//! | `cli` | what people run by hand: commands, and views of the unit's records | `charm`, `builder`, `record`, `openstack_cloud/openstack_manager`, `instance`, `github`, `host`, `model` |
+//! | `cli` | what people run by hand: commands, and views of the unit's records | `charm`, `worker`, `builder`, `record`, `openstack_cloud/openstack_manager`, `instance`, `github`, `host`, `model` |
 //! | `charm` | from an event to a decision: state, reconciliation, relation data, actions, status | `worker`, `builder`, `record`, `openstack_cloud/openstack_manager`, `openstack_cloud`, `instance`, `github`, `juju`, `http`, `host`, `model` |
 //! | `worker` | the processes that do what hooks ask for: how they start, work, report and stop | `builder`, `builder/ownership`, `record`, `openstack_cloud/openstack_manager`, `openstack_cloud`, `github`, `http`, `host`, `model` |
 //! | `builder` | building (seed `builder`): host set-up, what is due, one run over targets and clouds | `builder/upkeep`, `builder/delivery`, `builder/clouds`, `builder/image`, `builder/ownership`, `record`, `openstack_cloud/openstack_manager`, `openstack_cloud`, `instance`, `github`, `http`, `host`, `model` |

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use runner_image_builder::charm::{Event, Unit};
 use runner_image_builder::cli::jobs::Jobs;
+use runner_image_builder::cli::jobs_view::JobsView;
 use runner_image_builder::cli::{self, Arguments, Command, Format, metrics};
 use runner_image_builder::host::{Host, LogFile, dump_no_core};
 use runner_image_builder::instance::DEFAULT_RECIPE;
@@ -36,8 +37,9 @@ fn main() -> ExitCode {
 
 fn command(command: &Command) -> ExitCode {
     match command {
-        Command::Jobs(words) if words.json || words.output.format == Format::Json => {
-            jobs(serde_json::to_string_pretty)
+        Command::Jobs(words) if words.json => jobs(serde_json::to_string_pretty),
+        Command::Jobs(words) if words.output.format == Format::Json => {
+            jobs(|jobs| serde_json::to_string_pretty(&JobsView::of(jobs)))
         }
         Command::Jobs(_) => jobs(|jobs| Ok(jobs.to_string())),
         Command::Cancel => by_hand("cancel", cli::cancel),
@@ -50,6 +52,11 @@ fn command(command: &Command) -> ExitCode {
         Command::Instance { operation, options } => {
             by_hand("instance", |host, say| cli::instance(host, *operation, options, say))
         }
+        Command::Run(words) => by_hand("run", |_, say| cli::run(words, say)),
+        Command::LatestBuildId(words) => {
+            by_hand("latest-build-id", |_, say| cli::latest_build_id(words, say))
+        }
+        Command::Init(words) => by_hand("init", |_, _| cli::init(words)),
         Command::Metrics => match metrics::metrics(&Host::from_environment()) {
             Ok(text) => print(&text),
             Err(error) => failed(&error),

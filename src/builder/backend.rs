@@ -6,11 +6,10 @@ use crate::builder::image::base_image::BaseImages;
 use crate::builder::image::external::ExternalBuild;
 use crate::builder::image::local::{LocalBuild, LocalImage, Workspace};
 use crate::builder::image::site::Site;
-use crate::builder::image::verify::{Verification, VerificationError};
+use crate::builder::image::verify::{Expected, Verification, VerificationError};
 use crate::builder::image::vm::Launcher;
 use crate::host::Host;
 use crate::http::HttpClient;
-use crate::instance::RunnerBase;
 use crate::model::{Deadline, Target};
 use crate::openstack_cloud::{Cloud, Image};
 use crate::record::{BuildMode, BuilderRunConfig, Failure, Phase, ResourceTracker};
@@ -101,9 +100,9 @@ impl Backend {
         deadline: Deadline,
     ) -> Result<(), VerificationError> {
         let Self::OpenStack(site) = self else { return Ok(()) };
-        let RunnerBase { target, runner, .. } = &inputs.base;
-        let launcher = launcher(context, config, cloud, site, *target);
-        Verification { launcher: &launcher, runner_version: &runner.version }.run(snapshot, deadline)
+        let launcher = launcher(context, config, cloud, site, inputs.base.target);
+        let expected = Expected::of(&inputs.base);
+        Verification { launcher: &launcher, expected }.run(snapshot, deadline)
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::plan::Plan;
 use super::run_context::{RunContext, Sweep};
-use crate::builder::clouds::clouds_yaml::{Clouds, is_same_project};
 use crate::builder::clouds::connect::{ConnectError, connect_to};
+use crate::builder::clouds::names::{Clouds, is_same_project};
 use crate::builder::clouds::projects::{Part, Projects};
 use crate::builder::delivery::distribution::{Recipient, Way, image_of};
 use crate::builder::delivery::outcome::Outcome;
@@ -14,7 +14,6 @@ use crate::builder::delivery::publisher::Publisher;
 use crate::builder::delivery::queue::Report;
 use crate::builder::delivery::sharing::is_shared;
 use crate::builder::ownership::labels;
-use crate::builder::upkeep::adoption::adopt;
 use crate::builder::upkeep::leave::leave_clouds;
 use crate::builder::upkeep::sweep::{Keep, sweep_copies, sweep_servers};
 use crate::http::HttpClient;
@@ -82,9 +81,6 @@ impl Lane<'_> {
             Sweep::Due => self.sweep(&cloud, Keep::Usable(config, job)),
             Sweep::NotDue => Vec::new(),
         };
-        if config.adopt {
-            adopt([(name, &cloud)].into_iter(), config, context.job, Deadline::after(LOOK));
-        }
         plans.iter().for_each(|plan| self.say_what_lacks((&cloud, way), plan, &salvaged, report));
         left
     }

@@ -32,23 +32,27 @@ pub mod upkeep;
 
 pub use by_hand::ByHand;
 pub use check::check;
-pub use clouds::clouds_yaml::{
-    Clouds, CloudsYamlError, cloud_name, entry, former_cloud_name, former_names, install_clouds_yaml,
-    is_same_user, project_digest, read_clouds_file, read_clouds_yaml, related_cloud_name,
-};
+pub use clouds::clouds_yaml::{CloudsYamlError, install_clouds_yaml, read_clouds_file, read_clouds_yaml};
 pub use clouds::connect::{door, http_client, in_each};
 pub use clouds::latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult, get_latest_image};
+pub use clouds::names::{
+    Clouds, cloud_name, entry, former_cloud_name, former_name, former_names, inherit_connection,
+    is_same_user, project_digest, related_cloud_name,
+};
+pub use clouds::personal::read_cloud;
 pub use cron::{CRON_FILE, Schedule, configure_cron};
 pub use image::base_image::PIN_AGE;
 pub use image::vm::UBUNTU_USER;
 pub use run::{BuilderRunError, clean_up, run};
 pub use run_context::{RunContext, Sweep};
 pub use setup::packages::PackageError;
+pub use setup::python_charm::remove_python_charm;
 pub use setup::{
     BuilderInitConfig, BuilderSetupError, LOGROTATE_FILE, UpgradeApplicationError, check_owner, initialize,
-    install_dependencies, remove_old_binaries, upgrade_app, worker_binary_dir,
+    install_build_tools, install_dependencies, remove_old_binaries, upgrade_app, worker_binary_dir,
 };
 pub use upkeep::prune::prune_all;
+pub use upkeep::python_charm;
 pub use upkeep::sweep::{Extent, Keep, sweep_cloud};
 
 pub use crate::model::{IMAGE_NAME_TMPL, image_name};

@@ -12,8 +12,9 @@ use super::releases;
 use super::run_context::{RunContext, Sweep};
 use super::script;
 use super::side_by_side::side_by_side;
-use crate::builder::clouds::clouds_yaml::{Clouds, read_clouds_yaml};
+use crate::builder::clouds::clouds_yaml::read_clouds_yaml;
 use crate::builder::clouds::connect::{connect_to, http_client};
+use crate::builder::clouds::names::Clouds;
 use crate::builder::clouds::projects::Projects;
 use crate::builder::delivery::distribution::Distributor;
 use crate::builder::delivery::outcome::Outcome;
@@ -22,6 +23,7 @@ use crate::builder::delivery::queue::{DeliveryQueue, Slots};
 use crate::builder::delivery::revisions;
 use crate::builder::image::base_image::base_image_name;
 use crate::builder::image::site::remove_security_group;
+use crate::builder::upkeep::adoption::{Adoption, adopt};
 use crate::builder::upkeep::leave::leave_clouds;
 use crate::builder::upkeep::memberships::{Ending, Members};
 use crate::builder::upkeep::sweep::{Keep, sweep_cloud};
@@ -57,10 +59,17 @@ pub struct BuilderRunError {
 /// takes: for the worker and the command line, never for a hook.
 pub fn run(context: &RunContext<'_>, config: &BuilderRunConfig) -> Result<Vec<BuildResult>, BuilderRunError> {
     let outcome = Outcome::default();
-    match Run::prepare(context, config, &outcome) {
-        Ok(run) => run.work(),
-        Err(failure) => outcome.fail(failure),
-    }
+    scope(|scope| {
+        if config.adopt {
+            // What is there already is told at once, whatever becomes of the builds.
+            let RunContext { host, job, secrets, known, progress, .. } = *context;
+            scope.spawn(move || adopt(&Adoption { host, job, secrets, known, progress }, config));
+        }
+        match Run::prepare(context, config, &outcome) {
+            Ok(run) => run.work(),
+            Err(failure) => outcome.fail(failure),
+        }
+    });
     let (results, failures) = outcome.into_parts();
     if failures.is_empty() { Ok(results) } else { Err(BuilderRunError { results, failures }) }
 }

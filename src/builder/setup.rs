@@ -1,6 +1,7 @@
 //! The host made ready for building, and what an older version left brought to this one.
 
 pub mod packages;
+pub mod python_charm;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -83,12 +84,22 @@ fn owner_file(host: &Host) -> PathBuf {
 /// Installs what builds in this mode stand on, those packages that are missing: [`APT_DEPENDENCIES`], and for local
 /// builds [`LOCAL_BUILD_DEPENDENCIES`].
 pub fn install_dependencies(mode: BuildMode) -> Result<(), BuilderSetupError> {
+    install_those(mode, |_| true)
+}
+
+fn install_those(mode: BuildMode, wanted: fn(&&str) -> bool) -> Result<(), BuilderSetupError> {
     let local: &[&str] = match mode {
         BuildMode::External => &[],
         BuildMode::Local => &LOCAL_BUILD_DEPENDENCIES,
     };
-    let packages = [&APT_DEPENDENCIES, local].concat();
+    let mut packages = [&APT_DEPENDENCIES, local].concat();
+    packages.retain(wanted);
     Ok(install_packages(&LocalExecutor, &packages, Deadline::after(Duration::from_secs(900)))?)
+}
+
+/// Installs what builds in this mode call, and not what a unit needs besides.
+pub fn install_build_tools(mode: BuildMode) -> Result<(), BuilderSetupError> {
+    install_those(mode, |package| !["cron", "logrotate"].contains(package))
 }
 
 /// What an older version left could not be brought to this one (seed `builder`: `UpgradeApplicationError`).

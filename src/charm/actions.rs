@@ -2,6 +2,7 @@
 
 pub mod cancel;
 pub mod check;
+pub mod clean_up;
 pub mod launch;
 
 use std::collections::BTreeMap;
@@ -11,16 +12,20 @@ use serde_json::Value;
 
 use super::options::InvalidOption;
 use super::reconcile::Demand;
+use super::state::CharmState;
 use super::status;
 use crate::host::{FileError, Host};
 use crate::juju::HookToolError;
 use crate::model::{Backoff, BaseImage, Deadline, Target, poll};
-use crate::record::{JobId, Journal, Reason, Rebuild, RecordError, Request, worker_lives};
+use crate::record::{CloudName, JobId, Journal, Reason, Rebuild, RecordError, Request, worker_lives};
 
 /// How long an action follows a job at most: `juju run` itself gives up after 60 s, and the unit runs nothing else.
 pub const WAIT: Duration = Duration::from_secs(50);
 /// How often the journal is looked into.
 const LOOK: Duration = Duration::from_secs(1);
+/// What `run` says when no image is due by its age.
+const NOTHING_DUE: &str = "No image is due by its age: one is built only if its base image, runner, recipe or script has \
+                           changed. force=true builds what is up to date.";
 /// How many looks a worker may take to start.
 const START: u32 = 30;
 
@@ -43,6 +48,21 @@ impl RunParameters {
         });
         let rebuild = if flag("force") { Rebuild::Always } else { Rebuild::Due };
         Ok(Self { demand: Demand { rebuild, bases: bases.collect::<Result<_, _>>()? }, wait: flag("wait") })
+    }
+
+    /// What an operator should know who asks for what is due while no image is due by its age.
+    pub fn hint(&self, state: &CharmState, journal: &Journal) -> Option<&'static str> {
+        let max_age = Duration::from_secs(u64::from(state.run.max_image_age_hours) * 3600);
+        let bases = &self.demand.bases;
+        let mut targets =
+            state.run.targets.iter().filter(|target| bases.is_empty() || bases.contains(&target.base));
+        let is_young = |target: &Target, cloud: &CloudName| {
+            let image = journal.image(*target, cloud);
+            image.is_some_and(|image| image.revision.is_some() && image.built.age() <= max_age)
+        };
+        let nothing_is_due =
+            targets.all(|target| state.run.clouds.iter().all(|cloud| is_young(target, cloud)));
+        (self.demand.rebuild == Rebuild::Due && nothing_is_due).then_some(NOTHING_DUE)
     }
 
     /// Why a unit that builds `targets` does not do it: it would do nothing for a base that it does not build.

@@ -1,8 +1,9 @@
 //! clouds.yaml: the credentials of the build cloud, of each relation, and of clouds that have yet to be left clean. Each cloud
 //! is reached with exactly what was brought for it.
 
+use super::image_relation::said::ImageRelations;
 use super::reconcile::{ReconcileError, is_open};
-use super::state::{CharmState, image_relations};
+use super::state::CharmState;
 use crate::builder::{self, Clouds};
 use crate::host::{Host, Written};
 use crate::juju::{Environment, HookTools, RelationId};
@@ -58,7 +59,7 @@ pub fn forget_departed(
     }
     let journal = Journal::load(host)?;
     let build_cloud = Request::load(host)?.map(|request| request.config.build_cloud);
-    let (_, relations) = image_relations(tools, environment, broken)?;
+    let relations = ImageRelations::load(tools, environment, broken)?.usable;
     let is_build_cloud = |name: &CloudName, config: &_| {
         let was_named = *name == builder::cloud_name(config);
         let former = was_named.then(|| builder::former_cloud_name(config));

@@ -129,6 +129,7 @@ impl Unit<'_> {
             Event::Action(Action::Cancel) => self.cancel_action(),
             Event::Action(Action::LaunchRunner) => self.launch_runner(event),
             Event::Action(Action::Check) => self.check_action(event),
+            Event::Action(Action::CleanUp) => self.clean_up(event),
             _ => {
                 let _turn = Turn::take(self.host)?;
                 self.handle_hook(event)
@@ -175,6 +176,8 @@ impl Unit<'_> {
     fn upgrade(&self, event: &Event) -> Result<(), DispatchError> {
         self.tools.status_set(&Status::Maintenance("Running builder upgrade.".into()))?;
         self.tell_version();
+        // This may be the unit's first event: another charm may have been here.
+        self.initialize()?;
         if let Err(error) = builder::upgrade_app(self.host) {
             log::warn!("{error}");
         }
@@ -203,7 +206,11 @@ impl Unit<'_> {
 
     fn initialize(&self) -> Result<(), BuilderSetupError> {
         let config = BuilderInitConfig { unit_name: self.environment.unit.to_string() };
-        builder::initialize(self.host, &config)
+        builder::initialize(self.host, &config)?;
+        if let Err(error) = builder::remove_python_charm(self.host, &config.unit_name) {
+            log::warn!("{error}; tried again with the next hook");
+        }
+        Ok(())
     }
 
     fn reconcile(&self, event: &Event) -> Result<(), DispatchError> {
@@ -322,6 +329,9 @@ impl Unit<'_> {
             return Ok(self.tools.action_fail("No job was started; see the unit's status.")?);
         };
         self.tools.action_set(&[("job", job.to_string())])?;
+        if let Some(hint) = parameters.hint(&state, &state.journal(self.host)?) {
+            self.tools.action_set(&[("note", hint.to_owned())])?;
+        }
         drop(turn);
         if parameters.wait { self.wait_for(&state, event, job) } else { Ok(()) }
     }

@@ -81,6 +81,8 @@ pub enum Action {
     Check,
     /// Launch a runner of the newest image.
     LaunchRunner,
+    /// List what the Python charm has left, or remove it.
+    CleanUp,
 }
 
 /// The dispatch path of cron's call.
@@ -99,6 +101,7 @@ impl Event {
                 "cancel" => Self::Action(Action::Cancel),
                 "check" => Self::Action(Action::Check),
                 "launch-runner" => Self::Action(Action::LaunchRunner),
+                "clean-up" => Self::Action(Action::CleanUp),
                 _ => other(),
             };
         }

@@ -1,22 +1,19 @@
 //! The image relation, interface `github_runner_image_v0`: the cloud that a related application wants its images
 //! in, and the databag in which it finds them.
 
+pub mod said;
+
 use serde::{Deserialize, Serialize};
 
-use crate::builder::{former_cloud_name, project_digest, related_cloud_name};
+use self::said::Said;
+use crate::builder::{former_name, project_digest};
 use crate::juju::{Databag, HookToolError, HookTools, RelationId, UnitName};
-use crate::model::{Secret, Target, is_printable_line};
-use crate::openstack_cloud::{CloudConfig, ImageId, Interface};
+use crate::model::Target;
+use crate::openstack_cloud::{CloudConfig, ImageId};
 use crate::record::{CloudName, Image, Journal, Published};
 
 /// The keys that we write.
 const KEYS: [&str; 3] = ["id", "tags", "images"];
-
-/// A longer value is none that a cloud has; the longest is a chain of certificates.
-const LONGEST: usize = 64 << 10;
-
-/// How many units are looked at in search of complete data: each costs a call, whoever runs them.
-const UNITS: usize = 10;
 
 /// A relation whose remote side has told us its cloud.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,105 +25,18 @@ pub struct ImageRelation {
 }
 
 impl ImageRelation {
-    /// Reads what the remote units say: the lowest-numbered unit with complete data counts, and no unit after it is read,
-    /// so that a hook costs the same however many there are. The data of `changed`, the unit that the event is about, is
-    /// compared with it, and disagreement logged. `None` when none of the units that are looked at has complete data.
-    pub fn load(
-        tools: &dyn HookTools,
-        relation: &RelationId,
-        changed: Option<&UnitName>,
-    ) -> Result<Option<Self>, HookToolError> {
-        let mut units = tools.relation_list(relation)?;
-        units.sort_by_key(UnitName::number);
-        let (mut chosen, mut read) = (None, 0);
-        for unit in units.iter().take(UNITS) {
-            read += 1;
-            chosen = Self::said_by(tools, relation, unit)?;
-            if chosen.is_some() {
-                break;
-            }
-        }
-        let is_unread = |unit: &&UnitName| units.iter().skip(read).any(|other| other == *unit);
-        if let Some(unit) = changed.filter(is_unread)
-            && let Some(said) = Self::said_by(tools, relation, unit)?
-        {
-            match &chosen {
-                None => log::warn!(
-                    "relation {relation}: the data of {unit} is not used: the {UNITS} units before it have none"
-                ),
-                Some(known) if known.config != said.config => {
-                    log::warn!(
-                        "relation {relation}: {unit} gives another cloud than the unit before it; not used"
-                    );
-                }
-                Some(_) => (),
-            }
-        }
-        Ok(chosen)
-    }
-
-    /// The cloud that one remote unit tells of.
-    fn said_by(
-        tools: &dyn HookTools,
-        relation: &RelationId,
-        unit: &UnitName,
-    ) -> Result<Option<Self>, HookToolError> {
-        match tools.relation_get(relation, unit) {
-            Ok(databag) => {
-                if let Some(key) = unprintable_key(&databag) {
-                    log::warn!(
-                        "relation {relation}: the data of {unit} is not used: {key} has control characters; correct it there"
-                    );
-                }
-                Ok(Self::of(relation, &databag))
-            }
-            // Another application's mistake is no failure of our hook.
-            Err(error @ HookToolError::TooLong { .. }) => {
-                log::warn!("relation {relation}: the data of {unit} is not used: {error}");
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
     /// The cloud that a remote unit's databag in `relation` tells of; `None` when a field is missing or cannot be one.
     pub fn of(relation: &RelationId, databag: &Databag) -> Option<Self> {
-        if unprintable_key(databag).is_some() {
-            return None;
+        match Said::of(relation, databag) {
+            Said::Usable(relation) => Some(relation),
+            Said::Refused(_) | Said::Incomplete => None,
         }
-        let sound = |value: &&String| !value.is_empty() && value.len() <= LONGEST && !value.contains('\0');
-        let field = |name: &str| {
-            let value = databag.get(name).filter(sound)?.trim();
-            Some(value.to_owned()).filter(|value| !value.is_empty())
-        };
-        let config = CloudConfig {
-            auth_url: field("auth_url")
-                .filter(|url| url.starts_with("http://") || url.starts_with("https://"))?,
-            region_name: field("region_name"),
-            interface: Interface::Public,
-            ca_certificate: field("ca_certificate"),
-            project_name: field("project_name")?,
-            project_domain_name: field("project_domain_name")?,
-            user_domain_name: field("user_domain_name")?,
-            username: field("username")?,
-            application_credential: None,
-            password: Secret::new(databag.get("password").filter(sound)?.clone()),
-        };
-        Some(Self { cloud: related_cloud_name(&config, relation.as_str()), config })
     }
 
     /// Whether the cloud stands in clouds.yaml under this name, or did so in an earlier revision of the charm.
     pub fn is_named(&self, name: &CloudName) -> bool {
-        self.cloud == *name || former_cloud_name(&self.config) == *name
+        self.cloud == *name || former_name(&self.cloud, &self.config) == *name
     }
-}
-
-/// The first key whose value would forge lines of a log or move a terminal's cursor: no name or address has a line's end or
-/// a control character. A certificate has lines, and a password is shown nowhere.
-fn unprintable_key(databag: &Databag) -> Option<&'static str> {
-    const SHOWN: [&str; 6] =
-        ["auth_url", "project_name", "project_domain_name", "user_domain_name", "username", "region_name"];
-    SHOWN.into_iter().find(|key| databag.get(*key).is_some_and(|value| !is_printable_line(value.trim())))
 }
 
 /// An image as consumers read it from the key `images`.
@@ -175,7 +85,7 @@ pub fn publish(
     wanted: impl Fn(&Databag) -> Option<Databag>,
 ) -> Result<(), HookToolError> {
     let memory = published.relation(relation.as_str());
-    memory.renew(&former_cloud_name(config), cloud);
+    memory.renew(&former_name(cloud, config), cloud);
     memory.is_about(cloud, &project_digest(config));
     let read = || {
         let mut databag = tools.relation_get(relation, unit)?;
@@ -201,6 +111,13 @@ pub fn publish(
         None if memory.is_of_another_cloud(cloud) => Databag::new(),
         None => return Ok(()),
     };
+    if let (Some(before), Some(now)) = (told.get("tags"), wanted.get("tags"))
+        && before != now
+    {
+        log::warn!(
+            "relation {relation}: id is the image of {now} now, of {before} before: the first base of base-image"
+        );
+    }
     if present.is_some_and(|present| present == wanted) {
         memory.belongs_to(cloud);
     } else {

@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::image_relation::ImageRelation;
+use super::image_relation::said::ImageRelations;
 use super::options::{CloudSecret, Connection, InvalidOption, Options};
-use crate::builder::{Clouds, cloud_name, former_names};
-use crate::charm::event::IMAGE_ENDPOINT;
+use crate::builder::{Clouds, cloud_name, former_names, inherit_connection};
 use crate::host::Host;
-use crate::http::{Near, Url};
 use crate::juju::{Environment, HookToolError, HookTools, RelationId, SecretUri};
 use crate::model::Secret;
 use crate::openstack_cloud::CloudConfig;
@@ -42,8 +41,8 @@ pub struct CharmState {
     pub relations: BTreeMap<RelationId, ImageRelation>,
     /// All image relations that exist.
     pub relation_ids: Vec<RelationId>,
-    /// Those whose address leads to the unit itself or to its link, where the operator's own cloud is not.
-    pub too_near: Vec<RelationId>,
+    /// Those whose data cannot be used, and why.
+    pub refused: BTreeMap<RelationId, String>,
     /// The contents of clouds.yaml: the build cloud and the cloud of each usable relation.
     pub clouds: Clouds,
     /// What to build, for the clouds of the usable relations, the oldest relation first.
@@ -110,16 +109,12 @@ impl CharmState {
         let verify_image = options.flag("verify-image")?;
 
         let leader = tools.is_leader()?;
-        let (relation_ids, mut relations) = image_relations(tools, environment, broken)?;
-        let near = near(&build_cloud_config);
-        let is_too_near = |_: &RelationId, relation: &mut ImageRelation| {
-            let near_relation = self::near(&relation.config);
-            near_relation.is_some() && near_relation != near
-        };
-        let too_near: Vec<RelationId> = relations.extract_if(.., is_too_near).map(|(id, _)| id).collect();
-        for id in &too_near {
-            log::warn!("relation {id}: its auth_url leads to this unit's own machine or link; not used");
-        }
+        let mut relations = ImageRelations::load(tools, environment, broken)?;
+        relations.refuse_near(&build_cloud_config);
+        let ImageRelations { ids: relation_ids, usable: mut relations, refused } = relations;
+        relations
+            .values_mut()
+            .for_each(|relation| inherit_connection(&mut relation.config, &build_cloud_config));
 
         let build_cloud = cloud_name(&build_cloud_config);
         let related = |relation: &ImageRelation| (relation.cloud.clone(), relation.config.clone());
@@ -158,7 +153,7 @@ impl CharmState {
             build_interval,
             relations,
             relation_ids,
-            too_near,
+            refused,
             clouds,
             run,
             secrets,
@@ -177,30 +172,6 @@ impl CharmState {
     pub fn former_names(&self) -> FormerNames {
         former_names(&self.clouds, &self.run)
     }
-}
-
-/// How near a cloud is by the words of its address.
-fn near(config: &CloudConfig) -> Option<Near> {
-    config.auth_url.parse().ok().and_then(|url: Url| url.near())
-}
-
-/// The image relations: all that exist, and those that have usable data. `broken` is one that ends with this hook.
-pub fn image_relations(
-    tools: &dyn HookTools,
-    environment: &Environment,
-    broken: Option<&RelationId>,
-) -> Result<(Vec<RelationId>, BTreeMap<RelationId, ImageRelation>), HookToolError> {
-    let mut ids = tools.relation_ids(IMAGE_ENDPOINT)?;
-    ids.retain(|id| Some(id) != broken);
-    let mut relations = BTreeMap::new();
-    for id in &ids {
-        let changed =
-            environment.remote_unit.as_ref().filter(|_| environment.relation_id.as_ref() == Some(id));
-        if let Some(relation) = ImageRelation::load(tools, id, changed)? {
-            relations.insert(id.clone(), relation);
-        }
-    }
-    Ok((ids, relations))
 }
 
 /// The model's proxy settings.

@@ -32,14 +32,10 @@ pub fn machine_in_trouble(remedy: &str) -> Status {
 /// What the unit shows.
 pub fn status(state: &CharmState, journal: &Journal, findings: Option<&Findings>) -> Status {
     if state.relations.is_empty() {
-        let why = match (state.too_near.first(), state.relation_ids.is_empty()) {
-            (Some(id), _) => {
-                format!(" The auth_url of {id} leads to this unit's own machine or link; it is not used.")
-            }
-            (None, false) => {
-                " The related application has not given its OpenStack credentials yet.".to_owned()
-            }
-            (None, true) => String::new(),
+        let why = match refused(state).next() {
+            Some(first) => format!(" {first}."),
+            None if state.relation_ids.is_empty() => String::new(),
+            None => " The related application has not given its OpenStack credentials yet.".to_owned(),
         };
         let check = check(state, findings, "").map(|text| format!(" {text}")).unwrap_or_default();
         return Status::Blocked(cut(format!("image integration required.{why}{check}")));
@@ -51,6 +47,7 @@ pub fn status(state: &CharmState, journal: &Journal, findings: Option<&Findings>
         parts.extend(pins(state));
         parts.push("Standing by; the leader builds.".into());
         parts.extend(trouble.map(|(_, text)| text));
+        parts.extend(refused(state));
         parts.extend(left_behind(state, journal));
         return Status::Active(cut(parts.join("; ")));
     }
@@ -58,11 +55,13 @@ pub fn status(state: &CharmState, journal: &Journal, findings: Option<&Findings>
     let mut published = ages(state, journal);
     if published.is_empty() {
         let with_leftovers = |text: String| {
-            cut([text].into_iter().chain(left_behind(state, journal)).collect::<Vec<_>>().join(" "))
+            let more = refused(state).map(|refused| format!("{refused}.")).chain(left_behind(state, journal));
+            cut([text].into_iter().chain(more).collect::<Vec<_>>().join(" "))
         };
         return match (progress, trouble) {
             (Some(progress), _) => {
-                Status::Maintenance(cut([progress].into_iter().chain(check).collect::<Vec<_>>().join("; ")))
+                let parts = [progress].into_iter().chain(check).chain(refused(state));
+                Status::Maintenance(cut(parts.collect::<Vec<_>>().join("; ")))
             }
             (None, _) if state.paused => Status::Blocked(PAUSED.into()),
             (None, Some((Remedy::Operator, text))) => Status::Blocked(with_leftovers(text)),
@@ -78,6 +77,7 @@ pub fn status(state: &CharmState, journal: &Journal, findings: Option<&Findings>
     published.extend(check);
     published.extend(trouble.map(|(_, text)| text));
     published.extend(state.paused.then(|| PAUSED.to_owned()));
+    published.extend(refused(state));
     published.extend(left_behind(state, journal));
     Status::Active(cut(published.join("; ")))
 }
@@ -192,6 +192,11 @@ fn check(state: &CharmState, findings: Option<&Findings>, told: &str) -> Option<
         0 => format!("Check failed: {first}"),
         more => format!("Check failed: {first} (and {more} more, run the action check)"),
     })
+}
+
+/// The relations that get no image, and why; the others are served.
+fn refused(state: &CharmState) -> impl Iterator<Item = String> {
+    state.refused.iter().map(|(id, why)| format!("{id} is not used: {why}"))
 }
 
 /// What had to stay in a cloud that is not used any more.

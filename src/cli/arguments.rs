@@ -10,6 +10,7 @@ use clap::{
 use super::instance::{InstanceOptions, Operation};
 use crate::github::GithubPath;
 use crate::model::{Arch, BaseImage, Target};
+use crate::record::BuildMode;
 
 /// Build GitHub Actions runner images for OpenStack.
 ///
@@ -46,6 +47,15 @@ pub enum Command {
     /// The image holds the runner application that GitHub offers to PATH, and replaces the one that was uploaded before.
     /// Reads a GitHub token from standard input and prints the image's ID.
     BuildImage(BuildImage),
+    /// Build one image in a builder VM of a cloud, or on this machine, and put it into that cloud
+    ///
+    /// The cloud is one of the caller's own clouds.yaml (OS_CLIENT_CONFIG_FILE, the working folder,
+    /// ~/.config/openstack or /etc/openstack). What is up to date is not built again. Prints the image's ID.
+    Run(Run),
+    /// Print the ID of the image that the last `dispatch run` has put into a cloud
+    LatestBuildId(LatestBuildId),
+    /// Install the programs that builds on this machine call (needs root)
+    Init(Init),
     /// Make a machine a builder, as craft-providers' BuilddBase does
     Instance {
         /// What to do with the machine
@@ -72,7 +82,7 @@ pub struct Jobs {
     /// How the jobs are printed.
     #[command(flatten)]
     pub output: Output,
-    /// The same as `--format json`
+    /// The records as they are kept, for tests and for support
     #[arg(long, hide = true)]
     pub json: bool,
 }
@@ -114,6 +124,74 @@ pub struct BuildImage {
     /// Options of the charm, such as runner-source=https://mirror.example.com
     #[arg(value_name = "OPTION=VALUE")]
     pub settings: Vec<String>,
+}
+
+/// `dispatch run`.
+#[derive(Debug, clap::Args)]
+pub struct Run {
+    /// The cloud, by its name in clouds.yaml
+    pub cloud: String,
+    /// What the image's name begins with; -BASE-ARCHITECTURE follows
+    #[arg(value_parser = parse_name)]
+    pub name: String,
+    /// The image to build, such as noble-x64
+    #[arg(value_parser = parse_target)]
+    pub target: Target,
+    /// Options of the charm, such as build-flavor=m1.small or build-mode=local
+    #[arg(value_name = "OPTION=VALUE")]
+    pub settings: Vec<String>,
+    /// Build even if an image is up to date
+    #[arg(long)]
+    pub force: bool,
+    /// A file with a GitHub token, for a higher rate limit
+    #[arg(long, value_name = "FILE")]
+    pub github_token_file: Option<PathBuf>,
+    /// How the result is printed.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `dispatch latest-build-id`.
+#[derive(Debug, clap::Args)]
+pub struct LatestBuildId {
+    /// The cloud, by its name in clouds.yaml
+    pub cloud: String,
+    /// What the image's name begins with
+    #[arg(value_parser = parse_name)]
+    pub name: String,
+    /// The image, such as noble-x64
+    #[arg(value_parser = parse_target)]
+    pub target: Target,
+    /// How the result is printed.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `dispatch init`.
+#[derive(Debug, clap::Args)]
+pub struct Init {
+    /// Where images are to be built
+    #[arg(long, value_enum, default_value_t)]
+    pub build_mode: Mode,
+}
+
+/// Where images are built.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// In a builder VM of a cloud
+    #[default]
+    External,
+    /// On this machine
+    Local,
+}
+
+impl From<Mode> for BuildMode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::External => Self::External,
+            Mode::Local => Self::Local,
+        }
+    }
 }
 
 /// How a command that shows data prints it.
@@ -170,6 +248,17 @@ pub fn parse_target(word: &str) -> Result<Target, String> {
     target.ok_or_else(|| "use BASE-ARCHITECTURE, such as noble-x64".to_owned())
 }
 
+/// Reads the name of images, which becomes part of the names of servers and files.
+fn parse_name(word: &str) -> Result<String, &'static str> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let is_name = word.starts_with(|c: char| c.is_ascii_lowercase()) && word.chars().all(is_plain);
+    if is_name && word.len() <= 40 {
+        Ok(word.to_owned())
+    } else {
+        Err("use up to 40 lower-case letters, digits and hyphens, beginning with a letter")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,6 +291,7 @@ mod tests {
             ("jobs now", "'now'"),
             ("jobs --colour", "'--colour'"),
             ("recipe noble", "'noble'"),
+            ("run cloud Name noble-x64", "'Name'"),
             ("instance start", "'start'"),
             ("local-build noble /tmp/x", "'noble'"),
             ("build-image cloud a/b/c noble-x64", "'a/b/c'"),

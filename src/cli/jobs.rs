@@ -14,12 +14,12 @@ use crate::record::{
 /// All that there is to tell; displays as a page of text, serialises as JSON.
 #[derive(Debug, Serialize)]
 pub struct Jobs {
-    worker_lives: bool,
+    pub(super) worker_lives: bool,
     request: Option<Request>,
-    next_try: Option<Timestamp>,
-    next_look: Option<Timestamp>,
-    journal: Journal,
-    launches: Vec<Launch>,
+    pub(super) next_try: Option<Timestamp>,
+    pub(super) next_look: Option<Timestamp>,
+    pub(super) journal: Journal,
+    pub(super) launches: Vec<Launch>,
 }
 
 impl Jobs {
@@ -37,7 +37,7 @@ impl Jobs {
         })
     }
 
-    fn waiting(&self) -> Option<&Request> {
+    pub(super) fn waiting(&self) -> Option<&Request> {
         let known = self.journal.job.as_ref().map(|job| &job.id);
         self.request.as_ref().filter(|request| Some(&request.id) != known)
     }
@@ -123,7 +123,8 @@ fn line(f: &mut fmt::Formatter<'_>, text: fmt::Arguments<'_>) -> fmt::Result {
     writeln!(f, "{}", printable_line(&text.to_string()))
 }
 
-fn describe(phase: &Phase) -> String {
+/// A phase as people read it.
+pub(super) fn describe(phase: &Phase) -> String {
     match phase {
         Phase::Installing { step, number, of } => format!("{}: {step}, {number} of {of}", phase.word()),
         _ => phase.word().to_owned(),

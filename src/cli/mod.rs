@@ -7,7 +7,9 @@ mod check;
 mod hostile;
 mod instance;
 pub mod jobs;
+pub mod jobs_view;
 pub mod metrics;
+mod run;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -17,6 +19,7 @@ pub use arguments::{Arguments, BuildImage, Check, Command, Format, Jobs, LocalBu
 pub use cancel::cancel;
 pub use check::check;
 pub use instance::instance;
+pub use run::{init, latest_build_id, run};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -137,10 +140,10 @@ fn build_config(target: Target, settings: &[String]) -> Result<BuilderRunConfig,
             pins: options.pins()?,
         },
         vm: BuilderVm {
-            flavor: None,
-            network: None,
+            flavor: options.text("build-flavor")?,
+            network: options.text("build-network")?,
             ssh_ingress: options.ssh_ingress()?,
-            ssh_options: Vec::new(),
+            ssh_options: options.ssh_options()?,
             boot_timeout_s: options.boot_timeout()?,
             apt_mirror: options.web_url("build-apt-mirror")?,
         },

@@ -35,12 +35,18 @@ pub const ROOT_VARIABLE: &str = "RUNNER_IMAGE_BUILDER_ROOT";
 #[derive(Clone, Debug)]
 pub struct Host {
     root: PathBuf,
+    run: Option<PathBuf>,
 }
 
 impl Host {
     /// The machine below `root`.
     pub fn below(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), run: None }
+    }
+
+    /// The same machine, with what may vanish in `folder`: sockets lie there, whose paths must be short.
+    pub fn running_in(self, folder: PathBuf) -> Self {
+        Self { run: Some(folder), ..self }
     }
 
     /// The machine as the environment names it: below `RUNNER_IMAGE_BUILDER_ROOT`, else `/`.
@@ -65,7 +71,7 @@ impl Host {
 
     /// What may vanish with a reboot: sockets, secrets in transit. On a tmpfs in production. 0700.
     pub fn run_dir(&self) -> PathBuf {
-        self.path("/run/runner-image-builder")
+        self.run.clone().unwrap_or_else(|| self.path("/run/runner-image-builder"))
     }
 
     /// The logs of the worker and of cron.

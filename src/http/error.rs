@@ -60,7 +60,7 @@ pub enum HttpError {
 
     /// The peer's certificate is not trusted, or the TLS handshake failed: nothing was sent.
     #[error(
-        "{operation}: securing the connection: {reason}; if the server has a private CA, configure its certificate"
+        "{operation}: securing the connection: {reason}; if the server has a private CA, set its certificate (option openstack-ca-certificate, or ca_certificate in the relation)"
     )]
     Tls {
         /// Method and address.

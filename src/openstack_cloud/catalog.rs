@@ -112,7 +112,24 @@ impl Endpoint {
 }
 
 impl Catalog {
-    /// The address of `service`, ending in the version that is spoken. Without a region the only one is used.
+    /// The regions that have Glance, in the catalog's order: without a region of its own, a client works in the first.
+    pub(super) fn regions(&self, interface: Interface) -> Vec<&str> {
+        let mut regions = Vec::new();
+        for region in self.endpoints(Service::Image, interface).filter_map(Endpoint::region) {
+            if !regions.contains(&region) {
+                regions.push(region);
+            }
+        }
+        regions
+    }
+
+    fn endpoints(&self, service: Service, interface: Interface) -> impl Iterator<Item = &Endpoint> {
+        let entries = self.0.iter().filter(move |entry| entry.service_type == service.service_type());
+        let endpoints = entries.flat_map(|entry| &entry.endpoints);
+        endpoints.filter(move |endpoint| endpoint.interface == interface.name())
+    }
+
+    /// The address of `service`, ending in the version that is spoken. Without a region the first is used.
     pub(super) fn endpoint(
         &self,
         service: Service,
@@ -124,34 +141,22 @@ impl Catalog {
             let operation = format!("looking for the {name} service in the cloud's catalog");
             OpenStackError::new(ErrorKind::Configuration, operation, message)
         };
-        let all: Vec<&Endpoint> = self
-            .0
-            .iter()
-            .filter(|entry| entry.service_type == name)
-            .flat_map(|entry| &entry.endpoints)
-            .filter(|endpoint| endpoint.interface == interface.name())
-            .collect();
+        let all: Vec<&Endpoint> = self.endpoints(service, interface).collect();
         if all.is_empty() {
             return Err(refused(format!(
                 "there is none with a {interface} address; check openstack-interface"
             )));
         }
         let regions: BTreeSet<&str> = all.iter().filter_map(|endpoint| endpoint.region()).collect();
-        let list = || regions.iter().copied().collect::<Vec<_>>().join(", ");
         let chosen = match region {
             Some(region) => {
                 all.iter().find(|endpoint| endpoint.region() == Some(region)).ok_or_else(|| {
+                    let list = regions.iter().copied().collect::<Vec<_>>().join(", ");
                     refused(format!(
-                        "there is none in region {region:?}; set openstack-region-name to one of: {}",
-                        list()
+                        "there is none in region {region:?}; name one of: {list} (option openstack-region-name, or \
+                         region_name in the relation)"
                     ))
                 })?
-            }
-            None if regions.len() > 1 => {
-                return Err(refused(format!(
-                    "there are several regions; set openstack-region-name to one of: {}",
-                    list()
-                )));
             }
             None => all.first().ok_or_else(|| refused("there is none".to_owned()))?,
         };
@@ -223,10 +228,11 @@ mod tests {
         let choose = |interface, region| catalog.endpoint(Service::Image, interface, region);
         assert_eq!(choose(Interface::Public, Some("Two")).unwrap().to_string(), "http://two/v2");
         assert_eq!(choose(Interface::Internal, None).unwrap().to_string(), "http://inner/v2");
-        let several = choose(Interface::Public, None).unwrap_err();
-        assert_eq!(several.kind(), ErrorKind::Configuration);
-        assert!(several.to_string().ends_with("set openstack-region-name to one of: One, Two"), "{several}");
-        let unknown = choose(Interface::Public, Some("one")).unwrap_err().to_string();
+        assert_eq!(choose(Interface::Public, None).unwrap().to_string(), "http://one/v2");
+        assert_eq!(catalog.regions(Interface::Public), ["One", "Two"]);
+        let unknown = choose(Interface::Public, Some("one")).unwrap_err();
+        assert_eq!(unknown.kind(), ErrorKind::Configuration);
+        let unknown = unknown.to_string();
         assert!(unknown.contains("\"one\"") && unknown.contains("One, Two"), "{unknown}");
         let admin = choose(Interface::Admin, None).unwrap_err().to_string();
         assert!(admin.contains("openstack-interface"), "{admin}");

@@ -250,6 +250,21 @@ impl<'a> Compute<'a> {
         self.wait_until_gone(id, deadline)
     }
 
+    /// Whether the user has a key pair of this name ("Show keypair details").
+    pub fn has_key_pair(&self, name: &str, deadline: Deadline) -> Result<bool, OpenStackError> {
+        let operation = format!("looking at key pair {name}");
+        let call = Call::new(Service::Compute, Method::Get, operation, format!("/os-keypairs/{name}"));
+        Ok(absent_as_none(self.session.call(&call, deadline))?.is_some())
+    }
+
+    /// Deletes a key pair of the user ("Delete keypair").
+    pub fn delete_key_pair(&self, name: &str, deadline: Deadline) -> Result<Deletion, OpenStackError> {
+        let operation = format!("deleting key pair {name}");
+        let path = format!("/os-keypairs/{name}");
+        let call = Call::new(Service::Compute, Method::Delete, operation, path).repeatable();
+        deletion(self.session.call(&call, deadline).map(drop))
+    }
+
     /// The last `lines` of what a server wrote to its console ("Show console output (os-getConsoleOutput
     /// action)"), for reports of failures.
     pub fn console_output(

@@ -96,7 +96,7 @@ impl Cloud {
 
     /// Whether two connections lead to one project in one region, whatever the users and the addresses.
     pub fn is_same_project(&self, other: &Self) -> bool {
-        // Without a region the cloud has only one.
+        // A catalog without regions has only one.
         let regions = (self.session.region_name(), other.session.region_name());
         let is_same_region = !matches!(regions, (Some(one), Some(two)) if one != two);
         self.project_id() == other.project_id() && is_same_region

@@ -1,6 +1,7 @@
 //! What tells projects apart: what a token proves, and nothing that a name says.
 
 use super::ids::ProjectId;
+use super::keystone::{CloudConfig, tokens_url};
 use crate::http::Url;
 
 /// A project: the Keystone that has given a token for it, with the certificates by which that was known, the id in that
@@ -20,6 +21,14 @@ impl ProjectKey {
     }
 }
 
+impl CloudConfig {
+    /// Whether both name the same Keystone, however its address is written.
+    pub fn has_keystone_of(&self, other: &Self) -> bool {
+        let keystone = |config: &Self| tokens_url(&config.auth_url).ok().map(|url| plain(&url));
+        keystone(self).is_some_and(|own| Some(own) == keystone(other))
+    }
+}
+
 /// The one way to write the address of a Keystone.
 pub(crate) fn plain(keystone: &Url) -> String {
     let default_port = if keystone.is_https() { ":443" } else { ":80" };
@@ -31,7 +40,6 @@ pub(crate) fn plain(keystone: &Url) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::openstack_cloud::keystone::tokens_url;
 
     fn key(auth_url: &str, id: &str) -> ProjectKey {
         ProjectKey::new(&tokens_url(auth_url).unwrap(), None, id.parse().unwrap(), None)

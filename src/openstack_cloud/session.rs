@@ -131,6 +131,8 @@ impl Call {
 pub(super) struct Session {
     http: HttpClient,
     config: CloudConfig,
+    /// The one that is named, or else the first that has Glance; none where the catalog names none.
+    region: Option<String>,
     tokens: Url,
     /// Where images are, if that is known better than by the catalog.
     images: Option<Url>,
@@ -173,8 +175,9 @@ impl Session {
         let named = [&config.project_name, &access.project_name, access.project.as_str()];
         let project_name = named.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
         let project_name = printable_line(project_name).into_owned();
+        let region = config.region_name.clone().or_else(|| first_region(&config, &project_name, &access));
         let (access, recent) = (Mutex::new(access), Recent::default());
-        Self { http, config, tokens, images: None, project_name, access, recent }
+        Self { http, config, region, tokens, images: None, project_name, access, recent }
     }
 
     pub(super) fn project(&self) -> ProjectId {
@@ -192,7 +195,7 @@ impl Session {
     }
 
     pub(super) fn region_name(&self) -> Option<&str> {
-        self.config.region_name.as_deref()
+        self.region.as_deref()
     }
 
     pub(super) fn user(&self) -> UserId {
@@ -343,7 +346,7 @@ impl Session {
         if let (Service::Image, Some(images)) = (service, &self.images) {
             return Ok(images.clone());
         }
-        access.catalog.endpoint(service, self.config.interface, self.config.region_name.as_deref())
+        access.catalog.endpoint(service, self.config.interface, self.region_name())
     }
 
     /// A token that is no older than `age` and has some time left.
@@ -367,6 +370,20 @@ impl Session {
     fn lock(&self) -> MutexGuard<'_, Arc<Access>> {
         self.access.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The region that a client works in that names none, as openstacksdk chooses it.
+fn first_region(config: &CloudConfig, project_name: &str, access: &Access) -> Option<String> {
+    let regions = access.catalog.regions(config.interface);
+    let first = *regions.first()?;
+    if regions.len() > 1 {
+        log::info!(
+            "project {project_name} at {}: region {first} is used, the first of {} that have Glance, since none is named",
+            config.auth_url,
+            regions.join(", ")
+        );
+    }
+    Some(first.to_owned())
 }
 
 /// Asks `check` until it has an answer, at first a few times a second, soon every five: what takes a moment is not waited

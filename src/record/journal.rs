@@ -213,6 +213,13 @@ impl Journal {
         self.images.push(image);
     }
 
+    /// Notes an image that stood in its cloud before, unless another is known there. No job has made it.
+    pub fn adopt(&mut self, image: Image) {
+        if self.images.iter().all(|known| known.result.config != image.result.config) {
+            self.images.push(image);
+        }
+    }
+
     /// Whether it is worth trying to delete an old revision.
     pub fn may_prune(&self, cloud: &CloudName, image: &ImageId) -> bool {
         let known = self.in_use.iter().find(|known| (&known.cloud, &known.image) == (cloud, image));

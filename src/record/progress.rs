@@ -37,6 +37,8 @@ pub trait Progress: Sync {
     fn revision(&self, revision: &Revision);
     /// Whether somebody waits for the end of this run: there is a newer request.
     fn is_waited_for(&self) -> bool;
+    /// An image that stood in its cloud before is taken over. It is told there as long as no other is known.
+    fn adopted(&self, image: Image);
     /// Images may be shared with `project`, which `cloud` leads to; if this cannot be written down, none must be.
     fn joins(&self, cloud: &CloudName, project: &ProjectId) -> Result<(), RecordError>;
     /// Nothing is shared any more with projects that no relation of `config` leads to.

@@ -116,7 +116,7 @@ pub struct Request {
     pub rebuild: Rebuild,
     /// Only these bases; all when empty.
     pub bases: Vec<BaseImage>,
-    /// The unit to call when there is news.
+    /// The unit to call when there is news; empty when there is none, in a build by hand.
     pub unit_name: String,
     /// What to build.
     pub config: BuilderRunConfig,

@@ -177,6 +177,10 @@ impl State {
 
 /// Asks Juju to run our hook, and waits for it to end.
 fn call_hook(unit_name: &str) -> Result<(), ProcessError> {
+    if unit_name.is_empty() {
+        // A build by hand, of which no unit wants to hear.
+        return Ok(());
+    }
     let command = "JUJU_DISPATCH_PATH=worker ./dispatch";
     Program::new("juju-exec").args([unit_name, command]).run(Deadline::after(TURN)).map(drop)
 }

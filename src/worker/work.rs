@@ -11,8 +11,8 @@ use super::process::start_worker;
 use super::reporter::{News, Reporter, Standing};
 use super::take_over::{Announced, take_over};
 use crate::builder::{
-    RunContext, Sweep, clean_up, former_names, install_dependencies, prune_all, read_clouds_yaml,
-    remove_old_binaries, run,
+    BuilderSetupError, RunContext, Sweep, clean_up, former_names, install_dependencies, prune_all,
+    read_clouds_yaml, remove_old_binaries, run,
 };
 use crate::host::{Exclusive, Host};
 use crate::model::{Deadline, Target, Timestamp, redact_from_now_on, redacted};
@@ -212,7 +212,7 @@ fn do_request(
             take_over(host, &secrets, &announced, &record)
         }
         Task::CleanUp => clean_up(&context, &request.config),
-        Task::Build => match install_dependencies(request.config.build_mode) {
+        Task::Build => match dependencies(request) {
             Ok(()) => run(&context, &request.config).err().map(|error| error.failures).unwrap_or_default(),
             Err(error) => {
                 log::error!("{error}");
@@ -242,9 +242,15 @@ fn do_request(
     Ok(Some(secrets))
 }
 
+/// Installs what the build stands on. Who builds by hand has done so, and may not be root.
+fn dependencies(request: &Request) -> Result<(), BuilderSetupError> {
+    if request.unit_name.is_empty() { Ok(()) } else { install_dependencies(request.config.build_mode) }
+}
+
 fn secrets_stay_out_of_logs(secrets: &BuildSecrets) {
     let proxies = [&secrets.proxies.http, &secrets.proxies.https];
-    secrets.script.values().chain(proxies.into_iter().flatten()).for_each(redact_from_now_on);
+    let whole = proxies.into_iter().chain([&secrets.github_token]).flatten();
+    secrets.script.values().chain(whole).for_each(redact_from_now_on);
 }
 
 /// Writes progress into the journal, and passes the news on.
@@ -353,6 +359,11 @@ impl Progress for Record<'_> {
     fn is_waited_for(&self) -> bool {
         let newest = Request::load(self.host).ok().flatten();
         newest.is_some_and(|request| request.id != *self.job)
+    }
+
+    fn adopted(&self, image: Image) {
+        self.change(|journal| journal.adopt(image));
+        self.reporter.tell(News::Important);
     }
 
     fn published(&self, image: Image) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rehearsal::agent::Relation;
 
-use crate::fixture::Fixture;
+use crate::fixture::{Deployed, Fixture};
 use crate::scenario::{BUILD_PROJECT, Dice, Environment, Image, Scenario, case, scripts};
 
 impl Environment for Fixture {

@@ -100,13 +100,23 @@ impl Fixture {
     }
 
     fn deployed_in(cloud: CloudSetup, units: u32) -> Self {
-        let site = SiteSetup { image_size: 64 << 10, ..SiteSetup::default() };
-        let around = fixture::Fixture::set(JujuVersion::V3_6, cloud, site).unwrap();
+        let around = around(cloud);
         let charm = around.directory().join("charm");
-        let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
-        fixture::assemble(&charm, sources, Path::new(env!("CARGO_BIN_EXE_dispatch"))).unwrap();
-        let app = around.deploy(&charm).unwrap();
-        (1..units).for_each(|_| drop(app.add_unit(&charm).unwrap()));
+        assemble(&charm);
+        Self::deployed_from(around, &charm, units)
+    }
+
+    /// Another charm, `make` of which writes its folder, that this one is to take the place of.
+    pub fn of_another_charm(make: impl FnOnce(&fixture::Fixture, &Path)) -> Self {
+        let around = around(CloudSetup::default());
+        let charm = around.directory().join("another-charm");
+        make(&around, &charm);
+        Self::deployed_from(around, &charm, 1)
+    }
+
+    fn deployed_from(around: fixture::Fixture, charm: &Path, units: u32) -> Self {
+        let app = around.deploy(charm).unwrap();
+        (1..units).for_each(|_| drop(app.add_unit(charm).unwrap()));
         let password = around.model.add_secret(&[("password", "builder-password")]).unwrap();
         let script_secret = around.model.add_secret(&[("rib-test-secret", SCRIPT_SECRET)]).unwrap();
         password.grant(&app).unwrap();
@@ -205,6 +215,17 @@ impl Fixture {
         let images = self.cloud.project(project).images();
         images.iter().filter(|image| label(image)).map(|image| image.id.clone()).collect()
     }
+}
+
+fn around(cloud: CloudSetup) -> fixture::Fixture {
+    let site = SiteSetup { image_size: 64 << 10, ..SiteSetup::default() };
+    fixture::Fixture::set(JujuVersion::V3_6, cloud, site).unwrap()
+}
+
+/// Makes `folder` the unpacked charm.
+pub fn assemble(folder: &Path) {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
+    fixture::assemble(folder, sources, Path::new(env!("CARGO_BIN_EXE_dispatch"))).unwrap();
 }
 
 /// What a unit's databag says under `key`.

@@ -1,5 +1,6 @@
 //! What an image is made of, and what must not be in it.
 
+use rehearsal::agent::Proxies;
 use runner_image_builder::instance::DEFAULT_RECIPE;
 
 use crate::fixture::{APPLICATION, Deployed, Fixture, SCRIPT_SECRET};
@@ -33,6 +34,48 @@ fn an_image_has_the_runner_and_nothing_of_its_builder() {
 }
 
 #[test]
+fn the_script_reaches_the_net_behind_a_proxy_whatever_it_calls_and_nothing_of_it_stays_in_the_image() {
+    const PROXY: &str = "http://planted-user:planted-password-5d1f@proxy.invalid:3128";
+    let fixture = Fixture::set(&[]);
+    let proxies = Proxies {
+        http: PROXY.into(),
+        https: PROXY.into(),
+        // The embedded cloud and web are reached directly.
+        no_proxy: "127.0.0.0/8,localhost".into(),
+        ..Proxies::default()
+    };
+    fixture.model.set_proxies(proxies).unwrap();
+    let script = "#!/bin/bash
+        set -eu
+        sees() { \"$@\" bash -c '[ -n \"$https_proxy\" ] && [ -n \"$no_proxy\" ]'; }
+        sees env
+        sees sudo
+        sees sudo -u ubuntu
+        for service in snapd docker; do
+            file=$(sed -n s/^EnvironmentFile=//p /run/systemd/system/$service.service.d/*.conf)
+            grep -q ^https_proxy= \"$file\"
+        done
+        touch /opt/behind-proxy\n";
+    let url = fixture.site.serve_script("proxy.sh", script);
+    let command = "sudo -u ubuntu bash -c '[ -n \"$https_proxy\" ]' && touch /opt/command-too";
+    let recipe =
+        DEFAULT_RECIPE.replace("commands:\n", &format!("commands:\n  - {}\n", serde_json::json!(command)));
+    fixture.app.set_config(&[("script-url", &url), ("recipe", &recipe)]).unwrap();
+    let relation = fixture.integrate("upload");
+    assert_eq!(fixture.job_ended().failures, []);
+    let id = fixture.told(&relation, "id").expect("an id");
+    let project = fixture.cloud.project("upload-project");
+    let tree = project.image_tree(&id).unwrap();
+    assert!(tree.has("opt/behind-proxy") && tree.has("opt/command-too"));
+    assert!(!tree.has("etc/sudoers.d/95-runner-image-builder-proxies"));
+    let bytes = project.image_bytes(&id).unwrap();
+    for word in ["planted-password-5d1f", "proxy.invalid"] {
+        let found = bytes.windows(word.len()).any(|window| window == word.as_bytes());
+        assert!(!found, "{word} is in the image");
+    }
+}
+
+#[test]
 fn an_image_has_all_that_the_default_recipe_names() {
     let fixture = Fixture::set(&[]);
     let files = fixture.first_image();
@@ -59,6 +102,15 @@ fn an_image_has_all_that_the_default_recipe_names() {
         assert!(text("etc/group").lines().any(member), "ubuntu and runner are not both in {group}");
     }
     assert!(files.contains_key("var/lib/systemd/linger/ubuntu"));
+    for user in ["ubuntu", "runner"] {
+        let rule = format!("{user} ALL=(ALL) NOPASSWD:ALL\n");
+        assert!(
+            text("etc/sudoers.d/90-runner-image").contains(&rule),
+            "wherever the image boots, and whoever boots it"
+        );
+    }
+    assert_eq!(text("home/ubuntu/actions-runner/.env"), "LANG=C.UTF-8\n");
+    assert!(text("home/ubuntu/.profile").contains(".local/bin"));
     let ids = |user: &str| {
         let users = text("etc/passwd");
         let line = users.lines().find(|line| line.starts_with(&format!("{user}:"))).unwrap().to_owned();

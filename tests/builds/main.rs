@@ -14,11 +14,13 @@ mod fixture;
 mod github;
 mod images;
 mod memberships;
+mod migration;
 mod neighbours;
 mod orders;
 mod ownership;
 mod recipe;
 mod recovery;
+mod regions;
 #[path = "../scenario/mod.rs"]
 #[allow(dead_code, reason = "it is shared with the real cloud's test")]
 mod scenario;

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use rehearsal::agent::Relation;
 use rehearsal::cloud::{Image, LogEntry};
+use sha2::{Digest, Sha256};
 
 use crate::fixture::{Deployed, Fixture, wait_for};
 
@@ -93,6 +94,12 @@ fn an_image_that_does_not_work_is_refused_by_name_and_the_last_one_kept_aside() 
         ("sed -i /^runner:/d /etc/group", "looking for the runner's users: there is no group runner"),
         ("rm /home/runner", "looking for the runner's users: /home/runner is not the home of ubuntu"),
         ("rm /home/ubuntu/actions-runner/run.sh", "files: /home/ubuntu/actions-runner/run.sh is missing"),
+        ("rm /home/ubuntu/actions-runner/.env", "ubuntu may not write to /home/ubuntu/actions-runner/.env"),
+        (
+            "rm /home/ubuntu/.profile",
+            "asking for the search path: ubuntu does not find commands in ~/.local/bin",
+        ),
+        ("snap remove aproxy", "looking for snaps: there is no snap aproxy"),
     ] {
         let failure = refused(&fixture, &relation, &[], &format!("#!/bin/bash\n{change}\n"));
         assert!(failure.contains(words), "{failure}");
@@ -105,6 +112,35 @@ fn an_image_that_does_not_work_is_refused_by_name_and_the_last_one_kept_aside() 
     }
     fixture.app.remove().unwrap();
     assert_eq!(kept(&fixture).len(), 0, "it goes with the application");
+}
+
+#[test]
+fn a_unit_that_had_failed_in_the_base_image_already_says_nothing_of_the_image() {
+    const BASE: &str = "noble-server-cloudimg-amd64.img";
+    let fixture = Fixture::set(&[("verify-image", "false")]);
+    let unit = "printf '[Service]\\nExecStart=/opt/missing\\n' >/etc/systemd/system/agent.service";
+    let script = format!("#!/bin/bash\n{unit}; systemctl enable agent.service\n");
+    let url = fixture.site.serve_script("unit.sh", &script);
+    fixture.app.set_config(&[("script-url", &url)]).unwrap();
+    let relation = fixture.integrate("upload");
+    assert_eq!(fixture.job_ended().failures, []);
+    let first = fixture.told(&relation, "id").expect("an id");
+    // An image of which a machine comes up with a failed unit becomes the base.
+    let bytes = fixture.cloud.project("upload-project").image_bytes(&first).unwrap();
+    let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    fixture.site.serve(&format!("/cloud-images/noble/current/{BASE}"), "application/octet-stream", bytes);
+    fixture.site.publish_sums("noble", &format!("{digest} *{BASE}\n")).unwrap();
+    fixture.app.reset_config(&["script-url"]).unwrap();
+    fixture.app.set_config(&[("verify-image", "true")]).unwrap();
+    assert_eq!(fixture.job_ended().failures, []);
+    assert_ne!(fixture.told(&relation, "id"), Some(first));
+    let broken =
+        "#!/bin/bash\ncp /etc/systemd/system/{agent,another}.service; systemctl enable another.service\n";
+    let url = fixture.site.serve_script("another.sh", broken);
+    fixture.app.set_config(&[("script-url", &url)]).unwrap();
+    let failures = fixture.job_ended().failures;
+    let failed = "looking for failed units: failed: another.service;";
+    assert!(failures.len() == 1 && failures[0].message.contains(failed), "{failures:?}");
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn operators_are_told_why_an_action_does_nothing() {
     run, a base that does not exist
         failed: Invalid bases: (warty).
     run, an option is wrong
-        failed: Invalid bases: (warty). Set base-image to one or more of focal, jammy, noble, resolute or their versions, separated by commas.
+        failed: Invalid bases: (warty). Set base-image to one or more of focal, jammy, noble, resolute or their versions, separated by commas, each alone or with a release date (noble@20261115).
     run, on a unit that does not lead
         failed: This unit does not build; run the action on the leader.
     run, a base that is not configured

@@ -8,6 +8,7 @@ use runner_image_builder::record::{CloudName, Resource, ResourceKind};
 use crate::cloud::{Credentials, NOBODY, hanging};
 use crate::deploy::{PASSWORD, Plan};
 use crate::machine::{NOBLE, all_succeeded};
+use crate::publishing::{FIRST, SECOND, written};
 
 const PEM: &str = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----";
 
@@ -99,11 +100,11 @@ fn an_address_on_the_units_own_machine_or_link_is_used_for_the_operators_cloud_o
     let site = plan.configured();
     let near = Credentials::new("http://169.254.169.254/v3", "runners");
     let relation = site.app.integrate("image", "runners", &[&near.data()]).unwrap();
-    site.assert_status("blocked: image integration required. The auth_url of image:1 leads to");
+    site.assert_status("blocked: image integration required. image:1 is not used: its auth_url leads to");
     assert!(!site.clouds_yaml().contains("169.254"), "{}", site.clouds_yaml());
     for url in ["http://127.0.0.1:5000", "http://localhost/v3", "http://[::1]:5000/v3"] {
         all_succeeded(relation.set_remote_unit(0, &[("auth_url", url)]).unwrap());
-        site.assert_status("blocked: image integration required. The auth_url of image:1 leads to");
+        site.assert_status("blocked: image integration required. image:1 is not used: its auth_url leads to");
     }
     all_succeeded(relation.set_remote_unit(0, &[("auth_url", "http://keystone.invalid:5001/v3")]).unwrap());
     assert_eq!(site.request().unwrap().config.clouds.len(), 1);
@@ -139,13 +140,46 @@ fn certificates_of_either_side_lie_beside_the_file_that_names_them() {
     let (site, relation) = plan.related();
     all_succeeded(relation.set_remote_unit(0, &[("ca_certificate", &other)]).unwrap());
     let clouds = site.clouds_yaml();
-    assert!(clouds.contains("region_name: RegionTwo"), "{clouds}");
+    assert_eq!(clouds.matches("region_name: RegionTwo").count(), 2, "it is at the same Keystone: {clouds}");
     let files: Vec<&str> = clouds.lines().filter_map(|line| line.trim().strip_prefix("cacert: ")).collect();
     let mut contents: Vec<String> = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
     contents.sort();
     assert_eq!(contents, [PEM, &other]);
     site.app.reset_config(&["openstack-ca-certificate"]).unwrap();
     assert_eq!(site.clouds_yaml().matches("cacert:").count(), 1, "{}", site.clouds_yaml());
+}
+
+#[test]
+fn a_project_at_the_build_clouds_keystone_gets_its_connection_and_keeps_its_image_through_the_change() {
+    let plan = Plan::new();
+    let (site, relation) = plan.related();
+    let elsewhere = Credentials::new(NOBODY, "elsewhere");
+    let other = site.app.integrate("image", "others", &[&elsewhere.data()]).unwrap();
+    site.kill_worker();
+    site.next_hook();
+    site.deliver(&[(FIRST, NOBLE, &plan.project().cloud()), (SECOND, NOBLE, &elsewhere.cloud_of(&other))]);
+    site.next_hook();
+    site.next_hook();
+    let told = || {
+        [&relation, &other].map(|relation| {
+            (written(&site, relation)["id"].clone(), relation.changes_by(&site.unit()).unwrap())
+        })
+    };
+    let before = told();
+    for (option, value, line) in [
+        ("openstack-region-name", "RegionTwo", "region_name: RegionTwo"),
+        ("openstack-interface", "internal", "interface: internal"),
+        ("openstack-ca-certificate", PEM, "cacert: "),
+    ] {
+        all_succeeded(site.app.set_config(&[(option, value)]).unwrap());
+        site.next_hook();
+        let clouds = site.clouds_yaml();
+        assert_eq!(clouds.matches(line).count(), 2, "the operator's and the one beside it: {clouds}");
+        assert_eq!(told(), before, "{option}");
+    }
+    all_succeeded(relation.set_remote_unit(0, &[("region_name", "RegionOne")]).unwrap());
+    let clouds = site.clouds_yaml();
+    assert!(clouds.contains("region_name: RegionOne"), "what the relation says counts: {clouds}");
 }
 
 #[test]

@@ -44,13 +44,48 @@ fn a_relation_whose_names_have_control_characters_is_not_used_and_the_log_says_w
         );
         assert_printable(&log);
         assert_eq!(site.clouds_yaml(), before);
+        let status = site.status();
+        let why = format!("{} is not used: {key} has control characters", second.id().unwrap());
+        assert!(status.starts_with("maintenance: ") && status.contains(&why), "{status}");
         second.remove().unwrap();
     }
+    assert!(!site.status().contains("is not used"), "{}", site.status());
     site.kill_worker();
     site.next_hook();
     site.deliver(&[(FIRST, NOBLE, &plan.project().cloud())]);
     site.next_hook();
     assert_eq!(written(&site, &relation)["id"], FIRST, "the others are served");
+}
+
+#[test]
+fn a_relation_that_is_refused_stands_in_the_status_with_the_reason_alone_and_beside_one_that_works() {
+    let long = "x".repeat(70_000);
+    for (key, value, why) in [
+        ("auth_url", "http://169.254.169.254/v3", "its auth_url leads to this unit's own machine or link"),
+        ("auth_url", "gopher://keystone", "auth_url begins with neither http:// nor https://"),
+        ("password", long.as_str(), "password is longer than 64 KiB"),
+        ("username", "a\u{1b}[2K", "username has control characters"),
+    ] {
+        let plan = Plan::new().keystone(NOBODY);
+        let site = plan.configured();
+        let other = Credentials::new(NOBODY, "others");
+        let mut data = other.data();
+        data.iter_mut().filter(|(name, _)| *name == key).for_each(|(_, said)| *said = value);
+        let refused = site.app.integrate("image", "others", &[&data]).unwrap();
+        let reason = format!("{} is not used: {why}", refused.id().unwrap());
+        site.assert_status(&format!("blocked: image integration required. {reason}."));
+        let relation = site.app.integrate("image", "runners", &[&plan.project().data()]).unwrap();
+        site.worker();
+        site.kill_worker();
+        site.end_job(Vec::new(), |journal| {
+            let cloud = plan.project().cloud_of(&relation);
+            journal.publish(crate::machine::image(FIRST, NOBLE, &cloud));
+        });
+        site.next_hook();
+        let status = site.status();
+        assert!(status.starts_with("active: noble-x64 ") && status.contains(&reason), "{status}");
+        assert_eq!(written(&site, &relation)["id"], FIRST);
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod application_credential;
 mod aside;
 mod budget;
 mod cloud;
+mod commands;
 mod configuration;
 mod credentials;
 mod deploy;

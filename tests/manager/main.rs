@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says what it expects")]
 
+mod by_hand;
 #[path = "../builds/fixture.rs"]
 #[allow(dead_code, unused_imports, reason = "it is shared with other tests")]
 mod fixture;

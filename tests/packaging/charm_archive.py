@@ -2,7 +2,8 @@
 """Checks a charm as it would be deployed: charm_archive.py ARCHIVE SOURCES [FOLDER].
 
 ARCHIVE is the .charm, SOURCES the folder with charmcraft.yaml and the other yaml files it was made from, FOLDER the
-unpacked charm that the archive must equal. Every fault is one line; any fault fails the check.
+unpacked charm that the archive must equal. With the name of the Python charm it must be able to take its place. Every fault
+is one line; any fault fails the check.
 """
 
 import re
@@ -12,12 +13,14 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+import takes_place
 import yaml_files
 
 # The C library of the Ubuntu release that the charm's base names.
 GLIBC = {"22.04": (2, 35), "24.04": (2, 39), "26.04": (2, 43)}
 MACHINE = {"amd64": "Advanced Micro Devices X86-64", "arm64": "AArch64"}
 LOADER = {"amd64": "/lib64/ld-linux-x86-64.so.2", "arm64": "/lib/ld-linux-aarch64.so.1"}
+PYTHON_CHARM = yaml_files.load(takes_place.RECORDED)["name"]
 # Libraries that are in every Ubuntu, however small: those of the C library, and gcc's.
 LIBRARIES = {"libc.so.6", "libm.so.6", "libgcc_s.so.1", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
 
@@ -52,14 +55,14 @@ def check_contents(folder):
         yield f"{name}: " + ("missing" if name in wanted else "not expected")
 
 
-def check_manifest(folder, charmcraft):
+def check_manifest(folder, bases, charmcraft):
     manifest = yaml_files.load(folder / "manifest.yaml")
-    system, channel = charmcraft["base"].split("@")
     architectures = [base.get("architectures") for base in manifest.get("bases", [])]
-    wanted = [{"name": system, "channel": channel, "architectures": one} for one in architectures[:1]]
+    named = [base.split("@") for base in bases] if architectures else []
+    wanted = [{"name": system, "channel": channel, "architectures": architectures[0]} for system, channel in named]
     # An unquoted 24.04 would be read as a number, and differ.
     if not wanted or manifest["bases"] != wanted:
-        yield f"manifest.yaml: bases {manifest.get('bases')}, wants one of {charmcraft['base']}"
+        yield f"manifest.yaml: bases {manifest.get('bases')}, wants {', '.join(bases)}"
     elif architectures[0] not in ([name] for name in charmcraft["platforms"]):
         yield f"manifest.yaml: architectures {architectures[0]}"
 
@@ -68,14 +71,17 @@ def check_same_sources(folder, sources):
     """What the charm declares is what the sources declare, in whatever order it is written."""
     for name in ["metadata.yaml", "config.yaml", "actions.yaml"]:
         packed, source = yaml_files.load(folder / name), yaml_files.load(sources / name)
+        if name == "metadata.yaml" and packed["name"] == PYTHON_CHARM:
+            source["name"] = PYTHON_CHARM
         if packed != source:
             keys = [key for key in packed.keys() | source.keys() if packed.get(key) != source.get(key)]
             yield f"{name}: differs from its source in {', '.join(sorted(keys))}"
 
 
 def check_dispatch(folder):
-    """The executable runs on the base and the architecture that the manifest, found good, names."""
-    base = yaml_files.load(folder / "manifest.yaml")["bases"][0]
+    """The executable runs on the bases and the architecture that the manifest, found good, names."""
+    bases = yaml_files.load(folder / "manifest.yaml")["bases"]
+    base = min(bases, key=lambda base: GLIBC[base["channel"]])
     architecture = base["architectures"][0]
     dispatch = folder / "dispatch"
     if dispatch.read_bytes()[:4] != b"\x7fELF":
@@ -122,8 +128,12 @@ def check(archive, sources, folder):
         yield from check_contents(unpacked)
         yield from yaml_files.check(unpacked)
         yield from check_same_sources(unpacked, sources)
-        unfit = list(check_manifest(unpacked, charmcraft))
+        takes_its_place = yaml_files.load(unpacked / "metadata.yaml").get("name") == PYTHON_CHARM
+        bases = ["ubuntu@22.04", charmcraft["base"]] if takes_its_place else [charmcraft["base"]]
+        unfit = list(check_manifest(unpacked, bases, charmcraft))
         yield from unfit or check_dispatch(unpacked)
+        if takes_its_place:
+            yield from takes_place.check(unpacked)
     if folder:
         yield from check_equal(archive, folder)
 

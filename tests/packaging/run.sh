@@ -8,6 +8,8 @@ python=/usr/bin/python3 # the one that Debian's python3-apt and python3-yaml bel
 scratch=$PWD/target/packaging
 name=$(sed -n 's/^name: *//p' metadata.yaml)
 archive=target/${name}_$(dpkg --print-architecture).charm
+# The same charm under the name of the Python charm, whose place it takes.
+replacement=target/github-runner-image-builder_$(dpkg --print-architecture).charm
 export PYTHONDONTWRITEBYTECODE=1
 
 say() { printf '\n== %s\n' "$*"; }
@@ -22,14 +24,20 @@ say "two builds give the same bytes"
 mkdir -p "$scratch"
 make --no-print-directory charm
 cp "$archive" "$scratch/first.charm"
+cp "$replacement" "$scratch/first-replacement.charm"
 inventory target/charm >"$scratch/first.inventory"
 # Another umask and other modification times must not show.
 (umask 0077 && make --no-print-directory charm)
 cmp "$scratch/first.charm" "$archive"
+cmp "$scratch/first-replacement.charm" "$replacement"
 inventory target/charm | diff "$scratch/first.inventory" -
 
 say "the charm's folder and archive"
 "$python" tests/packaging/charm_archive.py "$archive" . target/charm
+"$python" tests/packaging/charm_archive.py "$replacement" . target/replacement
+for file in dispatch hooks/upgrade-charm config.yaml; do
+    cmp "target/replacement/$file" "target/charm/$file"
+done
 
 say "packed by charmcraft"
 venv=$scratch/venv

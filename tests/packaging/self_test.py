@@ -94,14 +94,20 @@ class Archive(unittest.TestCase):
         for name in ["hooks", "scripts"]:
             shutil.copytree(SOURCES / name, self.folder / name)
         shutil.copy("/bin/true", self.folder / "dispatch")
+        (self.folder / "share").mkdir()
+        (self.folder / "share/dispatch.1").write_text("a manual page\n", encoding="utf-8")
         self.manifest("'24.04'", "amd64")
 
         for file in self.folder.rglob("*"):
-            is_executable = file.is_dir() or file.name == "dispatch" or file.parent != self.folder
+            is_executable = file.is_dir() or file.name == "dispatch" or file.parent.name in ["hooks", "scripts"]
             file.chmod(0o755 if is_executable else 0o644)
 
     def manifest(self, channel, architecture):
-        text = f"bases:\n- name: ubuntu\n  channel: {channel}\n  architectures: [{architecture}]\n"
+        self.manifest_of([channel], architecture)
+
+    def manifest_of(self, channels, architecture):
+        bases = [f"- name: ubuntu\n  channel: {channel}\n  architectures: [{architecture}]\n" for channel in channels]
+        text = "bases:\n" + "".join(bases)
         (self.folder / "manifest.yaml").write_text(text, encoding="utf-8")
 
     def faults(self):
@@ -152,6 +158,46 @@ class Archive(unittest.TestCase):
         with (self.folder / "config.yaml").open("a", encoding="utf-8") as file:
             file.write("  more:\n    type: string\n    description: x\n")
         self.assertIn("config.yaml: differs from its source in options", self.faults())
+
+
+class TakesPlace(Archive):
+    """The same under the name of the Python charm, whose place it takes."""
+
+    def setUp(self):
+        super().setUp()
+        self.replace("metadata.yaml", "name: runner-image-builder\n", "name: github-runner-image-builder\n")
+        self.manifest("'24.04'", "amd64")
+
+    def manifest(self, channel, architecture):
+        self.manifest_of(["'22.04'", channel], architecture)
+
+    def replace(self, name, old, new):
+        path = self.folder / name
+        text = path.read_text(encoding="utf-8")
+        self.assertIn(old, text)
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    def test_finds_a_c_library_that_is_too_new(self):
+        known = copy.copy(charm_archive.GLIBC)
+        self.addCleanup(charm_archive.GLIBC.update, known)
+        charm_archive.GLIBC["22.04"] = (2, 0)
+        self.assertIn("which ubuntu 22.04 has not", self.faults())
+
+    def test_finds_that_the_base_of_the_deployment_is_missing(self):
+        self.manifest_of(["'24.04'"], "amd64")
+        self.assertIn("no base 22.04, on which the deployment is", self.faults())
+
+    def test_finds_an_option_that_is_gone_and_one_of_another_type(self):
+        self.replace("config.yaml", "  build-flavor:\n", "  builder-flavor:\n")
+        self.replace("config.yaml", "  build-interval:\n    type: int\n", "  build-interval:\n    type: float\n")
+        self.assertIn("option build-flavor is missing, and was string", self.faults())
+        self.assertIn("option build-interval is float, and was int", self.faults())
+
+    def test_finds_an_endpoint_of_another_interface_and_an_action_that_is_gone(self):
+        self.replace("metadata.yaml", "github_runner_image_v0", "github_runner_image_v1")
+        self.replace("actions.yaml", "\nrun:\n", "\nrun-now:\n")
+        self.assertIn("provides no image of interface github_runner_image_v0", self.faults())
+        self.assertIn("actions.yaml: no action run", self.faults())
 
 
 class Dependencies(unittest.TestCase):

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::trouble;
-use crate::builder::clouds::clouds_yaml::Clouds;
 use crate::builder::clouds::connect::connect_to;
+use crate::builder::clouds::names::Clouds;
 use crate::builder::image::base_image::{self, BaseImages};
 use crate::builder::image::site::{Site, remove_security_group};
 use crate::builder::image::vm::{Launcher, Purpose, Vm, VmError};
@@ -105,5 +105,6 @@ impl Progress for Unnoted {
         Ok(())
     }
     fn former_members_have_left(&self, _: &BuilderRunConfig) {}
+    fn adopted(&self, _: Image) {}
     fn published(&self, _: Image) {}
 }

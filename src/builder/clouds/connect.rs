@@ -2,7 +2,7 @@
 
 use std::panic::resume_unwind;
 
-use super::clouds_yaml::{Clouds, cloud_name};
+use super::names::{Clouds, cloud_name};
 use crate::http::HttpClient;
 use crate::model::Deadline;
 use crate::openstack_cloud::{Cloud, CloudConfig, ErrorKind, OpenStackError};
@@ -119,7 +119,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::builder::clouds::clouds_yaml::related_cloud_name;
+    use crate::builder::clouds::names::related_cloud_name;
     use crate::http::Proxies;
     use crate::model::Secret;
     use crate::openstack_cloud::{ErrorKind, Interface};

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::clouds_yaml::{CloudsYamlError, entry, read_clouds_yaml};
+use super::clouds_yaml::{CloudsYamlError, read_clouds_yaml};
 use super::connect::door;
+use super::names::entry;
 use crate::builder::ownership::labels::{self, Stage};
 use crate::host::Host;
 use crate::http::HttpClient;

@@ -3,4 +3,6 @@
 pub mod clouds_yaml;
 pub mod connect;
 pub mod latest;
+pub mod names;
+pub mod personal;
 pub mod projects;

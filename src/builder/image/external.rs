@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::verify;
 use super::vm::{Launcher, Purpose, Vm, VmError};
-use crate::builder::ownership::identity::Identity;
+use crate::builder::ownership::identity::{Identity, Origin};
 use crate::builder::ownership::labels::{self, Stage};
 use crate::instance::{BaseError, CacheMount, RunnerBase, Timeout, setup};
 use crate::model::Deadline;
@@ -73,14 +74,15 @@ impl ExternalBuild<'_> {
     }
 
     fn build_in(&self, vm: &Vm<'_>, deadline: Deadline) -> Result<Image, ExternalBuildError> {
-        let identity = {
+        let origin = {
             let executor = vm.connect(deadline)?;
             let identity = Identity::of(&executor, deadline).map_err(VmError::from)?;
+            let failed_units = verify::failed_units(&executor, deadline);
             let progress = |step: &'static str, number, of| {
                 (self.progress)(Phase::Installing { step: step.to_owned(), number, of })
             };
             setup(self.base, &executor, Timeout::Until(deadline), CacheMount::Leave, &progress)?;
-            identity
+            Origin { identity, failed_units }
         };
         (self.progress)(Phase::Snapshotting);
         let Launcher { cloud, cloud_name, owner, job, tracker, .. } = *self.launcher;
@@ -96,7 +98,7 @@ impl ExternalBuild<'_> {
             revision: None,
         };
         tracker.makes(&noted)?;
-        let labels = labels::of_snapshot(owner, job, vm.id(), tracker.target, self.fingerprint, &identity);
+        let labels = labels::of_snapshot(owner, job, vm.id(), tracker.target, self.fingerprint, &origin);
         let snapshot = compute
             .create_server_image(vm.id(), name, &labels, deadline)
             .map_err(ExternalBuildError::from)

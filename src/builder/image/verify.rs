@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use super::vm::{Launcher, Purpose, VmError};
-use crate::builder::ownership::identity::Identity;
+use crate::builder::ownership::identity::{Identity, Origin};
 use crate::builder::ownership::labels::{self, Stage};
-use crate::instance::{Command, Executor, ExecutorError, RUNNER_HOME, RUNNER_USER};
+use crate::instance::{Command, Executor, ExecutorError, RUNNER_HOME, RUNNER_USER, RunnerBase};
 use crate::model::{Attempts, Backoff, Deadline, GaveUp, RetryPolicy, Target, Verdict, retry};
 use crate::openstack_cloud::{Cloud, Image, ImageId, OpenStackError};
 use crate::record::Owner;
@@ -47,8 +47,57 @@ impl VerificationError {
     }
 }
 
+/// What is expected of a system of the image, beside what is so in all images.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    /// The version of the runner.
+    pub runner_version: String,
+    /// The commands that consumers call, as far as the recipe has them.
+    commands: Vec<&'static str>,
+    /// The recipe's snaps.
+    snaps: Vec<String>,
+    /// The units that had failed in the base image already.
+    failed_units: String,
+}
+
+impl Expected {
+    /// What `base` promises.
+    pub fn of(base: &RunnerBase) -> Self {
+        let has = |name: &str| base.recipe.packages.iter().any(|package| package.name.as_str() == name);
+        let snaps: Vec<String> = base.recipe.snaps.iter().map(|snap| snap.name.to_string()).collect();
+        let mut commands = vec!["curl", "tar"];
+        commands.extend(has("jq").then_some("jq"));
+        // Without it nothing is sent to aproxy.
+        commands.extend(snaps.iter().any(|snap| snap == "aproxy").then_some("nft"));
+        Self { runner_version: base.runner.version.clone(), commands, snaps, failed_units: String::new() }
+    }
+}
+
+/// The units that have failed before anything was installed: they say nothing of what is built. None when that cannot be
+/// told. As many as a label may hold.
+pub fn failed_units(executor: &dyn Executor, deadline: Deadline) -> String {
+    let script =
+        "cloud-init status --wait >/dev/null || true; systemctl is-system-running --wait >/dev/null || true
+        systemctl list-units --state=failed --plain --no-legend | cut -d' ' -f1";
+    let asked = executor.run(Command::shell(script).limit(MINUTE.saturating_mul(5)), deadline);
+    let said = asked.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let said = said.unwrap_or_else(|error| {
+        log::warn!("which units have failed in the base image is not known: {error}");
+        String::new()
+    });
+    let mut failed = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    if !failed.is_empty() {
+        log::warn!("{}: failed in the base image already: {failed}", executor.instance());
+    }
+    if failed.len() > LABEL {
+        let whole = failed[..failed.floor_char_boundary(LABEL)].rfind(' ').unwrap_or(0);
+        failed.truncate(whole);
+    }
+    failed
+}
+
 /// One thing that must be so in a system of the image. The script gets the runner's home, user and version as `$0`, `$1`,
-/// `$2`, and says on standard error what is not so.
+/// `$2`, then the commands, the snaps and the failed units that are [`Expected`], and says on standard error what is not so.
 struct Check {
     name: &'static str,
     limit: Duration,
@@ -66,9 +115,12 @@ enum Asked {
     Any,
 }
 
+/// What a label may hold.
+const LABEL: usize = 255;
+
 const MINUTE: Duration = Duration::from_secs(60);
 
-const CHECKS: [Check; 7] = [
+const CHECKS: [Check; 10] = [
     Check {
         name: "waiting for cloud-init",
         limit: MINUTE.saturating_mul(10),
@@ -83,6 +135,7 @@ const CHECKS: [Check; 7] = [
         of: Asked::Machine,
         script: "systemctl is-system-running --wait >/dev/null || true
             failed=$(systemctl list-units --state=failed --plain --no-legend | cut -d' ' -f1)
+            for known in $5; do failed=$(grep -vxF -e \"$known\" <<<\"$failed\" || true); done
             [ -z \"$failed\" ] || { echo failed: $failed >&2; exit 1; }",
     },
     Check {
@@ -93,7 +146,9 @@ const CHECKS: [Check; 7] = [
             for user in \"$1\" runner; do getent passwd \"$user\" >/dev/null || say \"there is no user $user\"; done
             [ \"$(id -u \"$1\")\" = \"$(id -u runner)\" ] || say \"users $1 and runner are not the same\"
             [ \"$(readlink -f /home/runner)\" = \"$(readlink -f \"/home/$1\")\" ] || say \"/home/runner is not the home of $1\"
-            getent group runner >/dev/null || say 'there is no group runner'
+            for group in runner adm lxd; do
+                getent group $group >/dev/null || say \"there is no group $group\"
+            done
             groups_of() { id -nG \"$1\" | tr ' ' '\\n' | sort; }
             missing=$(comm -23 <(groups_of \"$1\") <(groups_of runner) | paste -sd' ')
             [ -z \"$missing\" ] || say \"runner is not in the groups of $1: $missing\"",
@@ -115,14 +170,42 @@ const CHECKS: [Check; 7] = [
                 [ -x \"$0/$file\" ] || { echo \"$0/$file is missing\" >&2; exit 1; }
             done
             for user in \"$1\" runner; do
-                runuser -u \"$user\" -- test -w \"$0\" || { echo \"$user may not write to $0\" >&2; exit 1; }
+                for file in \"$0\" \"$0/.env\"; do
+                    runuser -u \"$user\" -- test -w \"$file\" || { echo \"$user may not write to $file\" >&2; exit 1; }
+                done
+            done",
+    },
+    Check {
+        name: "looking for commands",
+        limit: MINUTE,
+        of: Asked::Any,
+        script: "for command in $3; do
+                command -v \"$command\" >/dev/null || { echo \"there is no command $command\" >&2; exit 1; }
+            done",
+    },
+    Check {
+        name: "looking for snaps",
+        limit: MINUTE.saturating_mul(5),
+        // An image that was not booted installs them at its first boot.
+        of: Asked::Machine,
+        script: "for snap in $4; do
+                snap list \"$snap\" >/dev/null || { echo \"there is no snap $snap\" >&2; exit 1; }
+            done",
+    },
+    Check {
+        name: "asking for the search path",
+        limit: MINUTE,
+        of: Asked::Any,
+        script: "for user in \"$1\" runner; do
+                found=$(runuser -l \"$user\" -c 'printf %s \":$PATH:\"' | tail -n 1)
+                [[ $found == *:\"/home/$1/.local/bin\":* ]] ||
+                    { echo \"$user does not find commands in ~/.local/bin: $found\" >&2; exit 1; }
             done",
     },
     Check {
         name: "asking sudo",
         limit: MINUTE,
-        // The rule for it comes with cloud-init's first boot.
-        of: Asked::Machine,
+        of: Asked::Any,
         script: "command -v sudo >/dev/null || exit 0
             for user in \"$1\" runner; do
                 runuser -u \"$user\" -- sudo --non-interactive true ||
@@ -149,17 +232,20 @@ const TRACELESS: &str = "mount -t tmpfs -o mode=1777 none /tmp
 /// goes.
 pub fn check(
     executor: &dyn Executor,
-    runner_version: &str,
+    expected: &Expected,
     deadline: Deadline,
 ) -> Result<(), VerificationError> {
+    let Expected { runner_version, commands, snaps, failed_units } = expected;
+    let (commands, snaps) = (commands.join(" "), snaps.join(" "));
     let booted = executor.is_booted();
     for Check { name, limit, script, .. } in
         CHECKS.into_iter().filter(|check| booted || check.of == Asked::Any)
     {
         log::info!("{}: {name}", executor.instance());
         let script = if booted { script.to_owned() } else { format!("{TRACELESS}{script}") };
-        let words = ["bash", "-euo", "pipefail", "-c", &script, RUNNER_HOME, RUNNER_USER, runner_version];
-        let look = || executor.run(Command::new(words).limit(limit), deadline);
+        let arguments = [RUNNER_HOME, RUNNER_USER, runner_version, &commands, &snaps, failed_units];
+        let words = [&["bash", "-euo", "pipefail", "-c", script.as_str()], &arguments[..]].concat();
+        let look = || executor.run(Command::new(words.iter().copied()).limit(limit), deadline);
         once_more(deadline, look).map_err(|gave_up| failed(name, &gave_up))?;
     }
     Ok(())
@@ -169,8 +255,8 @@ pub fn check(
 pub struct Verification<'a> {
     /// What launches VMs for it.
     pub launcher: &'a Launcher<'a>,
-    /// The version that its runner must have.
-    pub runner_version: &'a str,
+    /// What is expected of it.
+    pub expected: Expected,
 }
 
 impl Verification<'_> {
@@ -185,7 +271,10 @@ impl Verification<'_> {
                 }
                 other => other?,
             };
-            self.check(&executor, &labels::origin(image), deadline)
+            let Origin { identity, failed_units } = labels::origin(image);
+            let expected = Expected { failed_units, ..self.expected.clone() };
+            check(&executor, &expected, deadline)?;
+            is_a_machine_of_its_own(&executor, &identity, deadline)
         });
         match proof {
             Err(VerificationError::Failed { check, problem, .. }) => {
@@ -202,21 +291,20 @@ impl Verification<'_> {
             other => other,
         }
     }
+}
 
-    fn check(
-        &self,
-        executor: &dyn Executor,
-        origin: &Identity,
-        deadline: Deadline,
-    ) -> Result<(), VerificationError> {
-        check(executor, self.runner_version, deadline)?;
-        let name = "telling the machine from its builder";
-        let identity = once_more(deadline, || Identity::of(executor, deadline));
-        let identity = identity.map_err(|gave_up| failed(name, &gave_up))?;
-        match identity.problem(origin) {
-            Some(problem) => Err(VerificationError::Failed { check: name, problem, kept_as: None }),
-            None => Ok(()),
-        }
+/// Whether a machine shares nothing with the builder that its image was made of.
+fn is_a_machine_of_its_own(
+    executor: &dyn Executor,
+    origin: &Identity,
+    deadline: Deadline,
+) -> Result<(), VerificationError> {
+    let name = "telling the machine from its builder";
+    let identity = once_more(deadline, || Identity::of(executor, deadline));
+    let identity = identity.map_err(|gave_up| failed(name, &gave_up))?;
+    match identity.problem(origin) {
+        Some(problem) => Err(VerificationError::Failed { check: name, problem, kept_as: None }),
+        None => Ok(()),
     }
 }
 

@@ -1,12 +1,41 @@
 //! By what machines are told apart: two machines of one image must not share any of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 
 use crate::instance::{Command, Executor, ExecutorError};
 use crate::model::{Deadline, hex};
+
+/// The identity of the machine that a snapshot was taken of.
+const IDENTITY: &str = "runner_image_builder_origin";
+/// Its units that had failed before anything was installed.
+const FAILED_UNITS: &str = "runner_image_builder_failed_units";
+
+/// What is known of the machine that an image was made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// What no machine of the image may share.
+    pub identity: Identity,
+    /// The units, separated by blanks, that had failed before anything was installed: they say nothing of the image.
+    pub failed_units: String,
+}
+
+impl Origin {
+    /// The labels that tell of it.
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        let failed = (FAILED_UNITS.to_owned(), self.failed_units.clone());
+        let failed = Some(failed).filter(|(_, units)| !units.is_empty());
+        [(IDENTITY.to_owned(), self.identity.to_string())].into_iter().chain(failed).collect()
+    }
+
+    /// What the labels of a snapshot tell.
+    pub fn of_labels(labels: &BTreeMap<String, String>) -> Self {
+        let identity = labels.get(IDENTITY).map(|known| Identity::of_label(known)).unwrap_or_default();
+        Self { identity, failed_units: labels.get(FAILED_UNITS).cloned().unwrap_or_default() }
+    }
+}
 
 /// What a machine, and nobody else, should have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

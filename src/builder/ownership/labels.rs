@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::identity::Identity;
+use super::identity::Origin;
 use crate::model::{Deadline, Target, Timestamp};
 use crate::openstack_cloud::{
     Cloud, Hidden, Image, ImageChange, ImageFilter, ImageId, ImageStatus, OpenStackError, Server, ServerId,
@@ -34,8 +34,6 @@ const SELF: &str = "runner_image_builder_self";
 const SERVER: &str = "runner_image_builder_server";
 /// What Nova notes as the source of a snapshot.
 const NOVA_SOURCE: &str = "instance_uuid";
-/// The identity of the machine that a snapshot was taken of.
-const ORIGIN: &str = "runner_image_builder_origin";
 /// The target that a snapshot is for.
 const TARGET: &str = "runner_image_builder_target";
 /// Seconds since the epoch after which any unit of the application may remove a server.
@@ -145,11 +143,11 @@ pub fn of_snapshot(
     server: &ServerId,
     target: Target,
     fingerprint: &str,
-    origin: &Identity,
+    origin: &Origin,
 ) -> BTreeMap<String, String> {
     let mut labels = common(owner, job);
     labels.insert(STAGE.into(), Stage::Snapshot.as_str().into());
-    labels.insert(ORIGIN.into(), origin.to_string());
+    labels.extend(origin.labels());
     labels.insert(SERVER.into(), server.to_string());
     labels.insert(TARGET.into(), target.to_string());
     labels.insert(FINGERPRINT.into(), fingerprint.into());
@@ -164,8 +162,8 @@ pub fn seal(snapshot: &Image) -> Vec<ImageChange> {
 }
 
 /// The machine that a snapshot was taken of.
-pub fn origin(snapshot: &Image) -> Identity {
-    snapshot.properties.get(ORIGIN).map(|known| Identity::of_label(known)).unwrap_or_default()
+pub fn origin(snapshot: &Image) -> Origin {
+    Origin::of_labels(&snapshot.properties)
 }
 
 /// The name of the image of `target` that failed last.
@@ -224,8 +222,12 @@ pub fn adopt(owner: &Owner, job: &JobId, image: &Image) -> Vec<ImageChange> {
 
 /// Whether an image could be one of the charm that we replace: nobody has labelled it, and it is no snapshot of a server.
 pub fn may_be_adopted(image: &Image) -> bool {
-    let labels = [OWNER, STAGE, SELF, NOVA_SOURCE];
-    image.status == ImageStatus::Active && !labels.iter().any(|label| image.properties.contains_key(*label))
+    image.status == ImageStatus::Active && !is_labelled(image) && !image.properties.contains_key(NOVA_SOURCE)
+}
+
+/// Whether an image has a label of this charm's.
+pub fn is_labelled(image: &Image) -> bool {
+    [OWNER, STAGE, SELF].iter().any(|label| image.properties.contains_key(*label))
 }
 
 /// Whether this unit may remove a server: it made it for its own work, or a unit of the application did and it has

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use super::sweep::{Keep, sweep_cloud, sweep_copies};
-use crate::builder::clouds::clouds_yaml::{is_same_project, read_clouds_yaml};
+use crate::builder::clouds::clouds_yaml::read_clouds_yaml;
 use crate::builder::clouds::connect::{ConnectError, in_each};
+use crate::builder::clouds::names::is_same_project;
 use crate::host::Host;
 use crate::http::HttpClient;
 use crate::model::{Deadline, redacted};

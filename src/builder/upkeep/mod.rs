@@ -4,4 +4,5 @@ pub mod adoption;
 pub mod leave;
 pub mod memberships;
 pub mod prune;
+pub mod python_charm;
 pub mod sweep;

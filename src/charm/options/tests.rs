@@ -65,7 +65,7 @@ fn operators_are_told_what_is_wrong_with_an_option() {
     architecture, absent
         Unsupported arch=''. Set architecture to one or more of x64, arm64, arm, s390x, ppc64le, separated by commas.
     base-image
-        Invalid bases: (warty). Set base-image to one or more of focal, jammy, noble, resolute or their versions, separated by commas.
+        Invalid bases: (warty). Set base-image to one or more of focal, jammy, noble, resolute or their versions, separated by commas, each alone or with a release date (noble@20261115).
     base-image-keyring
         Invalid base-image-keyring "keys": use the absolute path of a keyring file.
     base-image-source

@@ -39,7 +39,7 @@ fn state() -> CharmState {
         build_interval: 6,
         relations: BTreeMap::from([(relation.clone(), ImageRelation { cloud: cloud.clone(), config })]),
         relation_ids: vec![relation],
-        too_near: Vec::new(),
+        refused: BTreeMap::new(),
         clouds: Clouds::new(),
         run: BuilderRunConfig {
             build_cloud: cloud.clone(),

@@ -322,6 +322,6 @@ mod tests {
         let command = Command::shell("true\nfalse").environment(environment);
         assert_eq!(command.summary(), "`bash -euo pipefail -c $'true\\nfalse'`");
         let long = Command::shell(&"x".repeat(200)).summary();
-        assert_eq!(long, format!("`bash -euo pipefail -c {}...`", "x".repeat(57)));
+        assert_eq!(long, format!("`bash -euo pipefail -c {}...`", "x".repeat(58)));
     }
 }

@@ -39,6 +39,7 @@ impl RunnerBase {
         let script = format!(
             "{FETCH}rm -rf \"$3\"; mkdir -p \"$3\"
             tar -xzf \"$file\" -C \"$3\" --no-same-owner
+            [ -e \"$3/.env\" ] || echo LANG=C.UTF-8 >\"$3/.env\"
             chown -R \"$4:$4\" \"$3\""
         );
         self.fetch_with(executor, &script, &[url, sha256, RUNNER_HOME, RUNNER_USER], deadline).map(drop)

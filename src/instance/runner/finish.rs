@@ -13,9 +13,9 @@ impl RunnerBase {
         executor.push_file(SCRIPT, 0o700, script.content.clone(), deadline)?;
         let variables = self.script_variables.iter().map(|(name, value)| (name.clone(), Some(value.clone())));
         let command = self.command(&[SCRIPT]).environment(variables).limit(UNPREDICTABLE);
-        let result = executor.run(command, deadline);
+        let result = self.behind_proxies(executor, deadline, || executor.run(command, deadline).map(drop));
         executor.run(self.command(&["rm", "-f", SCRIPT]), Deadline::after(SIMPLE))?;
-        result.map(drop)
+        result
     }
 
     pub(super) fn clean(&self, executor: &dyn Executor, deadline: Deadline) -> Done {

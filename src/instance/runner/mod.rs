@@ -7,6 +7,7 @@ mod downloads;
 mod fetching;
 mod finish;
 mod packages;
+mod proxies;
 mod snaps;
 mod system;
 #[cfg(test)]
@@ -24,7 +25,7 @@ use crate::model::{Deadline, Secret, Target};
 use fetching::fetch;
 
 /// Raised whenever a change to the steps makes another image of the same recipe: part of every image's fingerprint.
-pub const STEPS_VERSION: u32 = 3;
+pub const STEPS_VERSION: u32 = 4;
 
 /// The user that Ubuntu's cloud images have, and that runs the runner.
 pub const RUNNER_USER: &str = "ubuntu";

@@ -1,18 +1,13 @@
 //! Snaps. snapd installs them, and it runs in a booted machine only: in an image that is not booted, a unit installs
 //! them at the first boot of each machine that is made from it.
 
-use super::{Done, RunnerBase, SIMPLE, UNPREDICTABLE};
+use super::{Done, RunnerBase, UNPREDICTABLE};
 use crate::instance::executor::Executor;
 use crate::instance::recipe::Snap;
 use crate::model::Deadline;
 
 /// The unit that installs the snaps at the first boot.
 const UNIT: &str = "runner-image-builder-snaps.service";
-
-/// What gives snapd the proxies of the build. snapd asks its environment where its own settings name none, so nothing
-/// is written that could stay in the image: these files are in memory, and only root may read the addresses.
-const PROXIES: &str = "/run/runner-image-builder/snapd-proxies";
-const DROP_IN: &str = "/run/systemd/system/snapd.service.d/runner-image-builder.conf";
 
 impl RunnerBase {
     pub(super) fn install_snaps(&self, executor: &dyn Executor, deadline: Deadline) -> Done {
@@ -21,14 +16,9 @@ impl RunnerBase {
         }
         let wait = self.command(&["snap", "wait", "system", "seed.loaded"]);
         executor.run(wait.limit(UNPREDICTABLE), deadline)?;
-        if self.environment.is_empty() {
-            return self.recipe.snaps.iter().try_for_each(|snap| self.install_snap(snap, executor, deadline));
-        }
-        self.give_snapd_the_proxies(executor, deadline)?;
-        let installed =
-            self.recipe.snaps.iter().try_for_each(|snap| self.install_snap(snap, executor, deadline));
-        let taken = self.take_the_proxies_from_snapd(executor);
-        installed.and(taken)
+        self.behind_proxies(executor, deadline, || {
+            self.recipe.snaps.iter().try_for_each(|snap| self.install_snap(snap, executor, deadline))
+        })
     }
 
     fn install_snap(&self, snap: &Snap, executor: &dyn Executor, deadline: Deadline) -> Done {
@@ -46,35 +36,12 @@ impl RunnerBase {
         self.fetch_with(executor, script, &arguments, deadline).map(drop)
     }
 
-    fn give_snapd_the_proxies(&self, executor: &dyn Executor, deadline: Deadline) -> Done {
-        let set = self.environment.iter().filter_map(|(name, value)| Some((name, value.as_ref()?.expose())));
-        let lines: String = set.map(|(name, value)| format!("{name}=\"{}\"\n", escaped(value))).collect();
-        executor.push_file(PROXIES, 0o600, lines.into_bytes(), deadline)?;
-        let drop_in = format!("[Service]\nEnvironmentFile={PROXIES}\n");
-        executor.push_file(DROP_IN, 0o644, drop_in.into_bytes(), deadline)?;
-        executor
-            .run(self.shell("systemctl daemon-reload; systemctl restart snapd.service"), deadline)
-            .map(drop)
-    }
-
-    fn take_the_proxies_from_snapd(&self, executor: &dyn Executor) -> Done {
-        let script =
-            format!("rm -f {PROXIES} {DROP_IN}; systemctl daemon-reload; systemctl restart snapd.service");
-        executor.run(self.shell(&script), Deadline::after(SIMPLE)).map(drop)
-    }
-
     fn install_snaps_at_first_boot(&self, executor: &dyn Executor, deadline: Deadline) -> Done {
         let path = format!("/etc/systemd/system/{UNIT}");
         let unit = first_boot_unit(&self.recipe.snaps).into_bytes();
         executor.push_file(&path, 0o644, unit, deadline)?;
         executor.run(self.command(&["systemctl", "enable", UNIT]), deadline).map(drop)
     }
-}
-
-/// A value between double quotes in an environment file of systemd.
-fn escaped(value: &str) -> String {
-    let special = |c: char| matches!(c, '\\' | '"' | '`' | '$').then_some('\\');
-    value.chars().flat_map(|c| special(c).into_iter().chain([c])).collect()
 }
 
 /// Tries until it has worked once: the machine may have to wait for its network.
@@ -134,10 +101,5 @@ mod tests {
                 "/usr/bin/snap refresh --channel=latest/stable --classic go",
             ]
         );
-    }
-
-    #[test]
-    fn a_proxy_address_stays_one_value_of_its_file() {
-        assert_eq!(escaped(r#"http://u:a"b$c\d@p"#), r#"http://u:a\"b\$c\\d@p"#);
     }
 }

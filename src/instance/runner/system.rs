@@ -5,6 +5,8 @@ use crate::instance::executor::Executor;
 use crate::instance::recipe::{AccountName, File, User};
 use crate::model::Deadline;
 
+/// Who may do everything without a password.
+const SUDOERS: &str = "/etc/sudoers.d/90-runner-image";
 /// Where kernel parameters are set for each boot.
 const SYSCTL: &str = "/etc/sysctl.d/60-runner-image-builder.conf";
 
@@ -39,8 +41,11 @@ impl RunnerBase {
              getent group runner >/dev/null || groupadd --non-unique --gid $gid runner
              getent passwd runner >/dev/null ||
                  useradd --non-unique --uid $uid --gid $gid --no-create-home --home-dir \"/home/$1\" --shell /bin/bash runner
-             [ -e /home/runner ] || ln -s \"/home/$1\" /home/runner";
+             [ -e /home/runner ] || ln -s \"/home/$1\" /home/runner
+             # github-runner puts the user into these at each boot, and fails without them.
+             for group in adm lxd; do getent group $group >/dev/null || groupadd --system $group; done";
         executor.run(self.shell_with(both, &[RUNNER_USER]), deadline)?;
+        self.configure_accounts(executor, deadline)?;
         let add_group = |group: &AccountName| {
             let command = self.command(&["groupadd", "--force", "--system", group.as_str()]);
             executor.run(command, deadline).map(drop)
@@ -56,6 +61,22 @@ impl RunnerBase {
             executor.run(self.shell_with(make, &[name.as_str(), &groups.join(","), linger]), deadline)?;
         }
         self.share_groups(executor, deadline)
+    }
+
+    /// What both names may do, and where they look for commands: a machine's first boot gives sudo's rule to one of them at
+    /// most, and sudo knows the other by the number that they share.
+    fn configure_accounts(&self, executor: &dyn Executor, deadline: Deadline) -> Done {
+        let rules = format!("{RUNNER_USER} ALL=(ALL) NOPASSWD:ALL\nrunner ALL=(ALL) NOPASSWD:ALL\n");
+        executor.push_file(SUDOERS, 0o440, rules.into_bytes(), deadline)?;
+        let script = "cd \"/home/$1\"
+             for folder in .local .local/bin; do
+                 [ -d $folder ] || install -d --owner=\"$1\" --group=\"$1\" $folder
+             done
+             for file in .profile .bashrc; do
+                 [ -e $file ] || install --owner=\"$1\" --group=\"$1\" --mode=0644 /dev/null $file
+                 grep -q -F '.local/bin' $file || echo 'PATH=\"$HOME/.local/bin:$PATH\"' >>$file
+             done";
+        executor.run(self.shell_with(script, &[RUNNER_USER]), deadline).map(drop)
     }
 
     /// Puts either of the two names into the groups of the other. A group counts its members by name: the number that the
@@ -85,7 +106,8 @@ impl RunnerBase {
     pub(super) fn run_commands(&self, executor: &dyn Executor, deadline: Deadline) -> Done {
         for command in &self.recipe.commands {
             let limit = command.minutes.duration();
-            executor.run(self.shell(command.run.as_str()).limit(limit), deadline)?;
+            let run = || executor.run(self.shell(command.run.as_str()).limit(limit), deadline).map(drop);
+            self.behind_proxies(executor, deadline, run)?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::workspace::{Workspace, WorkspaceError};
 use crate::builder::image::base_image::{BaseImageError, UpstreamImage};
-use crate::builder::image::verify::{self, VerificationError};
+use crate::builder::image::verify::{self, Expected, VerificationError};
 use crate::disk_image::{DiskError, DiskImage};
 use crate::host::{FileError, Host, Namespaces, ProcessError};
 use crate::http::HttpClient;
@@ -134,7 +134,7 @@ impl LocalBuild<'_> {
         setup(self.base, &chroot, Timeout::Until(deadline), CacheMount::Leave, &progress)?;
         if self.verify {
             (self.progress)(Phase::Verifying);
-            verify::check(&chroot, &self.base.runner.version, deadline)?;
+            verify::check(&chroot, &Expected::of(self.base), deadline)?;
         }
         chroot.leave(deadline)?;
         Ok(disk.unmount(root, deadline)?)

@@ -89,11 +89,7 @@ impl Deployment {
                 self.name
             )));
         }
-        for (endpoint, _) in charm.endpoints.iter().filter(|(_, endpoint)| endpoint.role == Role::Peer) {
-            let relation = new_relation(endpoint, &self.name, &self.name);
-            let id = world.next("relation") as u32;
-            world.relations.insert(id, RelationState { peer: true, ..relation });
-        }
+        add_peer_relations(&mut world, &charm, &self.name);
         let app = App {
             charm,
             settings,
@@ -119,8 +115,8 @@ impl Deployment {
 /// An application in the model. Clones are the same application.
 #[derive(Clone)]
 pub struct Application {
-    shared: Arc<Shared>,
-    name: String,
+    pub(super) shared: Arc<Shared>,
+    pub(super) name: String,
 }
 
 impl Application {
@@ -248,26 +244,6 @@ impl Application {
         Ok(runs)
     }
 
-    /// Replaces the charm in place in every unit: upgrade-charm, config-changed.
-    pub fn refresh(&self, charm: impl AsRef<Path>) -> Result<Vec<HookRun>> {
-        let read = Charm::read(charm.as_ref())?;
-        let mut world = self.shared.lock();
-        let app = world.app_mut(&self.name)?;
-        app.settings.retain(|name, _| read.options.contains_key(name));
-        app.charm = read;
-        let mut jobs = Vec::new();
-        for unit in world.unit_ids(&self.name) {
-            let state = world.unit_mut(&unit)?;
-            let dir = self.shared.charm_dir(state.machine, &unit);
-            state.manifest = files::deploy(charm.as_ref(), &dir, &state.manifest)?;
-            for hook in ["upgrade-charm", "config-changed"] {
-                jobs.extend(world.enqueue(&unit, Event::plain(hook)).map(|job| (unit.clone(), job)));
-            }
-        }
-        drop(world);
-        settle(&self.shared, &jobs)
-    }
-
     /// Integrates with an application that the test plays, with one remote unit per databag: relation-created,
     /// then joined and changed for each. [`Relation::add_remote_unit`] adds more.
     pub fn integrate(
@@ -371,6 +347,21 @@ impl Application {
         self.shared.start(move |shared| units::live(shared, &id));
         Ok(jobs)
     }
+}
+
+/// Adds the peer relations of `charm` that the application has not got yet; returns their ids.
+pub(super) fn add_peer_relations(world: &mut World, charm: &Charm, app: &str) -> Vec<u32> {
+    let mut added = Vec::new();
+    for (name, _) in charm.endpoints.iter().filter(|(_, endpoint)| endpoint.role == Role::Peer) {
+        let is_it = |known: &RelationState| known.peer && known.app == app && known.endpoint == *name;
+        if !world.relations.values().any(is_it) {
+            let relation = new_relation(name, app, app);
+            let id = world.next("relation") as u32;
+            world.relations.insert(id, RelationState { peer: true, ..relation });
+            added.push(id);
+        }
+    }
+    added
 }
 
 fn new_relation(endpoint: &str, app: &str, remote_app: &str) -> RelationState {

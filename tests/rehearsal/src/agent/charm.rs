@@ -21,6 +21,7 @@ pub(super) enum Role {
 #[derive(Debug, Clone)]
 pub(super) struct Endpoint {
     pub role: Role,
+    pub interface: String,
     pub limit: Option<usize>,
 }
 
@@ -49,6 +50,7 @@ pub(super) struct ActionSpec {
 /// All that the agent knows about a charm.
 #[derive(Debug, Clone)]
 pub(super) struct Charm {
+    pub name: String,
     pub endpoints: BTreeMap<String, Endpoint>,
     pub options: BTreeMap<String, ConfigOption>,
     pub actions: BTreeMap<String, ActionSpec>,
@@ -63,18 +65,21 @@ impl Charm {
     pub fn read(dir: &Path) -> Result<Self> {
         let metadata = document(&dir.join("metadata.yaml"))?
             .ok_or_else(|| not_a_charm(dir, "there is no metadata.yaml"))?;
-        if !metadata.get("name").is_some_and(Value::is_string) {
-            return Err(not_a_charm(&dir.join("metadata.yaml"), "it has no name"));
-        }
+        let name = metadata.get("name").and_then(Value::as_str).map(str::to_owned);
+        let name = name.ok_or_else(|| not_a_charm(&dir.join("metadata.yaml"), "it has no name"))?;
         let mut endpoints = BTreeMap::new();
         for (key, role) in [("provides", Role::Provides), ("requires", Role::Requires), ("peers", Role::Peer)]
         {
-            for (name, endpoint) in metadata.get(key).and_then(Value::as_object).into_iter().flatten() {
+            for (endpoint_name, endpoint) in
+                metadata.get(key).and_then(Value::as_object).into_iter().flatten()
+            {
                 let limit = endpoint.get("limit").and_then(Value::as_u64).map(|limit| limit as usize);
-                endpoints.insert(name.clone(), Endpoint { role, limit });
+                let interface = endpoint.get("interface").and_then(Value::as_str).unwrap_or_default();
+                let interface = interface.to_owned();
+                endpoints.insert(endpoint_name.clone(), Endpoint { role, interface, limit });
             }
         }
-        Ok(Self { endpoints, options: options(dir)?, actions: actions(dir)? })
+        Ok(Self { name, endpoints, options: options(dir)?, actions: actions(dir)? })
     }
 }
 

@@ -42,6 +42,7 @@ mod model;
 mod process;
 mod procs;
 mod record;
+mod refresh;
 mod relation;
 mod schema;
 mod secrets;

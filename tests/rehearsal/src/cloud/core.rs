@@ -65,9 +65,10 @@ impl Core {
             ("network", "neutron", |region| region.url("neutron")),
         ];
         let mut ids = self.endpoint_ids.iter();
-        let mut endpoints_of = |url: &dyn Fn(&Region) -> String| -> Vec<Value> {
+        let lacks_glance = |region: &Region| self.setup.without_glance.contains(&region.name);
+        let mut endpoints_of = |kind: &str, url: &dyn Fn(&Region) -> String| -> Vec<Value> {
             let mut endpoints = Vec::new();
-            for region in &self.regions {
+            for region in self.regions.iter().filter(|region| kind != "image" || !lacks_glance(region)) {
                 for interface in &self.setup.interfaces {
                     endpoints
                         .push(json!({"id": ids.next(), "interface": interface, "region_id": region.name,
@@ -77,9 +78,9 @@ impl Core {
             endpoints
         };
         let mut catalog = vec![json!({"type": "identity", "name": "keystone",
-            "endpoints": endpoints_of(&|_| self.auth_url())})];
+            "endpoints": endpoints_of("identity", &|_| self.auth_url())})];
         for (kind, name, url) in services {
-            catalog.push(json!({"type": kind, "name": name, "endpoints": endpoints_of(&url)}));
+            catalog.push(json!({"type": kind, "name": name, "endpoints": endpoints_of(kind, &url)}));
         }
         for (entry, id) in catalog.iter_mut().zip(self.endpoint_ids.iter().rev()) {
             entry["id"] = json!(id);

@@ -9,6 +9,8 @@ use super::quirks::Quirks;
 pub struct CloudSetup {
     /// Each has its own Glance, Nova and Neutron; Keystone is shared.
     pub regions: Vec<String>,
+    /// Those of them that the catalog lists without a Glance.
+    pub without_glance: Vec<String>,
     /// The interfaces in the catalog, all with the same URLs.
     pub interfaces: Vec<String>,
     /// Projects of the domain Default.
@@ -205,6 +207,7 @@ impl Default for CloudSetup {
         builder.projects.push("builder2-project".into());
         Self {
             regions: vec!["RegionOne".into()],
+            without_glance: Vec::new(),
             interfaces: vec!["public".into(), "internal".into(), "admin".into()],
             projects: ["builder-project", "builder2-project", "upload-project", "upload2-project", "admin"]
                 .map(Into::into)

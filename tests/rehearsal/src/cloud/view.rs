@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::core::Core;
 use super::glance::{self, Image};
 use super::neutron::{Group, Port};
-use super::nova::Server;
+use super::nova::{KeyPair, Server};
 use super::region::Region;
 use crate::instance::archive::ImageTree;
 use crate::lock;
@@ -96,6 +96,20 @@ impl<'a> ProjectView<'a> {
         stored.complete(&mut image);
         lock(&region.images).push(image.clone());
         Ok(image)
+    }
+
+    /// Gives each user of the cloud a key pair of this name: key pairs are users', not projects'.
+    pub fn add_key_pairs(&self, name: &str) {
+        let Some(region) = self.region else { return };
+        let users: Vec<String> = lock(&self.core.identity).users.iter().map(|user| user.id.clone()).collect();
+        let key = |user| KeyPair { user, name: name.to_owned(), public_key: "ssh-ed25519 AAAA".to_owned() };
+        lock(&region.compute).keys.extend(users.into_iter().map(key));
+    }
+
+    /// The names of the key pairs of all users.
+    pub fn key_pairs(&self) -> Vec<String> {
+        let Some(region) = self.region else { return Vec::new() };
+        lock(&region.compute).keys.iter().map(|key| key.name.clone()).collect()
     }
 
     /// The directory of a server's files while it exists.

@@ -80,7 +80,10 @@ standin_sudo() {
     [ $# -gt 0 ] || die 1 "usage: sudo [-n] [-u user] command"
     local name
     if [ -z "$keep" ]; then
+        local kept
+        kept=" $(sed -n 's/^Defaults env_keep += "\(.*\)"$/\1/p' /etc/sudoers.d/* 2>/dev/null | tr '\n' ' ')"
         for name in $(compgen -e); do
+            [[ $kept != *" $name "* ]] || continue
             case $name in LANG | LC_* | LANGUAGE | TERM | DISPLAY | COLORS | SHLVL | PWD | _ | REHEARSAL_*) ;; *) unset "$name" ;; esac
         done
     fi
@@ -112,6 +115,10 @@ standin_su() {
     has_user "$user" || die 1 "su: user $user does not exist or the user entry does not contain all the required fields"
     export HOME=${fields[5]} USER=$user LOGNAME=$user
     [ -n "$login" ] && cd "$HOME"
+    if [ -n "$login" ] && [ -r "$HOME/.profile" ]; then
+        command=". \"$HOME/.profile\"
+${command:-true}"
+    fi
     become "$user" "${shell:-/bin/bash}" -c "${command:-true}"
 }
 

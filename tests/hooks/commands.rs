@@ -1,0 +1,87 @@
+//! The command line on a unit: help, words that are not known, output for programs.
+
+use runner_image_builder::record::{Failure, Remedy};
+use serde_json::Value;
+
+use crate::deploy::Plan;
+use crate::machine::NOBLE;
+use crate::publishing::FIRST;
+
+/// Holds a document against a schema of the kinds that ours are made of.
+#[track_caller]
+fn assert_valid(place: &str, value: &Value, schema: &Value) {
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let allowed = &schema["type"];
+    let is_allowed =
+        allowed == kind || allowed.as_array().is_some_and(|kinds| kinds.iter().any(|one| one == kind));
+    assert!(is_allowed, "{place}: {kind} is none of {allowed}");
+    for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+        assert_valid(&format!("{place}[{index}]"), item, &schema["items"]);
+    }
+    let Some(fields) = value.as_object() else { return };
+    for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        assert!(fields.contains_key(name), "{place}.{name} is missing");
+    }
+    for (name, field) in fields {
+        let known = &schema["properties"][name];
+        assert!(known.is_object(), "{place}.{name} is in no schema");
+        assert_valid(&format!("{place}.{name}"), field, known);
+    }
+}
+
+fn schema() -> Value {
+    serde_json::from_str(include_str!("../../docs/reference/jobs.schema.json")).unwrap()
+}
+
+#[test]
+fn jobs_for_programs_keep_to_their_schema() {
+    let plan = Plan::new();
+    let (site, _relation) = plan.related();
+    let told = || -> Value {
+        let output = site.unit().exec("./dispatch jobs --format json").unwrap();
+        assert_eq!(output.code, 0, "{output:?}");
+        serde_json::from_str(&output.stdout).unwrap()
+    };
+    assert_valid("running", &told(), &schema());
+    let failure =
+        Failure { target: Some(NOBLE), cloud: None, message: "no quota".into(), remedy: Remedy::Operator };
+    site.finish_job(vec![failure], |_| ());
+    let failed = told();
+    assert_valid("failed", &failed, &schema());
+    assert_eq!(failed["job"]["failures"][0]["operator_must_act"], true);
+    assert_eq!(
+        (&failed["failing"][0]["target"], &failed["failing"][0]["messages"][0]),
+        (&"noble-x64".into(), &"no quota".into())
+    );
+    site.next_hook();
+    site.deliver(&[(FIRST, NOBLE, &plan.project().cloud())]);
+    let delivered = told();
+    assert_valid("delivered", &delivered, &schema());
+    assert_eq!(delivered["images"][0]["id"], FIRST);
+}
+
+#[test]
+fn each_command_has_its_help_and_an_unknown_word_is_named() {
+    let site = Plan::new().bare();
+    let run = |words: &str| site.unit().exec(&format!("./dispatch {words}")).unwrap();
+    let help = run("--help");
+    assert_eq!((help.code, help.stderr.as_str()), (0, ""));
+    for command in ["jobs", "cancel", "recipe", "local-build", "build-image", "run", "instance", "metrics"] {
+        assert!(help.stdout.contains(&format!("  {command} ")), "{command}: {}", help.stdout);
+        let own = run(&format!("{command} --help"));
+        assert!(own.code == 0 && own.stdout.contains(&format!("Usage: dispatch {command}")), "{own:?}");
+    }
+    for (words, unknown) in
+        [("job", "'job'"), ("jobs --fromat json", "'--fromat'"), ("jobs --format xml", "'xml'")]
+    {
+        let refused = run(words);
+        assert!(refused.code == 2 && refused.stderr.contains(unknown), "{words}: {refused:?}");
+    }
+}
