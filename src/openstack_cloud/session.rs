@@ -1,5 +1,6 @@
 //! A user's session with one cloud: calls made with a token that is renewed in time.
 
+mod known;
 mod once;
 mod recent;
 
@@ -16,7 +17,7 @@ use super::keystone::{Access, CloudConfig, authenticate, tokens_url};
 use super::listing::{Listing, PAGE, PAGE_BYTES, PAGES, Turned};
 use super::project_key::ProjectKey;
 use crate::http::{Answer, HttpClient, HttpError, Incoming, Method, Opened, Outgoing, Request, Url};
-use crate::model::{Backoff, Deadline, Secret, Timestamp, Verdict, poll, printable_line, retry};
+use crate::model::{Backoff, Deadline, Secret, Verdict, poll, printable_line, retry};
 use once::Once;
 use recent::{LAG, Recent};
 
@@ -200,17 +201,6 @@ impl Session {
 
     pub(super) fn user(&self) -> UserId {
         self.lock().user.clone()
-    }
-
-    /// Whether the catalog has an address of `service`.
-    pub(super) fn serves(&self, service: Service) -> Result<(), OpenStackError> {
-        let access = Arc::clone(&self.lock());
-        self.endpoint(&access, service).map(drop)
-    }
-
-    /// What the cloud's clock said when it gave the last token, and ours.
-    pub(super) fn clocks(&self) -> Option<(Timestamp, Timestamp)> {
-        self.lock().clocks
     }
 
     /// Makes a call and returns its successful answer. That something which was just made is not found is not believed at once.
