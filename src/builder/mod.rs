@@ -13,6 +13,7 @@
 mod backend;
 mod build;
 mod by_hand;
+mod check;
 pub mod clouds;
 mod cron;
 pub mod delivery;
@@ -30,6 +31,7 @@ mod side_by_side;
 pub mod upkeep;
 
 pub use by_hand::ByHand;
+pub use check::check;
 pub use clouds::clouds_yaml::{CloudsYamlError, install_clouds_yaml, read_clouds_file, read_clouds_yaml};
 pub use clouds::connect::{door, http_client, in_each};
 pub use clouds::latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult, get_latest_image};

@@ -1,12 +1,14 @@
 //! The operator's actions.
 
 pub mod cancel;
+pub mod check;
 mod clean_up;
 mod decisions;
 pub mod history;
 pub mod image_list;
 pub mod launch;
 pub mod levers;
+mod run;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io::{self, ErrorKind};
 
-use super::actions::{self, FollowError, Followed, RunParameters, failures, follow};
+use super::actions::FollowError;
 use super::cos_agent::{self, metrics_socket};
 use super::event::{Action, Event, RelationChange};
 use super::peers::{self, Exchange};
@@ -16,8 +16,7 @@ use crate::builder::{self, BuilderInitConfig, BuilderSetupError};
 use crate::charm::cos_agent::metrics_socket::MetricsSocketError;
 use crate::host::{FileError, Host, NotOurs, Written};
 use crate::juju::{Environment, HookToolError, HookTools, RelationId, Status};
-use crate::model::Deadline;
-use crate::record::{self, BuildMode, Image, JobId, Journal, Levers, RecordError};
+use crate::record::{self, BuildMode, Findings, Image, JobId, Journal, Levers, RecordError};
 use crate::worker::{self, WorkerError};
 
 /// A hook failed: our own bug, or a machine in trouble. Juju runs the hook again.
@@ -128,6 +127,7 @@ impl Unit<'_> {
             Event::Action(Action::Run) => self.run_action(event),
             Event::Action(Action::Cancel) => self.cancel_action(),
             Event::Action(Action::LaunchRunner) => self.launch_runner(event),
+            Event::Action(Action::Check) => self.check_action(event),
             Event::Action(Action::CleanUp) => self.clean_up(event),
             Event::Action(Action::History) => self.history(),
             Event::Action(Action::ListImages) => self.list_images(),
@@ -258,7 +258,9 @@ impl Unit<'_> {
     ) -> Result<Option<JobId>, DispatchError> {
         self.initialize()?;
         let mut journal = state.journal(self.host)?;
-        let event = match (reconcile::host_files(self.host, self.environment, state, &journal)?, event) {
+        let written = reconcile::host_files(self.host, self.environment, state, &journal)?;
+        reconcile::check(self.host, self.environment, state, &journal, event, written)?;
+        let event = match (written, event) {
             // Juju does not tell of everything that changes.
             (Written::Changed, Event::UpdateStatus) => &Event::ConfigChanged,
             _ => event,
@@ -271,14 +273,17 @@ impl Unit<'_> {
             }
             job => job,
         };
+        if job.is_none() {
+            reconcile::attend_check(self.host, &journal)?;
+        }
         worker::tend(self.host, &state.secrets.proxies)?;
-        self.tools.status_set(&status::status(state, &journal))?;
+        self.tools.status_set(&status::status(state, &journal, Findings::load(self.host).as_ref()))?;
         Ok(job)
     }
 
     /// Publishes what the journal has, to related applications and to the other units; once more when those have told of
     /// decisions that change it. Returns what the leader announces and this unit wants and does not have.
-    fn publish(
+    pub(super) fn publish(
         &self,
         state: &CharmState,
         journal: &mut Journal,
@@ -306,79 +311,6 @@ impl Unit<'_> {
                 Ok(None)
             }
             Err(StateError::Juju(error)) => Err(error.into()),
-        }
-    }
-
-    fn run_action(&self, event: &Event) -> Result<(), DispatchError> {
-        let turn = Turn::take(self.host)?;
-        let Some(state) = self.state_for_action(event)? else { return Ok(()) };
-        let parameters = match RunParameters::parse(&self.tools.action_get()?) {
-            Ok(parameters) => parameters,
-            Err(reason) => return Ok(self.tools.action_fail(&reason.to_string())?),
-        };
-        if state.relations.is_empty() {
-            self.converge(&state, event, None)?;
-            return Ok(self.tools.action_fail("Image relation not yet ready.")?);
-        }
-        if !state.leader {
-            return Ok(self.tools.action_fail("This unit does not build; run the action on the leader.")?);
-        }
-        if let Some(refusal) = parameters.refusal(&state.run.targets) {
-            return Ok(self.tools.action_fail(&refusal)?);
-        }
-        if state.paused {
-            self.converge(&state, event, None)?;
-            let refusal = "Paused: no builds are started. Set paused=false, then run again.";
-            return Ok(self.tools.action_fail(refusal)?);
-        }
-        let Some(job) = self.converge(&state, event, Some(&parameters.demand))? else {
-            return Ok(self.tools.action_fail("No job was started; see the unit's status.")?);
-        };
-        self.tools.action_set(&[("job", job.to_string())])?;
-        if let Some(hint) = parameters.hint(&state, &state.journal(self.host)?) {
-            self.tools.action_set(&[("note", hint.to_owned())])?;
-        }
-        drop(turn);
-        if parameters.wait { self.wait_for(&state, event, job) } else { Ok(()) }
-    }
-
-    fn wait_for(&self, state: &CharmState, event: &Event, mut job: JobId) -> Result<(), DispatchError> {
-        let deadline = Deadline::after(actions::WAIT);
-        // No hook of this unit runs meanwhile: the status of before would stand there until the action ends.
-        let show = &mut |progress: &str| {
-            if let Ok(journal) = state.journal(self.host) {
-                self.tools.status_set(&status::status(state, &journal))?;
-            }
-            self.tools.action_log(progress)
-        };
-        loop {
-            match follow(self.host, &job, deadline, show)? {
-                Followed::Ended(_) => break,
-                Followed::Orphaned => {
-                    let _turn = Turn::take(self.host)?;
-                    match self.converge(state, event, None)? {
-                        Some(again) => job = again,
-                        None => return Ok(self.tools.action_fail(&format!("Job {job} was given up."))?),
-                    }
-                }
-                Followed::Cancelled => {
-                    return Ok(self.tools.action_fail(&format!("Job {job} was cancelled."))?);
-                }
-                Followed::TimeIsUp => return self.goes_on(&job),
-            }
-        }
-        let _turn = Turn::take(self.host)?;
-        let mut journal = state.journal(self.host)?;
-        self.publish(state, &mut journal, event)?;
-        self.tools.status_set(&status::status(state, &journal))?;
-        let images = journal.images.iter().map(|image| {
-            let config = &image.result.config;
-            format!("{}-{} {} {}", config.base, config.arch, config.cloud_name.as_str(), image.result.id)
-        });
-        self.tools.action_set(&[("images", images.collect::<Vec<_>>().join("\n"))])?;
-        match failures(&journal) {
-            None => Ok(self.tools.action_set(&[("state", "done".into())])?),
-            Some(failures) => Ok(self.tools.action_fail(&failures)?),
         }
     }
 }

@@ -79,6 +79,8 @@ pub enum Action {
     Cancel,
     /// List what nothing needs, and delete it.
     CleanUp,
+    /// Check what builds and deliveries stand on.
+    Check,
     /// Launch a runner of the newest image.
     LaunchRunner,
     /// Tell what the last jobs were.
@@ -107,6 +109,7 @@ impl Event {
             return match action {
                 "run" => Self::Action(Action::Run),
                 "cancel" => Self::Action(Action::Cancel),
+                "check" => Self::Action(Action::Check),
                 "launch-runner" => Self::Action(Action::LaunchRunner),
                 "clean-up" => Self::Action(Action::CleanUp),
                 "history" => Self::Action(Action::History),
@@ -202,6 +205,7 @@ mod tests {
             ("worker", Event::WorkerReport),
             ("actions/run", Event::Action(Action::Run)),
             ("actions/cancel", Event::Action(Action::Cancel)),
+            ("actions/check", Event::Action(Action::Check)),
             ("actions/launch-runner", Event::Action(Action::LaunchRunner)),
             ("actions/clean-up", Event::Action(Action::CleanUp)),
             ("actions/history", Event::Action(Action::History)),

@@ -17,6 +17,7 @@ mod status;
 mod turn;
 
 pub use actions::cancel::{Cancelled, cancel};
+pub use actions::check::{failure, lines};
 pub use actions::history::Past;
 pub use actions::image_list::ImageList;
 pub use actions::levers::{self, Force, LeverError, tell_juju};

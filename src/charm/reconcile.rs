@@ -1,7 +1,7 @@
 //! The host and the relations, brought to what the state says; and the decision whether the worker has something to
 //! do. Nothing here calls a cloud, so no cloud can make a hook wait.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
 
 use super::due::{Due, abandoned, chosen, due, has_lost_secrets, is_due};
@@ -13,8 +13,8 @@ use crate::host::{FileError, Host, Written};
 use crate::juju::{Databag, Environment, HookToolError, HookTools, SecretUri};
 use crate::model::{BaseImage, Timestamp};
 use crate::record::{
-    Asked, Image, Job, JobId, Journal, Published, Reason, Rebuild, RecordError, Request, Settings, Task,
-    TaskKind,
+    Asked, BuildSecrets, CheckOrder, Findings, Image, Job, JobId, Journal, Published, Reason, Rebuild,
+    RecordError, Request, Scope, Settings, Task, TaskKind, Verdict,
 };
 use crate::worker::{self, StartError};
 
@@ -92,6 +92,71 @@ pub fn relations(
     }
     published.save(host)?;
     Ok(published.named_images())
+}
+
+/// Orders a check where something is configured that was not checked yet, where it is time to look, and where the last one
+/// found a failure that somebody may have mended. Jobs visit what they need themselves: a check beside one looks at the rest.
+pub fn check(
+    host: &Host,
+    environment: &Environment,
+    state: &CharmState,
+    journal: &Journal,
+    event: &Event,
+    credentials: Written,
+) -> Result<(), ReconcileError> {
+    if !state.leader {
+        return Ok(());
+    }
+    let (last, builds) = (CheckOrder::load(host), !state.relations.is_empty() && !state.paused);
+    let beside = if builds { Scope::BuildProject } else { Scope::Sources };
+    let open = last.as_ref().filter(|last| last.is_open(host));
+    let is_known = last.as_ref().is_some_and(|last| last.config.digest() == state.run.digest());
+    let found = Findings::load(host).is_some_and(|found| found.verdict() == Verdict::Failure);
+    let due = match event {
+        _ if !is_known => Some(beside),
+        _ if credentials == Written::Changed => Some(beside.max(Scope::Projects)),
+        Event::Scheduled => Some(beside),
+        Event::UpdateStatus if found && open.is_none() => Some(beside.max(Scope::Projects)),
+        // Its worker was ended, or has lost its secrets.
+        _ if open.is_some() && !worker::worker_gets_on(host, journal)? => Some(beside.max(Scope::Projects)),
+        _ => None,
+    };
+    match due {
+        Some(scope) => {
+            // What an action waits for is not replaced by less.
+            let wanted = open.map(|open| open.scope).filter(|scope| *scope >= Scope::Full);
+            order_check(host, environment, state, wanted.unwrap_or(scope))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Orders a check of `scope`, in the place of any that is open.
+pub fn order_check(
+    host: &Host,
+    environment: &Environment,
+    state: &CharmState,
+    scope: Scope,
+) -> Result<(), ReconcileError> {
+    let secrets = BuildSecrets { script: BTreeMap::new(), ..state.secrets.clone() };
+    let order = CheckOrder {
+        id: JobId::random(),
+        at: Timestamp::now(),
+        scope,
+        unit_name: environment.unit.to_string(),
+        config: state.run.clone(),
+        has_secrets: !secrets.is_empty(),
+    };
+    Ok(order.save(host, &secrets)?)
+}
+
+/// Sees to it that a worker lives while a check is ordered.
+pub fn attend_check(host: &Host, journal: &Journal) -> Result<(), ReconcileError> {
+    let is_ordered = CheckOrder::load(host).is_some_and(|order| order.is_open(host));
+    if is_ordered && !worker::worker_gets_on(host, journal)? {
+        worker::start_worker(host)?;
+    }
+    Ok(())
 }
 
 /// Asks the worker for what is due after `event`, and sees to it that one lives while there is work. Returns the

@@ -8,7 +8,7 @@ use super::state::CharmState;
 use crate::builder::{PIN_AGE, Schedule};
 use crate::juju::Status;
 use crate::model::Timestamp;
-use crate::record::{Failure, Job, Journal, Phase, Reason, Remedy, TaskKind};
+use crate::record::{Failure, Findings, Job, Journal, Phase, Reason, Remedy, TaskKind};
 
 /// `juju status` shows about this much of a message.
 const LENGTH: usize = 400;
@@ -30,16 +30,18 @@ pub fn machine_in_trouble(remedy: &str) -> Status {
 }
 
 /// What the unit shows.
-pub fn status(state: &CharmState, journal: &Journal) -> Status {
+pub fn status(state: &CharmState, journal: &Journal, findings: Option<&Findings>) -> Status {
     if state.relations.is_empty() {
         let why = match refused(state).next() {
             Some(first) => format!(" {first}."),
             None if state.relation_ids.is_empty() => String::new(),
             None => " The related application has not given its OpenStack credentials yet.".to_owned(),
         };
-        return Status::Blocked(cut(format!("image integration required.{why}")));
+        let check = check(state, findings, "").map(|text| format!(" {text}")).unwrap_or_default();
+        return Status::Blocked(cut(format!("image integration required.{why}{check}")));
     }
     let trouble = trouble(state, journal);
+    let check = check(state, findings, trouble.as_ref().map_or("", |(_, text)| text));
     if !state.leader {
         let mut parts = ages(state, journal);
         parts.extend(pins(state));
@@ -58,13 +60,13 @@ pub fn status(state: &CharmState, journal: &Journal) -> Status {
             cut([text].into_iter().chain(more).collect::<Vec<_>>().join(" "))
         };
         return match (progress, trouble) {
-            (Some(progress), _) => Status::Maintenance(cut([progress]
-                .into_iter()
-                .chain(refused(state))
-                .collect::<Vec<_>>()
-                .join("; "))),
+            (Some(progress), _) => {
+                let parts = [progress].into_iter().chain(check).chain(refused(state));
+                Status::Maintenance(cut(parts.collect::<Vec<_>>().join("; ")))
+            }
             (None, _) if state.paused => Status::Blocked(PAUSED.into()),
             (None, Some((Remedy::Operator, text))) => Status::Blocked(with_leftovers(text)),
+            (None, _) if check.is_some() => Status::Blocked(with_leftovers(check.unwrap_or_default())),
             (None, Some((_, text))) => Status::Maintenance(with_leftovers(text)),
             (None, None) => match revoked(state, journal).next() {
                 Some(revoked) => Status::Blocked(with_leftovers(revoked)),
@@ -73,10 +75,11 @@ pub fn status(state: &CharmState, journal: &Journal) -> Status {
         };
     }
     published.extend(pins(state));
-    let is_idle = progress.is_none() && trouble.is_none() && !state.paused;
+    let is_idle = progress.is_none() && trouble.is_none() && check.is_none() && !state.paused;
     published.extend(revoked(state, journal));
     published.extend(is_idle.then(|| next_look(state)));
     published.extend(progress);
+    published.extend(check);
     published.extend(trouble.map(|(_, text)| text));
     published.extend(state.paused.then(|| PAUSED.to_owned()));
     published.extend(refused(state));
@@ -152,6 +155,10 @@ pub fn progress(job: &Job) -> String {
         Phase::Delivering => "delivering image".to_owned(),
         Phase::Waiting | Phase::Done | Phase::UpToDate | Phase::Failed => "waiting".to_owned(),
     };
+    let step = match &build.hampered {
+        Some(reason) => format!("{step} ({reason})"),
+        None => step,
+    };
     let others = match job.builds.len() {
         0 | 1 => String::new(),
         all => format!(
@@ -193,6 +200,18 @@ fn trouble(state: &CharmState, journal: &Journal) -> Option<(Remedy, String)> {
     };
     let what = if state.leader { "Build" } else { "Last job" };
     Some((first.remedy, format!("{what} failed: {}{more}.{next}", first.to_string().trim_end_matches('.'))))
+}
+
+/// What a check has found to stop the next build or delivery, unless a job has failed with just that, which is `told`.
+fn check(state: &CharmState, findings: Option<&Findings>, told: &str) -> Option<String> {
+    let digest = state.run.digest();
+    let failures = findings.filter(|_| state.leader)?.failures(&digest);
+    let mut failures = failures.filter(|failure| !told.contains(failure.text.trim_end_matches('.')));
+    let first = failures.next()?.told();
+    Some(match failures.count() {
+        0 => format!("Check failed: {first}"),
+        more => format!("Check failed: {first} (and {more} more, run the action check)"),
+    })
 }
 
 /// The relations that get no image, and why; the others are served.

@@ -41,6 +41,11 @@ pub enum Command {
     Unpin(Unpin),
     /// Never publish a build again (needs root)
     Revoke(Revoke),
+    /// Check what builds and deliveries stand on: ok, or what to do (needs root)
+    ///
+    /// Checks each project's credentials, catalog, flavor, network and quotas, base images, GitHub and the apt mirror, with
+    /// the configuration that the charm has accepted last. Fails when a check does.
+    Check(Check),
     /// Print the default recipe: what goes into an image
     Recipe,
     /// Build one image on this machine and write it to a file (needs root)
@@ -117,6 +122,17 @@ pub struct Revoke {
     pub image: String,
     /// Why; the status and list-images show it
     pub reason: String,
+}
+
+/// `dispatch check`.
+#[derive(Debug, clap::Args)]
+pub struct Check {
+    /// Also boot a VM in the build project and connect to it by ssh
+    #[arg(long)]
+    pub deep: bool,
+    /// How the findings are printed.
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// `dispatch local-build`.

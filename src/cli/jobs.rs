@@ -91,8 +91,9 @@ impl Jobs {
             None => "its worker has died; the next hook sees to it".into(),
         };
         writeln!(f, "job {}: {reason}, since {}, {state}", job.id, job.started)?;
-        for build @ Build { target, phase, since, resources, took, .. } in &job.builds {
-            line(f, format_args!("  {target}: {}, since {since}", describe(phase)))?;
+        for build @ Build { target, phase, hampered, since, resources, took, .. } in &job.builds {
+            let reason = hampered.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+            line(f, format_args!("  {target}: {}{reason}, since {since}", describe(phase)))?;
             if !took.is_empty() {
                 line(f, format_args!("    took: {}", build.times()))?;
             }

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod cancel;
+mod check;
 #[cfg(test)]
 mod hostile;
 mod instance;
@@ -15,8 +16,9 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
-pub use arguments::{Arguments, BuildImage, Command, Format, Jobs, LocalBuild, Output};
+pub use arguments::{Arguments, BuildImage, Check, Command, Format, Jobs, LocalBuild, Output};
 pub use cancel::cancel;
+pub use check::check;
 pub use instance::instance;
 pub use levers::{history, list_images, pin, revoke, unpin};
 pub use run::{init, latest_build_id, run};

@@ -6,6 +6,7 @@ mod client;
 mod error;
 mod memory;
 mod path;
+mod rate;
 mod release;
 mod runners;
 #[cfg(test)]
@@ -15,5 +16,6 @@ pub use client::GithubClient;
 pub use error::GithubError;
 pub use memory::{KnownRelease, ReleaseStore};
 pub use path::{GithubOrg, GithubPath, GithubRepo, NotAPath};
+pub use rate::Rate;
 pub use release::{RunnerTarballRelease, asset_path};
 pub use runners::RunnerApplication;

@@ -1,5 +1,6 @@
 //! Flavors and servers: Nova, version 2.1 of its API.
 
+pub mod limits;
 pub mod placement;
 pub mod server_details;
 

@@ -98,6 +98,19 @@ impl OpenStackError {
         Self { kind, operation, message, status: Some(status), attempts }
     }
 
+    /// What Keystone answers to credentials that it refuses.
+    #[cfg(test)]
+    pub fn credentials_refused(message: &str) -> Self {
+        let status = Some(401);
+        Self {
+            kind: ErrorKind::Credentials,
+            operation: "authenticating".into(),
+            message: tidy(message),
+            status,
+            attempts: Attempts(1),
+        }
+    }
+
     /// What the failure means.
     pub fn kind(&self) -> ErrorKind {
         self.kind

@@ -117,6 +117,8 @@ pub(super) struct Access {
     /// Empty when Keystone does not tell it.
     pub(super) project_name: String,
     pub(super) user: UserId,
+    /// What the cloud's clock said then, and ours.
+    pub(super) clocks: Option<(Timestamp, Timestamp)>,
 }
 
 /// Where Keystone gives tokens.
@@ -162,6 +164,10 @@ pub(super) fn authenticate(
         project: token.project.id,
         project_name: token.project.name.unwrap_or_default(),
         user: token.user.id,
+        clocks: answer
+            .header("date")
+            .and_then(Timestamp::of_http_date)
+            .map(|cloud| (cloud, Timestamp::now())),
     })
 }
 

@@ -22,7 +22,8 @@ mod tests;
 use std::sync::Arc;
 
 pub use catalog::{Interface, NotAnInterface};
-pub use compute::placement::{Need, PlacementError, Wish, choose_flavor};
+pub use compute::limits::Limits;
+pub use compute::placement::{Need, PlacementError, Wish, choose_flavor, find_flavor};
 pub use compute::server_details::{Address, AddressKind, Server, ServerStatus};
 pub use compute::{Compute, Flavor, MetadataSource, NewServer};
 pub use error::{ErrorKind, OpenStackError};
@@ -41,8 +42,18 @@ pub use outcome::Deletion;
 pub use project_key::ProjectKey;
 
 use crate::http::HttpClient;
-use crate::model::Deadline;
+use crate::model::{Deadline, Timestamp};
+use catalog::Service;
 use session::Session;
+
+/// What servers a cloud is needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Servers {
+    /// None: it only gets images.
+    None,
+    /// Builder VMs.
+    Builders,
+}
 
 /// A cloud that accepted our credentials. Cheap to clone; clones share one token, and threads may share it.
 #[derive(Clone, Debug)]
@@ -94,6 +105,20 @@ impl Cloud {
     /// The user as whom we work.
     pub fn user_id(&self) -> UserId {
         self.session.user()
+    }
+
+    /// Whether the catalog has images, and, for a cloud with `servers`, servers and networks. Asks nobody.
+    pub fn has_services(&self, servers: Servers) -> Result<(), OpenStackError> {
+        let needed: &[Service] = match servers {
+            Servers::None => &[Service::Image],
+            Servers::Builders => &[Service::Image, Service::Compute, Service::Network],
+        };
+        needed.iter().try_for_each(|service| self.session.serves(*service))
+    }
+
+    /// What the cloud's clock said when it gave the last token, and ours at that moment; none where it does not say.
+    pub fn clocks(&self) -> Option<(Timestamp, Timestamp)> {
+        self.session.clocks()
     }
 
     /// Images (Glance).

@@ -1,5 +1,6 @@
 //! A user's session with one cloud: calls made with a token that is renewed in time.
 
+mod known;
 mod once;
 mod recent;
 

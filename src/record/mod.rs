@@ -1,6 +1,7 @@
 //! What is written on the unit's disk by one process and read by others: hooks write requests and what databags say,
 //! the worker writes the journal, the launcher writes its notes. Each write is atomic.
 
+mod check;
 mod file;
 mod history;
 mod journal;
@@ -15,6 +16,7 @@ mod resource_tracker;
 mod run_config;
 mod transit;
 
+pub use check::{Check, CheckOrder, Finding, Findings, Scope, Verdict};
 pub use file::{RecordError, write_json};
 pub use history::{Asked, AskedFor, Delivered, Found, History, PastBuild, PastFailure, PastJob, Unneeded};
 pub use journal::aside::{put_aside, put_aside_locked};

@@ -13,6 +13,8 @@ use crate::record::file::RecordError;
 pub trait Progress: Sync {
     /// A target is in this phase now.
     fn phase(&self, target: Target, phase: Phase);
+    /// A target's phase takes longer than it should, for this reason as far as is known.
+    fn hampered(&self, _target: Target, _reason: &str) {}
     /// Something is about to be made for a target; if this cannot be written down, it must not be made.
     fn makes(&self, target: Target, resource: &Resource) -> Result<(), RecordError>;
     /// It is there.

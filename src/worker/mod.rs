@@ -1,11 +1,13 @@
 //! The processes that do what hooks ask for: the worker builds images, the launcher launches runners. Each is a copy of
 //! this binary that outlives hooks, and writes what comes of its work into `record`.
 
+mod check;
 mod error;
 mod launch;
 mod launcher;
 mod overdue;
 mod process;
+mod record;
 mod reporter;
 mod take_over;
 mod work;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::builder::worker_binary_dir;
 use crate::host::{Exclusive, FileError, Host, Limits, ProcessError, kill_own, start_detached};
 use crate::model::{Backoff, Deadline, poll};
-use crate::record::{BuildMode, JobId, Request, worker_lock};
+use crate::record::{BuildMode, CheckOrder, JobId, Request, worker_lock};
 
 /// Stops the worker if one lives: at once, since whatever it was doing can be found and ended by another. Returns whether
 /// none lives any more.
@@ -57,8 +57,9 @@ pub enum StartError {
 /// finds the lock taken and goes; so a start too many does no harm.
 /// One that is not to build on this machine has little to need, and is held to that.
 pub fn start_worker(host: &Host) -> Result<(), StartError> {
-    let request = Request::load(host).ok().flatten();
-    match request.map(|request| request.config.build_mode) {
+    let asked = Request::load(host).ok().flatten().map(|request| request.config);
+    let checked = || CheckOrder::load(host).map(|order| order.config);
+    match asked.or_else(checked).map(|config| config.build_mode) {
         Some(BuildMode::External) => start(host, "worker", &["--limited", "work"], Limits::Small),
         Some(BuildMode::Local) | None => start(host, "worker", &["work"], Limits::Machine),
     }

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::check::Checks;
 use super::error::WorkerError;
 use super::process::start_worker;
+use super::record::Record;
 use super::reporter::{News, Reporter, Standing};
 use super::take_over::{Announced, take_over};
 use crate::builder::{
@@ -14,12 +16,10 @@ use crate::builder::{
     prune_all, read_clouds_yaml, remove_old_binaries, run, search,
 };
 use crate::host::{Exclusive, Host};
-use crate::model::{Cause, Deadline, Target, Timestamp, redact_from_now_on};
-use crate::openstack_cloud::ProjectId;
+use crate::model::{Cause, Deadline, redact_from_now_on};
 use crate::record::{
-    Announcement, BuildMode, BuildSecrets, BuilderRunConfig, CloudName, Failure, History, Image, Job, JobId,
-    Journal, Known, Levers, Peers, Phase, Progress, RecordError, Remedy, Request, Resource, Revision, Task,
-    Told, put_aside_locked, worker_lock,
+    Announcement, BuildMode, BuildSecrets, BuilderRunConfig, Failure, History, Job, Journal, Known, Levers,
+    Peers, Remedy, Request, Task, Told, put_aside_locked, worker_lock,
 };
 
 /// How often a newer request is looked for while Juju is told of the last one.
@@ -48,10 +48,14 @@ fn work_in(host: &Host, ours: fn(&Request) -> bool) -> Result<(), WorkerError> {
         // For whoever must stop us.
         let _ = lock.note(&std::process::id().to_string());
         put_aside_locked(host)?;
+        host.remove_beginning(&host.run_dir(), &RUN_FILES)?;
         let reporter = Reporter::default();
+        let checks = Checks::new(host, &reporter);
         std::thread::scope(|scope| {
             scope.spawn(|| reporter.serve());
-            let result = do_all(host, &reporter, ours);
+            scope.spawn(|| checks.serve());
+            let result = do_all(host, &reporter, &checks, ours);
+            checks.end();
             reporter.end();
             result
         })?;
@@ -61,6 +65,7 @@ fn work_in(host: &Host, ours: fn(&Request) -> bool) -> Result<(), WorkerError> {
         match next_request(host)? {
             Some(request) if ours(&request) => (),
             Some(_) => return Ok(start_worker(host)?),
+            None if checks.has_order() => (),
             None => return Ok(()),
         }
     }
@@ -71,9 +76,13 @@ const RUN_FILES: [&str; 3] = ["key-", "ssh-", "sums-"];
 
 /// Does requests until there is none and Juju has heard of all that came of them; then prunes. While Juju cannot be
 /// reached, it prunes what it may already.
-fn do_all(host: &Host, reporter: &Reporter, ours: fn(&Request) -> bool) -> Result<(), WorkerError> {
-    host.remove_beginning(&host.run_dir(), &RUN_FILES)?;
-    let mut last = None;
+fn do_all(
+    host: &Host,
+    reporter: &Reporter,
+    checks: &Checks<'_>,
+    ours: fn(&Request) -> bool,
+) -> Result<(), WorkerError> {
+    let (mut last, mut of_job) = (None, None);
     let mut has_pruned = false;
     let mut patience = Deadline::after(FOLLOW);
     loop {
@@ -83,8 +92,11 @@ fn do_all(host: &Host, reporter: &Reporter, ours: fn(&Request) -> bool) -> Resul
                 return Ok(());
             }
             let secrets = do_request(host, reporter, &request)?;
+            of_job.clone_from(&secrets);
             last = secrets.filter(|_| request.task == Task::Build).map(|secrets| (request, secrets));
             (patience, has_pruned) = (Deadline::after(FOLLOW), false);
+        } else if checks.take_turn(of_job.as_ref()) {
+            // Its order may have come with a request.
         } else if standing == Standing::Reporting {
             // The unit's turn may be held by an action that waits for a newer request: that must not wait for the turn.
             reporter.rest(LOOK);
@@ -103,8 +115,10 @@ fn do_all(host: &Host, reporter: &Reporter, ours: fn(&Request) -> bool) -> Resul
             reporter.rest(LOOK);
         } else if let Some((request, secrets)) = last.take() {
             prune(host, &request, &secrets)?;
-        } else {
+        } else if checks.end_if_idle() {
             return Ok(());
+        } else {
+            std::thread::sleep(LOOK);
         }
     }
 }
@@ -264,118 +278,6 @@ fn secrets_stay_out_of_logs(secrets: &BuildSecrets) {
     let proxies = [&secrets.proxies.http, &secrets.proxies.https];
     let whole = proxies.into_iter().chain([&secrets.github_token]).flatten();
     secrets.script.values().chain(whole).for_each(redact_from_now_on);
-}
-
-/// Writes progress into the journal, and passes the news on.
-struct Record<'a> {
-    host: &'a Host,
-    job: &'a JobId,
-    levers: Levers,
-    journal: Mutex<Journal>,
-    reporter: &'a Reporter,
-}
-
-impl Record<'_> {
-    /// Changes the journal and writes it down.
-    fn write(&self, change: impl FnOnce(&mut Journal)) -> Result<(), RecordError> {
-        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut journal);
-        journal.save(self.host)
-    }
-
-    /// The same where nothing is made: a disk that is full now may have room when the job ends; the build goes on.
-    fn change(&self, change: impl FnOnce(&mut Journal)) {
-        if let Err(error) = self.write(change) {
-            log::error!("{error}");
-        }
-    }
-}
-
-impl Progress for Record<'_> {
-    fn phase(&self, target: Target, phase: Phase) {
-        let mut entered = Ok(());
-        self.change(|journal| {
-            journal.job.iter_mut().for_each(|job| entered = job.build(target).enter(phase.clone()));
-        });
-        if let Err(error) = entered {
-            debug_assert!(false, "{error}");
-            log::warn!("job {}: {error}", self.job);
-        }
-        self.reporter.tell(News::Progress);
-    }
-
-    fn makes(&self, target: Target, resource: &Resource) -> Result<(), RecordError> {
-        let written = self.write(|journal| {
-            journal.job.iter_mut().for_each(|job| job.build(target).note(resource));
-        });
-        written.inspect_err(|_| self.settled(target, resource))
-    }
-
-    fn made(&self, target: Target, resource: &Resource) {
-        self.change(|journal| journal.job.iter_mut().for_each(|job| job.build(target).note(resource)));
-    }
-
-    fn settled(&self, target: Target, resource: &Resource) {
-        self.change(|journal| journal.job.iter_mut().for_each(|job| job.build(target).forget(resource)));
-    }
-
-    fn swept(&self, cloud: &CloudName) {
-        self.change(|journal| journal.job.iter_mut().for_each(|job| job.is_clean(cloud)));
-    }
-
-    fn searched(&self) {
-        self.change(|journal| journal.swept = Some(Timestamp::now()));
-    }
-
-    fn sweep_again(&self) {
-        self.change(|journal| journal.swept = None);
-    }
-
-    fn works_in(&self, cloud: &CloudName, what: Vec<String>) -> Result<(), RecordError> {
-        self.write(|journal| journal.works_in(cloud, what))
-    }
-
-    fn has_left(&self, cloud: &CloudName) {
-        self.change(|journal| journal.has_left(cloud));
-    }
-
-    fn could_not_leave(&self, cloud: &CloudName, what: Option<Vec<String>>, why: Option<String>) {
-        self.change(|journal| {
-            if journal.could_not_leave(cloud, what, why) {
-                log::error!("given up: what is left in {cloud} is yours to remove");
-            }
-        });
-    }
-
-    fn revision(&self, revision: &Revision) {
-        self.change(|journal| journal.note_revision(revision.clone()));
-    }
-
-    fn joins(&self, cloud: &CloudName, project: &ProjectId) -> Result<(), RecordError> {
-        let journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_known = journal.member(cloud) == Some(project);
-        drop(journal);
-        if is_known { Ok(()) } else { self.write(|journal| journal.joins(cloud, project)) }
-    }
-
-    fn former_members_have_left(&self, config: &BuilderRunConfig) {
-        self.change(|journal| journal.former_members_have_left(config));
-    }
-
-    fn is_waited_for(&self) -> bool {
-        let newest = Request::load(self.host).ok().flatten();
-        newest.is_some_and(|request| request.id != *self.job)
-    }
-
-    fn adopted(&self, image: Image) {
-        self.change(|journal| journal.adopt(image));
-        self.reporter.tell(News::Important);
-    }
-
-    fn published(&self, image: Image) {
-        self.change(|journal| journal.publish_under(&self.levers, image));
-        self.reporter.tell(News::Important);
-    }
 }
 
 /// Where the worker logs.

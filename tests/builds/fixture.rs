@@ -129,6 +129,11 @@ impl Fixture {
         self.around.options(&self.password)
     }
 
+    /// Gives the secret of the build project's password another revision.
+    pub fn set_password(&self, password: &str) {
+        deployed::all_succeeded(&self.password.update(&[("password", password)]).unwrap());
+    }
+
     /// The fixture without the charm.
     pub fn around(&self) -> &fixture::Fixture {
         &self.around

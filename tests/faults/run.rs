@@ -143,13 +143,16 @@ impl Run {
             fs::remove_file(root.join(path))
                 .unwrap_or_else(|error| panic!("{path}: {error}; {}", fixture.status()));
         }
-        Self {
+        let run = Self {
             disk: RefCell::default(),
             fixture,
             wrappers,
             relations: RefCell::default(),
             rule: Cell::default(),
-        }
+        };
+        // What is configured is checked before there is a relation: that is not the build.
+        run.await_worker().expect("the end of the check");
+        run
     }
 
     fn play(&self, case: &Case, undisturbed: &Undisturbed) -> Result<(), String> {

@@ -8,7 +8,7 @@ use rehearsal::agent::{Application, HookRun, Model, Process, Secret, Unit, proce
 use runner_image_builder::host::Host;
 use runner_image_builder::model::{Arch, BaseImage, Target, Timestamp};
 use runner_image_builder::record::{
-    BuildConfig, BuildResult, CloudName, Failure, Image, Journal, Request, worker_lives,
+    BuildConfig, BuildResult, CheckOrder, CloudName, Failure, Findings, Image, Journal, Request, worker_lives,
 };
 use tempfile::TempDir;
 
@@ -150,6 +150,14 @@ impl Site {
         change(&mut journal);
         journal.end(&self.request().unwrap(), failures);
         journal.save(&self.host()).unwrap();
+        self.end_check();
+    }
+
+    /// Ends the check that was ordered last, in the worker's place: it has found nothing.
+    fn end_check(&self) {
+        let Some(order) = CheckOrder::load(&self.host()) else { return };
+        let (at, config_digest) = (Timestamp::now(), order.config.digest());
+        Findings { order: order.id, at, config_digest, findings: Vec::new() }.save(&self.host()).unwrap();
     }
 }
 

@@ -20,6 +20,7 @@ fn at_work(site: &Site, builds: &[(Target, Phase, u64)]) {
     let mut journal = site.journal();
     let builds = builds.iter().map(|(target, phase, minutes)| Build {
         phase: phase.clone(),
+        hampered: None,
         since: ago(*minutes),
         ..Build::waiting(*target)
     });

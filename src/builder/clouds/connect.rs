@@ -5,7 +5,7 @@ use std::panic::resume_unwind;
 use super::names::{Clouds, cloud_name};
 use crate::http::HttpClient;
 use crate::model::{Cause, Classified, Deadline};
-use crate::openstack_cloud::{Cloud, CloudConfig, OpenStackError};
+use crate::openstack_cloud::{Cloud, CloudConfig, ErrorKind, OpenStackError};
 use crate::record::{BuildSecrets, CloudName, Failure};
 
 /// A cloud could not be connected to.
@@ -14,6 +14,16 @@ pub enum ConnectError {
     /// Whatever named it is gone.
     #[error("its credentials are no longer in clouds.yaml")]
     Forgotten,
+    /// Keystone refuses the credentials, and does not say which of them.
+    #[error("Keystone refuses the credentials of {whose}: {} (HTTP 401); check {remedy}", error.message().trim_end_matches('.'))]
+    Refused {
+        /// Who brings them, and as whom for which project.
+        whose: String,
+        /// What Keystone says.
+        error: OpenStackError,
+        /// What may be wrong.
+        remedy: &'static str,
+    },
     /// It did not answer, or refused.
     #[error(transparent)]
     Cloud(#[from] OpenStackError),
@@ -22,14 +32,48 @@ pub enum ConnectError {
 impl ConnectError {
     /// Whether time alone will not mend it.
     pub fn operator_must_act(&self) -> bool {
-        matches!(self, Self::Cloud(error) if error.operator_must_act())
+        match self {
+            Self::Forgotten => false,
+            Self::Refused { .. } => true,
+            Self::Cloud(error) => error.operator_must_act(),
+        }
     }
+
+    fn of(error: OpenStackError, known: &Clouds, name: &CloudName, config: &CloudConfig) -> Self {
+        if error.kind() != ErrorKind::Credentials {
+            return Self::Cloud(error);
+        }
+        let CloudConfig { username, project_name, application_credential, .. } = config;
+        let (whose, remedy) = match (is_operators(known, name), application_credential) {
+            (true, Some(id)) => (format!("application credential {id}"), CREDENTIAL),
+            (true, None) => (format!("user {username} for project {project_name}"), OPTIONS),
+            (false, _) => (format!("relation {name}, user {username}"), FIELDS),
+        };
+        Self::Refused { whose, error, remedy }
+    }
+}
+
+/// The options that hold the build project's credentials.
+const OPTIONS: &str = "openstack-user-name, openstack-user-domain-name, openstack-project-name, \
+                       openstack-project-domain-name, and the password in openstack-password-secret";
+
+/// The options that hold an application credential.
+const CREDENTIAL: &str =
+    "openstack-application-credential-id, and the secret in openstack-application-credential-secret";
+
+/// What a relation brings.
+const FIELDS: &str = "username, user_domain_name, project_name, project_domain_name and password, which the related \
+                      application brings";
+
+/// Whether the cloud of this name is the one of the options.
+fn is_operators(known: &Clouds, name: &CloudName) -> bool {
+    known.get(name).is_some_and(|config| *name == cloud_name(config))
 }
 
 impl Classified for ConnectError {
     fn cause(&self) -> Cause {
         match self {
-            Self::Forgotten => Cause::Credentials,
+            Self::Forgotten | Self::Refused { .. } => Cause::Credentials,
             Self::Cloud(error) => error.cause(),
         }
     }
@@ -43,11 +87,10 @@ pub fn http_client(secrets: &BuildSecrets) -> Result<HttpClient, Failure> {
 /// The door by which the cloud of this name is reached. What a relation names, and what its servers name in turn, must not
 /// lead to the unit itself unless the operator's own cloud is there too.
 pub fn door(known: &Clouds, name: &CloudName, http: &HttpClient) -> HttpClient {
-    let is_operators = |name: &CloudName, config: &CloudConfig| *name == cloud_name(config);
-    if known.get(name).is_some_and(|config| is_operators(name, config)) {
+    if is_operators(known, name) {
         return http.clone();
     }
-    let own = known.iter().filter(|(name, config)| is_operators(name, config));
+    let own = known.iter().filter(|(name, _)| is_operators(known, name));
     http.guarded(own.filter_map(|(_, config)| config.auth_url.parse().ok()).collect())
 }
 
@@ -59,7 +102,8 @@ pub fn connect_to(
     deadline: Deadline,
 ) -> Result<Cloud, ConnectError> {
     let config = known.get(name).ok_or(ConnectError::Forgotten)?;
-    Ok(Cloud::connect(config, &door(known, name, http), deadline)?)
+    Cloud::connect(config, &door(known, name, http), deadline)
+        .map_err(|error| ConnectError::of(error, known, name, config))
 }
 
 /// Connects to each of these clouds, each within `deadline`, and does `work` with what came of it, side by side: one that
@@ -123,5 +167,29 @@ mod tests {
         assert_eq!(beside("http://192.0.2.1:5000", local), ErrorKind::Configuration);
         assert_eq!(beside("http://127.0.0.1:2", local), ErrorKind::Unavailable);
         assert_eq!(beside("http://127.0.0.1:2", "http://169.254.169.254/v3"), ErrorKind::Configuration);
+    }
+
+    #[test]
+    fn refused_credentials_are_told_with_where_they_come_from() {
+        let refused = |name: &CloudName, known: &Clouds| {
+            let error =
+                OpenStackError::credentials_refused("The request you have made requires authentication.");
+            ConnectError::of(error, known, name, &known[name]).to_string()
+        };
+        let own = config("http://192.0.2.1:5000");
+        let related = related_cloud_name(&own, "image:3");
+        let known = Clouds::from([(cloud_name(&own), own.clone()), (related.clone(), own.clone())]);
+        let told = refused(&cloud_name(&own), &known);
+        assert!(
+            told.starts_with("Keystone refuses the credentials of user me for project p: The request"),
+            "{told}"
+        );
+        assert!(told.contains("authentication (HTTP 401); check openstack-user-name"), "{told}");
+        let told = refused(&related, &known);
+        assert!(
+            told.starts_with("Keystone refuses the credentials of relation p (image:3), user me: The"),
+            "{told}"
+        );
+        assert!(told.contains("user_domain_name") && !told.contains("openstack-"), "{told}");
     }
 }

@@ -5,8 +5,9 @@ use ipnet::IpNet;
 use crate::builder::ownership::labels;
 use crate::model::Deadline;
 use crate::openstack_cloud::{
-    Cloud, Deletion, EtherType, FlavorId, Need, Network, NetworkId, NewRule, OpenStackError, PlacementError,
-    Protocol, SecurityGroup, SecurityGroupId, SecurityGroupRule, Wish, choose_flavor, choose_network,
+    Cloud, Deletion, EtherType, Flavor, FlavorId, Need, Network, NetworkId, NewRule, OpenStackError,
+    PlacementError, Protocol, SecurityGroup, SecurityGroupId, SecurityGroupRule, Wish, choose_network,
+    find_flavor,
 };
 use crate::record::{BuilderVm, Owner};
 
@@ -34,10 +35,8 @@ impl Site {
         vm: &BuilderVm,
         deadline: Deadline,
     ) -> Result<Self, PlacementError> {
-        let flavor = Wish { option: "build-flavor", value: vm.flavor.as_deref() };
-        let flavor = choose_flavor(cloud, flavor, NEED, deadline)?;
-        let network = Wish { option: "build-network", value: vm.network.as_deref() };
-        let network = choose_network(cloud, network, deadline)?;
+        let flavor = Self::find_flavor(cloud, vm, deadline)?.id;
+        let network = Self::find_network(cloud, vm, deadline)?;
         let subnets = cloud.network().subnets(&network.id, deadline)?;
         let families: Vec<EtherType> =
             subnets.iter().map(|subnet| EtherType::of(subnet.cidr.addr())).collect();
@@ -49,6 +48,21 @@ impl Site {
             Some(security_group(cloud, owner, ingress, deadline)?)
         };
         Ok(Self { flavor, network: network.id, family: EtherType::of(ingress.addr()), security_group })
+    }
+
+    /// The flavor of builder VMs.
+    pub fn find_flavor(cloud: &Cloud, vm: &BuilderVm, deadline: Deadline) -> Result<Flavor, PlacementError> {
+        let wish = Wish { option: "build-flavor", value: vm.flavor.as_deref() };
+        find_flavor(cloud, wish, NEED, deadline)
+    }
+
+    /// The network of builder VMs.
+    pub fn find_network(
+        cloud: &Cloud,
+        vm: &BuilderVm,
+        deadline: Deadline,
+    ) -> Result<Network, PlacementError> {
+        choose_network(cloud, Wish { option: "build-network", value: vm.network.as_deref() }, deadline)
     }
 }
 

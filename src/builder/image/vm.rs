@@ -255,7 +255,8 @@ impl Vm<'_> {
         // Short: the path of a socket in it may have 107 bytes, 17 of which ssh wants for itself.
         let folder = host.run_dir().join(format!("ssh-{job}-{}{}", self.purpose.word(), tracker.target));
         let boot = Duration::from_secs(u64::from(settings.boot_timeout_s));
-        let connected = SshExecutor::connect(host, target, folder, deadline.at_most(boot));
+        let tell = |problem: &str| tracker.progress.hampered(tracker.target, problem);
+        let connected = SshExecutor::connect_and_tell(host, target, folder, &tell, deadline.at_most(boot));
         connected.map_err(|error| {
             // What the VM itself says of its boot is the first thing that one wants to know then.
             let compute = self.launcher.cloud.compute();

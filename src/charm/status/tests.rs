@@ -8,7 +8,10 @@ use crate::charm::image_relation::ImageRelation;
 use crate::juju::RelationId;
 use crate::model::{Arch, BaseImage, Secret, Target};
 use crate::openstack_cloud::{CloudConfig, Interface};
-use crate::record::{Build, BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, CloudName, Image};
+use crate::record::{
+    Build, BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, Check, CloudName, Finding, Image, JobId,
+    Verdict,
+};
 
 const NOBLE: Target = Target { base: BaseImage::Noble, arch: Arch::X64 };
 const JAMMY: Target = Target { base: BaseImage::Jammy, arch: Arch::X64 };
@@ -61,6 +64,7 @@ fn image(target: Target, minutes: u64) -> Image {
 fn job(state: &CharmState, builds: &[(Target, Phase)]) -> Job {
     let builds = builds.iter().map(|(target, phase)| Build {
         phase: phase.clone(),
+        hampered: None,
         since: ago(4),
         ..Build::waiting(*target)
     });
@@ -89,13 +93,13 @@ fn failed(state: &CharmState, remedies: &[Remedy]) -> Journal {
 
 #[track_caller]
 fn assert_shown(state: &CharmState, journal: &Journal, expected: &str) {
-    let shown = status(state, journal);
+    let shown = status(state, journal, None);
     assert_eq!(format!("{}: {}", shown.name(), shown.message()), expected);
 }
 
 /// A status without what changes with the clock.
 fn shown(state: &CharmState, journal: &Journal) -> String {
-    let status = status(state, journal);
+    let status = status(state, journal, None);
     let text = format!("{}: {}", status.name(), status.message()).replace(", 5 min", ", 4 min");
     let is_time = |word: &str| word.len() == 6 && word.ends_with('Z') && word.as_bytes()[2] == b':';
     let words = text.split(' ').map(|word| match word.trim_end_matches(['.', ';']) {
@@ -208,7 +212,7 @@ fn what_is_left_in_a_cloud_that_is_not_used_any_more_is_told_with_whatever_else_
     let left = "Left in old-1: base image b (the password is refused)";
     assert_shown(&state, &journal, &format!("maintenance: Waiting for first image. {left}"));
     journal.publish(image(NOBLE, 125));
-    let well = status(&state, &journal);
+    let well = status(&state, &journal, None);
     assert!(well.name() == "active" && well.message().ends_with(&format!("Z; {left}")), "{well:?}");
     let standing_by = CharmState { leader: false, ..state };
     let expected = format!("active: noble-x64 2 h old; Standing by; the leader builds.; {left}");
@@ -231,4 +235,64 @@ fn a_failure_of_another_configuration_is_not_told() {
     let journal = failed(&state, &[Remedy::Operator]);
     state.run.revision_history_limit = 6;
     assert_shown(&state, &journal, "maintenance: Waiting for first image.");
+}
+
+/// What a check of the configuration of `state` has found to be wrong.
+fn found(state: &CharmState, texts: &[&str]) -> Findings {
+    let finding = |text: &&str| Finding::new(Check::Flavor, Verdict::Failure, text);
+    let ok = Finding::new(Check::Network, Verdict::Ok, "there is one");
+    Findings {
+        order: JobId::random(),
+        at: Timestamp::now(),
+        config_digest: state.run.digest(),
+        findings: texts.iter().map(finding).chain([ok]).collect(),
+    }
+}
+
+#[test]
+fn what_a_check_finds_is_told_whatever_jobs_do_and_once() {
+    let mut state = state();
+    let shown = |state: &CharmState, journal: &Journal, findings: &Findings| {
+        let shown = status(state, journal, Some(findings));
+        format!("{}: {}", shown.name(), shown.message())
+    };
+    let up_to_date = Journal { images: vec![image(NOBLE, 125)], ..Journal::default() };
+    let wrong = found(&state, &["no such flavor"]);
+    assert_eq!(
+        shown(&state, &up_to_date, &wrong),
+        "active: noble-x64 2 h old; Check failed: flavor: no such flavor"
+    );
+    let first = Journal::default();
+    assert_eq!(shown(&state, &first, &wrong), "blocked: Check failed: flavor: no such flavor");
+    let two = found(&state, &["no such flavor", "another"]);
+    assert!(shown(&state, &first, &two).ends_with("no such flavor (and 1 more, run the action check)"));
+    let failed = failed(&state, &[Remedy::Operator]);
+    let same = found(&state, &["Operator."]);
+    assert!(!shown(&state, &failed, &same).contains("Check failed"), "the job's failure says it");
+    assert!(!shown(&state, &first, &found(&state, &[])).contains("Check failed"));
+
+    let running = Journal { job: Some(job(&state, &[(NOBLE, Phase::Launching)])), ..up_to_date };
+    assert!(shown(&state, &running, &wrong).ends_with("; Check failed: flavor: no such flavor"));
+    state.relations.clear();
+    state.relation_ids.clear();
+    assert_eq!(
+        shown(&state, &first, &wrong),
+        "blocked: image integration required. Check failed: flavor: no such flavor"
+    );
+    state.run.vm.flavor = Some("another".into());
+    assert_eq!(shown(&state, &first, &wrong), "blocked: image integration required.");
+}
+
+#[test]
+fn progress_tells_why_a_step_takes_long() {
+    let state = state();
+    let mut job = job(&state, &[(NOBLE, Phase::Launching)]);
+    job.builds[0].hampered = Some("connect to host 10.0.0.7 port 22: Connection refused".into());
+    let told = progress(&job);
+    assert!(
+        told.starts_with("Building noble-x64: launching builder VM (connect to host 10.0.0.7 port 22: C"),
+        "{told}"
+    );
+    job.build(NOBLE).enter(Phase::Snapshotting).unwrap();
+    assert!(!progress(&job).contains("refused"));
 }

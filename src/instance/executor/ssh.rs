@@ -50,15 +50,26 @@ impl SshExecutor {
         folder: PathBuf,
         deadline: Deadline,
     ) -> Result<Self, ExecutorError> {
+        Self::connect_and_tell(host, target, folder, &|_| (), deadline)
+    }
+
+    /// The same, where `tell` hears why it has not worked yet: each reason once, and at once.
+    pub fn connect_and_tell(
+        host: &Host,
+        target: SshTarget,
+        folder: PathBuf,
+        tell: &dyn Fn(&str),
+        deadline: Deadline,
+    ) -> Result<Self, ExecutorError> {
         let executor = Self { target, folder, master: Mutex::new(None) };
         prepare(host, &executor.target, &executor.folder)
             .map_err(|error| executor.lost(error.to_string()))?;
-        executor.open(deadline)?;
+        executor.open(tell, deadline)?;
         Ok(executor)
     }
 
     /// Opens the connection unless it is open.
-    fn open(&self, deadline: Deadline) -> Result<(), ExecutorError> {
+    fn open(&self, tell: &dyn Fn(&str), deadline: Deadline) -> Result<(), ExecutorError> {
         let mut master = self.master.lock().unwrap_or_else(PoisonError::into_inner);
         if master.as_mut().is_some_and(|master| master.ended().is_none()) {
             return Ok(());
@@ -78,6 +89,7 @@ impl SshExecutor {
                             self.target.name,
                             attempts.0
                         );
+                        tell(&problem);
                     }
                     last = Some(problem);
                 }
@@ -128,7 +140,7 @@ impl Executor for SshExecutor {
 
     fn execute(&self, command: Command, deadline: Deadline) -> Result<Output, ExecutorError> {
         let deadline = deadline.at_most(command.limit);
-        self.open(deadline)?;
+        self.open(&|_| (), deadline)?;
         let result = root_shell::execute(self.client(), self.instance(), command, deadline);
         if let Err(ExecutorError::Unreachable { .. } | ExecutorError::Stuck { .. }) = &result {
             self.close();

@@ -67,8 +67,17 @@ pub fn choose_flavor(
     need: Need,
     deadline: Deadline,
 ) -> Result<FlavorId, PlacementError> {
-    let project = cloud.project_name();
-    Ok(flavor(cloud.compute().flavors(deadline)?, wish, need, project)?.id)
+    Ok(find_flavor(cloud, wish, need, deadline)?.id)
+}
+
+/// The same flavor with its sizes.
+pub fn find_flavor(
+    cloud: &Cloud,
+    wish: Wish<'_>,
+    need: Need,
+    deadline: Deadline,
+) -> Result<Flavor, PlacementError> {
+    flavor(cloud.compute().flavors(deadline)?, wish, need, cloud.project_name())
 }
 
 fn flavor(

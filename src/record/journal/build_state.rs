@@ -82,6 +82,9 @@ pub struct Build {
     pub target: Target,
     /// How far it is.
     pub phase: Phase,
+    /// Why the phase takes longer than it should, as far as is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hampered: Option<String>,
     /// Since when its work goes on.
     pub since: Timestamp,
     /// What it has made, or was about to make, and what is neither gone nor published.
@@ -97,8 +100,9 @@ pub struct Build {
 impl Build {
     /// A build whose turn has not come.
     pub fn waiting(target: Target) -> Self {
-        let since = Timestamp::now();
-        Self { target, phase: Phase::Waiting, since, resources: Vec::new(), entered: None, took: Vec::new() }
+        let (since, resources) = (Timestamp::now(), Vec::new());
+        let (hampered, entered, took) = (None, None, Vec::new());
+        Self { target, phase: Phase::Waiting, hampered, since, resources, entered, took }
     }
 
     /// Notes `resource`, or its id when it is noted already.

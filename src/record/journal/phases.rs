@@ -115,6 +115,7 @@ impl Build {
             self.entered = (!phase.is_over() && phase != Phase::Waiting).then_some(now);
         }
         self.phase = phase;
+        self.hampered = None;
         let to = || self.phase.part().to_owned();
         if known { Ok(()) } else { Err(ImpossibleTransition { target: self.target, from, to: to() }) }
     }

@@ -58,6 +58,12 @@ impl Rate {
                 .with("x-ratelimit-remaining", limit.saturating_sub(count).to_string())
                 .with("x-ratelimit-reset", reset.as_secs().to_string())
         };
+        if request.path.ends_with("/rate_limit") {
+            let remaining = limit.saturating_sub(*count);
+            let core =
+                json!({"limit": limit, "remaining": remaining, "used": *count, "reset": reset.as_secs()});
+            return told(Response::json(200, &json!({"resources": {"core": core}})), *count);
+        }
         if *count >= limit {
             return told(problem(403, "API rate limit exceeded for 127.0.0.1."), *count);
         }

@@ -98,7 +98,8 @@ impl Site {
             Arc::clone(&faults),
             Arc::new(move |request: &mut Request<'_>| {
                 asked.answer(request).unwrap_or_else(|| {
-                    if request.method == "GET" && request.path.starts_with("/api/repos/") {
+                    let counts = |path: &str| path.starts_with("/api/repos/") || path == "/api/rate_limit";
+                    if request.method == "GET" && counts(&request.path) {
                         counted.answer(request, || {
                             let bytes =
                                 lock(&served).get(&request.path).map(|(_media_type, bytes)| bytes.clone());

@@ -1,0 +1,137 @@
+//! The record of a job: what its builds tell is written into the journal, and the unit hears of it.
+
+use std::sync::{Mutex, PoisonError};
+
+use super::reporter::{News, Reporter};
+use crate::host::Host;
+use crate::model::{Target, Timestamp, redacted};
+use crate::openstack_cloud::ProjectId;
+use crate::record::{
+    BuilderRunConfig, CloudName, Image, JobId, Journal, Levers, Phase, Progress, RecordError, Request,
+    Resource, Revision,
+};
+
+/// Writes progress into the journal, and passes the news on.
+pub(super) struct Record<'a> {
+    /// Whose journal it is.
+    pub host: &'a Host,
+    /// The job that is told of.
+    pub job: &'a JobId,
+    /// What operators have decided about images.
+    pub levers: Levers,
+    /// What is written.
+    pub journal: Mutex<Journal>,
+    /// Who passes the news on.
+    pub reporter: &'a Reporter,
+}
+
+impl Record<'_> {
+    /// Changes the journal and writes it down.
+    pub fn write(&self, change: impl FnOnce(&mut Journal)) -> Result<(), RecordError> {
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut journal);
+        journal.save(self.host)
+    }
+
+    /// The same where nothing is made: a disk that is full now may have room when the job ends; the build goes on.
+    pub fn change(&self, change: impl FnOnce(&mut Journal)) {
+        if let Err(error) = self.write(change) {
+            log::error!("{error}");
+        }
+    }
+}
+
+impl Progress for Record<'_> {
+    fn phase(&self, target: Target, phase: Phase) {
+        let mut entered = Ok(());
+        self.change(|journal| {
+            journal.job.iter_mut().for_each(|job| entered = job.build(target).enter(phase.clone()));
+        });
+        if let Err(error) = entered {
+            debug_assert!(false, "{error}");
+            log::warn!("job {}: {error}", self.job);
+        }
+        self.reporter.tell(News::Progress);
+    }
+
+    fn hampered(&self, target: Target, reason: &str) {
+        let reason = redacted(reason);
+        self.change(|journal| {
+            journal.job.iter_mut().for_each(|job| job.build(target).hampered = Some(reason.clone()));
+        });
+        self.reporter.tell(News::Progress);
+    }
+
+    fn makes(&self, target: Target, resource: &Resource) -> Result<(), RecordError> {
+        let written = self.write(|journal| {
+            journal.job.iter_mut().for_each(|job| job.build(target).note(resource));
+        });
+        written.inspect_err(|_| self.settled(target, resource))
+    }
+
+    fn made(&self, target: Target, resource: &Resource) {
+        self.change(|journal| journal.job.iter_mut().for_each(|job| job.build(target).note(resource)));
+    }
+
+    fn settled(&self, target: Target, resource: &Resource) {
+        self.change(|journal| journal.job.iter_mut().for_each(|job| job.build(target).forget(resource)));
+    }
+
+    fn swept(&self, cloud: &CloudName) {
+        self.change(|journal| journal.job.iter_mut().for_each(|job| job.is_clean(cloud)));
+    }
+
+    fn searched(&self) {
+        self.change(|journal| journal.swept = Some(Timestamp::now()));
+    }
+
+    fn sweep_again(&self) {
+        self.change(|journal| journal.swept = None);
+    }
+
+    fn works_in(&self, cloud: &CloudName, what: Vec<String>) -> Result<(), RecordError> {
+        self.write(|journal| journal.works_in(cloud, what))
+    }
+
+    fn has_left(&self, cloud: &CloudName) {
+        self.change(|journal| journal.has_left(cloud));
+    }
+
+    fn could_not_leave(&self, cloud: &CloudName, what: Option<Vec<String>>, why: Option<String>) {
+        self.change(|journal| {
+            if journal.could_not_leave(cloud, what, why) {
+                log::error!("given up: what is left in {cloud} is yours to remove");
+            }
+        });
+    }
+
+    fn revision(&self, revision: &Revision) {
+        self.change(|journal| journal.note_revision(revision.clone()));
+    }
+
+    fn joins(&self, cloud: &CloudName, project: &ProjectId) -> Result<(), RecordError> {
+        let journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = journal.member(cloud) == Some(project);
+        drop(journal);
+        if is_known { Ok(()) } else { self.write(|journal| journal.joins(cloud, project)) }
+    }
+
+    fn former_members_have_left(&self, config: &BuilderRunConfig) {
+        self.change(|journal| journal.former_members_have_left(config));
+    }
+
+    fn is_waited_for(&self) -> bool {
+        let newest = Request::load(self.host).ok().flatten();
+        newest.is_some_and(|request| request.id != *self.job)
+    }
+
+    fn adopted(&self, image: Image) {
+        self.change(|journal| journal.adopt(image));
+        self.reporter.tell(News::Important);
+    }
+
+    fn published(&self, image: Image) {
+        self.change(|journal| journal.publish_under(&self.levers, image));
+        self.reporter.tell(News::Important);
+    }
+}
