@@ -183,7 +183,10 @@ impl fmt::Display for Status {
 }
 
 fn classify(status: u16, message: &str, code: &str) -> ErrorKind {
-    let quota = code == "OverQuota" || message.to_ascii_lowercase().contains("quota");
+    let message = message.to_ascii_lowercase();
+    // Glance: "Image member limit exceeded for image ...".
+    let limit = status == 413 && message.contains("limit exceeded");
+    let quota = code == "OverQuota" || message.contains("quota") || limit;
     match status {
         401 => ErrorKind::Credentials,
         403 | 409 | 413 if quota => ErrorKind::Quota,
@@ -355,6 +358,7 @@ mod tests {
             (403, "Quota exceeded for instances: Requested 1, but already used 10 of 10", "", Quota),
             (413, "Denying attempt to upload image because it exceeds the quota", "", Quota),
             (413, "Denying attempt to upload image larger than 1073741824 bytes.", "", Invalid),
+            (413, "Image member limit exceeded for image 7: Attempted: 129, Maximum: 128:", "", Quota),
             (409, "Quota exceeded for resources: ['security_group'].", "OverQuota", Quota),
             (409, "in use", "SecurityGroupInUse", Conflict),
             (404, "", "", NotFound),
