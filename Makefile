@@ -116,6 +116,8 @@ integration: deps charm ## Run the tests below tests/ that need no cloud (TEST=h
 	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) \
 		cargo test --locked --workspace --exclude fuzz $(addprefix --test ,$(or $(TEST),$(TESTS))) -- $(ONLY)
 
+# Tests that Cargo.toml does not let run by themselves: --all-targets leaves them out.
+BY_NAME = $(shell sed -n '/^\[\[test\]\]/{n;s/^name = "\(.*\)"/\1/p}' Cargo.toml)
 # What Cargo.toml does not let run by itself needs more than a machine without a cloud, but for the builds.
 TESTS = $(filter-out $(shell sed -n 's/^name = "\(.*\)"/\1/p' Cargo.toml | grep -vx builds), \
 	$(foreach folder,tests tests/rehearsal/tests,$(patsubst $(folder)/%.rs,%, \
@@ -161,7 +163,7 @@ test-craft-providers: deps ## Compare what builders are set up with to craft-pro
 .PHONY: lint
 lint: deps ## Formatting and clippy, without a warning
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --all-targets $(BY_NAME:%=--test %) --locked -- -D warnings
 
 .PHONY: check
 check: lint ## make lint, and documentation, the map of the folders, yaml files, dependencies, alert rules
