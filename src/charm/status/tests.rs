@@ -293,6 +293,7 @@ fn progress_tells_why_a_step_takes_long() {
         told.starts_with("Building noble-x64: launching builder VM (connect to host 10.0.0.7 port 22: C"),
         "{told}"
     );
-    job.build(NOBLE).enter(Phase::Snapshotting).unwrap();
+    let installing = Phase::Installing { step: "packages".into(), number: 1, of: 9 };
+    job.build(NOBLE).enter(installing).unwrap();
     assert!(!progress(&job).contains("refused"));
 }
