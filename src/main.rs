@@ -162,9 +162,12 @@ fn by_hand(name: &str, work: impl FnOnce(&Host, &dyn Fn(&str)) -> Result<(), cli
         .filter_level(log::LevelFilter::Warn)
         .format(|out, record| writeln!(out, "{}", shown(&record.args().to_string())))
         .init();
-    let say = |line: &str| {
-        // Whoever does not listen any more still wants it done.
-        let _ = writeln!(std::io::stdout(), "{}", shown(line));
+    // A document may have several lines.
+    let say = |text: &str| {
+        for line in text.lines() {
+            // Whoever does not listen any more still wants it done.
+            let _ = writeln!(std::io::stdout(), "{}", shown(line));
+        }
     };
     match work(&Host::from_environment(), &say) {
         Ok(()) => ExitCode::SUCCESS,

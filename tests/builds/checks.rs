@@ -106,6 +106,11 @@ fn the_action_has_a_line_for_each_check_and_leaves_nothing() {
     assert_eq!(by_hand.code, 0, "{by_hand:?}");
     let json: Value = serde_json::from_str(&by_hand.stdout).unwrap();
     assert_eq!(json["findings"].as_array().unwrap().len(), lines.lines().count());
+    for command in ["list-images", "history"] {
+        let output = fixture.unit().exec(&format!("./dispatch {command} --format json")).unwrap();
+        let document: Result<Value, _> = serde_json::from_str(&output.stdout);
+        assert!(document.is_ok(), "{command}: {output:?}");
+    }
 }
 
 #[test]
@@ -160,6 +165,7 @@ fn a_look_that_finds_nothing_to_do_makes_few_requests_more() {
     let of_check = |line: &&String| {
         ["/flavors/detail", "/limits", "/networks", "/subnets"].iter().any(|end| line.contains(end))
     };
-    assert!(look.iter().filter(of_check).count() <= 4, "{look:#?}");
-    assert!(look.len() <= 16, "{look:#?}");
+    let of_check = look.iter().filter(of_check).count();
+    assert!((3..=4).contains(&of_check), "{look:#?}");
+    assert!(2 * (of_check + 1) < look.len(), "the look itself makes more: {look:#?}");
 }

@@ -7,7 +7,7 @@ use crate::builder::clouds::connect::ConnectError;
 use crate::builder::image::site::Site;
 use crate::builder::ownership::labels;
 use crate::host::{Host, random_uuid};
-use crate::model::Deadline;
+use crate::model::{Deadline, Timestamp};
 use crate::openstack_cloud::{Cloud, ImageId, NewImage, OpenStackError, PlacementError, Servers};
 use crate::record::{
     BuildMode, Check, CheckOrder, CloudName, Finding, Journal, ResourceKind, Scope, Verdict,
@@ -148,14 +148,31 @@ impl ProjectCheck<'_> {
 /// Whether the cloud's clock and ours agree, where the cloud tells the time.
 fn clock(cloud: &Cloud) -> Option<Finding> {
     let (theirs, ours) = cloud.clocks()?;
+    Some(compared(theirs, ours))
+}
+
+fn compared(theirs: Timestamp, ours: Timestamp) -> Finding {
     let skew = theirs.0.abs_diff(ours.0);
-    Some(if skew <= SKEW.as_secs() {
-        Finding::new(Check::Clock, Verdict::Ok, "agrees with the cloud's")
-    } else {
-        let text = format!(
-            "the unit says {ours}, the cloud {theirs}, {} min apart; correct the clock that is wrong (timedatectl)",
-            skew / 60
-        );
-        Finding::new(Check::Clock, Verdict::Warning, text)
-    })
+    if skew <= SKEW.as_secs() {
+        return Finding::new(Check::Clock, Verdict::Ok, "agrees with the cloud's");
+    }
+    let text = format!(
+        "the unit says {ours}, the cloud {theirs}, {} min apart; correct the clock that is wrong (timedatectl)",
+        skew / 60
+    );
+    Finding::new(Check::Clock, Verdict::Warning, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_may_differ_by_minutes() {
+        let ours = Timestamp::now();
+        assert_eq!(compared(Timestamp(ours.0 - 300), ours).verdict, Verdict::Ok);
+        let ahead = compared(Timestamp(ours.0 + 3600), ours);
+        assert_eq!(ahead.verdict, Verdict::Warning);
+        assert!(ahead.text.contains("60 min apart; correct the clock"), "{ahead}");
+    }
 }
