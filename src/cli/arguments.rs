@@ -158,7 +158,7 @@ pub struct BuildImage {
     /// The image to build, such as noble-x64
     #[arg(value_parser = parse_target)]
     pub target: Target,
-    /// Options of the charm, such as runner-source=https://mirror.example.com
+    /// Options of the charm, such as build-mode=local
     #[arg(value_name = "OPTION=VALUE")]
     pub settings: Vec<String>,
 }
