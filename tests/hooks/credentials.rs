@@ -82,6 +82,7 @@ fn a_relation_that_names_the_build_project_gets_nothing_of_the_operators() {
         (PASSWORD.into(), "a guess".into())
     );
     // Nor when its relation has gone, and what it had is still needed to clean up there.
+    site.worker();
     site.kill_worker();
     site.end_job(Vec::new(), |journal| {
         let (kind, name) = (ResourceKind::Copy, "copy".to_owned());

@@ -200,7 +200,7 @@ const CHECKS: [Check; 10] = [
         // An image that was not booted installs them at its first boot.
         of: Asked::Machine,
         script: "for snap in $4; do
-                snap list \"$snap\" >/dev/null || { echo \"there is no snap $snap\" >&2; exit 1; }
+                snap list \"$snap\" >/dev/null 2>&1 || { echo \"there is no snap $snap\" >&2; exit 1; }
             done",
     },
     Check {
