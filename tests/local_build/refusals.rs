@@ -30,7 +30,7 @@ fn what_is_lacking_is_said() {
         ("noble-x64", &no_room, "needs 10 GiB free"),
         ("noble-x64", no_tool, "install the package qemu-utils"),
         ("noble-s390x", "exec \"$@\"", "which is x86_64"),
-        ("warty-x64", "exec \"$@\"", "no target such as noble-x64"),
+        ("warty-x64", "exec \"$@\"", "use BASE-ARCHITECTURE, such as noble-x64"),
     ] {
         let said = said(&bench, target, way);
         assert!(said.contains(words), "{words}: {said}");

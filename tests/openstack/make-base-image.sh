@@ -88,7 +88,7 @@ step "mmdebstrap"
 packages=linux-image-cloud-amd64,init,systemd,systemd-sysv,systemd-resolved,systemd-timesyncd,libpam-systemd,dbus,udev
 packages+=,cloud-init,cloud-guest-utils,netplan.io,openssh-server,sudo,curl,ca-certificates,python3,gpgv
 packages+=,grub-pc-bin,grub2-common,initramfs-tools,kmod,e2fsprogs,iproute2,iputils-ping,netbase,procps,less,locales
-packages+=,tar,gzip,xz-utils,zstd
+packages+=,tar,gzip,xz-utils,zstd,nftables
 # It hands open file descriptors to a shell that knows only one digit: leave it the low ones.
 # shellcheck disable=SC2016   # the hook's own shell expands it
 mmdebstrap --mode=root --variant=minbase --architectures=amd64 --components=main --include="$packages" \

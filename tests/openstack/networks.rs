@@ -52,16 +52,16 @@ impl Twins {
         let admin = Project::named("admin");
         let mut twins = Self(Vec::new());
         for number in ["1", "2"] {
-            let network = ["network", "create", "--project", BUILD_PROJECT, "--project-domain", "Default"];
+            let owner = ["--project", BUILD_PROJECT, "--project-domain", "Default"];
             let network =
-                [&network[..], &["--provider-network-type", "local", TWIN, "-f", "value", "-c", "id"]]
-                    .concat();
-            let id = admin.client(&network);
+                ["network", "create", "--provider-network-type", "local", TWIN, "-f", "value", "-c", "id"];
+            let id = admin.client(&[&network[..], &owner].concat());
             twins.0.push(id.clone());
             let range = format!("fd00:77:{number}::/64");
             let subnet =
                 ["subnet", "create", "--network", &id, "--ip-version", "6", "--subnet-range", &range];
-            admin.client(&[&subnet[..], &["--no-dhcp", "--gateway", "none", TWIN]].concat());
+            // A subnet of another project is not seen by the network's owner.
+            admin.client(&[&subnet[..], &owner, &["--no-dhcp", "--gateway", "none", TWIN]].concat());
         }
         twins
     }
