@@ -6,9 +6,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::reporter::{News, Reporter};
+use super::work::secrets_stay_out_of_logs;
 use crate::builder::check;
 use crate::host::Host;
-use crate::model::redact_from_now_on;
 use crate::record::{BuildSecrets, CheckOrder, Finding, Findings, JobId, Scope, Verdict};
 
 /// How often a newer order is looked for.
@@ -101,8 +101,7 @@ impl<'a> Checks<'a> {
             }
             Err(error) => return log::error!("check {}: {error}", order.id),
         };
-        let hidden = [&secrets.proxies.http, &secrets.proxies.https, &secrets.github_token];
-        hidden.into_iter().flatten().for_each(redact_from_now_on);
+        secrets_stay_out_of_logs(&secrets);
         self.answer_with(order, &secrets);
     }
 

@@ -274,7 +274,8 @@ fn note(host: &Host, journal: &Journal) {
     }
 }
 
-fn secrets_stay_out_of_logs(secrets: &BuildSecrets) {
+/// From now on no log line has a secret of the build.
+pub(super) fn secrets_stay_out_of_logs(secrets: &BuildSecrets) {
     let proxies = [&secrets.proxies.http, &secrets.proxies.https];
     let whole = proxies.into_iter().chain([&secrets.github_token]).flatten();
     secrets.script.values().chain(whole).for_each(redact_from_now_on);
