@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::builder::ownership::labels::{self, Stage};
+use super::all_images::all_images;
+use crate::builder::ownership::labels::Stage;
 use crate::model::Deadline;
 use crate::openstack_cloud::{
     Cloud, Deletion, Image, ImageChange, ImageId, OpenStackError, ProjectId, Visibility,
@@ -36,12 +37,7 @@ impl<'a> Members<'a> {
     /// Ends all other memberships in our images of the build project. Returns what had to stay, and why.
     pub fn end_others(&self, build_cloud: &Cloud, deadline: Deadline) -> Vec<String> {
         let owner = &self.config.owner;
-        let listed =
-            labels::images(build_cloud, owner, Stage::Revision, None, deadline).and_then(|mut images| {
-                images.extend(labels::hidden_images(build_cloud, owner, Stage::Revision, None, deadline)?);
-                Ok(images)
-            });
-        let images = match listed {
+        let images = match all_images(build_cloud, owner, Stage::Revision, deadline) {
             Ok(images) => images,
             Err(error) => return vec![format!("memberships: {error}")],
         };

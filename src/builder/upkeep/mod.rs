@@ -1,6 +1,7 @@
 //! What goes: orphans, old revisions, and what is left in clouds that are not used any more.
 
 pub mod adoption;
+mod all_images;
 pub mod leave;
 pub mod memberships;
 pub mod prune;

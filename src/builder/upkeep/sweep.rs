@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::slice;
 
+use super::all_images::all_images;
 use crate::builder::delivery::revisions;
 use crate::builder::image::base_image::base_image_name;
 use crate::builder::image::site::{remove_security_group, remove_security_groups};
@@ -196,13 +197,7 @@ fn remove_images(
 ) -> Vec<String> {
     let listed = match stage {
         Stage::Rejected => labels::hidden_images(cloud, owner, stage, None, deadline),
-        // Revisions that were in use are hidden.
-        Stage::Published | Stage::Revision => {
-            labels::images(cloud, owner, stage, None, deadline).and_then(|mut images| {
-                images.extend(labels::hidden_images(cloud, owner, stage, None, deadline)?);
-                Ok(images)
-            })
-        }
+        Stage::Published | Stage::Revision => all_images(cloud, owner, stage, deadline),
         _ => labels::images(cloud, owner, stage, None, deadline),
     };
     let mut found = match listed {

@@ -1,6 +1,7 @@
 //! What is ours in the build project and nothing needs any more: listed for the operator, and deleted where they say so. For
 //! whoever holds the worker's lock: then nothing of this unit is in use.
 
+use super::all_images::all_images;
 use crate::builder::delivery::revisions;
 use crate::builder::image::base_image::base_image_name;
 use crate::builder::ownership::labels::{self, Stage};
@@ -33,8 +34,7 @@ impl Search<'_> {
         let mut found = self.servers(deadline)?;
         for stage in [Stage::Base, Stage::Snapshot, Stage::Revision, Stage::Delivering, Stage::Rejected] {
             let owner = &self.config.owner;
-            let mut images = labels::images(self.cloud, owner, stage, None, deadline)?;
-            images.extend(labels::hidden_images(self.cloud, owner, stage, None, deadline)?);
+            let images = all_images(self.cloud, owner, stage, deadline)?;
             found.extend(images.iter().filter_map(|image| self.unneeded(image, stage)));
         }
         Ok(found)
