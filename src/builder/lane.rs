@@ -56,6 +56,12 @@ pub struct Lane<'a> {
 impl Lane<'_> {
     /// Cleans the project and says what it lacks of `plans`. Returns what had to stay of earlier runs.
     pub fn run(&self, plans: &[Plan], report: &Report<'_, Recipient>) -> Vec<String> {
+        let left = self.serve(plans, report);
+        self.projects.has_come().into_iter().for_each(|failure| self.outcome.fail(failure));
+        left
+    }
+
+    fn serve(&self, plans: &[Plan], report: &Report<'_, Recipient>) -> Vec<String> {
         let (cloud, way) = match self.reach() {
             Ok(reached) => reached,
             Err(failure) => {
@@ -107,17 +113,13 @@ impl Lane<'_> {
                 Ok(Look::Lacks { copy }) => {
                     return report.lacks(target, Recipient { name, cloud, way, copy, tries: 0 });
                 }
-                Err(error) => match self.projects.could_not_look(&name, target) {
-                    Some(next) => {
-                        log::warn!("{target} in {name}: {error}; {} leads to the same project", next.0);
-                        (name, cloud) = next;
-                    }
-                    None => {
-                        let failure = Failure::of(&error, error.operator_must_act());
-                        let failure = Failure { target: Some(target), cloud: Some(name), ..failure };
-                        return self.outcome.fail(failure);
-                    }
-                },
+                Err(error) => {
+                    let failure = Failure::of(&error, error.operator_must_act());
+                    let failure = Failure { target: Some(target), cloud: Some(name.clone()), ..failure };
+                    let Some(next) = self.projects.could_not_look(&name, target, failure) else { return };
+                    log::warn!("{target} in {name}: {error}; {} leads to the same project", next.0);
+                    (name, cloud) = next;
+                }
             }
         }
     }

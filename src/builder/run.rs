@@ -170,7 +170,7 @@ impl<'a> Run<'a> {
         // One machine builds one image after the other: two would only wait for the same disk.
         let builds = Slots::new(if config.build_mode == BuildMode::Local { 1 } else { BUILDS });
         let (script, backend, left, projects) =
-            (None, OnceLock::new(), Mutex::default(), Projects::default());
+            (None, OnceLock::new(), Mutex::default(), Projects::of(config.clouds.len()));
         Ok(Self {
             context,
             config,

@@ -1,11 +1,13 @@
 //! The processes that work beside hooks: how they are started, found and stopped. Each holds a lock while it lives.
 
+use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use crate::builder::worker_binary_dir;
 use crate::host::{Exclusive, FileError, Host, Limits, ProcessError, kill_own, start_detached};
-use crate::model::{Backoff, Deadline, poll};
+use crate::model::{Backoff, Deadline, Digesting, poll};
 use crate::record::{BuildMode, CheckOrder, JobId, Request, worker_lock};
 
 /// Stops the worker if one lives: at once, since whatever it was doing can be found and ended by another. Returns whether
@@ -68,8 +70,9 @@ pub fn start_worker(host: &Host) -> Result<(), StartError> {
 /// Starts our own binary with `words` as its arguments, as a process that outlives hooks.
 pub(super) fn start(host: &Host, name: &str, words: &[&str], limits: Limits) -> Result<(), StartError> {
     let ours = std::env::current_exe().map_err(StartError::Executable)?;
-    let bytes = std::fs::read(&ours).map_err(StartError::Executable)?;
-    let digest = crate::model::hex(&<sha2::Sha256 as sha2::Digest>::digest(&bytes));
+    let mut binary = Digesting::<_, sha2::Sha256>::new(File::open(&ours).map_err(StartError::Executable)?);
+    io::copy(&mut binary, &mut io::sink()).map_err(StartError::Executable)?;
+    let digest = binary.hex();
     let copy =
         worker_binary_dir(host).join(format!("dispatch-{}-{}", env!("CARGO_PKG_VERSION"), &digest[..12]));
     if !copy.exists() {

@@ -2,15 +2,20 @@
 //! images, and what is done there is done once. Whoever cannot authenticate is in none of them, and changes nothing for those
 //! who can.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::model::Target;
 use crate::openstack_cloud::{Cloud, ProjectKey};
-use crate::record::{CloudName, Image};
+use crate::record::{CloudName, Failure, Image};
 
 /// All projects that were reached; threads may share it.
 #[derive(Debug, Default)]
-pub struct Projects(Mutex<Vec<Project>>);
+pub struct Projects {
+    reached: Mutex<Vec<Project>>,
+    /// How many relations have not had their turn, where they have one each.
+    coming: AtomicUsize,
+}
 
 #[derive(Debug)]
 struct Project {
@@ -19,8 +24,8 @@ struct Project {
     names: Vec<CloudName>,
     /// How each of them reaches it, in the order in which they came.
     reached: Vec<(CloudName, Cloud)>,
-    /// The targets of which nobody could see so far whether it has their images.
-    unseen: Vec<Target>,
+    /// The targets of which nobody could see so far whether it has their images, and why.
+    unseen: Vec<(Target, Failure)>,
     /// What was published there in this run.
     images: Vec<Image>,
 }
@@ -35,6 +40,11 @@ pub enum Part {
 }
 
 impl Projects {
+    /// For a run in which so many relations have their turn; none has been reached.
+    pub fn of(relations: usize) -> Self {
+        Self { reached: Mutex::default(), coming: AtomicUsize::new(relations) }
+    }
+
     /// `name` has authenticated, as `cloud`.
     pub fn join(&self, name: &CloudName, cloud: &Cloud) -> Part {
         self.join_as(name, cloud.project_key(), Some(cloud))
@@ -46,13 +56,18 @@ impl Projects {
     }
 
     /// The same where `name` could not see whether the project has the image of `target`. Without another it is left to
-    /// those who come.
-    pub fn could_not_look(&self, name: &CloudName, target: Target) -> Option<(CloudName, Cloud)> {
+    /// those who come; if none comes, that is a failure.
+    pub fn could_not_look(
+        &self,
+        name: &CloudName,
+        target: Target,
+        failure: Failure,
+    ) -> Option<(CloudName, Cloud)> {
         let mut projects = self.lock();
         let project = projects.iter_mut().find(|project| project.names.contains(name))?;
         let next = project.next_after(name);
         if next.is_none() {
-            project.unseen.push(target);
+            project.unseen.push((target, failure));
         }
         next
     }
@@ -61,7 +76,18 @@ impl Projects {
     pub fn take_unseen(&self, name: &CloudName) -> Vec<Target> {
         let mut projects = self.lock();
         let project = projects.iter_mut().find(|project| project.names.contains(name));
-        project.map(|project| std::mem::take(&mut project.unseen)).unwrap_or_default()
+        let unseen = project.map(|project| std::mem::take(&mut project.unseen)).unwrap_or_default();
+        unseen.into_iter().map(|(target, _)| target).collect()
+    }
+
+    /// A relation has had its turn, reached or not. Returns after the last one why projects could not be seen.
+    pub fn has_come(&self) -> Vec<Failure> {
+        if self.coming.fetch_sub(1, Ordering::AcqRel) > 1 {
+            return Vec::new();
+        }
+        let mut projects = self.lock();
+        let unseen = projects.iter_mut().flat_map(|project| std::mem::take(&mut project.unseen));
+        unseen.map(|(_, failure)| failure).collect()
     }
 
     fn join_as(&self, name: &CloudName, key: ProjectKey, cloud: Option<&Cloud>) -> Part {
@@ -98,7 +124,7 @@ impl Projects {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Project>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.reached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -139,12 +165,31 @@ mod tests {
 
     #[test]
     fn who_shares_a_project_has_its_images_whenever_it_comes() {
-        let projects = Projects::default();
+        let projects = Projects::of(4);
         assert_eq!(projects.join_as(&name("second"), key("p"), None), Part::First);
         assert_eq!(projects.join_as(&name("first"), key("p"), None), Part::Sharer(vec![]));
         assert_eq!(projects.join_as(&name("other"), key("q"), None), Part::First);
         assert_eq!(projects.publish(&image("second")), [image("second"), image("first")]);
         assert_eq!(projects.join_as(&name("late"), key("p"), None), Part::Sharer(vec![image("late")]));
         assert_eq!(projects.publish(&image("unknown")), [image("unknown")]);
+    }
+
+    #[test]
+    fn what_one_relation_could_not_see_is_a_failure_only_once_no_other_can_come() {
+        let target = Target { base: BaseImage::Noble, arch: Arch::X64 };
+        let failure = || Failure::of(&"not allowed".to_owned(), true);
+        for another_comes in [true, false] {
+            let projects = Projects::of(2);
+            projects.join_as(&name("first"), key("p"), None);
+            assert_eq!(
+                projects.could_not_look(&name("first"), target, failure()).map(|(name, _)| name),
+                None
+            );
+            assert_eq!(projects.has_come(), []);
+            projects.join_as(&name("second"), key(if another_comes { "p" } else { "q" }), None);
+            let left = projects.take_unseen(&name("second"));
+            let failures = projects.has_come();
+            assert_eq!((left.len(), failures.len()), if another_comes { (1, 0) } else { (0, 1) });
+        }
     }
 }
