@@ -9,6 +9,8 @@ pub mod image_list;
 pub mod launch;
 pub mod levers;
 mod run;
+pub mod show_image;
+pub mod spdx;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

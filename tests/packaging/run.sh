@@ -39,6 +39,9 @@ for file in dispatch hooks/upgrade-charm config.yaml; do
     cmp "target/replacement/$file" "target/charm/$file"
 done
 
+say "the SBOM is one, by spdx-tools"
+"$PWD/tests/packaging/sbom.sh" target/charm/dispatch "$scratch/sbom"
+
 say "packed by charmcraft"
 venv=$scratch/venv
 requirements=tests/packaging/charmcraft-requirements.txt

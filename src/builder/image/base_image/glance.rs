@@ -5,6 +5,7 @@ use std::time::Duration;
 use sha2::Sha256;
 
 use super::{BaseImageError, Opened, UpstreamImage, open};
+use crate::builder::ownership::description;
 use crate::builder::ownership::labels::{self, DIGEST, Stage};
 use crate::host::random_uuid;
 use crate::http::HttpClient;
@@ -85,7 +86,7 @@ impl BaseImages<'_> {
         self.tracker.makes(&noted)?;
         let images = self.cloud.images();
         let created = images.create(&image, deadline).map_err(BaseImageError::from);
-        let result = created.and_then(|_| transfer(self.cloud, self.http, &id, offer, deadline));
+        let result = created.and_then(|_| transfer(self.cloud, self.http, &id, (offer, target), deadline));
         self.tracker.conclude(&images, &id, &noted, &result);
         result.map(|()| id)
     }
@@ -101,7 +102,7 @@ fn transfer(
     cloud: &Cloud,
     http: &HttpClient,
     id: &ImageId,
-    offer: &UpstreamImage,
+    (offer, target): (&UpstreamImage, Target),
     deadline: Deadline,
 ) -> Result<(), BaseImageError> {
     let Opened { reader, size, .. } =
@@ -115,7 +116,7 @@ fn transfer(
         return Err(BaseImageError::Digest { url, found, promised });
     }
     images.wait_until_active(id, deadline.at_most(Duration::from_secs(1800)))?;
-    let checked = [ImageChange::Add(DIGEST.into(), found.into())];
-    images.update(id, &checked, deadline)?;
+    let checked = vec![ImageChange::Add(DIGEST.into(), found.into())];
+    description::update(&images, id, checked, description::properties(target, None), deadline)?;
     Ok(())
 }
