@@ -80,8 +80,16 @@ impl Backend {
             }
             Self::Local(workspace) => {
                 let (host, verify) = (context.host, config.verify_image);
-                let build =
-                    LocalBuild { host, workspace, http, offer, base, fingerprint, verify, progress: &progress };
+                let build = LocalBuild {
+                    host,
+                    workspace,
+                    http,
+                    offer,
+                    base,
+                    fingerprint,
+                    verify,
+                    progress: &progress,
+                };
                 build
                     .run(deadline)
                     .map(Built::File)

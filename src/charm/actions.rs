@@ -8,6 +8,7 @@ pub mod history;
 pub mod image_list;
 pub mod launch;
 pub mod levers;
+pub mod provenance;
 mod run;
 pub mod show_image;
 pub mod spdx;

@@ -21,6 +21,7 @@ pub use actions::check::{failure, lines};
 pub use actions::history::Past;
 pub use actions::image_list::ImageList;
 pub use actions::levers::{self, Force, LeverError, tell_juju};
+pub use actions::provenance::provenance;
 pub use actions::show_image::{ImageDifference, ShowError, ShownImage};
 pub use actions::spdx::spdx;
 pub use actions::{FollowError, Followed, failures, follow};

@@ -122,6 +122,8 @@ pub enum ShowFormat {
     Json,
     /// A software bill of materials, SPDX 2.3 as JSON
     Spdx,
+    /// Where it comes from, an in-toto statement with a SLSA v1 provenance, not signed
+    Slsa,
 }
 
 /// `dispatch diff-images`.

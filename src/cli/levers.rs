@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::CliError;
 use super::arguments::{DiffImages, Format, Output, Pin, Revoke, ShowFormat, ShowImage, Unpin};
 use crate::charm::{
-    Force, ImageDifference, ImageList, LeverError, Past, ShownImage, Turn, levers, spdx, tell_juju,
+    Force, ImageDifference, ImageList, LeverError, Past, ShownImage, Turn, levers, provenance, spdx,
+    tell_juju,
 };
 use crate::host::Host;
 use crate::record::Peers;
@@ -22,18 +23,18 @@ pub fn list_images(host: &Host, output: Output, say: &dyn Fn(&str)) -> Result<()
 /// Prints what is in a build.
 pub fn show_image(host: &Host, words: &ShowImage, say: &dyn Fn(&str)) -> Result<(), CliError> {
     let shown = ShownImage::load(host, &words.image).map_err(failed)?;
-    let format = match words.format {
-        ShowFormat::Text => Format::Text,
-        ShowFormat::Json => Format::Json,
-        ShowFormat::Spdx => return show(&"", &spdx(&shown), Output { format: Format::Json }, say),
-    };
-    show(&shown, &shown, Output { format }, say)
+    let json = Output { format: Format::Json };
+    match words.format {
+        ShowFormat::Text => show(&shown, &shown, Output { format: Format::Text }, say),
+        ShowFormat::Json => show(&shown, &shown, json, say),
+        ShowFormat::Spdx => show(&shown, &spdx(&shown), json, say),
+        ShowFormat::Slsa => show(&shown, &provenance(&shown).map_err(failed)?, json, say),
+    }
 }
 
 /// Prints what differs between two builds.
 pub fn diff_images(host: &Host, words: &DiffImages, say: &dyn Fn(&str)) -> Result<(), CliError> {
-    let difference =
-        ImageDifference::load(host, &words.first, words.second.as_deref()).map_err(failed)?;
+    let difference = ImageDifference::load(host, &words.first, words.second.as_deref()).map_err(failed)?;
     show(&difference, &difference, words.output, say)
 }
 

@@ -107,7 +107,8 @@ const SCRIPT: &str = r#"lacks() { echo "$1 failed"; }
 pub fn take_inventory(executor: &dyn Executor, deadline: Deadline) -> Result<Inventory, ExecutorError> {
     let booted = if executor.is_booted() { "booted" } else { "not booted" };
     let words = ["bash", "-uo", "pipefail", "-c", SCRIPT, "bash", booted];
-    let command = Command::new(words).environment([("LC_ALL".into(), Some(Secret::new("C.UTF-8".to_owned())))]);
+    let command =
+        Command::new(words).environment([("LC_ALL".into(), Some(Secret::new("C.UTF-8".to_owned())))]);
     let output = executor.run(command.limit(LIMIT), deadline)?;
     let (inventory, unread) = parse(&output.stdout);
     if let Some(first) = unread.first() {
@@ -172,7 +173,9 @@ impl Inventory {
     fn take(&mut self, section: &str, line: &str) -> Option<()> {
         let fields: Vec<&str> = line.split('\t').collect();
         match (section, fields.as_slice()) {
-            ("[system]", ["kernel", release]) if is_word(release) => self.kernel = Some((*release).to_owned()),
+            ("[system]", ["kernel", release]) if is_word(release) => {
+                self.kernel = Some((*release).to_owned())
+            }
             ("[system]", ["serial", serial]) if is_word(serial) => {
                 self.base_serial = Some((*serial).to_owned());
             }
@@ -183,7 +186,8 @@ impl Inventory {
                 }
                 // What was removed may have left its configuration: `rc`.
                 if status.get(1..2) == Some("i") {
-                    let [name, version, architecture] = [name, version, architecture].map(|&field| field.into());
+                    let [name, version, architecture] =
+                        [name, version, architecture].map(|&field| field.into());
                     self.packages.push(Package { name, version, architecture });
                 }
             }
@@ -279,7 +283,9 @@ mod tests {
             assert_eq!((inventory, unread.len()), (Inventory::default(), 1), "{line}");
             assert!(crate::model::is_printable_line(&unread[0]), "{line}");
         }
-        for npm in ["[]", "{", r#"{"dependencies": {"a b": {"version": "1"}}}"#, r#"{"dependencies": {"a": {}}}"#] {
+        for npm in
+            ["[]", "{", r#"{"dependencies": {"a b": {"version": "1"}}}"#, r#"{"dependencies": {"a": {}}}"#]
+        {
             let (inventory, unread) = parse(format!("[npm]\n{npm}").as_bytes());
             assert_eq!((inventory, unread.len()), (Inventory::default(), 1), "{npm}");
         }

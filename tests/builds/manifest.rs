@@ -62,11 +62,17 @@ fn a_manifest_tells_what_the_machine_of_an_image_has() {
     let snaps = ["aproxy", "opentelemetry-collector"].map(|name| (name.to_owned(), "1".to_owned()));
     assert_eq!(listed(manifest, "snaps", "revision"), BTreeMap::from(snaps));
     assert_eq!(listed(manifest, "npm", "version"), BTreeMap::from([("yarn".into(), "1.22.22".into())]));
-    assert_eq!((&manifest["kernel"], &manifest["base_serial"]), (&json!("6.8.0-31-generic"), &json!("20260423")));
+    assert_eq!(
+        (&manifest["kernel"], &manifest["base_serial"]),
+        (&json!("6.8.0-31-generic"), &json!("20260423"))
+    );
     assert_eq!(manifest["runner"]["version"], "2.337.1");
     let yq = tree.file("usr/local/bin/yq").unwrap();
     let yq: String = Sha256::digest(yq).iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!((&manifest["tools"][0]["version"], &manifest["tools"][0]["sha256"]), (&json!("v4.54.1"), &json!(yq)));
+    assert_eq!(
+        (&manifest["tools"][0]["version"], &manifest["tools"][0]["sha256"]),
+        (&json!("v4.54.1"), &json!(yq))
+    );
 
     // The same bytes lie in the image, and every copy names them.
     let kept: String =
@@ -120,13 +126,14 @@ fn a_difference_names_what_was_changed_on_purpose_and_nothing_else() {
                   /var/lib/dpkg/status\n";
     let url = fixture.site.serve_script("upgrade.sh", script);
     let recipe = DEFAULT_RECIPE.replace("  - jq\n", "  - zip\n").replace("yarn", "n");
-    fixture.app.set_config(&[("runner-version", "2.337.1"), ("script-url", &url), ("recipe", &recipe)]).unwrap();
+    fixture
+        .app
+        .set_config(&[("runner-version", "2.337.1"), ("script-url", &url), ("recipe", &recipe)])
+        .unwrap();
     assert_eq!(fixture.build_again().failures, []);
     let second = fixture.told(&relation, "id").unwrap();
     let found = said(&fixture.unit(), "diff-images noble-x64");
-    let change = |name: &str, before: Option<&str>, after: Option<&str>| {
-        json!({"name": name, "before": before, "after": after})
-    };
+    let change = |name: &str, before: Option<&str>, after: Option<&str>| json!({"name": name, "before": before, "after": after});
     let difference = &found["difference"];
     let parts: Vec<&str> =
         difference["parts"].as_array().unwrap().iter().map(|part| part["name"].as_str().unwrap()).collect();
@@ -144,12 +151,16 @@ fn a_difference_names_what_was_changed_on_purpose_and_nothing_else() {
     // What the log, the history and the action say is the same line.
     let summary = found["summary"].as_str().unwrap();
     assert!(summary.starts_with("runner 2.336.0 -> 2.337.1, recipe "), "{summary}");
-    assert!(summary.contains("openssh-server 1.1-noble -> 1:9.6p1-3ubuntu13.5, zip 1.1-noble added"), "{summary}");
+    assert!(
+        summary.contains("openssh-server 1.1-noble -> 1:9.6p1-3ubuntu13.5, zip 1.1-noble added"),
+        "{summary}"
+    );
     let log = fs::read_to_string(fixture.host(&fixture.unit()).log_dir().join("worker.log")).unwrap();
     assert!(log.contains(&format!("noble-x64: changed since the last build: {summary}")), "{log}");
     let history = said(&fixture.unit(), "history");
     assert_eq!(history["jobs"][0]["result"]["builds"][0]["changes"], summary);
-    let backwards = fixture.unit().run_action("diff-images", json!({"image": first, "with": second})).unwrap();
+    let backwards =
+        fixture.unit().run_action("diff-images", json!({"image": first, "with": second})).unwrap();
     let text = backwards.results["text"].as_str().unwrap();
     assert!(text.starts_with("runner 2.337.1 -> 2.336.0, recipe "), "{text}");
 }
@@ -191,6 +202,7 @@ fn a_machine_that_says_nonsense_of_itself_is_warned_about_and_not_repeated() {
     let shown = said(&fixture.unit(), "show-image noble-x64");
     assert!(!listed(&shown["manifest"], "packages", "version").contains_key("evil"));
     let log = fs::read_to_string(fixture.host(&fixture.unit()).log_dir().join("worker.log")).unwrap();
-    let warned = log.lines().find(|line| line.contains("1 lines of what is installed make no sense")).unwrap();
+    let warned =
+        log.lines().find(|line| line.contains("1 lines of what is installed make no sense")).unwrap();
     assert!(warned.contains(" WARN ") && warned.contains("\\u001b[2J"), "{warned}");
 }

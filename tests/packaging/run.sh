@@ -39,7 +39,7 @@ for file in dispatch hooks/upgrade-charm config.yaml; do
     cmp "target/replacement/$file" "target/charm/$file"
 done
 
-say "the SBOM is one, by spdx-tools"
+say "SBOM and provenance are what they say, by public validators"
 "$PWD/tests/packaging/sbom.sh" target/charm/dispatch "$scratch/sbom"
 
 say "packed by charmcraft"

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Prints the SBOM of a build that a unit has on record, and has spdx-tools check it: sbom.sh DISPATCH SCRATCH
+# Prints SBOM and provenance of a build that a unit has on record, and has public validators check them:
+# sbom.sh DISPATCH SCRATCH
 set -euo pipefail
 sources=$(cd "$(dirname "$0")" && pwd)
 dispatch=$(realpath "$1")
@@ -23,7 +24,9 @@ digest=$(sha256sum "$sources/sbom/manifest.json" | cut -d' ' -f1)
 install -m 0600 "$sources/sbom/manifest.json" "$state/manifests/$digest.json"
 sed "s/DIGEST/$digest/" "$sources/sbom/journal.json" >"$state/journal.json"
 
-sbom() { RUNNER_IMAGE_BUILDER_ROOT=$unit "$dispatch" show-image noble-x64 --format spdx; }
-sbom >"$scratch/image.spdx.json"
-sbom | cmp - "$scratch/image.spdx.json" # the same each time
+show() { RUNNER_IMAGE_BUILDER_ROOT=$unit "$dispatch" show-image noble-x64 --format "$1"; }
+show spdx >"$scratch/image.spdx.json"
+show spdx | cmp - "$scratch/image.spdx.json" # the same each time
+show slsa >"$scratch/image.slsa.json"
 "$scratch/venv/bin/python" -B "$sources/spdx.py" "$scratch/image.spdx.json" "$sources/sbom/manifest.json"
+"$scratch/venv/bin/python" -B "$sources/provenance.py" "$scratch/image.slsa.json"

@@ -34,6 +34,11 @@ pub enum ShowError {
         /// The digest of its manifest, unless it was built without.
         manifest: Option<String>,
     },
+    /// Nothing is known of its bytes.
+    #[error(
+        "the bytes of build {0} were not read yet, so that there is no digest to state its provenance for; they are when it is delivered"
+    )]
+    Unread(ImageId),
     /// A record could not be read.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -162,7 +167,11 @@ impl fmt::Display for ShownImage {
         }
         writeln!(f, "manifest: sha256:{manifest_sha256}, {MANIFEST_PATH} in the image")?;
         let serial = unknown(&inventory.base_serial);
-        writeln!(f, "base image: serial {serial}, signed {}, sha256:{}", base_image.signed, base_image.sha256)?;
+        writeln!(
+            f,
+            "base image: serial {serial}, signed {}, sha256:{}",
+            base_image.signed, base_image.sha256
+        )?;
         writeln!(f, "kernel: {}", unknown(&inventory.kernel))?;
         writeln!(f, "recipe: sha256:{recipe_sha256}")?;
         script_sha256.iter().try_for_each(|digest| writeln!(f, "script: sha256:{digest}"))?;
@@ -206,7 +215,8 @@ impl Unit<'_> {
     /// Shows what differs between two images.
     pub(in crate::charm) fn diff_images(&self) -> Result<(), DispatchError> {
         let parameters = self.tools.action_get()?;
-        let word = |name: &str| parameters.get(name).and_then(|word| word.as_str()).unwrap_or_default().trim();
+        let word =
+            |name: &str| parameters.get(name).and_then(|word| word.as_str()).unwrap_or_default().trim();
         let second = Some(word("with")).filter(|word| !word.is_empty());
         let (first, second) = second.map_or((word("image"), None), |with| (with, Some(word("image"))));
         self.answer(ImageDifference::load(self.host, first, second).map(|shown| {

@@ -27,7 +27,11 @@ pub fn spdx(shown: &ShownImage) -> Value {
     packages.push(of_file("runner", runner));
     let numbered = tools.iter().enumerate();
     packages.extend(numbered.map(|(number, tool)| of_file(&format!("tool-{}", number + 1), tool)));
-    packages.extend(script_sha256.iter().map(|digest| generic("script", "external-script", digest.get(..12).unwrap_or(digest), digest)));
+    packages.extend(
+        script_sha256
+            .iter()
+            .map(|digest| generic("script", "external-script", digest.get(..12).unwrap_or(digest), digest)),
+    );
     packages.extend(inventory.packages.iter().map(|package| deb(codename, package)));
     packages.extend(inventory.snaps.iter().map(snap));
     packages.extend(inventory.npm.iter().map(npm));
@@ -59,8 +63,10 @@ fn relationship(package: &Value) -> Option<Value> {
 }
 
 fn image(shown: &ShownImage) -> Value {
-    let digest = shown.sha512.as_ref().map(|digest| json!([{"algorithm": "SHA512", "checksumValue": digest}]));
-    let mut package = package("image", &format!("runner-image-{}", shown.target), &shown.built.to_string(), None);
+    let digest =
+        shown.sha512.as_ref().map(|digest| json!([{"algorithm": "SHA512", "checksumValue": digest}]));
+    let mut package =
+        package("image", &format!("runner-image-{}", shown.target), &shown.built.to_string(), None);
     package.insert("primaryPackagePurpose".into(), "OPERATING-SYSTEM".into());
     package.extend(digest.map(|digest| ("checksums".to_owned(), digest)));
     package.into()
@@ -68,33 +74,44 @@ fn image(shown: &ShownImage) -> Value {
 
 /// A file that was downloaded and compared with its digest.
 fn generic(id: &str, name: &str, version: &str, sha256: &str) -> Value {
-    let purl =
-        format!("pkg:generic/{}@{}?checksum=sha256:{}", encoded(name), encoded(version), encoded(sha256));
-    let mut package = package(id, name, version, Some(purl));
+    let mut package = package(id, name, version, Some(generic_url(name, version, sha256)));
     package.insert("checksums".into(), json!([{"algorithm": "SHA256", "checksumValue": sha256}]));
     package.into()
 }
 
-fn deb(codename: &str, Package { name, version, architecture }: &Package) -> Value {
-    let purl = format!(
-        "pkg:deb/ubuntu/{}@{}?arch={}&distro={codename}",
-        encoded(name),
-        encoded(version),
-        encoded(architecture)
-    );
-    package(&format!("deb-{name}-{architecture}"), name, version, Some(purl)).into()
+fn deb(codename: &str, deb: &Package) -> Value {
+    let Package { name, version, architecture } = deb;
+    package(&format!("deb-{name}-{architecture}"), name, version, Some(deb_url(codename, deb))).into()
 }
 
 fn snap(snap: &InstalledSnap) -> Value {
-    let InstalledSnap { name, revision, .. } = snap;
-    let purl = format!("pkg:generic/{}@{}?type=snap", encoded(name), encoded(revision));
-    package(&format!("snap-{name}"), name, &snap.release(), Some(purl)).into()
+    package(&format!("snap-{}", snap.name), &snap.name, &snap.release(), Some(snap_url(snap))).into()
 }
 
-fn npm(NpmPackage { name, version }: &NpmPackage) -> Value {
+fn npm(npm: &NpmPackage) -> Value {
+    package(&format!("npm-{}", npm.name), &npm.name, &npm.version, Some(npm_url(npm))).into()
+}
+
+/// The package URL of a file.
+pub(super) fn generic_url(name: &str, version: &str, sha256: &str) -> String {
+    format!("pkg:generic/{}@{}?checksum=sha256:{}", encoded(name), encoded(version), encoded(sha256))
+}
+
+/// The package URL of a Debian package of a release of Ubuntu.
+pub(super) fn deb_url(codename: &str, Package { name, version, architecture }: &Package) -> String {
+    let [name, version, architecture] = [name, version, architecture].map(|text| encoded(text));
+    format!("pkg:deb/ubuntu/{name}@{version}?arch={architecture}&distro={codename}")
+}
+
+/// The package URL of a snap, for which there is no type of its own.
+pub(super) fn snap_url(InstalledSnap { name, revision, .. }: &InstalledSnap) -> String {
+    format!("pkg:generic/{}@{}?type=snap", encoded(name), encoded(revision))
+}
+
+/// The package URL of an npm package.
+pub(super) fn npm_url(NpmPackage { name, version }: &NpmPackage) -> String {
     let path: Vec<String> = name.split('/').map(encoded).collect();
-    let purl = format!("pkg:npm/{}@{}", path.join("/"), encoded(version));
-    package(&format!("npm-{name}"), name, version, Some(purl)).into()
+    format!("pkg:npm/{}@{}", path.join("/"), encoded(version))
 }
 
 /// What all packages have. Their licenses are not looked into.
@@ -108,8 +125,7 @@ fn package(id: &str, name: &str, version: &str, purl: Option<String>) -> Map<Str
     }
     fields.insert("filesAnalyzed".into(), false.into());
     if let Some(purl) = purl {
-        let reference =
-            json!([{"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": purl}]);
+        let reference = json!([{"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": purl}]);
         fields.insert("externalRefs".into(), reference);
     }
     fields
@@ -132,7 +148,9 @@ fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            byte if byte.is_ascii_alphanumeric() || b".-_~:".contains(&byte) => encoded.push(char::from(byte)),
+            byte if byte.is_ascii_alphanumeric() || b".-_~:".contains(&byte) => {
+                encoded.push(char::from(byte))
+            }
             byte => encoded.push_str(&format!("%{byte:02X}")),
         }
     }

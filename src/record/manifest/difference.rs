@@ -167,8 +167,11 @@ impl Changes {
             1 => Some(format!("1 {one} {what}")),
             count => Some(format!("{count} {many} {what}")),
         };
-        let counts =
-            [counted(&self.changed, "changed"), counted(&self.added, "added"), counted(&self.removed, "removed")];
+        let counts = [
+            counted(&self.changed, "changed"),
+            counted(&self.added, "added"),
+            counted(&self.removed, "removed"),
+        ];
         match self.count() {
             0 => None,
             1..=NAMED => Some(self.all().map(ToString::to_string).collect::<Vec<_>>().join(", ")),

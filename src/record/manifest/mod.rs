@@ -116,7 +116,11 @@ impl Manifest {
     }
 
     /// What has changed in `build` since the one of its target before; none when either manifest is not here.
-    pub fn changes(host: &Host, journal: &Journal, build: &Revision) -> Result<Option<Difference>, RecordError> {
+    pub fn changes(
+        host: &Host,
+        journal: &Journal,
+        build: &Revision,
+    ) -> Result<Option<Difference>, RecordError> {
         let Some(before) = journal.build_before(build) else { return Ok(None) };
         let (before, now) = (Self::of(host, before)?, Self::of(host, build)?);
         Ok(before.zip(now).map(|(before, now)| Difference::between(&before, &now)))
@@ -125,8 +129,10 @@ impl Manifest {
     /// Removes the manifests of builds that `journal` does not know, except those of builds that may still be kept.
     pub fn prune(host: &Host, journal: &Journal) -> Result<(), RecordError> {
         let contents = journal.revisions.iter().filter_map(|build| build.contents.as_ref());
-        let named: Vec<PathBuf> =
-            contents.filter_map(|contents| contents.manifest.as_deref()).map(|digest| path(host, digest)).collect();
+        let named: Vec<PathBuf> = contents
+            .filter_map(|contents| contents.manifest.as_deref())
+            .map(|digest| path(host, digest))
+            .collect();
         for file in host.files_in(&host.state_dir().join(FOLDER))? {
             let written = file.metadata().and_then(|metadata| metadata.modified());
             let is_young = written.is_ok_and(|at| at.elapsed().is_ok_and(|age| age < YOUNG));
@@ -141,8 +147,9 @@ impl Manifest {
 impl Journal {
     /// The newest build of the target that is older than `build`.
     pub fn build_before(&self, build: &Revision) -> Option<&Revision> {
-        let is_before =
-            |other: &&Revision| other.target == build.target && other.id != build.id && other.built <= build.built;
+        let is_before = |other: &&Revision| {
+            other.target == build.target && other.id != build.id && other.built <= build.built
+        };
         self.revisions.iter().filter(is_before).max_by_key(|other| other.built)
     }
 }

@@ -39,7 +39,12 @@ fn build(id: &str, built: u64, manifest: Option<&Manifest>) -> Revision {
         built: Timestamp(built),
         proof: None,
         failed_reads: 0,
-        contents: Some(Contents { runner: "1".into(), base_image: Timestamp(1), base_serial: None, manifest }),
+        contents: Some(Contents {
+            runner: "1".into(),
+            base_image: Timestamp(1),
+            base_serial: None,
+            manifest,
+        }),
         copies: Vec::new(),
     }
 }
@@ -50,8 +55,10 @@ fn difference(before: &Manifest, after: &Manifest) -> String {
 
 #[test]
 fn a_difference_names_a_few_and_counts_many() {
-    let before = manifest("2.336.0", &[("openssl", "3.0.13-0ubuntu3.5"), ("libc6:i386", "2.39"), ("gone", "1")]);
-    let after = manifest("2.337.1", &[("openssl", "3.0.13-0ubuntu3.6"), ("libc6:i386", "2.40"), ("libc6", "2.40")]);
+    let before =
+        manifest("2.336.0", &[("openssl", "3.0.13-0ubuntu3.5"), ("libc6:i386", "2.39"), ("gone", "1")]);
+    let after =
+        manifest("2.337.1", &[("openssl", "3.0.13-0ubuntu3.6"), ("libc6:i386", "2.40"), ("libc6", "2.40")]);
     assert_eq!(
         difference(&before, &after),
         "runner 2.336.0 -> 2.337.1, libc6:i386 2.39 -> 2.40, openssl 3.0.13-0ubuntu3.5 -> 3.0.13-0ubuntu3.6, libc6 2.40 \
