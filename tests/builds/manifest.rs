@@ -7,6 +7,7 @@ use rehearsal::agent::{ActionStatus, Unit};
 use rehearsal::cloud::{CloudSetup, Image, Quirks};
 use rehearsal::instance::archive::ImageTree;
 use runner_image_builder::instance::DEFAULT_RECIPE;
+use runner_image_builder::model::hex;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -61,22 +62,21 @@ fn a_manifest_tells_what_the_machine_of_an_image_has() {
     assert_eq!(listed(manifest, "packages", "version"), packages(&tree));
     let snaps = ["aproxy", "opentelemetry-collector"].map(|name| (name.to_owned(), "1".to_owned()));
     assert_eq!(listed(manifest, "snaps", "revision"), BTreeMap::from(snaps));
-    assert_eq!(listed(manifest, "npm", "version"), BTreeMap::from([("yarn".into(), "1.22.22".into())]));
+    assert_eq!(listed(manifest, "npm", "version"), BTreeMap::from([("yarn".into(), "1.0.0".into())]));
     assert_eq!(
         (&manifest["kernel"], &manifest["base_serial"]),
         (&json!("6.8.0-31-generic"), &json!("20260423"))
     );
     assert_eq!(manifest["runner"]["version"], "2.337.1");
     let yq = tree.file("usr/local/bin/yq").unwrap();
-    let yq: String = Sha256::digest(yq).iter().map(|byte| format!("{byte:02x}")).collect();
+    let yq = hex(&Sha256::digest(yq));
     assert_eq!(
         (&manifest["tools"][0]["version"], &manifest["tools"][0]["sha256"]),
         (&json!("v4.54.1"), &json!(yq))
     );
 
     // The same bytes lie in the image, and every copy names them.
-    let kept: String =
-        Sha256::digest(text(&tree, IN_THE_IMAGE)).iter().map(|byte| format!("{byte:02x}")).collect();
+    let kept = hex(&Sha256::digest(text(&tree, IN_THE_IMAGE)));
     assert_eq!(shown["manifest_sha256"], kept.as_str());
     let build = shown["build"].as_str().unwrap();
     for (project, id) in [("upload-project", id.as_str()), ("builder-project", build)] {
@@ -125,7 +125,7 @@ fn a_difference_names_what_was_changed_on_purpose_and_nothing_else() {
     let script = "#!/bin/bash\nsed -i '/^Package: openssh-server$/,/^$/s/^Version: .*/Version: 1:9.6p1-3ubuntu13.5/' \
                   /var/lib/dpkg/status\n";
     let url = fixture.site.serve_script("upgrade.sh", script);
-    let recipe = DEFAULT_RECIPE.replace("  - jq\n", "  - zip\n").replace("yarn", "n");
+    let recipe = DEFAULT_RECIPE.replace("  - jq\n", "  - zip\n").replace("{name: yarn,", "{name: n,");
     fixture
         .app
         .set_config(&[("runner-version", "2.337.1"), ("script-url", &url), ("recipe", &recipe)])

@@ -1,7 +1,9 @@
 //! The command line on a unit: help, words that are not known, output for programs.
 
+use runner_image_builder::model::hex;
 use runner_image_builder::record::Failure;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::deploy::Plan;
 use crate::machine::{NOBLE, Site};
@@ -65,6 +67,49 @@ fn jobs_for_programs_keep_to_their_schema() {
     let delivered = told(&site);
     assert_valid("delivered", &delivered, &schema());
     assert_eq!(delivered["images"][0]["id"], FIRST);
+}
+
+#[test]
+fn what_is_in_an_image_keeps_to_its_schema() {
+    let site = Plan::new().bare();
+    let schema = |text: &str| -> Value { serde_json::from_str(text).unwrap() };
+    let manifest = include_str!("../packaging/sbom/manifest.json");
+    let mut journal: Value = serde_json::from_str(include_str!("../packaging/sbom/journal.json")).unwrap();
+    let newer = manifest.replace("1.22.22", "1.22.23").replace("2.337.1", "2.338.0");
+    let mut revisions = Vec::new();
+    for (number, text) in [manifest, &newer].into_iter().enumerate() {
+        let digest = hex(&Sha256::digest(text));
+        let file = site.state_file(&format!("manifests/{digest}.json"));
+        site.host().write(&file, text.as_bytes(), 0o600).unwrap();
+        let mut revision = journal["revisions"][0].clone();
+        revision["contents"]["manifest"] = digest.into();
+        revision["built"] = format!("2026-05-0{}T12:00:00Z", number + 1).into();
+        revision["id"] = format!("0d7c2f1{number}-3f7e-4d0c-9a57-1f6f0b1f6a11").into();
+        revisions.push(revision);
+    }
+    journal["revisions"] = revisions.into();
+    site.host().write(&site.state_file("journal.json"), journal.to_string().as_bytes(), 0o600).unwrap();
+    let told = |words: &str| -> Value {
+        let output = site.unit().exec(&format!("./dispatch {words}")).unwrap();
+        assert_eq!(output.code, 0, "{output:?}");
+        serde_json::from_str(&output.stdout).unwrap()
+    };
+    let shown = told("show-image 0d7c2f10 --format json");
+    assert_valid("shown", &shown, &schema(include_str!("../../docs/reference/show-image.schema.json")));
+    let difference = told("diff-images noble-x64 --format json");
+    assert_valid(
+        "difference",
+        &difference,
+        &schema(include_str!("../../docs/reference/diff-images.schema.json")),
+    );
+    assert_eq!(difference["summary"], "runner 2.337.1 -> 2.338.0, yarn 1.22.22 -> 1.22.23");
+    let statement = told("show-image noble-x64 --format slsa");
+    assert_eq!(statement["subject"][0]["digest"]["sha512"], "16".repeat(64));
+    let refused = site.unit().exec("./dispatch show-image ffff").unwrap();
+    assert!(
+        refused.code == 1 && refused.stderr.contains("no kept build or image has the id ffff"),
+        "{refused:?}"
+    );
 }
 
 #[test]
