@@ -27,7 +27,7 @@ pub enum Built {
     /// A snapshot in the build cloud.
     Snapshot(Box<Image>),
     /// A file of this machine.
-    File(LocalImage),
+    File(Box<LocalImage>),
 }
 
 impl Backend {
@@ -92,7 +92,7 @@ impl Backend {
                 };
                 build
                     .run(deadline)
-                    .map(Built::File)
+                    .map(|image| Built::File(Box::new(image)))
                     .map_err(|error| Failure::of(&error, error.operator_must_act()))
             }
         }

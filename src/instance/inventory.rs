@@ -109,7 +109,7 @@ pub fn take_inventory(executor: &dyn Executor, deadline: Deadline) -> Result<Inv
     let words = ["bash", "-uo", "pipefail", "-c", SCRIPT, "bash", booted];
     let command =
         Command::new(words).environment([("LC_ALL".into(), Some(Secret::new("C.UTF-8".to_owned())))]);
-    let output = executor.run(command.limit(LIMIT), deadline)?;
+    let output = executor.run(command.limit(LIMIT).unlogged(), deadline)?;
     let (inventory, unread) = parse(&output.stdout);
     if let Some(first) = unread.first() {
         let (instance, count) = (executor.instance(), unread.len());
@@ -237,7 +237,7 @@ fn is_word(word: &str) -> bool {
 }
 
 fn shown(line: &str) -> String {
-    printable_line(&line.chars().take(80).collect::<String>()).into_owned()
+    printable_line(&line.chars().take(80).collect::<String>().replace('\t', " ")).into_owned()
 }
 
 #[cfg(test)]

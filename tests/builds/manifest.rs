@@ -130,7 +130,7 @@ fn a_difference_names_what_was_changed_on_purpose_and_nothing_else() {
         .app
         .set_config(&[("runner-version", "2.337.1"), ("script-url", &url), ("recipe", &recipe)])
         .unwrap();
-    assert_eq!(fixture.build_again().failures, []);
+    assert_eq!(fixture.job_ended().failures, []);
     let second = fixture.told(&relation, "id").unwrap();
     let found = said(&fixture.unit(), "diff-images noble-x64");
     let change = |name: &str, before: Option<&str>, after: Option<&str>| json!({"name": name, "before": before, "after": after});
@@ -157,6 +157,7 @@ fn a_difference_names_what_was_changed_on_purpose_and_nothing_else() {
     );
     let log = fs::read_to_string(fixture.host(&fixture.unit()).log_dir().join("worker.log")).unwrap();
     assert!(log.contains(&format!("noble-x64: changed since the last build: {summary}")), "{log}");
+    assert!(!log.contains("ii \topenssh-server"), "what is listed is no log");
     let history = said(&fixture.unit(), "history");
     assert_eq!(history["jobs"][0]["result"]["builds"][0]["changes"], summary);
     let backwards =
