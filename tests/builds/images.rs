@@ -241,7 +241,10 @@ fn a_pinned_base_is_that_of_its_release_until_the_pin_goes() {
     };
     assert!(base().contains("/noble/20260115/"), "{}", base());
     let status = fixture.status();
-    assert!(status.contains("noble pinned to 20260115, ") && status.contains("security updates"), "{status}");
+    assert!(
+        status.contains("noble base image pinned to 20260115, ") && status.contains("security updates"),
+        "{status}"
+    );
 
     // A newer list than any before is no reason to refuse the pinned one, nor the other way round.
     fixture.site.publish_images("noble", 2).unwrap();

@@ -26,7 +26,7 @@ pub fn recovery(session: &mut Session<'_>) -> Result<(), SessionError> {
     session.follow_to_rest(&unit)?;
     session.holds(
         "the unit stays active and says what failed",
-        session.status_of(&unit)?.contains("Build failed: noble-x64: "),
+        session.status_of(&unit)?.contains("noble-x64 build failed: "),
         session.status_of(&unit)?,
     )?;
     session.holds(
@@ -67,5 +67,5 @@ pub fn second_unit(session: &mut Session<'_>) -> Result<(), SessionError> {
     session.screen.say("The other unit hears of it at its next hook.");
     first.update_status()?;
     let status = session.status_of(&first)?;
-    session.holds("and stands by", status.ends_with("Standing by; the leader builds."), status)
+    session.holds("and is a standby", status.starts_with("Standby: "), status)
 }
