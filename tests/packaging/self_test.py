@@ -89,7 +89,7 @@ class Archive(unittest.TestCase):
         self.scratch = Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.folder = self.scratch / "charm"
         self.folder.mkdir()
-        for name in ["LICENSE", "metadata.yaml", "config.yaml", "actions.yaml"]:
+        for name in ["LICENSE", "icon.svg", "metadata.yaml", "config.yaml", "actions.yaml"]:
             shutil.copy(SOURCES / name, self.folder)
         for name in ["hooks", "scripts"]:
             shutil.copytree(SOURCES / name, self.folder / name)
@@ -249,7 +249,7 @@ class Dependencies(unittest.TestCase):
         package = {"name": "a", "source": None, "dependencies": uses}
         page = "\n## a\n\n| `b` | why |\n\n## other\n\n| `c` | why |\n"
         faults = list(dependencies.check_reasons([package], page))
-        self.assertEqual(faults, ["docs/dependencies.md: no reason for c of a"])
+        self.assertEqual(faults, ["docs/reference/dependencies.md: no reason for c of a"])
 
     def test_finds_a_rule_that_is_not_applied(self):
         rules = {"graph": {}, "licenses": {"confidence-threshold": 1}, "bans": {}, "sources": {}}
