@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 build=(gcc libc6-dev ca-certificates) # ring compiles C
-charm=("${build[@]}" zip)
+charm=("${build[@]}" zip python3)
 rehearse=("${build[@]}" curl gnupg gpgv openssh-client util-linux)
 all=(
     "${charm[@]}" "${rehearse[@]}"
