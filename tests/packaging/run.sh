@@ -82,6 +82,14 @@ charmcraft clean --destructive-mode
 charmcraft pack --destructive-mode
 packed=$(ls "$project"/*.charm)
 "$python" tests/packaging/charm_archive.py "$packed" .
+# Its linters over the packed charm: what does not apply to a charm without Python is not counted.
+charmcraft analyse --format json "$(basename "$packed")" >"$scratch/analysis.json"
+"$python" - "$scratch/analysis.json" <<'PYTHON'
+import json, sys
+found = json.load(open(sys.argv[1], encoding="utf-8"))
+bad = [check for check in found if check["check_type"] == "lint" and check["result"] not in ("ok", "nonapplicable")]
+sys.exit("\n".join(f"{check['name']}: {check['result']}: {check['text']}" for check in bad) or 0)
+PYTHON
 # What Juju runs is the same, whoever packed it.
 for file in dispatch LICENSE icon.svg hooks/install scripts/build-openstack-image.sh; do
     unzip -p "$packed" "$file" | cmp - "target/charm/$file"
