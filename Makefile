@@ -53,6 +53,7 @@ help: ## Show this list
 
 .PHONY: rehearse
 rehearse: deps-rehearse unpacked ## Show the charm's whole life, without root, Juju or OpenStack (ARGS="--help" tells more)
+	$(ALONE) cargo build --locked -p rehearsal --bins
 	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) cargo run --quiet --locked -p rehearsal -- $(ARGS)
 
 .PHONY: unpacked
@@ -73,7 +74,7 @@ unpacked: deps-build
 .PHONY: manual
 manual: deps-build ## Make manual pages and shell completion (target/manual/), and docs/reference/metrics.md
 	rm -rf target/manual
-	$(ALONE) cargo run --quiet --locked --example manual -- target/manual docs/reference/metrics.md
+	$(ALONE) cargo run --locked --example manual -- target/manual docs/reference/metrics.md
 
 .PHONY: reference
 reference: deps ## Make docs/reference/options.md and actions.md from config.yaml and actions.yaml
