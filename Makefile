@@ -72,7 +72,7 @@ unpacked: deps-build
 	find $(CHARM) -exec touch --date=$(TIMESTAMP) {} +
 
 .PHONY: manual
-manual: deps-build ## Make manual pages and shell completion (target/manual/), and docs/reference/metrics.md
+manual: deps-build ## Make manual pages and shell completion (target/manual/), and docs/reference/commands.md and metrics.md
 	rm -rf target/manual
 	$(ALONE) cargo run --locked --example manual -- target/manual docs/reference/metrics.md
 
