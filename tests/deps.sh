@@ -94,8 +94,8 @@ install_missing() {
         apt update || true
         apt install --no-install-recommends "${missing[@]}"
     fi
-    # Nor does one start at the machine's next boot.
-    for service in squid:squid openssh-server:ssh prometheus:prometheus; do
+    # Nor does one start at the machine's next boot. On Ubuntu, ssh is started by its socket.
+    for service in squid:squid openssh-server:ssh openssh-server:ssh.socket prometheus:prometheus; do
         if [[ " ${missing[*]} " == *" ${service%:*} "* ]] && command -v systemctl >/dev/null; then
             systemctl --quiet disable "${service#*:}" 2>/dev/null || true
         fi
