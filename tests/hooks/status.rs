@@ -140,10 +140,8 @@ fn a_long_message_is_one_line_of_bounded_length() {
     site.finish_job(vec![failed(None, &long, Remedy::Operator)], |_| ());
     site.next_hook();
     let message = site.unit().status().unwrap().message;
-    assert!(
-        message.len() <= 120
-            && !message.contains('\n')
-            && message.starts_with("Build failed: first line second line"),
-        "{message}"
-    );
+    assert!(message.len() <= 400 && !message.contains('\n'), "{message}");
+    assert!(message.starts_with("Build failed: first line second line \u{e9}"), "{message}");
+    let next = message.find(", next try ").expect("the next try");
+    assert!(next + ", next try 14:15Z".len() <= 120, "juju status shows it: {message}");
 }

@@ -173,6 +173,6 @@ mod tests {
         assert_eq!(compared(Timestamp(ours.0 - 300), ours).verdict, Verdict::Ok);
         let ahead = compared(Timestamp(ours.0 + 3600), ours);
         assert_eq!(ahead.verdict, Verdict::Warning);
-        assert!(ahead.text.contains("60 min apart; correct the clock"), "{ahead}");
+        assert!(ahead.text.contains("60 min apart; correct the wrong clock"), "{ahead}");
     }
 }
