@@ -197,7 +197,12 @@ fn an_action_that_waits_shows_its_jobs_progress_and_not_the_failure_before() {
             fixture.status().contains("Building").then_some(())
         });
         assert!(!fixture.status().contains("failed: "), "{}", fixture.status());
-        action.join().unwrap();
+        let action = action.join().unwrap();
+        // On a busy machine the job may go on for longer than the action waits.
+        if action.results["state"] == "done" {
+            let status = fixture.status();
+            assert!(status.starts_with("active: noble-x64 ") && !status.contains("failed"), "{status}");
+        }
     });
 }
 
