@@ -9,8 +9,8 @@ use std::io::{self, Read};
 use self::family::{
     BUILD_INFO, BUILD_INTERVAL, BUILDS_REVOKED, DELIVERED_BYTES, FAILURES_IN_ROW, IMAGE_BUILT, IMAGE_INFO,
     IMAGE_PINNED, IMAGE_SIZE, IMAGE_WANTED, JOB_RUNNING, JOBS, LAST_RUN, LAST_SUCCESS, LEADER, MAX_IMAGE_AGE,
-    NEXT_RUN, ORPHANS, PAUSED, PHASE_DURATION, RESULTS, RETRIES, TARGET_FAILURE, TARGET_FAILURES, TARGET_RETRY,
-    TARGET_SUCCESS, Text, UNNEEDED,
+    NEXT_RUN, ORPHANS, PAUSED, PHASE_DURATION, RESULTS, RETRIES, TARGET_FAILURE, TARGET_FAILURES,
+    TARGET_RETRY, TARGET_SUCCESS, Text, UNNEEDED,
 };
 use crate::builder::Schedule;
 use crate::host::{FileError, Host};
@@ -66,9 +66,8 @@ pub fn metrics(host: &Host) -> Result<String, MetricsError> {
     );
     let found = Found::last(host)?.map(|found| found.unneeded).unwrap_or_default();
     // Ids that were not found are in the answer, too.
-    let is_there = |unneeded: &&Unneeded| {
-        unneeded.outcome.as_deref() != Some("deleted") && unneeded.kind != "unknown"
-    };
+    let is_there =
+        |unneeded: &&Unneeded| unneeded.outcome.as_deref() != Some("deleted") && unneeded.kind != "unknown";
     let stays = found.iter().filter(is_there);
     text.samples(&UNNEEDED, counted(stays.map(|unneeded| unneeded.kind.clone())));
     contents(&mut text, &journal, &Levers::load(host)?);
@@ -132,7 +131,9 @@ fn images(text: &mut Text, journal: &Journal, config: Option<&BuilderRunConfig>)
             (place(Target { base: *base, arch: *arch }, cloud_name), image.built.0)
         }),
     );
-    let sizes = newest(journal).into_iter().filter_map(|(target, build)| Some(([target], build.proof.as_ref()?.size)));
+    let sizes = newest(journal)
+        .into_iter()
+        .filter_map(|(target, build)| Some(([target], build.proof.as_ref()?.size)));
     text.samples(&IMAGE_SIZE, sizes);
 }
 

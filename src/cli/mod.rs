@@ -3,6 +3,7 @@
 mod arguments;
 mod cancel;
 mod check;
+mod clean_up;
 #[cfg(test)]
 mod hostile;
 mod instance;
@@ -19,6 +20,7 @@ use std::path::Path;
 pub use arguments::{Arguments, BuildImage, Check, Command, Format, Jobs, LocalBuild, Output};
 pub use cancel::cancel;
 pub use check::check;
+pub use clean_up::clean_up;
 pub use instance::instance;
 pub use levers::{history, list_images, pin, revoke, unpin};
 pub use run::{init, latest_build_id, run};

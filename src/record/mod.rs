@@ -19,8 +19,8 @@ mod transit;
 pub use check::{Check, CheckOrder, Finding, Findings, Scope, Verdict};
 pub use file::{RecordError, write_json};
 pub use history::{
-    Asked, AskedFor, BOUNDS, Count, Delivered, Durations, Found, History, PastBuild, PastFailure, PastJob, Totals,
-    Unneeded, take_unlogged,
+    Asked, AskedFor, BOUNDS, Count, Delivered, Durations, Found, History, PastBuild, PastFailure, PastJob,
+    Totals, Unneeded, take_unlogged,
 };
 pub use journal::aside::{put_aside, put_aside_locked};
 pub use journal::build_state::{Build, Failure, Job, Phase, Remedy};

@@ -21,6 +21,18 @@ fn told(fixture: &Fixture, level: Level, words: &str) -> Vec<String> {
     lines.filter(|line| line.contains(words)).collect()
 }
 
+/// The metrics have each of `samples`, without their prefix.
+#[track_caller]
+fn assert_counted(fixture: &Fixture, samples: &[&str]) {
+    let metrics = fixture.unit().exec("./dispatch metrics").unwrap().stdout;
+    for sample in samples {
+        assert!(
+            metrics.contains(&format!("\nrunner_image_builder_{sample}")),
+            "{sample} is not in {metrics}"
+        );
+    }
+}
+
 /// Finds a line for each of `milestones`, in this order.
 #[track_caller]
 fn assert_in_order(log: &[String], milestones: &[&str]) {
@@ -67,7 +79,9 @@ fn a_good_build_has_a_line_of_each_milestone() {
             "INFO  noble-x64: server  .. deleted: its work is over",
             &format!("INFO  noble-x64: snapshot {build} verified after "),
             &format!("INFO  noble-x64: build {build} kept in build project "),
-            &format!("INFO  noble-x64: build {build} delivered to upload-project (image: .. ) as image {image}:  .. bytes after "),
+            &format!(
+                "INFO  noble-x64: build {build} delivered to upload-project (image: .. ) as image {image}:  .. bytes after "
+            ),
             &format!("INFO  job {id} succeeded after "),
         ],
     );
@@ -76,6 +90,17 @@ fn a_good_build_has_a_line_of_each_milestone() {
     let named = told(&fixture, Level::Info, &format!(" is told image {image} (x64,noble)"));
     assert_eq!(named.len(), 1, "{named:?}");
     assert!(!log.iter().any(|line| line.starts_with("ERROR")), "{log:#?}");
+    assert_counted(
+        &fixture,
+        &[
+            "phase_duration_seconds_count{phase=\"installing\"} 1\n",
+            "jobs_total{trigger=\"configuration\",outcome=\"succeeded\"} 1\n",
+            "results_total{target=\"noble-x64\",cloud=\"\",reason=\"\"} 1\n",
+            "results_total{target=\"noble-x64\",cloud=\"upload-project.image-",
+            "delivered_bytes_total{target=\"noble-x64\"} ",
+            "image_info{target=\"noble-x64\",runner=\"2.",
+        ],
+    );
 
     fixture.look_for_work();
     let job = fixture.job_ended();
@@ -89,8 +114,12 @@ fn a_shared_image_is_told_with_the_project_that_gets_it() {
     let relation = fixture.integrate("upload");
     assert_eq!(fixture.job_ended().failures, []);
     let image = fixture.told(&relation, "id").expect("an id");
-    let line = format!("INFO  noble-x64: build {image} shared with upload-project (image: .. (project  .. after ");
-    assert_in_order(&worker_log(&fixture), &[&line, " succeeded after  .. ; 1 image delivered, 0 bytes sent"]);
+    let line =
+        format!("INFO  noble-x64: build {image} shared with upload-project (image: .. (project  .. after ");
+    assert_in_order(
+        &worker_log(&fixture),
+        &[&line, " succeeded after  .. ; 1 image delivered, 0 bytes sent"],
+    );
 }
 
 #[test]
@@ -104,6 +133,7 @@ fn a_failure_is_an_error_with_target_reason_and_next_try_in_both_logs() {
     assert!(line.starts_with(&begin) && line.contains("; next try 20"), "{line}");
     let line = assert_told_once(&fixture, Level::Error, &format!("job {id} failed"));
     assert!(line.ends_with(": 1 failure"), "{line}");
+    assert_counted(&fixture, &["results_total{target=\"noble-x64\",cloud=\"\",reason=\"placement\"} 1\n"]);
     let of_it = |line: &&String| line.contains("succeeded") || line.contains("nothing due");
     assert_eq!(worker_log(&fixture).iter().filter(of_it).count(), 0);
 }

@@ -5,9 +5,8 @@ use ipnet::IpNet;
 use crate::builder::ownership::labels;
 use crate::model::Deadline;
 use crate::openstack_cloud::{
-    Cloud, Deletion, EtherType, Flavor, Need, Network, NewRule, OpenStackError,
-    PlacementError, Protocol, SecurityGroup, SecurityGroupId, SecurityGroupRule, Wish, choose_network,
-    find_flavor,
+    Cloud, Deletion, EtherType, Flavor, Need, Network, NewRule, OpenStackError, PlacementError, Protocol,
+    SecurityGroup, SecurityGroupId, SecurityGroupRule, Wish, choose_network, find_flavor,
 };
 use crate::record::{BuilderVm, Owner};
 

@@ -106,8 +106,8 @@ pub(super) const ORPHANS: Family = gauge(
 pub(super) const UNNEEDED: Family = gauge(
     "unneeded_resources",
     &["kind"],
-    "Resources in the build project that the last `clean-up` has found, that nothing needs and that are not deleted; the \
-     kind is `image`, `server` or another word of its answer.",
+    "Resources in the build project that the last `clean-up` has found, that nothing needs and that are not deleted, by \
+     their kind as its answer names it.",
 );
 pub(super) const IMAGE_INFO: Family = gauge(
     "image_info",
@@ -116,8 +116,11 @@ pub(super) const IMAGE_INFO: Family = gauge(
 );
 pub(super) const IMAGE_PINNED: Family =
     gauge("image_pinned", &["target"], "1 for each target of which a build is pinned.");
-pub(super) const BUILDS_REVOKED: Family =
-    gauge("builds_revoked", &["target"], "The builds of a target that are revoked; the last 50 are remembered.");
+pub(super) const BUILDS_REVOKED: Family = gauge(
+    "builds_revoked",
+    &["target"],
+    "The builds of a target that are revoked; the last 50 are remembered.",
+);
 pub(super) const PHASE_DURATION: Family = Family {
     name: "phase_duration_seconds",
     kind: Kind::Histogram,
@@ -140,8 +143,11 @@ pub(super) const DELIVERED_BYTES: Family = counter(
     &["target"],
     "The bytes that were sent to related projects; none for shared images.",
 );
-pub(super) const RETRIES: Family =
-    counter("retries_total", &[], "Attempts within jobs that followed a failed attempt at the same operation.");
+pub(super) const RETRIES: Family = counter(
+    "retries_total",
+    &[],
+    "Attempts within jobs that followed a failed attempt at the same operation.",
+);
 
 /// All of them, in the order in which they are written.
 pub const FAMILIES: [&Family; 27] = [
@@ -273,7 +279,10 @@ mod tests {
         let mut text = Text::default();
         let mut buckets = vec![0; BOUNDS.len()];
         (buckets[0], buckets[3]) = (2, 1);
-        text.histogram(&PHASE_DURATION, &[Durations { phase: "launching".into(), buckets, count: 4, sum: 99 }]);
+        text.histogram(
+            &PHASE_DURATION,
+            &[Durations { phase: "launching".into(), buckets, count: 4, sum: 99 }],
+        );
         let sample = |text: &str| format!("runner_image_builder_phase_duration_seconds{text}\n");
         assert!(text.0.starts_with("# HELP ") && text.0.contains(" histogram\n"), "{}", text.0);
         for expected in [

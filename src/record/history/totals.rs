@@ -171,7 +171,12 @@ mod tests {
         let mut journal = Journal::default();
         journal.begin(Job::new(&request));
         let build = journal.job.as_mut().unwrap().build(NOBLE);
-        let took = [("checking", 2), ("waiting for cloud-init", 30), ("installing packages", 50), ("launching", 90_000)];
+        let took = [
+            ("checking", 2),
+            ("waiting for cloud-init", 30),
+            ("installing packages", 50),
+            ("launching", 90_000),
+        ];
         build.took =
             took.map(|(phase, seconds)| Took { phase: phase.to_owned(), seconds }).into_iter().collect();
         let failure = Failure {
@@ -203,7 +208,10 @@ mod tests {
         assert_eq!((of("installing").sum, of("installing").buckets[4]), (160, 2), "its steps together");
         assert_eq!((of("launching").count, of("launching").buckets.iter().sum::<u64>()), (2, 0));
         assert_eq!((of("checking").buckets[1], totals.phases.len(), totals.retries), (2, 3, 6));
-        assert_eq!((totals.jobs.len(), totals.jobs[0].count, totals.jobs[0].kind.outcome.as_str()), (1, 2, "failed"));
+        assert_eq!(
+            (totals.jobs.len(), totals.jobs[0].count, totals.jobs[0].kind.outcome.as_str()),
+            (1, 2, "failed")
+        );
         assert_eq!((totals.results.len(), totals.results[0].count), (1, 2));
         assert_eq!(totals.results[0].kind.reason, "quota");
         let totals = count(&host, config("ci-2"));
