@@ -336,7 +336,7 @@ fn ask(
     if let Some(replaced) = Asked::load(host)?.replaced_by(&request.id) {
         log::info!("job {replaced} is replaced by job {} before it has started", request.id);
     }
-    log::info!("job {} is wanted: {request}", request.id);
+    log::info!("job {} requested: {request}", request.id);
     if !worker_lives {
         worker::start_worker(host)?;
     }

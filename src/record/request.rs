@@ -152,10 +152,10 @@ pub struct Request {
     pub continues: Vec<JobId>,
 }
 
-/// `build, asked for by schedule`
+/// `build, triggered by schedule`
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, asked for by {}", self.task.word().replace('_', " "), self.reason.as_str())?;
+        write!(f, "{}, triggered by {}", self.task.word().replace('_', " "), self.reason.as_str())?;
         f.write_str(if self.rebuild == Rebuild::Always { ", forced" } else { "" })?;
         let bases: Vec<String> = self.bases.iter().map(ToString::to_string).collect();
         if bases.is_empty() { Ok(()) } else { write!(f, ", only {}", bases.join(", ")) }

@@ -68,7 +68,7 @@ fn a_good_build_has_a_line_of_each_milestone() {
     assert_in_order(
         &log,
         &[
-            &format!("INFO  job {id} started: build, asked for by configuration"),
+            &format!("INFO  job {id} started: build, triggered by configuration"),
             &format!("INFO  job {id}: noble-x64: checking ended after "),
             "INFO  noble-x64: base image  .. is in the build cloud after ",
             "INFO  noble-x64: server  .. created: flavor  .. , network  .. , image ",
