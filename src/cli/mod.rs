@@ -12,6 +12,7 @@ pub mod jobs_view;
 mod levers;
 pub mod metrics;
 mod run;
+mod terminal;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -28,6 +29,7 @@ pub use run::{init, latest_build_id, run};
 use serde::Deserialize;
 use serde_json::Value;
 
+use self::terminal::show_progress;
 use crate::builder::{ByHand, CloudsYamlError, read_clouds_file, read_clouds_yaml};
 use crate::charm::{InvalidOption, Options};
 use crate::host::Host;
@@ -78,8 +80,11 @@ impl From<Failure> for CliError {
 /// each phase.
 pub fn local_build(host: &Host, words: &LocalBuild, say: &dyn Fn(&str)) -> Result<(), CliError> {
     let (config, secrets) = (build_config(words.target, &words.settings)?, secrets());
-    let by_hand = ByHand { host, config: &config, secrets: &secrets, progress: &|phase| tell(say, phase) };
-    Ok(by_hand.build_file(words.target, &words.file)?)
+    show_progress(say, |say| {
+        let by_hand =
+            ByHand { host, config: &config, secrets: &secrets, progress: &|phase| tell(say, phase) };
+        Ok(by_hand.build_file(words.target, &words.file)?)
+    })
 }
 
 /// Where other OpenStack clients find their clouds.
@@ -102,8 +107,12 @@ pub fn build_image(
     let unknown =
         || CliError::Usage(format!("clouds.yaml has no cloud {cloud:?}; {CLOUDS_FILE} names the file"));
     let cloud = clouds.remove(&CloudName::new(cloud)).ok_or_else(unknown)?;
-    let by_hand = ByHand { host, config: &config, secrets: &secrets, progress: &|phase| tell(say, phase) };
-    let id = by_hand.build_in_cloud(&cloud, read_token(token)?, path, *target)?;
+    let token = read_token(token)?;
+    let id = show_progress(say, |say| {
+        let by_hand =
+            ByHand { host, config: &config, secrets: &secrets, progress: &|phase| tell(say, phase) };
+        by_hand.build_in_cloud(&cloud, token, path, *target)
+    })?;
     say(id.as_str());
     Ok(())
 }

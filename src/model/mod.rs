@@ -11,6 +11,7 @@ mod retry;
 mod secret;
 mod target;
 mod timestamp;
+mod transfer;
 
 pub use cause::{Cause, Classified};
 pub use deadline::Deadline;
@@ -23,3 +24,4 @@ pub use retry::{Attempts, Backoff, GaveUp, RetryPolicy, Verdict, poll, retries, 
 pub use secret::{Secret, redact_from_now_on, redacted, shown};
 pub use target::{Arch, BaseImage, Target};
 pub use timestamp::Timestamp;
+pub use transfer::{Metered, Transfer, transfers};

@@ -8,7 +8,7 @@ use super::{BaseImageError, Opened, UpstreamImage, open};
 use crate::builder::ownership::labels::{self, DIGEST, Stage};
 use crate::host::random_uuid;
 use crate::http::HttpClient;
-use crate::model::{Deadline, Digesting, Elapsed, Target};
+use crate::model::{Deadline, Digesting, Elapsed, Metered, Target};
 use crate::openstack_cloud::{Cloud, ImageChange, ImageId, ImageStatus, NewImage};
 use crate::record::{CloudName, JobId, Owner, Resource, ResourceKind, ResourceTracker};
 
@@ -110,7 +110,7 @@ fn transfer(
 ) -> Result<(), BaseImageError> {
     let Opened { reader, size, .. } =
         open(http, &offer.url, 0, deadline).map_err(|error| error.at(&offer.url))?;
-    let mut reader = Digesting::<_, Sha256>::new(reader);
+    let mut reader = Digesting::<_, Sha256>::new(Metered::new(reader, "copying the base image", size));
     let images = cloud.images();
     images.upload(id, size, &mut reader, deadline)?;
     let found = reader.hex();
