@@ -11,6 +11,7 @@ pub mod jobs;
 pub mod jobs_view;
 mod levers;
 pub mod metrics;
+pub mod reference;
 mod run;
 mod terminal;
 
