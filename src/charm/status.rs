@@ -1,8 +1,11 @@
 //! The unit's status, a pure function of configuration, relations and journal.
 
+mod runner;
+
 use std::cmp::Reverse;
 use std::time::Duration;
 
+pub use self::runner::with_runners;
 use super::options::InvalidOption;
 use super::state::CharmState;
 use crate::builder::{PIN_AGE, Schedule};

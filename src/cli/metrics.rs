@@ -2,6 +2,7 @@
 //! what hooks and worker have left, whenever somebody asks.
 
 pub mod family;
+mod runner;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -63,6 +64,7 @@ pub fn metrics(host: &Host) -> Result<String, MetricsError> {
             ([orphans.cloud.as_str().to_owned(), state.to_owned()], many)
         }),
     );
+    runner::refusals(&mut text, host, config)?;
     Ok(text.0)
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::reporter::{News, Reporter};
 use super::work::secrets_stay_out_of_logs;
-use crate::builder::check;
+use crate::builder::{self, check, look};
 use crate::host::Host;
 use crate::record::{BuildSecrets, CheckOrder, Finding, Findings, JobId, Scope, Verdict};
 
@@ -108,13 +108,18 @@ impl<'a> Checks<'a> {
     fn answer_with(&self, order: &CheckOrder, secrets: &BuildSecrets) {
         log::info!("check {}: {:?}", order.id, order.scope);
         let before = Findings::load(self.host);
-        let findings = check(self.host, order, secrets);
+        let news = look(self.host, &order.config, secrets);
+        let findings = match order.scope {
+            // What was found before still holds.
+            Scope::Upstream => Findings::of_before(before.as_ref(), order),
+            _ => check(self.host, order, secrets),
+        };
         if let Err(error) = findings.save(self.host) {
             return log::error!("check {}: {error}", order.id);
         }
         log::info!("check {}: {}", order.id, findings.verdict().as_str());
         // What is as it was needs no hook.
-        if before.as_ref().and_then(told) != told(&findings) {
+        if before.as_ref().and_then(told) != told(&findings) || news == builder::News::Some {
             self.reporter.unit(&order.unit_name);
             self.reporter.tell(News::Important);
         }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use super::runner::RUNNER_REFUSED;
+
 /// What a metric's name begins with.
 const PREFIX: &str = "runner_image_builder_";
 
@@ -16,7 +18,7 @@ pub struct Family {
     pub help: &'static str,
 }
 
-const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Family {
+pub(super) const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Family {
     Family { name, labels, help }
 }
 
@@ -74,7 +76,7 @@ pub(super) const ORPHANS: Family = gauge(
 );
 
 /// All of them, in the order in which they are written.
-pub const FAMILIES: [&Family; 18] = [
+pub const FAMILIES: [&Family; 19] = [
     &BUILD_INFO,
     &LEADER,
     &PAUSED,
@@ -93,6 +95,7 @@ pub const FAMILIES: [&Family; 18] = [
     &TARGET_FAILURES,
     &TARGET_RETRY,
     &ORPHANS,
+    &RUNNER_REFUSED,
 ];
 
 /// The page of the documentation that describes the metrics.

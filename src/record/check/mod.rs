@@ -161,6 +161,15 @@ impl Findings {
         read.inspect_err(|error| log::info!("{FILE} is ignored until the next check: {error}")).ok()
     }
 
+    /// The findings of `before` as the answer to `order`, which is about none of them.
+    pub fn of_before(before: Option<&Self>, order: &CheckOrder) -> Self {
+        let (at, config_digest, findings) = match before {
+            Some(Self { at, config_digest, findings, .. }) => (*at, config_digest.clone(), findings.clone()),
+            None => (Timestamp::now(), String::new(), Vec::new()),
+        };
+        Self { order: order.id.clone(), at, config_digest, findings }
+    }
+
     /// Writes them down in the place of the last ones.
     pub fn save(&self, host: &Host) -> Result<(), RecordError> {
         write_json(host, FILE, self)
