@@ -108,21 +108,34 @@ impl<'a> Checks<'a> {
     fn answer_with(&self, order: &CheckOrder, secrets: &BuildSecrets) {
         log::info!("check {}: {:?}", order.id, order.scope);
         let before = Findings::load(self.host);
-        let news = look(self.host, &order.config, secrets);
-        let findings = match order.scope {
+        if order.scope > Scope::Upstream {
+            let findings = check(self.host, order, secrets);
+            // What is as it was needs no hook.
+            let is_news = before.as_ref().and_then(told) != told(&findings);
+            self.end_with(order, &findings, is_news);
+        }
+        let news = look(self.host, &order.config, secrets) == builder::News::Some;
+        if order.scope == Scope::Upstream {
             // What was found before still holds.
-            Scope::Upstream => Findings::of_before(before.as_ref(), order),
-            _ => check(self.host, order, secrets),
-        };
+            self.end_with(order, &Findings::of_before(before, order), news);
+        } else if news {
+            self.tell(order);
+        }
+    }
+
+    fn end_with(&self, order: &CheckOrder, findings: &Findings, is_news: bool) {
         if let Err(error) = findings.save(self.host) {
             return log::error!("check {}: {error}", order.id);
         }
         log::info!("check {}: {}", order.id, findings.verdict().as_str());
-        // What is as it was needs no hook.
-        if before.as_ref().and_then(told) != told(&findings) || news == builder::News::Some {
-            self.reporter.unit(&order.unit_name);
-            self.reporter.tell(News::Important);
+        if is_news {
+            self.tell(order);
         }
+    }
+
+    fn tell(&self, order: &CheckOrder) {
+        self.reporter.unit(&order.unit_name);
+        self.reporter.tell(News::Important);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

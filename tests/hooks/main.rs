@@ -31,6 +31,7 @@ mod publishing;
 mod refresh;
 mod related;
 mod removal;
+mod runner;
 mod secrecy;
 mod secrets;
 mod status;

@@ -14,7 +14,7 @@ use crate::model::{BaseImage, Deadline, Target, Timestamp};
 use crate::record::{Answered, BuildSecrets, BuilderRunConfig, Journal, RecordError, Upstream};
 
 /// How long a look may take.
-const LOOK_TIME: Duration = Duration::from_secs(120);
+const LOOK_TIME: Duration = Duration::from_secs(60);
 
 /// The look was not complete.
 #[derive(Debug, thiserror::Error)]

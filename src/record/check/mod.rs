@@ -162,12 +162,14 @@ impl Findings {
     }
 
     /// The findings of `before` as the answer to `order`, which is about none of them.
-    pub fn of_before(before: Option<&Self>, order: &CheckOrder) -> Self {
-        let (at, config_digest, findings) = match before {
-            Some(Self { at, config_digest, findings, .. }) => (*at, config_digest.clone(), findings.clone()),
-            None => (Timestamp::now(), String::new(), Vec::new()),
+    pub fn of_before(before: Option<Self>, order: &CheckOrder) -> Self {
+        let empty = || Self {
+            order: order.id.clone(),
+            at: Timestamp::now(),
+            config_digest: String::new(),
+            findings: Vec::new(),
         };
-        Self { order: order.id.clone(), at, config_digest, findings }
+        Self { order: order.id.clone(), ..before.unwrap_or_else(empty) }
     }
 
     /// Writes them down in the place of the last ones.
