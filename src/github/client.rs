@@ -49,6 +49,11 @@ impl GithubClient {
         web_url(&self.api_url)
     }
 
+    /// Whether this is a GitHub Enterprise Server, which gives jobs to old runners, too.
+    pub fn is_enterprise_server(&self) -> bool {
+        self.api_url.ends_with("/api/v3")
+    }
+
     /// Where `path` of the REST API is.
     pub(super) fn url(&self, operation: &str, path: &str) -> Result<Url, GithubError> {
         format!("{}{path}", self.api_url).parse().map_err(|source| broken(operation, source))
@@ -128,6 +133,8 @@ mod tests {
             ("http://127.0.0.1:8080/api", "http://127.0.0.1:8080"),
         ] {
             assert_eq!(web_url(api), web);
+            let client = GithubClient::anonymous(&HttpClient::new(Default::default()), api);
+            assert_eq!(client.is_enterprise_server(), web.contains("//ghe."));
         }
     }
 }

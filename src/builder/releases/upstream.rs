@@ -80,6 +80,9 @@ struct Look<'a> {
 
 impl Look<'_> {
     fn runner_versions(&self) -> Result<(), LookError> {
+        if self.client.is_enterprise_server() {
+            return Ok(Upstream::change(self.host, |known| known.runner_versions = Answered::default())?);
+        }
         let (source, known) = (&self.config.runner.api_url, &self.before.runner_versions);
         match self.client.runner_versions(known.etag_of(source), self.deadline)? {
             Conditional::Unchanged => Ok(()),
