@@ -1,7 +1,8 @@
 //! Releases of the runner and of base images: found by a look within the hour, told without anybody's doing, and named in the status
 //! once GitHub refuses what is pinned.
 
-use rehearsal::servers::{GITHUB_TOKEN, LogEntry};
+use rehearsal::servers::GITHUB_TOKEN;
+use rehearsal::servers::http::LogEntry;
 use runner_image_builder::model::Timestamp;
 use runner_image_builder::record::{CheckOrder, Upstream};
 use serde_json::json;
