@@ -12,7 +12,7 @@ use crate::builder::image::local::LocalImage;
 use crate::builder::ownership::description;
 use crate::builder::ownership::labels::{self, Stage};
 use crate::host::random_uuid;
-use crate::model::{Cause, Classified, Deadline, Digesting, Target, Timestamp};
+use crate::model::{Cause, Classified, Deadline, Digesting, Metered, Target, Timestamp};
 use crate::openstack_cloud::{Cloud, Image, ImageId, ImageStatus, NewImage, OpenStackError};
 use crate::record::{
     CloudName, Comparison, Contents, JobId, Owner, Proof, Resource, ResourceKind, ResourceTracker, Revision,
@@ -55,6 +55,13 @@ impl Classified for RevisionError {
         match self {
             Self::File { .. } => Cause::Unit,
             Self::Delivery(error) => error.cause(),
+        }
+    }
+
+    fn summary(&self) -> String {
+        match self {
+            Self::File { .. } => self.to_string(),
+            Self::Delivery(error) => error.summary(),
         }
     }
 }
@@ -135,8 +142,7 @@ impl Revisions<'_> {
         let size = opened.metadata().map_err(failed)?.len();
         let id: ImageId = random_uuid().parse().map_err(|_| DeliveryError::NoId)?;
         let target = self.tracker.target;
-        let mut properties = labels::of_copy(self.owner, self.job, &id, fingerprint);
-        properties.insert("architecture".into(), target.arch.glance().into());
+        let properties = labels::of_copy(self.owner, self.job, target, &id, fingerprint);
         let new = NewImage {
             id: Some(id.clone()),
             name: name(&self.owner.application, target),
@@ -157,6 +163,7 @@ impl Revisions<'_> {
         let images = self.cloud.images();
         let result = (|| {
             images.create(&new, deadline)?;
+            let opened = Metered::new(opened, "uploading the build", Some(size));
             let mut bytes = Digesting::<_, Sha512>::new(opened);
             images.upload(&id, Some(size), &mut bytes, deadline)?;
             let proof = Proof { sha512: bytes.hex(), size };

@@ -123,17 +123,17 @@ pub fn of_image_by_hand(target: Target, id: &ImageId) -> BTreeMap<String, String
 }
 
 /// The labels of an image that is made of bytes that we send, until it is complete and compared.
-pub fn of_copy(owner: &Owner, job: &JobId, id: &ImageId, fingerprint: &str) -> BTreeMap<String, String> {
+pub fn of_copy(
+    owner: &Owner,
+    job: &JobId,
+    target: Target,
+    id: &ImageId,
+    fingerprint: &str,
+) -> BTreeMap<String, String> {
     let mut labels = of_image(owner, job, Stage::Delivering, id);
     labels.insert(FINGERPRINT.into(), fingerprint.into());
+    labels.insert("architecture".into(), target.arch.glance().into());
     labels
-}
-
-/// The properties without which a copy of `image` would not boot as it does.
-pub fn firmware(image: &Image) -> BTreeMap<String, String> {
-    const NAMES: [&str; 2] = ["hw_firmware_type", "hw_machine_type"];
-    let property = |name: &str| Some((name.to_owned(), image.properties.get(name)?.clone()));
-    NAMES.into_iter().filter_map(property).collect()
 }
 
 /// The labels of a snapshot of our `server`, whose own id Nova chooses.
