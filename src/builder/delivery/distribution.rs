@@ -322,8 +322,8 @@ impl<'a> Distributor<'a> {
         let Recipient { name, cloud, .. } = recipient;
         let (target, revision) = (artifact.target(), &artifact.revision);
         let id: ImageId = random_uuid().parse().map_err(|_| DeliveryError::NoId)?;
-        let mut properties = labels::of_copy(self.owner, self.job, target, &id, &revision.fingerprint);
-        properties.extend(description::firmware(&artifact.image));
+        let mut properties = labels::of_copy(self.owner, self.job, &id, &revision.fingerprint);
+        properties.extend(description::firmware(target, &artifact.image));
         let new = NewImage {
             id: Some(id.clone()),
             name: crate::model::image_name(&self.owner.application, target),

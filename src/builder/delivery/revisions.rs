@@ -142,7 +142,8 @@ impl Revisions<'_> {
         let size = opened.metadata().map_err(failed)?.len();
         let id: ImageId = random_uuid().parse().map_err(|_| DeliveryError::NoId)?;
         let target = self.tracker.target;
-        let properties = labels::of_copy(self.owner, self.job, target, &id, fingerprint);
+        let mut properties = labels::of_copy(self.owner, self.job, &id, fingerprint);
+        properties.insert("architecture".into(), target.arch.glance().into());
         let new = NewImage {
             id: Some(id.clone()),
             name: name(&self.owner.application, target),

@@ -72,11 +72,12 @@ pub fn of_copy(build: &Revision, image: &Image) -> BTreeMap<String, String> {
     properties(build.target, build.contents.as_ref()).into_iter().chain(of_hardware).collect()
 }
 
-/// The properties without which a copy of `image` would not boot as it does.
-pub fn firmware(image: &Image) -> BTreeMap<String, String> {
+/// The properties without which a copy of `image`, which is for `target`, would not boot as it does.
+pub fn firmware(target: Target, image: &Image) -> BTreeMap<String, String> {
     const NAMES: [&str; 2] = ["hw_firmware_type", "hw_machine_type"];
     let property = |name: &str| Some((name.to_owned(), image.properties.get(name)?.clone()));
-    NAMES.into_iter().filter_map(property).collect()
+    let architecture = ("architecture".to_owned(), target.arch.glance().to_owned());
+    NAMES.into_iter().filter_map(property).chain([architecture]).collect()
 }
 
 /// Makes `changes`, without which an image is not what it should be, and adds `properties` unless the cloud refuses them.

@@ -123,16 +123,9 @@ pub fn of_image_by_hand(target: Target, id: &ImageId) -> BTreeMap<String, String
 }
 
 /// The labels of an image that is made of bytes that we send, until it is complete and compared.
-pub fn of_copy(
-    owner: &Owner,
-    job: &JobId,
-    target: Target,
-    id: &ImageId,
-    fingerprint: &str,
-) -> BTreeMap<String, String> {
+pub fn of_copy(owner: &Owner, job: &JobId, id: &ImageId, fingerprint: &str) -> BTreeMap<String, String> {
     let mut labels = of_image(owner, job, Stage::Delivering, id);
     labels.insert(FINGERPRINT.into(), fingerprint.into());
-    labels.insert("architecture".into(), target.arch.glance().into());
     labels
 }
 
