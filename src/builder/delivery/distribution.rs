@@ -349,7 +349,7 @@ impl<'a> Distributor<'a> {
             let proof = artifact.proof().ok_or_else(|| DeliveryError::Different(id.clone()))?;
             compare(&images, &id, proof, deadline)?;
             let described = description::of_copy(revision, &artifact.image);
-            Ok(drop(description::update(&images, &id, labels::publish(), described, deadline)?))
+            Ok(description::update(&images, &id, labels::publish(), described, deadline).map(drop)?)
         })();
         match result {
             Ok(()) => {
