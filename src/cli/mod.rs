@@ -165,6 +165,7 @@ fn build_config(target: Target, settings: &[String]) -> Result<BuilderRunConfig,
             version: options.runner_version()?,
             source: options.required_web_url("runner-source")?,
             api_url: options.trusted_url("github-api-url")?,
+            scope: options.github_scope()?,
         },
         recipe: options.recipe()?,
         script_url: options.script_url()?,
@@ -202,7 +203,9 @@ fn options(settings: &[String]) -> Result<Options, CliError> {
             _ => None,
         };
         let (name, value) = known.zip(value).map(|((name, ..), value)| (name, value)).ok_or_else(|| {
-            CliError::Usage(format!("{setting:?} is no OPTION=VALUE of the charm's options in config.yaml"))
+            CliError::Usage(format!(
+                "{setting:?} is not OPTION=VALUE with one of the charm's options in config.yaml"
+            ))
         })?;
         values.insert(name.to_owned(), value);
     }
