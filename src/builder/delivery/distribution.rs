@@ -354,10 +354,9 @@ impl<'a> Distributor<'a> {
         match result {
             Ok(()) => {
                 let bytes = artifact.proof().map_or(0, |proof| proof.size);
+                let (build, after) = (&revision.id, Elapsed::since(began));
                 log::info!(
-                    "{target}: build {} delivered to {name} as image {id}: {bytes} bytes after {}",
-                    revision.id,
-                    Elapsed::since(began)
+                    "{target}: build {build} delivered to {name} as image {id}: {bytes} bytes after {after}"
                 );
                 let image = revision.image(name, id);
                 self.publisher.published(&image);
