@@ -266,7 +266,10 @@ impl Lane<'_> {
             let found = cloud.images().get(&known.result.id, deadline)?;
             if !found.is_some_and(|found| proof.holds_for(&found, &cloud.project_id())) {
                 if known.is_of(target, name) {
-                    log::warn!("{target} in {name}: image {} is not what was delivered", known.result.id);
+                    log::warn!(
+                        "{target} in {name}: image {} is gone, or not what was delivered",
+                        known.result.id
+                    );
                 }
             } else if way == Way::Share && self.config.delivery == Delivery::Share {
                 copy.get_or_insert(image);
