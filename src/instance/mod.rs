@@ -26,7 +26,8 @@ pub use executor::{
 pub use instance_config::{INSTANCE_CONFIG_PATH, InstanceConfiguration, SnapRecord};
 pub use recipe::{DEFAULT_RECIPE, Recipe, RecipeError, Tool, ToolOrigin};
 pub use runner::{
-    ExternalScript, RUNNER_HOME, RUNNER_USER, RunnerBase, RunnerTarball, STEPS_VERSION, ToolDownload,
+    ExternalScript, ImageInfo, LIMITS, RUNNER_HOME, RUNNER_USER, RunnerBase, RunnerTarball, STEPS_VERSION,
+    ToolDownload,
 };
 pub use snaps::Snap;
 pub use timeout::Timeout;
