@@ -121,4 +121,9 @@ fn a_pinned_image_that_was_deleted_is_delivered_again() {
     assert!(second != first && is_there(&fixture, PROJECT, &second));
     assert_eq!(vms(&fixture), before, "nothing was built");
     assert!(fixture.status().contains(" old, pinned"), "{}", fixture.status());
+    fixture.app.set_config(&[("paused", "true")]).unwrap();
+    fixture.cloud.project(PROJECT).remove_image(&second);
+    assert_eq!(look(&fixture).failures, []);
+    let third = told(&fixture, &relation);
+    assert!(third != second && is_there(&fixture, PROJECT, &third), "also while builds are paused");
 }

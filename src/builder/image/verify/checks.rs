@@ -86,9 +86,9 @@ pub(super) const CHECKS: [Check; 12] = [
         // Either file will do: a script may have its own for the runner.
         script: "say() { echo \"$*\" >&2; exit 1; }
             for variable in ImageOS ImageVersion RUNNER_TOOL_CACHE AGENT_TOOLSDIRECTORY; do
-                cat \"$0/.env\" /etc/environment | grep -q \"^$variable=.\" || say \"jobs do not find variable $variable\"
+                grep -qs \"^$variable=.\" \"$0/.env\" /etc/environment || say \"jobs do not find variable $variable\"
             done
-            cache=$(cat \"$0/.env\" /etc/environment | sed -n s/^RUNNER_TOOL_CACHE=//p | head -n 1)
+            cache=$({ cat /etc/environment \"$0/.env\" 2>/dev/null || true; } | sed -n s/^RUNNER_TOOL_CACHE=//p | tail -n 1)
             for user in \"$1\" runner; do
                 runuser -u \"$user\" -- test -s \"$0/.setup_info\" || say \"$user does not find $0/.setup_info\"
                 runuser -u \"$user\" -- test -d \"$cache\" -a -w \"$cache\" || say \"$user may not write to $cache\"
