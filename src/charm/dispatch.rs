@@ -16,7 +16,7 @@ use crate::builder::{self, BuilderInitConfig, BuilderSetupError};
 use crate::charm::cos_agent::metrics_socket::MetricsSocketError;
 use crate::host::{FileError, Host, NotOurs, Written};
 use crate::juju::{Environment, HookToolError, HookTools, RelationId, Status};
-use crate::record::{self, BuildMode, Findings, Image, JobId, Journal, Levers, RecordError};
+use crate::record::{self, BuildMode, Findings, Image, JobId, Journal, Levers, PastJob, RecordError};
 use crate::worker::{self, WorkerError};
 
 /// A hook failed: our own bug, or a machine in trouble. Juju runs the hook again.
@@ -218,6 +218,10 @@ impl Unit<'_> {
     }
 
     fn reconcile(&self, event: &Event) -> Result<(), DispatchError> {
+        match record::take_unlogged(self.host) {
+            Ok(ended) => ended.iter().for_each(PastJob::log),
+            Err(error) => log::warn!("{error}; jobs that have ended are not told here, only by `history`"),
+        }
         if self.departs(event)? {
             return Ok(self.tools.status_set(&Status::Maintenance("Being removed.".into()))?);
         }

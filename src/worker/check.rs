@@ -106,13 +106,13 @@ impl<'a> Checks<'a> {
     }
 
     fn answer_with(&self, order: &CheckOrder, secrets: &BuildSecrets) {
-        log::info!("check {}: {:?}", order.id, order.scope);
+        log::info!("check {} started", order.id);
         let before = Findings::load(self.host);
         let findings = check(self.host, order, secrets);
         if let Err(error) = findings.save(self.host) {
             return log::error!("check {}: {error}", order.id);
         }
-        log::info!("check {}: {}", order.id, findings.verdict().as_str());
+        log::info!("check {} ended: {}", order.id, findings.verdict().as_str());
         // What is as it was needs no hook.
         if before.as_ref().and_then(told) != told(&findings) {
             self.reporter.unit(&order.unit_name);
