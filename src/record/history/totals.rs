@@ -183,6 +183,7 @@ mod tests {
             target: Some(NOBLE),
             cloud: request.config.clouds.first().cloned(),
             message: "m".into(),
+            summary: String::new(),
             remedy: Remedy::Retry,
             cause: Cause::Quota,
         };
