@@ -1,10 +1,12 @@
 //! What an image's runner and tools are, found before it is built: their addresses and digests.
 
 mod kept;
+mod upstream;
 
 use std::sync::Arc;
 
 use self::kept::KeptReleases;
+pub use self::upstream::{News, look};
 use crate::github::{GithubClient, GithubError, asset_path};
 use crate::host::Host;
 use crate::http::HttpClient;

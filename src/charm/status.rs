@@ -5,11 +5,13 @@
 
 mod images;
 mod progress;
+mod runner;
 mod text;
 mod trouble;
 
 use self::images::images;
 pub use self::progress::progress;
+pub use self::runner::with_runners;
 use self::text::{Problem, age, cut, sentence, shortened};
 use self::trouble::{Trouble, place};
 use super::options::InvalidOption;

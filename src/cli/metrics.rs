@@ -2,6 +2,7 @@
 //! what hooks and worker have left, whenever somebody asks.
 
 pub mod family;
+mod runner;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -72,6 +73,7 @@ pub fn metrics(host: &Host) -> Result<String, MetricsError> {
     text.samples(&UNNEEDED, counted(stays.map(|unneeded| unneeded.kind.clone())));
     contents(&mut text, &journal, &Levers::load(host)?);
     totals(&mut text, History::load(host)?.totals);
+    runner::refusals(&mut text, host, config)?;
     Ok(text.0)
 }
 

@@ -15,6 +15,7 @@ mod resource;
 mod resource_tracker;
 mod run_config;
 mod transit;
+mod upstream;
 
 pub use check::{Check, CheckOrder, Finding, Findings, Scope, Verdict};
 pub use file::{RecordError, write_json};
@@ -41,3 +42,4 @@ pub use run_config::{
     BaseImageSource, BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm,
     CloudName, Delivery, JobId, Owner, ProxyConfig, RunnerSource,
 };
+pub use upstream::{Acceptance, Answered, Offer, Upstream, Validator, WARNING};

@@ -23,6 +23,8 @@ pub enum Reason {
     Configuration,
     /// The interval has passed.
     Schedule,
+    /// A release of the runner or of a base image has appeared.
+    Release,
     /// The last job failed, and it is time to try again.
     Retry,
     /// A secret of the external script has a new revision.
@@ -46,6 +48,7 @@ impl Reason {
         match self {
             Self::Configuration => "configuration",
             Self::Schedule => "schedule",
+            Self::Release => "release",
             Self::Retry => "retry",
             Self::Secret => "secret",
             Self::Action => "action",

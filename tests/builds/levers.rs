@@ -1,7 +1,9 @@
 //! The operator's levers: back to an earlier build and forward again, and a build that is never told again.
 
 use rehearsal::agent::{ActionRun, ActionStatus, Relation};
+use runner_image_builder::github::RunnerVersion;
 use runner_image_builder::model::Timestamp;
+use runner_image_builder::record::{Answered, Upstream};
 use serde_json::{Value, json};
 
 use crate::fixture::{Deployed, Fixture, PATIENCE, told_by, wait_for};
@@ -132,14 +134,19 @@ fn a_revoked_build_is_never_told_again_and_the_next_best_is() {
 fn a_build_whose_runner_github_refuses_is_pinned_by_force_only() {
     let (fixture, relation, first, second) = with_two_builds(&[]);
     fixture.edit_journal(|journal| {
-        let month_ago = Timestamp(Timestamp::now().0 - 31 * 86_400);
-        journal.revisions[0].contents.as_mut().unwrap().runner = "2.9.0".into();
-        journal.revisions[1].built = month_ago;
+        journal.revisions[0].contents.as_mut().unwrap().runner = "2.335.0".into();
     });
+    // The one that follows has been out for more than thirty days.
+    let published = Timestamp(Timestamp::now().0 - 31 * 86_400);
+    Upstream::change(&fixture.host(&fixture.unit()), |known| {
+        let answer = vec![RunnerVersion { version: "2.336.0".into(), published }];
+        known.runner_versions = Answered { answer, ..known.runner_versions.clone() };
+    })
+    .unwrap();
     let refused = fixture.unit().run_action("pin", json!({"image": first})).unwrap();
     assert_eq!(refused.status, ActionStatus::Failed);
     assert!(
-        refused.message.contains("runner 2.9.0") && refused.message.contains("force=true"),
+        refused.message.contains("runner 2.335.0") && refused.message.contains("force=true"),
         "{refused:?}"
     );
     assert_eq!(told(&fixture, &relation), second);

@@ -32,6 +32,7 @@ mod publishing;
 mod refresh;
 mod related;
 mod removal;
+mod runner;
 mod secrecy;
 mod secrets;
 mod status;

@@ -7,14 +7,11 @@ use std::time::Duration;
 use crate::host::{FileError, Host, ProcessError};
 use crate::model::{Deadline, Target, Timestamp};
 use crate::openstack_cloud::ImageId;
-use crate::record::{Image, Journal, Levers, RecordError, Request, Revision};
+use crate::record::{Acceptance, Image, Journal, Levers, RecordError, Request, Revision, Upstream};
 use crate::worker;
 
 /// The shortest part of an id that is looked for.
 const SHORTEST: usize = 4;
-/// How far GitHub lets a runner fall behind the newest release before it gives it no more jobs.
-const BEHIND: Duration = Duration::from_secs(30 * 86_400);
-
 /// How long the unit's turn is waited for.
 const TELL: Duration = Duration::from_secs(60);
 
@@ -56,18 +53,16 @@ pub enum LeverError {
     },
     /// GitHub gives no jobs to its runner.
     #[error(
-        "build {build} has runner {runner}, and {newer} has been out since {out} at the latest: GitHub assigns no jobs to a runner that is \
-         more than 30 days behind; pin a newer build, or set force=true"
+        "build {build} has runner {runner}, to which GitHub has assigned no jobs since {}; pin a newer build, or set force=true",
+        since.date()
     )]
-    Deprecated {
+    Refused {
         /// The build.
         build: ImageId,
         /// Its runner.
         runner: String,
-        /// A newer one.
-        newer: String,
-        /// Since when that is known.
-        out: Timestamp,
+        /// Since when.
+        since: Timestamp,
     },
     /// There is no word for the others to know why.
     #[error("a reason is required; set reason=TEXT, which the status and list-images show")]
@@ -104,7 +99,7 @@ pub fn pin(host: &Host, id: &str, force: Force) -> Result<Revision, LeverError> 
         return Err(LeverError::Revoked { build, since, reason });
     }
     if force == Force::No {
-        deprecated(&journal, build).map_or(Ok(()), Err)?;
+        refused(&Upstream::load(host), build, Timestamp::now()).map_or(Ok(()), Err)?;
     }
     levers.pin(build);
     levers.save(host)?;
@@ -179,19 +174,9 @@ fn find<'a>(journal: &'a Journal, id: &str) -> Result<Found<'a>, LeverError> {
     image.map(Found::Image).ok_or_else(|| LeverError::Unknown(id.to_owned()))
 }
 
-/// Why GitHub gives no jobs to the runner of `build`, as far as later builds tell: each has what was the newest release.
-fn deprecated(journal: &Journal, build: &Revision) -> Option<LeverError> {
-    let runner = build.contents.as_ref()?.runner.as_str();
-    let newer = journal.revisions.iter().filter_map(|other| {
-        let other_runner = other.contents.as_ref()?.runner.as_str();
-        (version(other_runner)? > version(runner)?).then_some((other.built, other_runner))
-    });
-    let (out, newer) = newer.min()?;
-    let (build, runner, newer) = (build.id.clone(), runner.to_owned(), newer.to_owned());
-    out.is_past(BEHIND).then_some(LeverError::Deprecated { build, runner, newer, out })
-}
-
-/// `2.337.1` as numbers, which compare as versions do.
-fn version(text: &str) -> Option<Vec<u64>> {
-    text.split('.').map(|part| part.parse().ok()).collect()
+/// Why a build is of no use at `now`: GitHub gives no jobs to its runner.
+fn refused(upstream: &Upstream, build: &Revision, now: Timestamp) -> Option<LeverError> {
+    let runner = &build.contents.as_ref()?.runner;
+    let Acceptance::Refused(since) = upstream.acceptance(runner, now) else { return None };
+    Some(LeverError::Refused { build: build.id.clone(), runner: runner.clone(), since })
 }

@@ -4,10 +4,9 @@ use super::{Followed, RunParameters, WAIT, failures, follow};
 use crate::charm::dispatch::{DispatchError, Unit};
 use crate::charm::event::Event;
 use crate::charm::state::CharmState;
-use crate::charm::status;
 use crate::charm::turn::Turn;
 use crate::model::Deadline;
-use crate::record::{Asked, Findings, JobId};
+use crate::record::{Asked, JobId};
 
 impl Unit<'_> {
     pub(in crate::charm) fn run_action(&self, event: &Event) -> Result<(), DispatchError> {
@@ -53,11 +52,7 @@ impl Unit<'_> {
         // No hook of this unit runs meanwhile: the status of before would stand there until the action ends.
         let show = &mut |progress: &str| {
             if let Ok(journal) = state.journal(self.host) {
-                self.tools.status_set(&status::status(
-                    state,
-                    &journal,
-                    Findings::load(self.host).as_ref(),
-                ))?;
+                self.show(state, &journal)?;
             }
             self.tools.action_log(progress)
         };
@@ -80,7 +75,7 @@ impl Unit<'_> {
         let _turn = Turn::take(self.host)?;
         let mut journal = state.journal(self.host)?;
         self.publish(state, &mut journal, event)?;
-        self.tools.status_set(&status::status(state, &journal, Findings::load(self.host).as_ref()))?;
+        self.show(state, &journal)?;
         let images = journal.images.iter().map(|image| {
             let config = &image.result.config;
             format!("{}-{} {} {}", config.base, config.arch, config.cloud_name.as_str(), image.result.id)

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::github::{GithubScope, NotAScope};
 use crate::instance::{DEFAULT_RECIPE, Recipe};
 use crate::juju::SecretUri;
 use crate::model::{Arch, BaseImage, ReleaseDate, Target};
@@ -226,6 +227,14 @@ impl Options {
             InvalidOption(
                 "GitHub token secret not found. Set github-token-secret-id to a secret's URI.".into(),
             )
+        })
+    }
+
+    /// Whose runners the token may manage.
+    pub fn github_scope(&self) -> Checked<Option<GithubScope>> {
+        let Some(text) = self.text("github-scope")? else { return Ok(None) };
+        text.parse().map(Some).map_err(|error: NotAScope| {
+            InvalidOption(format!("Invalid github-scope: {error}. (github-scope)"))
         })
     }
 

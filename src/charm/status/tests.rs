@@ -13,11 +13,11 @@ use crate::record::{
     Image, Job, JobId, Phase, Verdict,
 };
 
-const NOBLE: Target = Target { base: BaseImage::Noble, arch: Arch::X64 };
-const JAMMY: Target = Target { base: BaseImage::Jammy, arch: Arch::X64 };
+pub(super) const NOBLE: Target = Target { base: BaseImage::Noble, arch: Arch::X64 };
+pub(super) const JAMMY: Target = Target { base: BaseImage::Jammy, arch: Arch::X64 };
 
 /// A leader with one related cloud and one target.
-fn state() -> CharmState {
+pub(super) fn state() -> CharmState {
     let cloud = CloudName::new("ci-1");
     let text = |text: &str| text.to_owned();
     let config = CloudConfig {
@@ -57,7 +57,7 @@ fn ago(minutes: u64) -> Timestamp {
     Timestamp(Timestamp::now().0 - minutes * 60)
 }
 
-fn image(target: Target, minutes: u64) -> Image {
+pub(super) fn image(target: Target, minutes: u64) -> Image {
     let config = BuildConfig { base: target.base, arch: target.arch, cloud_name: CloudName::new("ci-1") };
     let result = BuildResult { config, id: "1".parse().unwrap() };
     Image { result, fingerprint: String::new(), hash: None, revision: None, built: ago(minutes) }
@@ -79,7 +79,7 @@ fn job(state: &CharmState, builds: &[(Target, Phase)]) -> Job {
 }
 
 /// The journal after a job that has failed so.
-fn failed(state: &CharmState, remedies: &[Remedy]) -> Journal {
+pub(super) fn failed(state: &CharmState, remedies: &[Remedy]) -> Journal {
     let failure = |remedy: &Remedy| Failure {
         target: Some(NOBLE),
         cloud: Some(CloudName::new("ci-1")),

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::runner::RUNNER_REFUSED;
 use crate::record::{BOUNDS, Durations};
 
 /// What a metric's name begins with.
@@ -42,7 +43,7 @@ impl Kind {
     }
 }
 
-const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Family {
+pub(super) const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Family {
     Family { name, kind: Kind::Gauge, labels, help }
 }
 
@@ -150,7 +151,7 @@ pub(super) const RETRIES: Family = counter(
 );
 
 /// All of them, in the order in which they are written.
-pub const FAMILIES: [&Family; 27] = [
+pub const FAMILIES: [&Family; 28] = [
     &BUILD_INFO,
     &LEADER,
     &PAUSED,
@@ -178,6 +179,7 @@ pub const FAMILIES: [&Family; 27] = [
     &RESULTS,
     &DELIVERED_BYTES,
     &RETRIES,
+    &RUNNER_REFUSED,
 ];
 
 /// The page of the documentation that describes the metrics.

@@ -2,6 +2,7 @@
 //! ([`glance`]) or on this machine ([`cache`]).
 
 mod cache;
+mod changes;
 mod glance;
 mod signature;
 mod signed_lists;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use cache::BaseImageCache;
+pub use changes::{list_of, list_since};
 pub use glance::{BaseImages, base_image_name};
 
 use crate::disk_image::DiskError;
@@ -235,9 +237,7 @@ pub fn look_up(
 ) -> Result<UpstreamImage, BaseImageError> {
     let deadline = deadline.at_most(LIST_TIME);
     let pin = source.pins.get(&target.base);
-    let release = pin.map_or_else(|| "current".to_owned(), ToString::to_string);
-    let folder = format!("{}/{}/{release}", source.url, target.base);
-    let list_url = format!("{folder}/SHA256SUMS");
+    let (folder, list_url) = (folder(source, target.base), list_of(source, target.base));
     let list = fetch_small(http, &list_url, deadline).map_err(|error| match pin {
         Some(_) if error.missing => error.for_want_of_release(&list_url, target.base),
         _ => error.at(&list_url),
@@ -256,6 +256,12 @@ pub fn look_up(
     let sha256 = listed_digest(&list, &file)
         .ok_or_else(|| BaseImageError::NotListed { url: list_url, file: file.clone() })?;
     Ok(UpstreamImage { url: format!("{folder}/{file}"), sha256, signed })
+}
+
+/// The folder of the present release, or of the one that the base is pinned to.
+fn folder(source: &BaseImageSource, base: BaseImage) -> String {
+    let release = source.pins.get(&base).map_or_else(|| "current".to_owned(), ToString::to_string);
+    format!("{}/{base}/{release}", source.url)
 }
 
 /// What was newest once must not be followed by what is older.
