@@ -177,9 +177,9 @@ fn operators_read_these_statuses() {
     nothing yet
         maintenance: Waiting for first image
     a job that begins
-        maintenance: Preparing the build
+        maintenance: Building image
     a build that waits
-        maintenance: Preparing the build
+        maintenance: Building image
     checking
         maintenance: Building noble-x64: looking for changes, 4 min
     preparing
