@@ -17,7 +17,12 @@ fn published(plan: &Plan) -> (Site, Relation) {
     let (site, relation) = plan.related();
     site.finish_job(Vec::new(), |journal| {
         let build: ImageId = "build".parse().unwrap();
-        let contents = Contents { runner: "2.335.0".into(), base_image: Timestamp(1) };
+        let contents = Contents {
+            runner: "2.335.0".into(),
+            base_image: Timestamp(1),
+            base_serial: None,
+            manifest: None,
+        };
         journal.note_revision(Revision {
             target: NOBLE,
             id: build.clone(),

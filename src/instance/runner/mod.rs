@@ -25,7 +25,7 @@ use crate::model::{Deadline, Secret, Target};
 use fetching::fetch;
 
 /// Raised whenever a change to the steps makes another image of the same recipe: part of every image's fingerprint.
-pub const STEPS_VERSION: u32 = 4;
+pub const STEPS_VERSION: u32 = 5;
 
 /// The user that Ubuntu's cloud images have, and that runs the runner.
 pub const RUNNER_USER: &str = "ubuntu";
@@ -56,6 +56,8 @@ pub struct RunnerTarball {
 pub struct ToolDownload {
     /// Where it lies in the image.
     pub path: String,
+    /// Its version, by the recipe.
+    pub version: String,
     /// Where the instance fetches it.
     pub url: String,
     /// The SHA-256 that it must have, in hexadecimal.
