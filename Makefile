@@ -51,6 +51,7 @@ help: ## Show this list
 
 .PHONY: rehearse
 rehearse: deps-rehearse unpacked ## Show the charm's whole life, without root, Juju or OpenStack (ARGS="--help" tells more)
+	cargo build --quiet --locked -p rehearsal --bins
 	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) cargo run --quiet --locked -p rehearsal -- $(ARGS)
 
 .PHONY: unpacked
@@ -159,6 +160,11 @@ test-packaging: deps ## Check the charm's folder and archive, and pack it with t
 .PHONY: test-craft-providers
 test-craft-providers: deps ## Compare what builders are set up with to craft-providers from PyPI
 	tests/craft_providers/run.sh
+
+# ARGS="-k leader" tells those parts alone; JUJU_TEST_WORLD=world.yaml names a real model and its clouds.
+.PHONY: test-juju
+test-juju: deps unpacked ## Tell the operator's story with juju alone: in a rehearsal, or on a controller (JUJU_TEST_WORLD)
+	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) tests/juju/run.sh $(ARGS)
 
 .PHONY: lint
 lint: deps ## Formatting and clippy, without a warning

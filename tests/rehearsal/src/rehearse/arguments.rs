@@ -10,7 +10,8 @@ The whole life of the charm on an embedded Juju and OpenStack: no root, no cloud
 
   --scenario NAME   show one part, after those that it needs
   --list            list the parts
-  --keep            leave it running at the end, for your own openstack client; Ctrl-C ends it
+  --keep            leave it running at the end, for juju and your own openstack client; Ctrl-C ends it
+  --empty           with --keep: play nothing, leave the model empty
   --help            show this
 
 Colours are used on a terminal, unless NO_COLOR is set. RUNNER_IMAGE_BUILDER_CHARM names another unpacked charm.
@@ -30,6 +31,8 @@ pub struct Plan {
     pub scenario: Option<&'static Scenario>,
     /// Whether it stays up at its end.
     pub keep: bool,
+    /// Whether nothing is played before that.
+    pub empty: bool,
 }
 
 impl Arguments {
@@ -40,6 +43,7 @@ impl Arguments {
                 "--help" | "-h" => return Ok(Self::Help),
                 "--list" => return Ok(Self::List),
                 "--keep" => plan.keep = true,
+                "--empty" => plan.empty = true,
                 "--scenario" => plan.scenario = Some(find(&words.next().unwrap_or_default())?),
                 other => match other.strip_prefix("--scenario=") {
                     Some(name) => plan.scenario = Some(find(name)?),
@@ -47,7 +51,10 @@ impl Arguments {
                 },
             }
         }
-        Ok(Self::Run(plan))
+        match plan.empty && !plan.keep {
+            true => Err("--empty needs --keep".into()),
+            false => Ok(Self::Run(plan)),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod arguments;
 mod interrupt;
+mod kept;
 mod operator;
 mod scenarios;
 mod screen;
@@ -58,7 +59,7 @@ fn rehearse(screen: &Screen, plan: &Plan) -> Result<usize, SessionError> {
         (scenario.play)(&mut session)?;
     }
     if plan.keep {
-        session.keep()?;
+        session.keep(plan.empty)?;
     }
     Ok(session.passed())
 }
@@ -66,6 +67,7 @@ fn rehearse(screen: &Screen, plan: &Plan) -> Result<usize, SessionError> {
 /// The scenario that is asked for after those that it needs; all of them when none is.
 fn scenarios_of(plan: &Plan) -> Vec<&'static Scenario> {
     let wanted = |scenario: &&Scenario| match plan.scenario {
+        _ if plan.empty => false,
         None => !(plan.keep && scenario.name == "removal"),
         Some(asked) => scenario.name == asked.name || asked.needs.contains(&scenario.name),
     };

@@ -6,15 +6,15 @@ use std::time::Duration;
 use rehearsal::agent::{AgentError, Application, JujuVersion, Relation, Secret, Unit};
 use rehearsal::cloud::{CloudSetup, Latencies};
 use rehearsal::fixture::{Fixture, FixtureError};
+use rehearsal::juju::ControllerError;
 use rehearsal::recipe::digest;
 use rehearsal::servers::SiteSetup;
 
-use crate::interrupt;
 use crate::scenarios::{SCENARIOS, Scenario};
 use crate::screen::Screen;
 
 /// The operator's password for the build project.
-const PASSWORD: &str = "builder-password";
+pub const PASSWORD: &str = "builder-password";
 /// What the external script is given.
 const TOKEN: &str = "first-token-of-the-registry";
 
@@ -40,6 +40,9 @@ pub enum SessionError {
     /// The agent could not do what was asked.
     #[error(transparent)]
     Agent(#[from] AgentError),
+    /// `juju` cannot be offered.
+    #[error(transparent)]
+    Controller(#[from] ControllerError),
     /// Somebody pressed Ctrl-C.
     #[error("interrupted")]
     Interrupted,
@@ -108,6 +111,8 @@ impl<'a> Session<'a> {
         screen.say(&format!("unit    its files lie below {}", fixture.root(0).display()));
         let password = fixture.model.add_secret(&[("password", PASSWORD)])?;
         let token = fixture.model.add_secret(&[("registry-token", TOKEN)])?;
+        password.describe("openstack-password", "")?;
+        token.describe("registry-token", "")?;
         Ok(Self {
             screen,
             fixture,
@@ -185,19 +190,5 @@ impl<'a> Session<'a> {
     /// How many checks passed.
     pub fn passed(&self) -> usize {
         self.passed
-    }
-
-    /// Stays up until the operator has had enough.
-    pub fn keep(&self) -> Result<(), SessionError> {
-        let file = self.fixture.directory().join("clouds.yaml");
-        std::fs::write(&file, self.fixture.cloud.clouds_yaml()).map_err(doing("writing clouds.yaml"))?;
-        self.screen.say("\nEverything stays up. With your own client:");
-        let file = file.display();
-        for command in ["--os-cloud builder server list", "--os-cloud upload image list"] {
-            self.screen.command(&format!("OS_CLIENT_CONFIG_FILE={file} openstack {command}"));
-        }
-        self.screen.say("Ctrl-C ends it.");
-        interrupt::wait();
-        Ok(())
     }
 }
