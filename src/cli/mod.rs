@@ -10,6 +10,7 @@ pub mod jobs;
 pub mod jobs_view;
 mod levers;
 pub mod metrics;
+pub mod reference;
 mod run;
 
 use std::collections::BTreeMap;

@@ -185,7 +185,7 @@ fn one_bad_moment_of_each_server_costs_no_builder_vm() {
     fixture.app.set_config(&[("build-apt-mirror", &mirror)]).unwrap();
     let runner = "/actions-runner-linux-x64-[^/]*\\.tar\\.gz$";
     let faults = [
-        ("/InRelease$", What::DropConnection),
+        ("/noble-updates/InRelease$", What::DropConnection),
         ("/yq_linux_amd64$", What::DropConnection),
         (runner, What::TruncateBody),
     ];

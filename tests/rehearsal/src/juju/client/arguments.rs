@@ -238,7 +238,6 @@ pub struct Exec {
     pub wait: Option<Duration>,
     #[arg(long, default_value = "plain", value_parser = Format::plain)]
     pub format: Format,
-    #[arg(trailing_var_arg = true)]
     pub commands: Vec<String>,
 }
 
