@@ -144,8 +144,8 @@ def test_an_older_image_is_pinned_and_unpinned(juju):
 
 
 def oldest_build(listed):
-    """The oldest build of the build project that list-images lists."""
-    return min((row for row in listed["images"] if row["state"] == "build"), key=lambda row: row["built"])["id"]
+    """The oldest build that list-images lists."""
+    return min((row for row in listed if row["state"] == "build"), key=lambda row: row["built"])["id"]
 
 
 def test_a_second_consumer_gets_the_same_build(juju, world):

@@ -33,7 +33,7 @@ pub fn deploy(controller: &Controller, words: Deploy) -> Result<(), Failure> {
 
 pub fn refresh(controller: &Controller, words: Refresh) -> Result<(), Failure> {
     let application = words.application.ok_or_else(|| usage("no application specified"))?;
-    let path = words.path.ok_or_else(|| no_charmhub(&application))?;
+    let path = words.path.ok_or_else(|| no_charmhub(words.switch.as_ref().unwrap_or(&application)))?;
     let charm = local_charm(&path)?;
     let refreshed = controller.ask(&Request::Refresh { application, charm })?;
     let (charm, revision) = (&refreshed["charm"], &refreshed["revision"]);

@@ -102,6 +102,9 @@ pub struct Refresh {
     /// Refresh to a charm located at path.
     #[arg(long)]
     pub path: Option<String>,
+    /// Crossgrade to a charm of Charmhub, which a rehearsal has not.
+    #[arg(long, conflicts_with = "path")]
+    pub switch: Option<String>,
     /// Refresh a unit in an error state, too.
     #[arg(long, alias = "force-units", alias = "force-base")]
     force: bool,
@@ -255,6 +258,9 @@ pub struct ShowTask {
 pub struct Status {
     /// Applications or units.
     pub selectors: Vec<String>,
+    /// Watch the status every period of time.
+    #[arg(long, value_parser = duration)]
+    pub watch: Option<Duration>,
     /// Show the relations, too.
     #[arg(long, alias = "integrations")]
     pub relations: bool,

@@ -5,10 +5,23 @@ use serde_json::{Map, Value, json};
 
 use crate::arguments::{Status, StatusLog, Version};
 use crate::connection::Controller;
+use crate::output::print;
 use crate::table::Table;
 use crate::{Failure, usage};
 
+/// Before each look of a watch: the cursor goes to the upper left corner of an empty terminal.
+const CLEAR: &str = "\x1b[H\x1b[2J";
+
 pub fn show(controller: &Controller, words: Status) -> Result<(), Failure> {
+    let Some(period) = words.watch else { return look(controller, &words) };
+    loop {
+        print(CLEAR)?;
+        look(controller, &words)?;
+        std::thread::sleep(period);
+    }
+}
+
+fn look(controller: &Controller, words: &Status) -> Result<(), Failure> {
     let mut status = controller.ask(&Request::Status)?;
     if !words.selectors.is_empty() {
         select(&mut status, &words.selectors);
