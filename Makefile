@@ -53,11 +53,7 @@ help: ## Show this list
 
 .PHONY: rehearse
 rehearse: deps-rehearse unpacked ## Show the charm's whole life, without root, Juju or OpenStack (ARGS="--help" tells more)
-<<<<<<< HEAD
-	cargo build --quiet --locked -p rehearsal --bins
-=======
 	$(ALONE) cargo build --locked -p rehearsal --bins
->>>>>>> main
 	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) cargo run --quiet --locked -p rehearsal -- $(ARGS)
 
 .PHONY: unpacked
@@ -172,7 +168,7 @@ test-packaging: deps ## Check the charm's folder and archive, and pack it with t
 test-craft-providers: deps ## Compare what builders are set up with to craft-providers from PyPI
 	tests/craft_providers/run.sh
 
-# ARGS="-k leader" tells those parts alone; JUJU_TEST_WORLD=world.yaml names a real model and its clouds.
+# JUJU_TEST_WORLD=world.yaml names a real model and its clouds (tests/juju/conftest.py); ARGS are pytest's.
 .PHONY: test-juju
 test-juju: deps unpacked ## Tell the operator's story with juju alone: in a rehearsal, or on a controller (JUJU_TEST_WORLD)
 	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) tests/juju/run.sh $(ARGS)

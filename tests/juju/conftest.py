@@ -11,6 +11,9 @@ JUJU_TEST_WORLD names a YAML file:
     consumers:                  # two projects that are to get images: options of tests/juju/consumer
       - auth-url: ...
     restart-agents: sudo systemctl restart jujud-machine-*    # optional: what restarts a unit's agent
+    runner:                     # optional: launches a runner, with a token that may manage the runners of path
+      path: OWNER/REPOSITORY
+      token: ...
     build-minutes: 60           # optional: how long a build may take
 
 `rehearse --keep` writes one of its own.
@@ -37,6 +40,7 @@ class World:
     script: str
     consumers: list
     restart_agents: str | None
+    runner: dict | None
     charms: Path
 
 
@@ -54,6 +58,7 @@ def world():
         script=told["script"],
         consumers=told["consumers"],
         restart_agents=told.get("restart-agents"),
+        runner=told.get("runner"),
         charms=Path(os.environ["JUJU_TEST_CHARMS"]),
     )
 

@@ -102,16 +102,25 @@ def test_a_consumer_is_told_an_image(juju, world):
 
 def test_it_builds_nothing_when_nothing_has_changed(juju):
     before = image_of(juju.status(), FIRST)
-    act(juju, "run")
-    status = wait(juju, at_rest)
-    assert image_of(status, FIRST) == before
+    assert act(juju, "run", wait=True).results["state"] == "done"
+    assert image_of(wait(juju, at_rest), FIRST) == before
 
 
 def test_actions_tell_what_there_is(juju):
     assert "noble-x64" in str(act(juju, "history").results)
     assert image_of(juju.status(), FIRST) in str(act(juju, "list-images").results)
-    assert "ok" in act(juju, "check").results["checks"]
-    act(juju, "clean-up")
+    assert act(juju, "check").results["state"] == "done"
+    assert act(juju, "clean-up").success
+
+
+def test_a_runner_is_launched_from_the_image(juju, world):
+    if world.runner is None:
+        pytest.skip("this world has no repository for a runner")
+    token = juju.add_secret("github-token", {"token": world.runner["token"]})
+    juju.grant_secret(token, APP)
+    parameters = {"path": world.runner["path"], "token-secret-id": token, "ttl": 1}
+    launched = juju.run(f"{APP}/leader", "launch-runner", parameters, wait=660)
+    assert launched.results["name"].startswith(APP)
 
 
 def test_commands_run_on_the_unit(juju):
@@ -146,6 +155,15 @@ def test_an_older_image_is_pinned_and_unpinned(juju):
 def oldest_build(listed):
     """The oldest build that list-images lists."""
     return min((row for row in listed if row["state"] == "build"), key=lambda row: row["built"])["id"]
+
+
+def test_a_revoked_build_is_never_told_again(juju):
+    revoked = oldest_build(json.loads(act(juju, "list-images").results["json"]))
+    act(juju, "revoke", image=revoked, reason="of this story")
+    listed = json.loads(act(juju, "list-images").results["json"])
+    assert [row["revoked"] for row in listed if row["id"] == revoked] == ["of this story"]
+    with pytest.raises(jubilant.TaskError, match="was revoked"):
+        act(juju, "pin", image=revoked)
 
 
 def test_a_second_consumer_gets_the_same_build(juju, world):
@@ -223,5 +241,6 @@ def test_it_goes_and_the_consumer_stays(juju):
     juju.remove_application(APP)
     juju.wait(lambda status: APP not in status.apps, successes=1)
     juju.wait(lambda status: image_of(status, FIRST) is None and FIRST in status.apps, successes=1)
-    for name in ("openstack-password", "registry-token"):
-        juju.remove_secret(name)
+    juju.remove_application(FIRST, SECOND, "metrics-collector")
+    for secret in juju.secrets():
+        juju.remove_secret(secret.uri)

@@ -6,6 +6,7 @@ use std::thread;
 
 use rehearsal::fixture::{APPLICATION, Fixture};
 use rehearsal::juju::Controller;
+use rehearsal::servers::GITHUB_TOKEN;
 use serde_json::{Map, Value, json};
 
 use crate::interrupt;
@@ -49,6 +50,7 @@ impl Session<'_> {
             "options": options,
             "password": PASSWORD,
             "restart-agents": "systemctl restart jujud-machine-*",
+            "runner": {"path": "octo/engine", "token": GITHUB_TOKEN},
             "script": fixture.site.serve_script("setup.sh", SCRIPT),
             "consumers": [consumer, self::consumer(fixture, "upload2")],
         });

@@ -80,9 +80,17 @@ impl Drop for Ending<'_, '_> {
 
 /// Plays in a kept rehearsal whose model is empty.
 pub fn kept(play: impl FnOnce(&Juju)) {
+    kept_after(|_, _| {}, play);
+}
+
+/// Plays in a rehearsal that is kept after `before`.
+pub fn kept_after(before: impl FnOnce(&Fixture, &Juju), play: impl FnOnce(&Juju)) {
     let fixture = Fixture::set(JujuVersion::V3_6, CloudSetup::default(), SiteSetup::default()).unwrap();
+    let folder = fixture.directory().to_owned();
+    let juju = Juju { client: folder.join("bin/juju"), folder };
+    before(&fixture, &juju);
     let controller = Controller::open(&fixture, Path::new(env!("CARGO_BIN_EXE_juju"))).unwrap();
-    let juju = Juju { client: controller.path_entry().join("juju"), folder: fixture.directory().to_owned() };
+    assert_eq!(controller.path_entry().join("juju"), juju.client);
     thread::scope(|scope| {
         let _ending = Ending(&controller);
         scope.spawn(|| controller.serve());

@@ -3,6 +3,7 @@
 
 mod kept;
 mod life;
+mod played;
 mod relations;
 mod secrets;
 mod tasks;

@@ -111,8 +111,8 @@ impl Controller<'_> {
             Request::Relations => Ok(status::relations(&model.view())),
             Request::Status => Ok(status::model(&model.view())),
             Request::ShowUnit { unit } => {
-                self.unit(&unit)?;
-                Ok(super::units::describe(&model.view(), &unit))
+                let unit_info = super::units::describe(&model.view(), &unit);
+                unit_info.ok_or_else(|| refused(format!("unit {unit:?} not found")))
             }
             Request::StatusLog { entity } => self.status_log(&entity),
             Request::DebugLog { from } => {

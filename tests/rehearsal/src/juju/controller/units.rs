@@ -4,11 +4,11 @@ use serde_json::{Map, Value, json};
 
 use crate::agent::{ModelView, RelationView, UnitView};
 
-/// All about the unit of this name, which exists.
-pub(super) fn describe(view: &ModelView, name: &str) -> Value {
-    let (application, _) = name.split_once('/').unwrap_or_default();
-    let Some(app) = view.applications.get(application) else { return Value::Null };
-    let Some(unit) = app.units.values().find(|unit| unit.name == name) else { return Value::Null };
+/// All about the unit of this name, which an application of the model has or the rehearsal plays.
+pub(super) fn describe(view: &ModelView, name: &str) -> Option<Value> {
+    let (application, _) = name.split_once('/')?;
+    let Some(app) = view.applications.get(application) else { return describe_played(view, name) };
+    let unit = app.units.values().find(|unit| unit.name == name)?;
     let relations: Vec<Value> = view
         .relations
         .iter()
@@ -29,7 +29,28 @@ pub(super) fn describe(view: &ModelView, name: &str) -> Value {
     if !relations.is_empty() {
         info["relation-info"] = relations.into();
     }
-    json!({name: info})
+    Some(json!({name: info}))
+}
+
+/// A played unit: the other side of its relation, as it sees it.
+fn describe_played(view: &ModelView, name: &str) -> Option<Value> {
+    let mut played = view.relations.iter().filter(|(_, relation)| relation.is_played);
+    let (id, relation) = played.find(|(_, relation)| relation.remote_units.contains_key(name))?;
+    let others: Map<String, Value> = relation
+        .local_units
+        .iter()
+        .map(|(unit, data)| (unit.clone(), json!({"in-scope": true, "data": data})))
+        .collect();
+    let info = json!({
+        "relation-id": id,
+        "endpoint": relation.remote_endpoint,
+        "related-endpoint": relation.endpoint,
+        "application-data": {},
+        "local-unit": {"in-scope": true, "data": relation.remote_units[name]},
+        "related-units": others,
+    });
+    let charm = format!("local:{}-0", relation.remote_application);
+    Some(json!({name: {"opened-ports": [], "charm": charm, "leader": true, "relation-info": [info]}}))
 }
 
 fn describe_relation(id: u32, relation: &RelationView, unit: &UnitView) -> Value {
