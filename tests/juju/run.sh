@@ -2,7 +2,7 @@
 # Tells the operator's story with jubilant (from PyPI, in a virtual environment below target/) and `juju` alone.
 #
 # JUJU_TEST_WORLD names the file that says where: see conftest.py. Without it a rehearsal is kept for the story, and ended
-# after it. Arguments are pytest's.
+# after it; JUJU says of which version. Arguments are pytest's.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -23,7 +23,7 @@ export JUJU_TEST_CHARMS=$work
 # The rehearsal says how it is reached in lines that a shell takes.
 rehearse() {
     cargo build --quiet --locked --package rehearsal --bins
-    coproc KEPT { exec "${CARGO_TARGET_DIR:-target}/debug/rehearsal" --keep --empty; }
+    coproc KEPT { exec "${CARGO_TARGET_DIR:-target}/debug/rehearsal" --keep --empty --juju "${JUJU:-3.6}"; }
     kept=$KEPT_PID
     trap 'kill -INT "$kept" 2>/dev/null; wait "$kept" || true' EXIT
     local line

@@ -53,7 +53,7 @@ fn main() -> ExitCode {
 /// Plays the scenarios of a plan, and returns how many checks passed.
 fn rehearse(screen: &Screen, plan: &Plan) -> Result<usize, SessionError> {
     interrupt::listen().map_err(doing("listening for Ctrl-C"))?;
-    let mut session = Session::set(screen, &charm()?)?;
+    let mut session = Session::set(screen, plan.juju, &charm()?)?;
     for scenario in scenarios_of(plan) {
         session.begin(scenario);
         (scenario.play)(&mut session)?;

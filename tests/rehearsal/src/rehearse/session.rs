@@ -84,7 +84,7 @@ pub struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// Starts everything around the charm, and says which charm it is.
-    pub fn set(screen: &'a Screen, charm: &Path) -> Result<Self, SessionError> {
+    pub fn set(screen: &'a Screen, juju: JujuVersion, charm: &Path) -> Result<Self, SessionError> {
         let dispatch = charm.join("dispatch");
         let bytes = std::fs::read(&dispatch).map_err(|_| SessionError::NoCharm(charm.to_owned()))?;
         screen.say(&format!(
@@ -98,7 +98,7 @@ impl<'a> Session<'a> {
         let cloud = CloudSetup { latencies, ..CloudSetup::default() };
         let site = SiteSetup { series: vec!["noble".into()], image_size: 256 << 10, ..SiteSetup::default() };
         let runner = site.runner_versions.last().cloned().unwrap_or_default();
-        let fixture = Fixture::set(JujuVersion::V3_6, cloud, site)?;
+        let fixture = Fixture::set(juju, cloud, site)?;
         screen.say(&format!(
             "cloud   Keystone at {}, instances answer ssh on port {}",
             fixture.cloud.auth_url(),
