@@ -118,7 +118,7 @@ def test_a_runner_is_launched_from_the_image(juju, world):
         pytest.skip("this world has no repository for a runner")
     token = juju.add_secret("github-token", {"token": world.runner["token"]})
     juju.grant_secret(token, APP)
-    parameters = {"path": world.runner["path"], "token-secret-id": token, "ttl": 1}
+    parameters = {"path": world.runner["path"], "token-secret-id": str(token), "ttl": 1}
     launched = juju.run(f"{APP}/leader", "launch-runner", parameters, wait=660)
     assert launched.results["name"].startswith(APP)
 
