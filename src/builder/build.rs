@@ -126,8 +126,12 @@ impl Run<'_> {
             Ok(Deletion::Deleted | Deletion::Absent) => {
                 self.context.progress.settled(target, &self.noted(snapshot));
             }
-            Ok(Deletion::InUse(why)) => log::warn!("snapshot {} stays, it is in use: {why}", snapshot.id),
-            Err(error) => log::warn!("snapshot {} stays for the next sweep: {error}", snapshot.id),
+            Ok(Deletion::InUse(why)) => {
+                log::warn!("snapshot {} is kept because it is in use: {why}", snapshot.id)
+            }
+            Err(error) => {
+                log::warn!("snapshot {} could not be deleted, the next sweep retries: {error}", snapshot.id)
+            }
         }
     }
 }

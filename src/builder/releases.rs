@@ -46,6 +46,13 @@ impl Classified for ReleaseError {
             Self::Github { .. } => Cause::Github,
         }
     }
+
+    fn summary(&self) -> String {
+        match self {
+            Self::NoRunner(_) => self.to_string(),
+            Self::Github { error } => format!("{}{}", error.summary(), remedy(error)),
+        }
+    }
 }
 
 /// Which option mends what GitHub refuses to whoever asks for releases.

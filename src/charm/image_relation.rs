@@ -22,6 +22,8 @@ pub struct ImageRelation {
     pub cloud: CloudName,
     /// How to reach it.
     pub config: CloudConfig,
+    /// The related application, where it is known.
+    pub application: Option<String>,
 }
 
 impl ImageRelation {
@@ -90,7 +92,7 @@ pub fn publish(
     published: &mut Published,
     unit: &UnitName,
     relation: &RelationId,
-    ImageRelation { cloud, config }: &ImageRelation,
+    ImageRelation { cloud, config, .. }: &ImageRelation,
     wanted: impl Fn(&Databag) -> Option<Databag>,
 ) -> Result<(), HookToolError> {
     let memory = published.relation(relation.as_str());
@@ -250,7 +252,7 @@ mod tests {
             ];
             let mut databag = Databag::from(names.map(|name| (name.to_owned(), text())));
             databag.insert("auth_url".into(), format!("https://k/{}", text()));
-            let Some(ImageRelation { cloud: name, config }) = ImageRelation::of(&id, &databag) else {
+            let Some(ImageRelation { cloud: name, config, .. }) = ImageRelation::of(&id, &databag) else {
                 continue;
             };
             used += 1;

@@ -10,6 +10,7 @@ pub mod jobs;
 pub mod jobs_view;
 mod levers;
 pub mod metrics;
+pub mod reference;
 mod run;
 
 use std::collections::BTreeMap;
@@ -191,7 +192,9 @@ fn options(settings: &[String]) -> Result<Options, CliError> {
             _ => None,
         };
         let (name, value) = known.zip(value).map(|((name, ..), value)| (name, value)).ok_or_else(|| {
-            CliError::Usage(format!("{setting:?} is no OPTION=VALUE of the charm's options in config.yaml"))
+            CliError::Usage(format!(
+                "{setting:?} is not OPTION=VALUE with one of the charm's options in config.yaml"
+            ))
         })?;
         values.insert(name.to_owned(), value);
     }

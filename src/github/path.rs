@@ -35,7 +35,7 @@ pub enum GithubPath {
 
 /// A text that names neither an organisation nor a repository.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no path on GitHub: use ORGANISATION or OWNER/REPOSITORY")]
+#[error("{0:?} is not a GitHub path: use ORGANIZATION or OWNER/REPOSITORY")]
 pub struct NotAPath(String);
 
 impl GithubPath {

@@ -100,7 +100,7 @@ impl Progress for Record<'_> {
     fn could_not_leave(&self, cloud: &CloudName, what: Option<Vec<String>>, why: Option<String>) {
         self.change(|journal| {
             if journal.could_not_leave(cloud, what, why) {
-                log::error!("given up: what is left in {cloud} is yours to remove");
+                log::error!("retries in {cloud} have ended: delete what is left there yourself");
             }
         });
     }

@@ -187,7 +187,7 @@ fn do_request(
     journal.save(host)?;
     reporter.unit(&request.unit_name);
     let whole = |message: String, remedy| {
-        vec![Failure { target: None, cloud: None, message, remedy, cause: Cause::Unit }]
+        vec![Failure { cause: Cause::Unit, remedy, ..Failure::of(&message, false) }]
     };
     let Some(secrets) = request.take_secrets(host)? else {
         log::warn!("job {}: its secrets are lost; the next hook brings them again", request.id);

@@ -193,7 +193,7 @@ fn an_action_that_waits_shows_its_jobs_progress_and_not_the_failure_before() {
     fixture.integrate("upload");
     assert_ne!(fixture.job_ended().failures, []);
     fixture.next_hook();
-    assert!(fixture.status().contains("Build failed: "), "{}", fixture.status());
+    assert!(fixture.status().contains("failed: "), "{}", fixture.status());
     std::thread::scope(|scope| {
         let action = scope.spawn(|| {
             let url = fixture.site.serve_script("ok.sh", "#!/bin/bash\nsleep 4\n");
@@ -203,8 +203,13 @@ fn an_action_that_waits_shows_its_jobs_progress_and_not_the_failure_before() {
         wait_for("the progress of what is waited for", || {
             fixture.status().contains("Building").then_some(())
         });
-        assert!(!fixture.status().contains("Build failed: "), "{}", fixture.status());
-        action.join().unwrap();
+        assert!(!fixture.status().contains("failed: "), "{}", fixture.status());
+        let action = action.join().unwrap();
+        // On a busy machine the job may go on for longer than the action waits.
+        if action.results.get("state").is_some_and(|state| state == "done") {
+            let status = fixture.status();
+            assert!(status.starts_with("active: noble-x64 ") && !status.contains("failed"), "{status}");
+        }
     });
 }
 

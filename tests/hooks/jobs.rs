@@ -148,7 +148,7 @@ fn a_unit_that_does_not_lead_stands_by_until_it_does() {
     let (site, _relation) = Plan::new().units(2).settled();
     let second = site.app.unit(1);
     let status = || second.status().unwrap().to_string();
-    assert_eq!(status(), "active: Standing by; the leader builds.");
+    assert_eq!(status(), "active: Standby: no image from the leader yet");
     assert_eq!(second.exec("JUJU_DISPATCH_PATH=run ./dispatch").unwrap().code, 0);
     let root = crate::deploy::root(site.dir.path(), 1).join("var/lib/runner-image-builder");
     assert!(root.join("clouds.yaml").exists() && !root.join("request.json").exists());
@@ -158,5 +158,5 @@ fn a_unit_that_does_not_lead_stands_by_until_it_does() {
     assert!(root.join("request.json").exists());
     assert!(status().starts_with("maintenance: "), "{}", status());
     site.next_hook();
-    assert_eq!(site.status(), "active: Standing by; the leader builds.");
+    assert_eq!(site.status(), "active: Standby: no image from the leader yet");
 }

@@ -25,7 +25,7 @@ const DELIVERY: Duration = Duration::from_secs(3 * 3600);
 /// A build that was chosen cannot be delivered.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "build {0} is not in the build project any more, so that projects that lack it cannot be served; pin another or unpin it"
+    "build {0} is no longer in the build project, so projects without a copy of it cannot get it; pin another build, or unpin this one"
 )]
 struct Gone(ImageId);
 

@@ -52,10 +52,10 @@ pub enum DeliveryError {
         problem: String,
     },
     /// It takes its image slowly, and others wait.
-    #[error("delivering: it takes its image too slowly, and other work waits; tried again later")]
+    #[error("delivering: the transfer is too slow and other work is waiting; retried later")]
     Slow,
     /// The copy could not be noted in the journal, and was not begun.
-    #[error("{0}; nothing is delivered that cannot be noted")]
+    #[error("{0}; the image is not delivered, because the delivery cannot be recorded")]
     Journal(#[from] RecordError),
     /// It could not be shared.
     #[error(transparent)]
@@ -93,6 +93,14 @@ impl Classified for DeliveryError {
             Self::Slow => Cause::Network,
             Self::Different(_) | Self::Unread { .. } => Cause::Cloud,
             Self::Journal(_) | Self::NoId => Cause::Unit,
+        }
+    }
+
+    fn summary(&self) -> String {
+        match self {
+            Self::Cloud(error) => error.summary(),
+            Self::Sharing(error) => error.summary(),
+            _ => self.to_string(),
         }
     }
 }

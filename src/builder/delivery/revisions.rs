@@ -55,6 +55,13 @@ impl Classified for RevisionError {
             Self::Delivery(error) => error.cause(),
         }
     }
+
+    fn summary(&self) -> String {
+        match self {
+            Self::File { .. } => self.to_string(),
+            Self::Delivery(error) => error.summary(),
+        }
+    }
 }
 
 /// The finished builds of one target.

@@ -24,10 +24,10 @@ pub enum SharingError {
     #[error(transparent)]
     Cloud(#[from] OpenStackError),
     /// The member does not see what was built.
-    #[error("looking at shared image {0} as its member: it is not there, or not what was built")]
+    #[error("verifying shared image {0} as a member: the image is missing or differs from the build")]
     Different(ImageId),
     /// The build project did not give the build, to be proven.
-    #[error("reading the build in the build project, to prove it before it is shared: {0}")]
+    #[error("verifying the build in the build project before it is shared: {0}")]
     Unproven(String),
 }
 
@@ -36,6 +36,13 @@ impl Classified for SharingError {
         match self {
             Self::Cloud(error) => error.cause(),
             Self::Different(_) | Self::Unproven(_) => Cause::Cloud,
+        }
+    }
+
+    fn summary(&self) -> String {
+        match self {
+            Self::Cloud(error) => error.summary(),
+            Self::Different(_) | Self::Unproven(_) => self.to_string(),
         }
     }
 }

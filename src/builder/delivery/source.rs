@@ -64,7 +64,7 @@ impl Artifact {
 
 /// The build project gave other bytes than the build has.
 #[derive(Debug, thiserror::Error)]
-#[error("reading image {0} of the build project: these are not the bytes that it had")]
+#[error("reading image {0} of the build project: its bytes have changed")]
 struct OtherBytes(String);
 
 /// The bytes of an artifact; at their end they are proven.

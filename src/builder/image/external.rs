@@ -26,7 +26,7 @@ pub enum ExternalBuildError {
     #[error(transparent)]
     Base(#[from] BaseError),
     /// The snapshot could not be noted, and was not taken.
-    #[error("{0}; no snapshot is taken that cannot be noted")]
+    #[error("{0}; the snapshot is not taken, because it cannot be recorded")]
     Journal(#[from] RecordError),
     /// The snapshot has no bytes: the VM's disk is a volume.
     #[error(
@@ -60,6 +60,14 @@ impl Classified for ExternalBuildError {
             Self::Base(error) => error.cause(),
             Self::VolumeBacked(_) => Cause::Placement,
             Self::Journal(_) => Cause::Unit,
+        }
+    }
+
+    fn summary(&self) -> String {
+        match self {
+            Self::Vm(error) => error.summary(),
+            Self::Base(error) => error.summary(),
+            Self::VolumeBacked(_) | Self::Journal(_) => self.to_string(),
         }
     }
 }

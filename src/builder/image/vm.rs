@@ -44,7 +44,7 @@ pub enum VmError {
     #[error(transparent)]
     Executor(#[from] ExecutorError),
     /// The VM could not be noted, and was not launched.
-    #[error("{0}; no VM is launched that cannot be noted")]
+    #[error("{0}; the VM is not launched, because it cannot be recorded")]
     Journal(#[from] RecordError),
 }
 
@@ -66,6 +66,14 @@ impl Classified for VmError {
             Self::NoAddress { .. } => Cause::Placement,
             Self::Executor(_) => Cause::Network,
             Self::Journal(_) => Cause::Unit,
+        }
+    }
+
+    fn summary(&self) -> String {
+        match self {
+            Self::Cloud(error) => error.summary(),
+            Self::Executor(error) => error.summary(),
+            Self::NoAddress { .. } | Self::Journal(_) => self.to_string(),
         }
     }
 }
@@ -173,7 +181,9 @@ impl Launcher<'_> {
         };
         match self.remove(&id) {
             Ok(()) => tracker.settled(&noted),
-            Err(error) => log::warn!("VM {name} ({id}) stays for the next sweep: {error}"),
+            Err(error) => {
+                log::warn!("VM {name} ({id}) could not be deleted, the next sweep retries: {error}")
+            }
         }
         result
     }
@@ -210,7 +220,7 @@ impl Launcher<'_> {
         let ours = named.iter().filter(|server| labels::may_remove_server(self.owner, server));
         let removals: Vec<_> = ours.map(|server| self.remove(&server.id)).collect();
         removals.iter().flat_map(|removal| removal.as_ref().err()).for_each(|error| {
-            log::warn!("VM {name} stays for the next sweep: {error}");
+            log::warn!("VM {name} could not be deleted, the next sweep retries: {error}");
         });
         removals.iter().all(Result::is_ok)
     }

@@ -82,7 +82,7 @@ impl Unit<'_> {
         };
         match failures(&journal) {
             None => Ok(self.tools.action_set(&[("state", "done".into()), ("removed", made.join("; "))])?),
-            Some(failures) => Ok(self.tools.action_fail(&format!("{failures}. The charm tries again."))?),
+            Some(failures) => Ok(self.tools.action_fail(&format!("{failures}. The charm retries."))?),
         }
     }
 
@@ -90,7 +90,7 @@ impl Unit<'_> {
     pub(in crate::charm) fn goes_on(&self, job: &JobId) -> Result<(), DispatchError> {
         let unit = &self.environment.unit;
         let watch = format!(
-            "Job {job} goes on: juju status shows its progress, juju exec --unit {unit} ./dispatch jobs all of it."
+            "Job {job} continues: juju status shows its progress, juju exec --unit {unit} ./dispatch jobs the details."
         );
         Ok(self.tools.action_set(&[("state", "running".into()), ("watch", watch)])?)
     }

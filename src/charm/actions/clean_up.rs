@@ -17,7 +17,9 @@ impl Unit<'_> {
         let turn = Turn::take(self.host)?;
         let Some(state) = self.state_for_action(event)? else { return Ok(()) };
         if !state.leader {
-            return Ok(self.tools.action_fail("This unit does not build; run the action on the leader.")?);
+            return Ok(self
+                .tools
+                .action_fail("This unit is not the leader; run the action on the leader.")?);
         }
         self.converge(&state, event, None)?;
         let journal = state.journal(self.host)?;

@@ -19,7 +19,7 @@ const TELL: Duration = Duration::from_secs(60);
 #[derive(Debug, thiserror::Error)]
 pub enum TellError {
     /// Nothing was asked for yet.
-    #[error("the unit has not asked for a job yet")]
+    #[error("no job has been requested on this unit yet")]
     NoUnit,
     /// The last request could not be read.
     #[error(transparent)]
@@ -33,13 +33,13 @@ pub enum TellError {
 #[derive(Debug, thiserror::Error)]
 pub enum LeverError {
     /// No build has the id.
-    #[error("no kept build or image has the id {0}; list-images has those that there are")]
+    #[error("no kept build or image has the ID {0}; see list-images")]
     Unknown(String),
     /// Several have it.
-    #[error("the ids of several builds begin with {0}; give more of it")]
+    #[error("the IDs of several builds begin with {0}; give more characters")]
     Ambiguous(String),
     /// The image is one of which no build is kept.
-    #[error("image {0} is of no build that is kept; only a kept build can be pinned (list-images)")]
+    #[error("image {0} does not belong to a kept build, and only kept builds can be pinned; see list-images")]
     NotKept(ImageId),
     /// The build was revoked.
     #[error("build {build} was revoked {since}: {reason}; pin another")]
@@ -53,7 +53,7 @@ pub enum LeverError {
     },
     /// GitHub gives no jobs to its runner.
     #[error(
-        "build {build} has runner {runner}, which GitHub has given no jobs since {}; pin a newer build, or set force=true",
+        "build {build} has runner {runner}, to which GitHub has assigned no jobs since {}; pin a newer build, or set force=true",
         since.date()
     )]
     Refused {
@@ -65,7 +65,7 @@ pub enum LeverError {
         since: Timestamp,
     },
     /// There is no word for the others to know why.
-    #[error("say why: reason=TEXT is shown wherever the build is listed")]
+    #[error("a reason is required; set reason=TEXT, which the status and list-images show")]
     NoReason,
     /// Nothing is pinned.
     #[error("nothing to unpin: {0}")]

@@ -21,14 +21,16 @@ impl Unit<'_> {
             return Ok(self.tools.action_fail("Image relation not yet ready.")?);
         }
         if !state.leader {
-            return Ok(self.tools.action_fail("This unit does not build; run the action on the leader.")?);
+            return Ok(self
+                .tools
+                .action_fail("This unit is not the leader; run the action on the leader.")?);
         }
         if let Some(refusal) = parameters.refusal(&state.run.targets) {
             return Ok(self.tools.action_fail(&refusal)?);
         }
         if state.paused {
             self.converge(&state, event, None)?;
-            let refusal = "Paused: no builds are started. Set paused=false, then run again.";
+            let refusal = "Paused. Set paused=false, then run the action again.";
             return Ok(self.tools.action_fail(refusal)?);
         }
         let Some(job) = self.converge(&state, event, Some(&parameters.demand))? else {
@@ -58,7 +60,7 @@ impl Unit<'_> {
                     let _turn = Turn::take(self.host)?;
                     match self.converge(state, event, None)? {
                         Some(again) => job = again,
-                        None => return Ok(self.tools.action_fail(&format!("Job {job} was given up."))?),
+                        None => return Ok(self.tools.action_fail(&format!("Job {job} was abandoned."))?),
                     }
                 }
                 Followed::Cancelled => {

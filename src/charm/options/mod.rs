@@ -117,7 +117,7 @@ impl Options {
         let is_twice = |base: &&PinnedBase| bases.iter().filter(|other| other.base == base.base).count() > 1;
         match bases.iter().find(is_twice) {
             Some(PinnedBase { base, .. }) => Err(InvalidOption(format!(
-                "Invalid bases: ({base}). It is there with two release dates; set base-image to one of them."
+                "Invalid bases: ({base}). It has two release dates; set base-image to one of them."
             ))),
             None => Ok(bases),
         }
@@ -186,7 +186,7 @@ impl Options {
             Ok(Some(version.to_owned()))
         } else {
             Err(InvalidOption(format!(
-                "Invalid runner-version {text:?}: use a release such as 2.337.1, or nothing."
+                "Invalid runner-version {text:?}: use a version such as 2.337.1, or leave it empty."
             )))
         }
     }

@@ -62,7 +62,9 @@ pub enum OpenstackImageBuildError {
         source: io::Error,
     },
     /// Glance has other bytes than were sent.
-    #[error("building image {IMAGE_NAME}: {0} has another digest than what was sent; build it again")]
+    #[error(
+        "building image {IMAGE_NAME}: the digest of {0} differs from that of the uploaded data; build it again"
+    )]
     Different(ImageId),
     /// No id could be made up.
     #[error("building image {IMAGE_NAME}: {0}")]
@@ -80,7 +82,7 @@ impl Classified for OpenstackImageBuildError {
 
 /// An image that is there could not be deleted (seed `openstack_manager`: `ImageDeleteError`).
 #[derive(Debug, thiserror::Error)]
-#[error("deleting image {id}: {problem}; delete it by hand when nothing uses it any more")]
+#[error("deleting image {id}: {problem}; delete it yourself when it is no longer in use")]
 pub struct ImageDeleteError {
     /// The image.
     pub id: ImageId,

@@ -155,7 +155,9 @@ impl BaseImageCache {
             let emptied = file.set_len(0).and_then(|()| io::Seek::rewind(file));
             emptied.map_err(|error| Trouble::Final(self.store(offer, error)))?;
         } else if opened.first != present.length {
-            return Err(Trouble::Refused(fetch_error("it gives another part than was asked for".into())));
+            return Err(Trouble::Refused(fetch_error(
+                "the server sent another part of the file than requested".into(),
+            )));
         }
         log::info!("fetching {} from byte {}", offer.url, present.length);
         let taken = present.take(&mut opened.reader, file);

@@ -47,7 +47,7 @@ impl BaseImages<'_> {
         };
         for old in present.iter().filter(is_old) {
             if let Err(error) = self.cloud.images().delete(&old.id, deadline) {
-                log::warn!("an old base image stays: {error}");
+                log::warn!("an old base image could not be deleted: {error}");
             }
         }
         Ok(id)
