@@ -20,7 +20,7 @@ pub fn with_runners(
 ) -> Status {
     let Runners { refused, ending, none_serves } = Runners::of(state, journal, upstream, now);
     let said = || refused.iter().chain(&ending).cloned();
-    if said().next().is_none() {
+    if said().next().is_none() || state.relations.is_empty() {
         return status;
     }
     let before = |text: String| sentence(said().chain([uncapitalised(text)]));
@@ -196,6 +196,9 @@ mod tests {
         let said = "active: Runner 2.335.0 is refused by GitHub from 2026-12-10: change runner in the recipe; 2 h old";
         assert_told(&state, &journal, 1, said);
         assert_told(&state, &Journal::default(), 1, said);
+        // Whoever has no relation has another thing to do first.
+        state.relations.clear();
+        assert_told(&state, &journal, 1, "active: 2 h old");
     }
 
     #[test]
