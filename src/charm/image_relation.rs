@@ -80,6 +80,13 @@ pub fn names_revoked(levers: &Levers, told: &Databag) -> bool {
     listed_in(told).iter().any(|listed| levers.revocation(&listed.id).is_some())
 }
 
+/// What a databag tells, for a log: `image 5d1f... (x64,noble)`.
+fn images_in(databag: &Databag) -> String {
+    let images = listed_in(databag).into_iter().map(|Listed { id, tags }| format!("image {id} ({tags})"));
+    let images: Vec<String> = images.collect();
+    if images.is_empty() { "no image".to_owned() } else { images.join(", ") }
+}
+
 fn listed_in(databag: &Databag) -> Vec<Listed> {
     databag.get("images").and_then(|images| serde_json::from_str(images).ok()).unwrap_or_default()
 }
@@ -136,6 +143,7 @@ pub fn publish(
         let mut change: Databag = KEYS.map(|key| (key.to_owned(), String::new())).into();
         change.extend(wanted.clone());
         tools.relation_set(relation, &change)?;
+        log::info!("relation {relation} is told {}", images_in(&wanted));
         memory.was_written(cloud, wanted);
     }
     Ok(())

@@ -337,7 +337,10 @@ fn ask(
     worker_lives: bool,
 ) -> Result<JobId, ReconcileError> {
     request.save(host, &state.secrets)?;
-    log::info!("job {}: asked for, {:?}", request.id, request.reason);
+    if let Some(replaced) = Asked::load(host)?.replaced_by(&request.id) {
+        log::info!("job {replaced} is replaced by job {} before it has started", request.id);
+    }
+    log::info!("job {} requested: {request}", request.id);
     if !worker_lives {
         worker::start_worker(host)?;
     }
@@ -382,6 +385,7 @@ fn withdraw(
     match last {
         Some(last) if last.task == Task::Build && is_open(&last, journal) && !is_taken_up(&last, journal) => {
             last.withdraw(host)?;
+            log::info!("job {} is withdrawn before it has started: nothing is to be built", last.id);
             Ok(None)
         }
         other => Ok(other),

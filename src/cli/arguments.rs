@@ -41,6 +41,11 @@ pub enum Command {
     Unpin(Unpin),
     /// Withdraw a build for good (requires root)
     Revoke(Revoke),
+    /// List what nothing needs in the build project; delete what has one of the IDs (requires root)
+    ///
+    /// Only servers and images of this application are listed, and what the Python charm has left. Nothing is deleted without
+    /// its ID. Runs on the leader, while no other job runs or waits, with the configuration that the charm accepted last.
+    CleanUp(CleanUp),
     /// Check the prerequisites of builds and deliveries (requires root)
     ///
     /// Checks each project's credentials, catalog, flavor, network and quotas, base images, GitHub and the apt mirror, with
@@ -122,6 +127,17 @@ pub struct Revoke {
     pub image: String,
     /// Reason, which the status and list-images show
     pub reason: String,
+}
+
+/// `dispatch clean-up`.
+#[derive(Debug, clap::Args)]
+pub struct CleanUp {
+    /// The IDs of what is to be deleted, as listed; without IDs nothing is deleted
+    #[arg(value_name = "ID")]
+    pub ids: Vec<String>,
+    /// How the list is printed.
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// `dispatch check`.

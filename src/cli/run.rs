@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::arguments::{Init, LatestBuildId, Run};
 use super::jobs::describe;
+use super::terminal::show_progress;
 use super::{CLOUDS_FILE, CliError, Format, build_config, options, secrets};
 use crate::builder::{
     Clouds, cloud_name, get_latest_image, http_client, install_build_tools, install_clouds_yaml, read_cloud,
@@ -60,7 +61,7 @@ pub fn run(words: &Run, say: &dyn Fn(&str)) -> Result<(), CliError> {
         continues: Vec::new(),
     };
     request.save(&host, &secrets).map_err(failed)?;
-    follow(&host, say, || worker::work(&host).map_err(failed))?;
+    show_progress(say, |say| follow(&host, say, || worker::work(&host).map_err(failed)))?;
     let journal = Journal::load(&host).map_err(failed)?;
     let job = journal.job.filter(|job| job.id == request.id);
     let failures = job.map(|job| job.failures).unwrap_or_default();

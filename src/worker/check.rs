@@ -106,7 +106,7 @@ impl<'a> Checks<'a> {
     }
 
     fn answer_with(&self, order: &CheckOrder, secrets: &BuildSecrets) {
-        log::info!("check {}: {:?}", order.id, order.scope);
+        log::info!("check {} started", order.id);
         let before = Findings::load(self.host);
         if order.scope > Scope::Upstream {
             let findings = check(self.host, order, secrets);
@@ -127,7 +127,7 @@ impl<'a> Checks<'a> {
         if let Err(error) = findings.save(self.host) {
             return log::error!("check {}: {error}", order.id);
         }
-        log::info!("check {}: {}", order.id, findings.verdict().as_str());
+        log::info!("check {} ended: {}", order.id, findings.verdict().as_str());
         if is_news {
             self.tell(order);
         }

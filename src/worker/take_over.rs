@@ -84,7 +84,7 @@ pub fn take_over(
             Err(error) => vec![Failure::of(&error, error.operator_must_act())],
         };
         let of_it = failures.into_iter().map(|failure| Failure { cloud: Some(name.clone()), ..failure });
-        of_it.inspect(|failure| log::error!("{failure}")).collect::<Vec<_>>()
+        of_it.inspect(|failure| log::warn!("{failure}")).collect::<Vec<_>>()
     });
     failures.into_iter().flatten().collect()
 }

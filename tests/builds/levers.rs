@@ -256,15 +256,28 @@ fn clean_up_lists_what_nothing_needs_and_deletes_what_is_named() {
         let results = act(&fixture, "clean-up", params).results;
         serde_json::from_str::<Vec<Value>>(results["json"].as_str().unwrap()).unwrap()
     };
+    let by_hand = |words: &str| {
+        let output = fixture.unit().exec(&format!("./dispatch clean-up {words} --format json")).unwrap();
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        serde_json::from_str::<Vec<Value>>(&output.stdout).unwrap()
+    };
+    let counted = |count: u32| {
+        let metrics = fixture.unit().exec("./dispatch metrics").unwrap().stdout;
+        metrics.contains(&format!("\nrunner_image_builder_unneeded_resources{{kind=\"image\"}} {count}\n"))
+    };
     let listed = found(json!({}));
     let ids: Vec<&str> = listed.iter().map(|found| found["id"].as_str().unwrap()).collect();
     assert_eq!(ids, [&forgotten]);
     let is_there =
         |id: &str| fixture.cloud.project("builder-project").images().iter().any(|image| image.id == id);
-    assert!(is_there(&forgotten), "nothing was named");
+    assert_eq!(by_hand(""), listed, "the same on the unit");
+    assert!(is_there(&forgotten) && counted(1), "nothing was named");
     let kept = builds.iter().find(|id| **id != forgotten).unwrap();
-    let deleted = found(json!({"ids": format!("{forgotten}, {kept}, {stranger}")}));
+    let deleted = by_hand(&format!("{forgotten} {kept} {stranger}"));
     assert_eq!(deleted[0]["outcome"], "deleted");
+    assert!(!counted(1), "what is deleted is there no more");
+    let again = found(json!({"ids": format!("{kept}, {stranger}")}));
+    assert!(again.iter().all(|answer| answer["outcome"] == "not deleted"), "{again:?}");
     assert!(!is_there(&forgotten) && is_there(kept) && is_there(&stranger), "only what was listed goes");
     assert_eq!(told(&fixture, &relation), second);
 }

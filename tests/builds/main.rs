@@ -14,6 +14,7 @@ mod fixture;
 mod github;
 mod images;
 mod levers;
+mod logs;
 mod memberships;
 mod migration;
 mod neighbours;

@@ -99,9 +99,13 @@ fn a_request_that_waits_is_done_with_the_one_that_takes_its_place() {
     site.model.wait_until("the worker to take it up", crate::machine::PATIENCE, taken_up).unwrap();
     let run = |bases: &str| {
         let action = site.unit().run_action("run", json!({"bases": bases, "force": true})).unwrap();
-        action.results["job"].as_str().unwrap().to_owned()
+        let result = |name: &str| action.results.get(name).and_then(|id| id.as_str()).map(str::to_owned);
+        (result("job").unwrap(), result("replaced"))
     };
-    let [first, second] = ["jammy", "noble"].map(run);
+    let [(first, _), (second, replaced)] = ["jammy", "noble"].map(run);
+    assert_eq!(replaced.as_ref(), Some(&first), "whoever has its id learns what became of it");
+    let said = format!("job {first} is replaced by job {second} before it has started");
+    assert!(site.model.debug_log().iter().any(|line| line.message.contains(&said)), "{said}");
     let request = site.request().unwrap();
     let mut bases: Vec<&str> = request.bases.iter().map(|base| base.as_str()).collect();
     bases.sort_unstable();

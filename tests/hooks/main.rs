@@ -24,6 +24,7 @@ mod foreign;
 mod host_files;
 mod jobs;
 mod life;
+mod log;
 mod machine;
 mod observability;
 mod peers;

@@ -4,11 +4,11 @@
 use std::io;
 use std::sync::Arc;
 use std::thread::Scope;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::distribution::{DeliveryError, Distributor, Recipient};
 use super::source::Artifact;
-use crate::model::{Cause, Classified, Deadline};
+use crate::model::{Cause, Classified, Deadline, Elapsed};
 use crate::openstack_cloud::{
     Cloud, ErrorKind, Image, ImageChange, ImageId, MemberStatus, OpenStackError, Visibility,
 };
@@ -188,7 +188,10 @@ impl Distributor<'_> {
         proof: &Proof,
     ) -> Result<(), SharingError> {
         let id = &artifact.revision.id;
+        let began = Instant::now();
         share(self.build_cloud, cloud, id, proof, Deadline::after(LIMIT))?;
+        let (target, after) = (artifact.target(), Elapsed::since(began));
+        log::info!("{target}: build {id} shared with {name} (project {}) after {after}", cloud.project_id());
         self.publisher.published(&artifact.revision.image(name, id.clone()));
         Ok(())
     }

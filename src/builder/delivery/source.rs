@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use sha2::Sha512;
 
 use crate::http::Incoming;
-use crate::model::{Deadline, Digesting, Target};
+use crate::model::{Deadline, Digesting, Metered, Target};
 use crate::openstack_cloud::{Cloud, Image, OpenStackError};
 use crate::record::{Comparison, Progress, Proof, Revision};
 
@@ -45,6 +45,7 @@ impl Artifact {
         deadline: Deadline,
     ) -> Result<Proving<'a>, OpenStackError> {
         let stream = cloud.images().download(&self.image.id, deadline)?;
+        let stream = Metered::new(stream, "reading the build", self.image.size);
         Ok(Proving { stream: Digesting::new(stream), size: 0, artifact: self, progress })
     }
 
@@ -69,7 +70,7 @@ struct OtherBytes(String);
 
 /// The bytes of an artifact; at their end they are proven.
 pub struct Proving<'a> {
-    stream: Digesting<Incoming, Sha512>,
+    stream: Digesting<Metered<Incoming>, Sha512>,
     size: u64,
     artifact: &'a Artifact,
     progress: &'a dyn Progress,

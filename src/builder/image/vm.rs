@@ -2,14 +2,14 @@
 //! of its peer, and gone when its work is done, however that ended.
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::site::Site;
 use super::user_data::{HostKeyUse, user_data};
 use crate::builder::ownership::labels;
 use crate::host::Host;
 use crate::instance::{ExecutorError, KeyPair, RUNNER_USER, SshExecutor, SshTarget};
-use crate::model::{Cause, Classified, Deadline, Secret};
+use crate::model::{Cause, Classified, Deadline, Elapsed, Secret};
 use crate::openstack_cloud::{
     AddressKind, Cloud, EtherType, ImageId, MetadataSource, NewServer, OpenStackError, Server, ServerId,
     ServerStatus,
@@ -173,14 +173,29 @@ impl Launcher<'_> {
             }
         };
         tracker.made(&mut noted, id.as_str());
+        let (Site { flavor, network, .. }, began) = (self.site, Instant::now());
+        log::info!(
+            "{}: server {id} ({name}) created: flavor {} ({}), network {} ({}), image {image}",
+            tracker.target,
+            flavor.name,
+            flavor.id,
+            network.name,
+            network.id
+        );
         let active =
             self.cloud.compute().wait_for_server(&id, &ServerStatus::Active, deadline.at_most(LAUNCH));
         let result = match active {
-            Ok(server) => work(&Vm { launcher: self, purpose, server, host_key, our_key }),
+            Ok(server) => {
+                log::info!("{}: server {id} active after {}", tracker.target, Elapsed::since(began));
+                work(&Vm { launcher: self, purpose, server, host_key, our_key })
+            }
             Err(error) => Err(VmError::from(error).into()),
         };
         match self.remove(&id) {
-            Ok(()) => tracker.settled(&noted),
+            Ok(()) => {
+                log::info!("{}: server {id} ({name}) deleted: its work is over", tracker.target);
+                tracker.settled(&noted);
+            }
             Err(error) => {
                 log::warn!("VM {name} ({id}) could not be deleted, the next sweep retries: {error}")
             }
@@ -198,8 +213,8 @@ impl Launcher<'_> {
         let server = NewServer {
             name: name.to_owned(),
             image: image.clone(),
-            flavor: self.site.flavor.clone(),
-            network: self.site.network.clone(),
+            flavor: self.site.flavor.id.clone(),
+            network: self.site.network.id.clone(),
             security_group: self.site.security_group.clone(),
             // Not the metadata service, which any process of the VM may ask (CVE-2024-6174).
             metadata_source: MetadataSource::ConfigDrive,
@@ -265,8 +280,13 @@ impl Vm<'_> {
         // Short: the path of a socket in it may have 107 bytes, 17 of which ssh wants for itself.
         let folder = host.run_dir().join(format!("ssh-{job}-{}{}", self.purpose.word(), tracker.target));
         let boot = Duration::from_secs(u64::from(settings.boot_timeout_s));
+        let began = Instant::now();
         let tell = |problem: &str| tracker.progress.hampered(tracker.target, problem);
         let connected = SshExecutor::connect_and_tell(host, target, folder, &tell, deadline.at_most(boot));
+        if connected.is_ok() {
+            let (target, id, after) = (tracker.target, self.id(), Elapsed::since(began));
+            log::info!("{target}: server {id} reachable by ssh at {address} after {after}");
+        }
         connected.map_err(|error| {
             // What the VM itself says of its boot is the first thing that one wants to know then.
             let compute = self.launcher.cloud.compute();

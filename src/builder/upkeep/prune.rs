@@ -164,7 +164,11 @@ impl Pruner<'_> {
         }
         match self.cloud.images().delete(&image.id, deadline) {
             Ok(Deletion::Deleted | Deletion::Absent) => {
-                log::info!("image {} ({target}) is pruned", image.id);
+                let (name, limit) = (self.name, self.limit);
+                log::info!(
+                    "{target}: image {} in {name} pruned: {limit} newer ones are kept and no relation names it",
+                    image.id
+                );
                 self.journal().is_gone(self.name, &image.id);
             }
             Ok(Deletion::InUse(why)) => {

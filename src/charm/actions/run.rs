@@ -6,7 +6,7 @@ use crate::charm::event::Event;
 use crate::charm::state::CharmState;
 use crate::charm::turn::Turn;
 use crate::model::Deadline;
-use crate::record::JobId;
+use crate::record::{Asked, JobId};
 
 impl Unit<'_> {
     pub(in crate::charm) fn run_action(&self, event: &Event) -> Result<(), DispatchError> {
@@ -37,6 +37,9 @@ impl Unit<'_> {
             return Ok(self.tools.action_fail("No job was started; see the unit's status.")?);
         };
         self.tools.action_set(&[("job", job.to_string())])?;
+        if let Some(replaced) = Asked::load(self.host)?.replaced_by(&job) {
+            self.tools.action_set(&[("replaced", replaced.to_string())])?;
+        }
         if let Some(hint) = parameters.hint(&state, &state.journal(self.host)?) {
             self.tools.action_set(&[("note", hint.to_owned())])?;
         }

@@ -16,7 +16,7 @@ use crate::github::{GithubClient, GithubError, GithubPath, RunnerApplication};
 use crate::host::random_uuid;
 use crate::http::HttpClient;
 use crate::instance::RUNNER_USER;
-use crate::model::{Arch, BaseImage, Cause, Classified, Deadline, Digesting, Target};
+use crate::model::{Arch, BaseImage, Cause, Classified, Deadline, Digesting, Metered, Target};
 use crate::openstack_cloud::{
     Cloud, CloudConfig, Deletion, Image, ImageFilter, ImageId, ImageStatus, Images, NewImage, NotAnId,
     OpenStackError,
@@ -212,6 +212,7 @@ fn upload(
     let images = cloud.images();
     let send = || {
         images.create(&image, site.deadline)?;
+        let file = Metered::new(file, "uploading the image", Some(size));
         let mut reader = Digesting::<_, Sha512>::new(file);
         images.upload(&id, Some(size), &mut reader, site.deadline)?;
         let there = images.wait_until_active(&id, site.deadline)?;
