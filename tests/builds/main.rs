@@ -6,6 +6,7 @@
 mod away;
 mod checks;
 mod clouds;
+mod deleted;
 mod delivery;
 mod departed;
 mod end_to_end;

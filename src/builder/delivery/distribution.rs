@@ -281,11 +281,8 @@ impl<'a> Distributor<'a> {
                     return self.queue.again(target, next);
                 }
                 let failure = Failure::of(&error, error.operator_must_act());
-                self.publisher.outcome.fail(Failure {
-                    target: Some(target),
-                    cloud: Some(recipient.name),
-                    ..failure
-                });
+                let (of, cloud) = (Some(target), Some(recipient.name));
+                self.publisher.outcome.fail(Failure { target: of, cloud, ..failure });
                 self.queue.is_given_up(target);
             }
         }

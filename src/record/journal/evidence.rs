@@ -159,6 +159,20 @@ impl Known {
     pub fn image(&self, target: Target, cloud: &CloudName) -> Option<&Image> {
         self.images.iter().find(|image| image.is_of(target, cloud))
     }
+
+    /// The builds of `target` that relations of `clouds` are told, each with the images that they are told of it.
+    pub fn told(&self, target: Target, clouds: &[CloudName]) -> Vec<Choice> {
+        let of_build = |build: &Revision| {
+            let told = |cloud: &CloudName| {
+                let image =
+                    self.image(target, cloud).filter(|image| image.revision.as_ref() == Some(&build.id));
+                image.map(|image| (cloud.clone(), Some(image.result.id.clone())))
+            };
+            let places: Vec<_> = clouds.iter().filter_map(told).collect();
+            (!places.is_empty()).then(|| Choice { build: build.clone(), places })
+        };
+        self.revisions.iter().filter(|build| build.target == target).filter_map(of_build).collect()
+    }
 }
 
 impl Journal {
