@@ -163,7 +163,7 @@ fn what_is_in_an_image_keeps_to_its_schema() {
     assert_eq!(statement["subject"][0]["digest"]["sha512"], "16".repeat(64));
     let refused = site.unit().exec("./dispatch show-image ffff").unwrap();
     assert!(
-        refused.code == 1 && refused.stderr.contains("no kept build or image has the id ffff"),
+        refused.code == 1 && refused.stderr.contains("no kept build or image has the ID ffff"),
         "{refused:?}"
     );
 }
