@@ -6,17 +6,18 @@ use std::io::{self, ErrorKind};
 use super::actions::FollowError;
 use super::cos_agent::{self, metrics_socket};
 use super::event::{Action, Event, RelationChange};
+use super::image_relation::remembered::Remembered;
 use super::peers::{self, Exchange};
 use super::reconcile::{self, ReconcileError};
 use super::removal::{self, RemovalError};
 use super::state::{CharmState, StateError, proxies};
 use super::turn::Turn;
-use super::{credentials, status};
+use super::{credentials, shown, status};
 use crate::builder::{self, BuilderInitConfig, BuilderSetupError};
 use crate::charm::cos_agent::metrics_socket::MetricsSocketError;
 use crate::host::{FileError, Host, NotOurs, Written};
 use crate::juju::{Environment, HookToolError, HookTools, RelationId, Status};
-use crate::record::{self, BuildMode, Findings, Image, JobId, Journal, Levers, RecordError};
+use crate::record::{self, BuildMode, Findings, Image, JobId, Journal, LastHook, Levers, RecordError};
 use crate::worker::{self, WorkerError};
 
 /// A hook failed: our own bug, or a machine in trouble. Juju runs the hook again.
@@ -102,11 +103,12 @@ impl Unit<'_> {
     /// the operator's affair and no failure of the hook; an action fails with the same words.
     pub fn dispatch(&self, event: &Event) -> Result<(), DispatchError> {
         let Err(error) = self.handle(event) else { return Ok(()) };
+        LastHook::forget(self.host)?;
         let Some(remedy) = error.remedy() else { return Err(error) };
         if matches!(event, Event::Action(_)) {
             self.tools.action_fail(&remedy)?;
         }
-        Ok(self.tools.status_set(&status::machine_in_trouble(&remedy))?)
+        Ok(self.show(&status::machine_in_trouble(&remedy))?)
     }
 
     fn handle(&self, event: &Event) -> Result<(), DispatchError> {
@@ -166,8 +168,13 @@ impl Unit<'_> {
         }
     }
 
+    /// Lets Juju show `status`.
+    pub(super) fn show(&self, status: &Status) -> Result<(), HookToolError> {
+        shown::show(self.host, self.tools, status)
+    }
+
     fn install(&self, event: &Event) -> Result<(), DispatchError> {
-        self.tools.status_set(&Status::Maintenance("Setting up Builder.".into()))?;
+        self.show(&Status::Maintenance("Setting up Builder.".into()))?;
         self.tell_version();
         self.initialize()?;
         // The worker installs what is missing before each job, so a package server that is down blocks nothing here.
@@ -178,7 +185,7 @@ impl Unit<'_> {
     }
 
     fn upgrade(&self, event: &Event) -> Result<(), DispatchError> {
-        self.tools.status_set(&Status::Maintenance("Running builder upgrade.".into()))?;
+        self.show(&Status::Maintenance("Running builder upgrade.".into()))?;
         self.tell_version();
         // This may be the unit's first event: another charm may have been here.
         self.initialize()?;
@@ -219,17 +226,18 @@ impl Unit<'_> {
 
     fn reconcile(&self, event: &Event) -> Result<(), DispatchError> {
         if self.departs(event)? {
-            return Ok(self.tools.status_set(&Status::Maintenance("Being removed.".into()))?);
+            return Ok(self.show(&Status::Maintenance("Being removed.".into()))?);
         }
         let state = match self.state(event) {
             Ok(state) => state,
             Err(StateError::Invalid(reason)) => {
+                LastHook::forget(self.host)?;
                 peers::missed(self.host, event)?;
                 reconcile::missed_secret(self.host, event)?;
                 let broken = self.broken_relation(event);
                 credentials::forget_departed(self.host, self.tools, self.environment, broken)?;
                 worker::tend(self.host, &proxies(self.environment))?;
-                return Ok(self.tools.status_set(&status::invalid(&reason))?);
+                return Ok(self.show(&status::invalid(&reason))?);
             }
             Err(StateError::Juju(error)) => return Err(error.into()),
         };
@@ -238,7 +246,8 @@ impl Unit<'_> {
     }
 
     fn state(&self, event: &Event) -> Result<CharmState, StateError> {
-        CharmState::load(self.tools, self.environment, self.broken_relation(event))
+        let remembered = Remembered::in_event(self.host, event);
+        CharmState::load(self.tools, self.environment, self.broken_relation(event), remembered)
     }
 
     /// The relation that ends with `event`.
@@ -259,6 +268,8 @@ impl Unit<'_> {
         self.initialize()?;
         let mut journal = state.journal(self.host)?;
         let written = reconcile::host_files(self.host, self.environment, state, &journal)?;
+        // It names clouds of clouds.yaml.
+        state.last_hook.save(self.host)?;
         reconcile::check(self.host, self.environment, state, &journal, event, written)?;
         let event = match (written, event) {
             // Juju does not tell of everything that changes.
@@ -277,7 +288,7 @@ impl Unit<'_> {
             reconcile::attend_check(self.host, &journal)?;
         }
         worker::tend(self.host, &state.secrets.proxies)?;
-        self.tools.status_set(&status::status(state, &journal, Findings::load(self.host).as_ref()))?;
+        self.show(&status::status(state, &journal, Findings::load(self.host).as_ref()))?;
         Ok(job)
     }
 
@@ -306,7 +317,7 @@ impl Unit<'_> {
         match self.state(event) {
             Ok(state) => Ok(Some(state)),
             Err(StateError::Invalid(reason)) => {
-                self.tools.status_set(&status::invalid(&reason))?;
+                self.show(&status::invalid(&reason))?;
                 self.tools.action_fail(&reason.to_string())?;
                 Ok(None)
             }

@@ -12,6 +12,7 @@ mod options;
 mod peers;
 mod reconcile;
 mod removal;
+mod shown;
 mod state;
 mod status;
 mod turn;

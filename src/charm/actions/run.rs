@@ -48,11 +48,7 @@ impl Unit<'_> {
         // No hook of this unit runs meanwhile: the status of before would stand there until the action ends.
         let show = &mut |progress: &str| {
             if let Ok(journal) = state.journal(self.host) {
-                self.tools.status_set(&status::status(
-                    state,
-                    &journal,
-                    Findings::load(self.host).as_ref(),
-                ))?;
+                self.show(&status::status(state, &journal, Findings::load(self.host).as_ref()))?;
             }
             self.tools.action_log(progress)
         };
@@ -75,7 +71,7 @@ impl Unit<'_> {
         let _turn = Turn::take(self.host)?;
         let mut journal = state.journal(self.host)?;
         self.publish(state, &mut journal, event)?;
-        self.tools.status_set(&status::status(state, &journal, Findings::load(self.host).as_ref()))?;
+        self.show(&status::status(state, &journal, Findings::load(self.host).as_ref()))?;
         let images = journal.images.iter().map(|image| {
             let config = &image.result.config;
             format!("{}-{} {} {}", config.base, config.arch, config.cloud_name.as_str(), image.result.id)
