@@ -10,6 +10,8 @@ ARCH := $(shell dpkg --print-architecture)
 BASE := $(shell sed -n 's/^base: *//p' charmcraft.yaml)
 CHARM := target/charm
 ARCHIVE := target/$(NAME)_$(ARCH).charm
+# What the archive is made of: crates, versions, licences, digests.
+SBOM := target/$(NAME)_$(ARCH).spdx.json
 CARGO_HOME ?= $(HOME)/.cargo
 # The system's own Python: Debian's modules (yaml, apt) belong to it, not to another one in PATH.
 PYTHON := /usr/bin/python3
@@ -51,6 +53,7 @@ help: ## Show this list
 
 .PHONY: rehearse
 rehearse: deps-rehearse unpacked ## Show the charm's whole life, without root, Juju or OpenStack (ARGS="--help" tells more)
+	$(ALONE) cargo build --locked -p rehearsal --bins
 	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) cargo run --quiet --locked -p rehearsal -- $(ARGS)
 
 .PHONY: unpacked
@@ -63,15 +66,19 @@ unpacked: deps-build
 	install -m 0755 $${CARGO_TARGET_DIR:-target}/release/dispatch $(CHARM)/dispatch
 	install -m 0755 hooks/* $(CHARM)/hooks/
 	install -m 0755 scripts/* $(CHARM)/scripts/
-	install -m 0644 LICENSE metadata.yaml config.yaml actions.yaml $(CHARM)/
+	install -m 0644 LICENSE icon.svg metadata.yaml config.yaml actions.yaml $(CHARM)/
 	printf '%s' "$$MANIFEST" > $(CHARM)/manifest.yaml
 	chmod 0644 $(CHARM)/manifest.yaml
 	find $(CHARM) -exec touch --date=$(TIMESTAMP) {} +
 
 .PHONY: manual
-manual: deps-build ## Make manual pages and shell completion (target/manual/), and docs/reference/metrics.md
+manual: deps-build ## Make manual pages and shell completion (target/manual/), and docs/reference/commands.md and metrics.md
 	rm -rf target/manual
-	$(ALONE) cargo run --quiet --locked --example manual -- target/manual docs/reference/metrics.md
+	$(ALONE) cargo run --locked --example manual -- target/manual docs/reference/metrics.md
+
+.PHONY: reference
+reference: deps ## Make docs/reference/options.md and actions.md from config.yaml and actions.yaml
+	$(PYTHON) -B tests/packaging/reference.py . --write
 
 .PHONY: complete
 complete: unpacked manual
@@ -89,12 +96,13 @@ replacement: complete
 	find $(REPLACEMENT) -exec touch --date=$(TIMESTAMP) {} +
 
 .PHONY: charm
-charm: deps-charm complete replacement ## Build target/charm/ (runnable), the .charm beside it (deployable), and one for juju refresh
-	rm -f $(ARCHIVE) $(REPLACEMENT_ARCHIVE)
+charm: deps-charm complete replacement ## Build target/charm/ (runnable), the .charm and its SBOM beside it, and one for juju refresh
+	rm -f $(ARCHIVE) $(REPLACEMENT_ARCHIVE) $(SBOM)
 	$(call PACK,$(CHARM),$(ARCHIVE))
 	$(call PACK,$(REPLACEMENT),$(REPLACEMENT_ARCHIVE))
-	chmod 0644 $(ARCHIVE) $(REPLACEMENT_ARCHIVE)
-	@ls -l $(CHARM)/dispatch $(ARCHIVE) $(REPLACEMENT_ARCHIVE)
+	$(PYTHON) -B tests/packaging/sbom.py $(ARCHIVE) $(SBOM)
+	chmod 0644 $(ARCHIVE) $(REPLACEMENT_ARCHIVE) $(SBOM)
+	@ls -l $(CHARM)/dispatch $(ARCHIVE) $(REPLACEMENT_ARCHIVE) $(SBOM)
 
 .PHONY: test
 test: deps ## Run all tests that need no cloud, against the charm's release binary
@@ -160,20 +168,31 @@ test-packaging: deps ## Check the charm's folder and archive, and pack it with t
 test-craft-providers: deps ## Compare what builders are set up with to craft-providers from PyPI
 	tests/craft_providers/run.sh
 
+# JUJU=4.0 or 4 rehearses that version; JUJU_TEST_WORLD=world.yaml names a real model and its clouds (tests/juju/conftest.py);
+# ARGS are pytest's.
+.PHONY: test-juju
+test-juju: deps unpacked ## Tell the operator's story with juju alone: in a rehearsal, or on a controller (JUJU_TEST_WORLD)
+	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) tests/juju/run.sh $(ARGS)
+
 .PHONY: lint
 lint: deps ## Formatting and clippy, without a warning
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets $(BY_NAME:%=--test %) --locked -- -D warnings
 
 .PHONY: check
-check: lint ## make lint, and documentation, the map of the folders, yaml files, dependencies, alert rules
+check: lint ## make lint, and documentation, its links, the map of the folders, yaml files, dependencies, alert rules
 # The documentation is for those who work on the charm: it shows private items, and may link to them.
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" \
 		cargo doc --workspace --no-deps --document-private-items --locked
 	$(PYTHON) -B tests/packaging/architecture.py .
 	$(PYTHON) -B tests/packaging/yaml_files.py .
+	$(PYTHON) -B tests/packaging/listing.py .
+	$(PYTHON) -B tests/packaging/reference.py .
+	$(PYTHON) -B tests/packaging/links.py .
+	$(PYTHON) -B tests/packaging/commands.py .
 	$(PYTHON) tests/packaging/dependencies.py
 	tests/alerts/run.sh
+# The last, so that a warning of it ends the output.
 	tests/packaging/advisories.sh
 
 .PHONY: fmt format

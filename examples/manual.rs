@@ -1,13 +1,13 @@
 //! Writes what an installation of `dispatch` brings along, manual pages and shell completion, made from the tree of
-//! commands; and the page of the documentation that is made from the metrics. `make manual` calls it.
+//! commands; and the pages of the documentation that are made from the commands and the metrics. `make manual` calls it.
 
 use std::fs;
 use std::io;
 use std::path::PathBuf;
 
 use clap_complete::{Shell, generate_to};
-use runner_image_builder::cli::Arguments;
 use runner_image_builder::cli::metrics::family;
+use runner_image_builder::cli::{Arguments, reference};
 
 fn main() -> io::Result<()> {
     let mut words = std::env::args_os().skip(1).map(PathBuf::from);
@@ -26,5 +26,6 @@ fn main() -> io::Result<()> {
         fs::create_dir_all(&place)?;
         generate_to(shell, &mut Arguments::tree(), "dispatch", &place)?;
     }
+    fs::write(metrics.with_file_name("commands.md"), reference::page())?;
     fs::write(metrics, family::page())
 }

@@ -1,16 +1,17 @@
 //! What is to be delivered of one target: the build that the build project has, or a new one, proven and kept there.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::backend::{Backend, Built};
+use super::ownership::description::Description;
 use super::plan::{Plan, built};
 use super::run::Run;
 use crate::builder::delivery::revisions::Revisions;
 use crate::builder::delivery::source::Artifact;
 use crate::builder::image::verify::VerificationError;
-use crate::model::{Deadline, Target, Timestamp};
+use crate::model::{Deadline, Elapsed, Target, Timestamp};
 use crate::openstack_cloud::{Deletion, Image as CloudImage};
-use crate::record::{Failure, Phase, Resource, ResourceKind, ResourceTracker};
+use crate::record::{Contents, Failure, Phase, Resource, ResourceKind, ResourceTracker};
 
 /// How long one build may take, all in all.
 const BUILD_LIMIT: Duration = Duration::from_secs(3 * 3600);
@@ -52,13 +53,22 @@ impl Run<'_> {
         {
             self.verify(plan, self.backend()?, snapshot, deadline)?;
         }
+        let described = match &image {
+            Built::Snapshot(snapshot) => Description::of_image(snapshot),
+            Built::File(file) => {
+                let saved = file.manifest.iter().try_for_each(|known| known.save(self.context.host));
+                saved.map_err(|error| Failure::of(&error, false))?;
+                file.manifest.as_ref().map(Description::of_manifest).unwrap_or_default()
+            }
+        };
+        let Description { base_serial, manifest } = described;
         let tracker = ResourceTracker { progress: self.context.progress, target };
         let revisions = Revisions {
             cloud: &self.build_cloud,
             cloud_name: &self.config.build_cloud,
             owner: &self.config.owner,
             job: self.context.job,
-            contents: plan.inputs.contents(),
+            contents: Contents { base_serial, manifest, ..plan.inputs.contents() },
             tracker,
         };
         let fingerprint = &plan.inputs.fingerprint;
@@ -71,6 +81,8 @@ impl Run<'_> {
             Built::File(file) => revisions.keep_file(file, fingerprint, deadline),
         };
         let (revision, image) = kept.map_err(|error| Failure::of(&error, error.operator_must_act()))?;
+        let (id, project, bytes) = (&revision.id, &self.config.build_cloud, image.size.unwrap_or(0));
+        log::info!("{target}: build {id} kept in build project {project}: {bytes} bytes");
         Ok(Artifact::new(revision, image))
     }
 
@@ -93,9 +105,11 @@ impl Run<'_> {
     ) -> Result<(), Failure> {
         let target = plan.target();
         self.context.progress.phase(target, Phase::Verifying);
+        let began = Instant::now();
         let verified =
             backend.verify(self.context, self.config, &self.build_cloud, &plan.inputs, snapshot, deadline);
         let Err(error) = verified else {
+            log::info!("{target}: snapshot {} verified after {}", snapshot.id, Elapsed::since(began));
             return Ok(());
         };
         match &error {
@@ -124,10 +138,15 @@ impl Run<'_> {
     pub(super) fn remove_snapshot(&self, target: Target, snapshot: &CloudImage) {
         match self.build_cloud.images().delete(&snapshot.id, Deadline::after(LIMIT)) {
             Ok(Deletion::Deleted | Deletion::Absent) => {
+                log::info!("{target}: snapshot {} deleted: no build goes on with it", snapshot.id);
                 self.context.progress.settled(target, &self.noted(snapshot));
             }
-            Ok(Deletion::InUse(why)) => log::warn!("snapshot {} stays, it is in use: {why}", snapshot.id),
-            Err(error) => log::warn!("snapshot {} stays for the next sweep: {error}", snapshot.id),
+            Ok(Deletion::InUse(why)) => {
+                log::warn!("snapshot {} is kept because it is in use: {why}", snapshot.id)
+            }
+            Err(error) => {
+                log::warn!("snapshot {} could not be deleted, the next sweep retries: {error}", snapshot.id)
+            }
         }
     }
 }

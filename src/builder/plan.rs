@@ -10,12 +10,12 @@ use crate::builder::ownership::labels::{self, FINGERPRINT, Stage};
 use crate::github::GithubClient;
 use crate::host::Host;
 use crate::http::HttpClient;
-use crate::instance::{ExternalScript, RunnerBase, RunnerTarball};
+use crate::instance::{ExternalScript, ImageInfo, RunnerBase, RunnerTarball};
 use crate::model::{Deadline, Target, Timestamp};
 use crate::openstack_cloud::{Cloud, Image as CloudImage, ImageStatus, OpenStackError};
 use crate::record::{
     BuildMode, BuildSecrets, BuilderRunConfig, Contents, FAILED_READS, Failure, JobId, Known, Rebuild,
-    Revision,
+    Revision, Upstream,
 };
 
 /// How long a snapshot that could not be verified is kept for further tries.
@@ -32,9 +32,15 @@ pub struct BuildInputs {
 }
 
 impl BuildInputs {
-    /// What people are told of it.
+    /// What people are told of it, beside what the image itself says.
     pub fn contents(&self) -> Contents {
-        Contents { runner: self.base.runner.version.clone(), base_image: self.offer.signed }
+        let (base_serial, manifest) = (None, None);
+        Contents {
+            runner: self.base.runner.version.clone(),
+            base_image: self.offer.signed,
+            base_serial,
+            manifest,
+        }
     }
 }
 
@@ -118,6 +124,11 @@ impl Planner<'_> {
             script_variables: self.secrets.script.clone(),
             environment: self.secrets.proxies.environment(),
             apt_mirror: self.config.vm.apt_mirror.clone(),
+            image: ImageInfo {
+                application: self.config.owner.application.clone(),
+                base_image: offer.signed,
+                built: Timestamp::now(),
+            },
         };
         let fingerprint = fingerprint(&base, &offer.sha256, self.config.script_secret.as_deref());
         Ok(BuildInputs { base, offer, fingerprint })
@@ -133,6 +144,11 @@ impl Planner<'_> {
         deadline: Deadline,
     ) -> Result<Plan, Failure> {
         let inputs = self.inputs(target, deadline)?;
+        let planned =
+            |known: &mut Upstream| known.plans(target, &inputs.base.runner.version, &inputs.offer.sha256);
+        if let Err(error) = Upstream::change(self.host, planned) {
+            log::warn!("{error}; the next look may ask for this build once more");
+        }
         let fingerprint = inputs.fingerprint.as_str();
         let failure = |error: OpenStackError| Failure::of(&error, error.operator_must_act());
         let owner = &self.config.owner;

@@ -2,13 +2,16 @@
 
 pub mod cancel;
 pub mod check;
-mod clean_up;
+pub mod clean_up;
 mod decisions;
 pub mod history;
 pub mod image_list;
 pub mod launch;
 pub mod levers;
+pub mod provenance;
 mod run;
+pub mod show_image;
+pub mod spdx;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

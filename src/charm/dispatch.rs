@@ -17,7 +17,10 @@ use crate::builder::{self, BuilderInitConfig, BuilderSetupError};
 use crate::charm::cos_agent::metrics_socket::MetricsSocketError;
 use crate::host::{FileError, Host, NotOurs, Written};
 use crate::juju::{Environment, HookToolError, HookTools, RelationId, Status};
-use crate::record::{self, BuildMode, Findings, Image, JobId, Journal, LastHook, Levers, RecordError};
+use crate::model::Timestamp;
+use crate::record::{
+    self, BuildMode, Findings, Image, JobId, Journal, LastHook, Levers, PastJob, RecordError, Upstream,
+};
 use crate::worker::{self, WorkerError};
 
 /// A hook failed: our own bug, or a machine in trouble. Juju runs the hook again.
@@ -108,7 +111,7 @@ impl Unit<'_> {
         if matches!(event, Event::Action(_)) {
             self.tools.action_fail(&remedy)?;
         }
-        Ok(self.show(&status::machine_in_trouble(&remedy))?)
+        Ok(self.show_status(&status::machine_in_trouble(&remedy))?)
     }
 
     fn handle(&self, event: &Event) -> Result<(), DispatchError> {
@@ -133,6 +136,8 @@ impl Unit<'_> {
             Event::Action(Action::CleanUp) => self.clean_up(event),
             Event::Action(Action::History) => self.history(),
             Event::Action(Action::ListImages) => self.list_images(),
+            Event::Action(Action::ShowImage) => self.show_image(),
+            Event::Action(Action::DiffImages) => self.diff_images(),
             Event::Action(action @ (Action::Pin | Action::Unpin | Action::Revoke)) => {
                 self.decide(event, *action)
             }
@@ -160,6 +165,7 @@ impl Unit<'_> {
             | Event::Peers
             | Event::PeersEnd
             | Event::Scheduled
+            | Event::Look
             | Event::WorkerReport => self.reconcile(event),
             Event::Action(_) | Event::Other(_) => {
                 log::info!("event {event} is none of this charm's, nothing to do");
@@ -169,12 +175,12 @@ impl Unit<'_> {
     }
 
     /// Lets Juju show `status`.
-    pub(super) fn show(&self, status: &Status) -> Result<(), HookToolError> {
+    pub(super) fn show_status(&self, status: &Status) -> Result<(), HookToolError> {
         shown::show(self.host, self.tools, status)
     }
 
     fn install(&self, event: &Event) -> Result<(), DispatchError> {
-        self.show(&Status::Maintenance("Setting up Builder.".into()))?;
+        self.show_status(&Status::Maintenance("Setting up Builder.".into()))?;
         self.tell_version();
         self.initialize()?;
         // The worker installs what is missing before each job, so a package server that is down blocks nothing here.
@@ -185,7 +191,7 @@ impl Unit<'_> {
     }
 
     fn upgrade(&self, event: &Event) -> Result<(), DispatchError> {
-        self.show(&Status::Maintenance("Running builder upgrade.".into()))?;
+        self.show_status(&Status::Maintenance("Running builder upgrade.".into()))?;
         self.tell_version();
         // This may be the unit's first event: another charm may have been here.
         self.initialize()?;
@@ -225,8 +231,12 @@ impl Unit<'_> {
     }
 
     fn reconcile(&self, event: &Event) -> Result<(), DispatchError> {
+        match record::take_unlogged(self.host) {
+            Ok(ended) => ended.iter().for_each(PastJob::log),
+            Err(error) => log::warn!("{error}; jobs that have ended are not told here, only by `history`"),
+        }
         if self.departs(event)? {
-            return Ok(self.show(&Status::Maintenance("Being removed.".into()))?);
+            return Ok(self.show_status(&Status::Maintenance("Being removed.".into()))?);
         }
         let state = match self.state(event) {
             Ok(state) => state,
@@ -237,7 +247,7 @@ impl Unit<'_> {
                 let broken = self.broken_relation(event);
                 credentials::forget_departed(self.host, self.tools, self.environment, broken)?;
                 worker::tend(self.host, &proxies(self.environment))?;
-                return Ok(self.show(&status::invalid(&reason))?);
+                return Ok(self.show_status(&status::invalid(&reason))?);
             }
             Err(StateError::Juju(error)) => return Err(error.into()),
         };
@@ -288,8 +298,15 @@ impl Unit<'_> {
             reconcile::attend_check(self.host, &journal)?;
         }
         worker::tend(self.host, &state.secrets.proxies)?;
-        self.show(&status::status(state, &journal, Findings::load(self.host).as_ref()))?;
+        self.show(state, &journal)?;
         Ok(job)
+    }
+
+    /// Shows how the unit stands.
+    pub(super) fn show(&self, state: &CharmState, journal: &Journal) -> Result<(), HookToolError> {
+        let status = status::status(state, journal, Findings::load(self.host).as_ref());
+        let (upstream, now) = (Upstream::load(self.host), Timestamp::now());
+        self.show_status(&status::with_runners(status, state, journal, &upstream, now))
     }
 
     /// Publishes what the journal has, to related applications and to the other units; once more when those have told of
@@ -317,7 +334,7 @@ impl Unit<'_> {
         match self.state(event) {
             Ok(state) => Ok(Some(state)),
             Err(StateError::Invalid(reason)) => {
-                self.show(&status::invalid(&reason))?;
+                self.show_status(&status::invalid(&reason))?;
                 self.tools.action_fail(&reason.to_string())?;
                 Ok(None)
             }

@@ -47,6 +47,8 @@ pub enum Event {
     Remove,
     /// Cron says that it is time to look for work (`JUJU_DISPATCH_PATH=run`).
     Scheduled,
+    /// Cron says that it is time to look for releases (`JUJU_DISPATCH_PATH=look`).
+    Look,
     /// The worker has news in its journal (`JUJU_DISPATCH_PATH=worker`).
     WorkerReport,
     /// An operator's action.
@@ -87,6 +89,10 @@ pub enum Action {
     History,
     /// List the images that there are.
     ListImages,
+    /// Show what is inside of an image.
+    ShowImage,
+    /// Show what differs between two images.
+    DiffImages,
     /// Hold a build.
     Pin,
     /// Hold it no longer.
@@ -97,6 +103,8 @@ pub enum Action {
 
 /// The dispatch path of cron's call.
 pub const SCHEDULED: &str = "run";
+/// The dispatch path of cron's call in the hours between.
+pub const LOOK: &str = "look";
 /// The dispatch path of the worker's call.
 pub const WORKER_REPORT: &str = "worker";
 
@@ -114,6 +122,8 @@ impl Event {
                 "clean-up" => Self::Action(Action::CleanUp),
                 "history" => Self::Action(Action::History),
                 "list-images" => Self::Action(Action::ListImages),
+                "show-image" => Self::Action(Action::ShowImage),
+                "diff-images" => Self::Action(Action::DiffImages),
                 "pin" => Self::Action(Action::Pin),
                 "unpin" => Self::Action(Action::Unpin),
                 "revoke" => Self::Action(Action::Revoke),
@@ -122,6 +132,7 @@ impl Event {
         }
         match path.strip_prefix("hooks/").unwrap_or(path) {
             SCHEDULED => Self::Scheduled,
+            LOOK => Self::Look,
             WORKER_REPORT => Self::WorkerReport,
             "install" => Self::Install,
             "upgrade-charm" => Self::UpgradeCharm,
@@ -202,6 +213,7 @@ mod tests {
             ("hooks/stop", Event::Stop),
             ("hooks/remove", Event::Remove),
             ("run", Event::Scheduled),
+            ("look", Event::Look),
             ("worker", Event::WorkerReport),
             ("actions/run", Event::Action(Action::Run)),
             ("actions/cancel", Event::Action(Action::Cancel)),
@@ -210,6 +222,8 @@ mod tests {
             ("actions/clean-up", Event::Action(Action::CleanUp)),
             ("actions/history", Event::Action(Action::History)),
             ("actions/list-images", Event::Action(Action::ListImages)),
+            ("actions/show-image", Event::Action(Action::ShowImage)),
+            ("actions/diff-images", Event::Action(Action::DiffImages)),
             ("actions/pin", Event::Action(Action::Pin)),
             ("actions/unpin", Event::Action(Action::Unpin)),
             ("actions/revoke", Event::Action(Action::Revoke)),

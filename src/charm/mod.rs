@@ -19,9 +19,13 @@ mod turn;
 
 pub use actions::cancel::{Cancelled, cancel};
 pub use actions::check::{failure, lines};
+pub use actions::clean_up::{clean_up, page};
 pub use actions::history::Past;
 pub use actions::image_list::ImageList;
 pub use actions::levers::{self, Force, LeverError, tell_juju};
+pub use actions::provenance::provenance;
+pub use actions::show_image::{ImageDifference, ShowError, ShownImage};
+pub use actions::spdx::spdx;
 pub use actions::{FollowError, Followed, failures, follow};
 pub use dispatch::{DispatchError, Unit};
 pub use event::{Action, Event, RelationChange};

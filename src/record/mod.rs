@@ -7,6 +7,7 @@ mod history;
 mod journal;
 mod launch;
 mod levers;
+mod manifest;
 mod orphans;
 mod progress;
 mod relations;
@@ -15,10 +16,14 @@ mod resource;
 mod resource_tracker;
 mod run_config;
 mod transit;
+mod upstream;
 
 pub use check::{Check, CheckOrder, Finding, Findings, Scope, Verdict};
 pub use file::{RecordError, write_json};
-pub use history::{Asked, AskedFor, Delivered, Found, History, PastBuild, PastFailure, PastJob, Unneeded};
+pub use history::{
+    Asked, AskedFor, BOUNDS, Count, Delivered, Durations, Found, History, PastBuild, PastFailure, PastJob,
+    Totals, Unneeded, take_unlogged,
+};
 pub use journal::aside::{put_aside, put_aside_locked};
 pub use journal::build_state::{Build, Failure, Job, Phase, Remedy};
 pub use journal::evidence::{Comparison, Contents, Copy, FAILED_READS, Known, Proof, Revision};
@@ -28,6 +33,7 @@ pub use journal::standing::{OpenFailure, Standing};
 pub use journal::{Image, Journal};
 pub use launch::{Launch, LaunchOrder, LaunchSecrets, LaunchState, Server, forget_unfinished};
 pub use levers::{Choice, Levers, Pin, Revocation};
+pub use manifest::{BaseImageOrigin, Change, Changes, Component, Difference, MANIFEST_PATH, Manifest};
 pub use orphans::{Orphans, Work};
 pub use progress::Progress;
 pub use relations::{Announcement, FormerNames, Heard, LastHook, Own, Peer, Peers, Published, Told};
@@ -38,3 +44,4 @@ pub use run_config::{
     BaseImageSource, BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm,
     CloudName, Delivery, JobId, Owner, ProxyConfig, RunnerSource,
 };
+pub use upstream::{Acceptance, Answered, Offer, Upstream, Validator, WARNING};

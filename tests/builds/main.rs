@@ -6,6 +6,7 @@
 mod away;
 mod checks;
 mod clouds;
+mod deleted;
 mod delivery;
 mod departed;
 mod end_to_end;
@@ -14,6 +15,8 @@ mod fixture;
 mod github;
 mod images;
 mod levers;
+mod logs;
+mod manifest;
 mod memberships;
 mod migration;
 mod neighbours;
@@ -22,6 +25,7 @@ mod ownership;
 mod recipe;
 mod recovery;
 mod regions;
+mod releases;
 #[path = "../scenario/mod.rs"]
 #[allow(dead_code, reason = "it is shared with the real cloud's test")]
 mod scenario;

@@ -1,4 +1,4 @@
-//! docs/python-api.md tells the truth: each documented Python name has an item, and the product itself uses it.
+//! docs/reference/python-api.md tells the truth: each documented Python name has an item, and the product itself uses it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -37,7 +37,7 @@ fn root() -> &'static Path {
 }
 
 fn rows() -> Vec<Row> {
-    let text = fs::read_to_string(root().join("docs/python-api.md")).unwrap();
+    let text = fs::read_to_string(root().join("docs/reference/python-api.md")).unwrap();
     let row = |line: &str| {
         let cells: Vec<&str> = line.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
         let [_, python, item, file, _, _] = cells[..] else { panic!("not five lines: {line}") };

@@ -49,8 +49,8 @@ def check_modes(archive):
 
 def check_contents(folder):
     """Nothing is missing, and nothing came along that is not the charm's."""
-    wanted = {"LICENSE", "actions.yaml", "config.yaml", "dispatch", "hooks", "manifest.yaml", "metadata.yaml"}
-    wanted |= {"scripts", "share"}
+    wanted = {"LICENSE", "actions.yaml", "config.yaml", "dispatch", "hooks", "icon.svg", "manifest.yaml"}
+    wanted |= {"metadata.yaml", "scripts", "share"}
     for name in sorted(wanted ^ {path.name for path in folder.iterdir()}):
         yield f"{name}: " + ("missing" if name in wanted else "not expected")
 

@@ -2,7 +2,7 @@
 """Holds all dependencies, as cargo resolves them from Cargo.lock, against deny.toml, without network.
 
 Licences, banned crates, two versions of one crate, wildcard requirements, and where crates come from: what
-`cargo deny check licenses bans sources` checks, by the same file; and that docs/dependencies.md has a reason for each
+`cargo deny check licenses bans sources` checks, by the same file; and that docs/reference/dependencies.md has a reason for each
 direct dependency. A key of deny.toml that is not known here is a fault, so that nobody believes in a rule that is not
 applied. An exception or licence that nothing needs is noted.
 """
@@ -171,7 +171,7 @@ def check_reasons(packages, page):
             for dependency in package["dependencies"]:
                 name = dependency["rename"] or dependency["name"]
                 if f"\n| `{name}`" not in section:
-                    yield f"docs/dependencies.md: no reason for {name} of {package['name']}"
+                    yield f"docs/reference/dependencies.md: no reason for {name} of {package['name']}"
 
 
 def label(package):
@@ -187,7 +187,7 @@ def main():
     faults += check_versions(packages, rules["bans"])
     faults += check_wildcards(packages)
     faults += check_sources(packages, rules["sources"])
-    faults += check_reasons(packages, Path("docs/dependencies.md").read_text(encoding="utf-8"))
+    faults += check_reasons(packages, Path("docs/reference/dependencies.md").read_text(encoding="utf-8"))
     for fault in faults:
         print(fault, file=sys.stderr)
     for note in [*unused_licences(packages, set(rules["licenses"]["allow"])), *unused_skips(packages, rules["bans"])]:

@@ -10,6 +10,7 @@ name=$(sed -n 's/^name: *//p' metadata.yaml)
 archive=target/${name}_$(dpkg --print-architecture).charm
 # The same charm under the name of the Python charm, whose place it takes.
 replacement=target/github-runner-image-builder_$(dpkg --print-architecture).charm
+sbom=target/${name}_$(dpkg --print-architecture).spdx.json
 export PYTHONDONTWRITEBYTECODE=1
 
 say() { printf '\n== %s\n' "$*"; }
@@ -25,11 +26,13 @@ mkdir -p "$scratch"
 make --no-print-directory charm
 cp "$archive" "$scratch/first.charm"
 cp "$replacement" "$scratch/first-replacement.charm"
+cp "$sbom" "$scratch/first.spdx.json"
 inventory target/charm >"$scratch/first.inventory"
 # Another umask and other modification times must not show.
 (umask 0077 && make --no-print-directory charm)
 cmp "$scratch/first.charm" "$archive"
 cmp "$scratch/first-replacement.charm" "$replacement"
+cmp "$scratch/first.spdx.json" "$sbom"
 inventory target/charm | diff "$scratch/first.inventory" -
 
 say "the charm's folder and archive"
@@ -38,6 +41,9 @@ say "the charm's folder and archive"
 for file in dispatch hooks/upgrade-charm config.yaml; do
     cmp "target/replacement/$file" "target/charm/$file"
 done
+
+say "SBOM and provenance are what they say, by public validators"
+"$PWD/tests/packaging/sbom.sh" target/charm/dispatch "$scratch/sbom"
 
 say "packed by charmcraft"
 venv=$scratch/venv
@@ -79,8 +85,16 @@ charmcraft clean --destructive-mode
 charmcraft pack --destructive-mode
 packed=$(ls "$project"/*.charm)
 "$python" tests/packaging/charm_archive.py "$packed" .
+# Its linters over the packed charm: what does not apply to a charm without Python is not counted.
+charmcraft analyse --format json "$(basename "$packed")" >"$scratch/analysis.json"
+"$python" - "$scratch/analysis.json" <<'PYTHON'
+import json, sys
+found = json.load(open(sys.argv[1], encoding="utf-8"))
+bad = [check for check in found if check["check_type"] == "lint" and check["result"] not in ("ok", "nonapplicable")]
+sys.exit("\n".join(f"{check['name']}: {check['result']}: {check['text']}" for check in bad) or 0)
+PYTHON
 # What Juju runs is the same, whoever packed it.
-for file in dispatch LICENSE hooks/install scripts/build-openstack-image.sh; do
+for file in dispatch LICENSE icon.svg hooks/install scripts/build-openstack-image.sh; do
     unzip -p "$packed" "$file" | cmp - "target/charm/$file"
 done
 

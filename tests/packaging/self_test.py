@@ -2,7 +2,9 @@
 """The packaging checks' own test: each is shown a fault that it has to find. Runs on small made-up charms."""
 
 import copy
+import os
 import shutil
+import subprocess
 import tempfile
 import unittest
 import zipfile
@@ -10,7 +12,12 @@ from pathlib import Path
 
 import architecture
 import charm_archive
+import commands
 import dependencies
+import links
+import listing
+import reference
+import sbom
 import yaml_files
 
 SOURCES = Path(__file__).resolve().parents[2]
@@ -89,7 +96,7 @@ class Archive(unittest.TestCase):
         self.scratch = Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.folder = self.scratch / "charm"
         self.folder.mkdir()
-        for name in ["LICENSE", "metadata.yaml", "config.yaml", "actions.yaml"]:
+        for name in ["LICENSE", "icon.svg", "metadata.yaml", "config.yaml", "actions.yaml"]:
             shutil.copy(SOURCES / name, self.folder)
         for name in ["hooks", "scripts"]:
             shutil.copytree(SOURCES / name, self.folder / name)
@@ -249,7 +256,7 @@ class Dependencies(unittest.TestCase):
         package = {"name": "a", "source": None, "dependencies": uses}
         page = "\n## a\n\n| `b` | why |\n\n## other\n\n| `c` | why |\n"
         faults = list(dependencies.check_reasons([package], page))
-        self.assertEqual(faults, ["docs/dependencies.md: no reason for c of a"])
+        self.assertEqual(faults, ["docs/reference/dependencies.md: no reason for c of a"])
 
     def test_finds_a_rule_that_is_not_applied(self):
         rules = {"graph": {}, "licenses": {"confidence-threshold": 1}, "bans": {}, "sources": {}}
@@ -313,6 +320,168 @@ class Map(unittest.TestCase):
             self.write(f"charm/event{number}.rs", "")
         self.assert_found("host/long.rs: 401 lines")
         self.assert_found("charm: 22 files")
+
+
+class Pages(unittest.TestCase):
+    """Two pages that lead to each other."""
+
+    def setUp(self):
+        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.write("README.md", "# Front\n\n[there](docs/page.md#two-words-code)\n")
+        self.write("docs/page.md", "# Page\n\n## Two words, `code`\n\n[back](../README.md#front)\n")
+
+    def write(self, name, text):
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+    def test_accepts_the_project_and_the_two_pages(self):
+        self.assertEqual(list(links.check(SOURCES)), [])
+        self.assertEqual(list(links.check(self.folder)), [])
+
+    def test_finds_a_link_to_no_page_and_one_to_no_heading(self):
+        self.write("README.md", "[a](docs/gone.md) [b](docs/page.md#gone)\n\n[c]: docs/lost.md\n")
+        faults = "\n".join(links.check(self.folder))
+        self.assertIn("README.md:1: docs/gone.md: there is no such file", faults)
+        self.assertIn("README.md:1: docs/page.md#gone: the page has no such heading", faults)
+        self.assertIn("README.md:3: docs/lost.md: there is no such file", faults)
+
+    def test_finds_a_page_that_code_names_and_that_is_gone(self):
+        self.write("rules.yaml", "runbook: docs/page.md#gone\nother: docs/gone.md\n")
+        faults = "\n".join(links.check(self.folder))
+        self.assertIn("rules.yaml:1: docs/page.md#gone", faults)
+        self.assertIn("rules.yaml:2: docs/gone.md", faults)
+
+    def test_does_not_follow_links_in_code_and_to_the_web(self):
+        self.write("README.md", "# Front\n```\n[a](gone.md)\n```\n`[b](gone.md)` [c](https://example.com/gone.md)\n")
+        self.assertEqual(list(links.check(self.folder)), [])
+
+    def test_tells_headings_of_one_name_apart(self):
+        self.assertEqual(links.anchors("# Files\n\n## Files\n"), {"files", "files-1"})
+
+
+class Documents(unittest.TestCase):
+    """A page about the charm's own words."""
+
+    def setUp(self):
+        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        (self.folder / "src/cli").mkdir(parents=True)
+        for name in ["config.yaml", "actions.yaml", "Makefile", "src/cli/arguments.rs"]:
+            shutil.copy(SOURCES / name, self.folder / name)
+
+    def test_accepts_the_project(self):
+        self.assertEqual(list(commands.check(SOURCES)), [])
+        self.assertEqual(list(reference.check(SOURCES)), [])
+
+    def test_finds_commands_that_name_what_is_not_there(self):
+        (self.folder / "README.md").write_text(
+            "```sh\nmake rehears\njuju run app/leader run fource=true\njuju config app base-imag=noble \\\n"
+            "    --reset paused,pausd\n```\n`juju run app/leader launch` and `sudo ./dispatch job`\n",
+            encoding="utf-8",
+        )
+        faults = "\n".join(commands.check(self.folder))
+        named = ["make rehears", "parameter fource", "option base-imag", "option pausd", "action launch", "dispatch job"]
+        for word in named:
+            self.assertIn(word, faults)
+        self.assertIn("README.md:2:", faults)
+        self.assertIn("README.md:7:", faults)
+
+    def test_finds_a_reference_page_that_is_not_in_step(self):
+        self.assertIn("docs/reference/options.md is not in step", "\n".join(reference.check(self.folder)))
+
+
+class Listing(unittest.TestCase):
+    """A copy of what a listing asks, in which something is then wrong."""
+
+    NAMES = [".github", "docs", "terraform", "charmcraft.yaml", "metadata.yaml", "config.yaml", "actions.yaml"]
+    NAMES += ["icon.svg", "LICENSE", "SECURITY.md", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "Makefile", "Cargo.toml", "Cargo.lock"]
+
+    def setUp(self):
+        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        for name in self.NAMES:
+            copy_of = shutil.copytree if (SOURCES / name).is_dir() else shutil.copy
+            copy_of(SOURCES / name, self.folder / name)
+
+    def replace(self, name, old, new):
+        path = self.folder / name
+        text = path.read_text(encoding="utf-8")
+        self.assertIn(old, text)
+        path.write_text(text.replace(old, new), encoding="utf-8")
+
+    def assert_found(self, name, fault):
+        faults = [text for criterion, is_fault, text in listing.check(self.folder) if is_fault and criterion == name]
+        self.assertIn(fault, "\n".join(faults))
+
+    def test_accepts_the_project(self):
+        self.assertEqual([found for found in listing.check(SOURCES) if found[1]], [])
+
+    def test_finds_an_endpoint_that_does_not_say_whether_it_is_optional(self):
+        self.replace("metadata.yaml", "    limit: 1\n    optional: true\n", "    limit: 1\n")
+        self.assert_found("optional endpoints", "cos-agent")
+
+    def test_finds_an_icon_that_is_not_packed_and_one_of_another_size(self):
+        self.replace("charmcraft.yaml", ", icon.svg]", "]")
+        self.assert_found("icon", "does not stage icon.svg")
+        self.replace("icon.svg", 'height="100"', 'height="90"')
+        self.assert_found("icon", "not 100 by 100")
+
+    def test_finds_a_page_to_which_the_index_does_not_lead(self):
+        (self.folder / "docs/how-to/new.md").write_text("# New\n", encoding="utf-8")
+        self.assert_found("documentation", "how-to/new.md")
+
+    def test_finds_a_variable_of_terraform_that_is_not_used(self):
+        self.replace("terraform/main.tf", "units       = var.units", "units       = 1")
+        self.assert_found("Terraform module", "the variable units")
+
+    def test_finds_an_exception_that_is_not_needed(self):
+        (self.folder / "pyproject.toml").write_text("[project]\n", encoding="utf-8")
+        self.assert_found("Python project", "remove its exception")
+
+
+class Sbom(unittest.TestCase):
+    LOCK = 'version = 4\n' + "".join(
+        f'[[package]]\nname = "{name}"\nversion = "1.0.0"\nsource = "{sbom.CRATES_IO}"\nchecksum = "{name}"\n'
+        for name in ["plain", "macro", "parser", "builder"]
+    )
+    NORMAL = [
+        (0, ("runner-image-builder", "0.1.0"), False, "Apache-2.0"),
+        (1, ("macro", "1.0.0"), True, "MIT"),
+        (2, ("parser", "1.0.0"), False, "MIT/Apache-2.0"),
+        (1, ("plain", "1.0.0"), False, "MIT"),
+    ]
+    ALL = [*NORMAL, (2, ("builder", "1.0.0"), False, "MIT")]
+
+    def document(self):
+        lock = sbom.locked(self.LOCK)
+        return sbom.document("a.charm", "digest", "0.1.0", self.NORMAL, self.ALL, lock, [("rustc", "1")])
+
+    def test_tells_what_is_compiled_in_from_what_only_builds(self):
+        kinds = {}
+        for relation in self.document()["relationships"]:
+            ends = [relation[end].removeprefix("SPDXRef-") for end in ["spdxElementId", "relatedSpdxElement"]]
+            kinds[tuple(ends)] = relation["relationshipType"]
+        self.assertEqual(kinds["charm", "crate-plain-1.0.0"], "CONTAINS")
+        for crate in ["macro", "parser", "builder"]:
+            self.assertEqual(kinds[f"crate-{crate}-1.0.0", "charm"], "BUILD_DEPENDENCY_OF")
+        self.assertEqual(kinds["tool-rustc", "charm"], "BUILD_TOOL_OF")
+
+    def test_is_the_same_each_time_and_names_licences_as_spdx_does(self):
+        self.assertEqual(self.document(), self.document())
+        parser = next(package for package in self.document()["packages"] if package["name"] == "parser")
+        self.assertEqual(parser["licenseDeclared"], "MIT OR Apache-2.0")
+        self.assertEqual(parser["checksums"], [{"algorithm": "SHA256", "checksumValue": "parser"}])
+
+
+class Advisories(unittest.TestCase):
+    def test_says_at_its_end_that_nothing_was_checked(self):
+        """Without cargo-deny; that is no failure."""
+        script = Path(__file__).with_name("advisories.sh")
+        with tempfile.TemporaryDirectory() as empty:
+            run = subprocess.run(
+                ["/bin/bash", script], env=os.environ | {"PATH": empty}, capture_output=True, text=True, check=True
+            )
+        self.assertIn("NOT CHECKED", run.stderr)
+        self.assertIn("cargo install --locked cargo-deny", run.stderr)
 
 
 if __name__ == "__main__":

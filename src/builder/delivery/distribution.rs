@@ -14,9 +14,9 @@ use super::sharing::SharingError;
 use super::source::Artifact;
 use super::window::{Feeder, PIECE, Pieces, Window};
 use super::yielding::Yielding;
-use crate::builder::ownership::labels;
+use crate::builder::ownership::{description, labels};
 use crate::host::random_uuid;
-use crate::model::{Cause, Classified, Deadline, Digesting};
+use crate::model::{Cause, Classified, Deadline, Digesting, Elapsed};
 use crate::openstack_cloud::{Cloud, ErrorKind, ImageId, Images, NewImage, OpenStackError};
 use crate::record::{
     BuilderRunConfig, CloudName, Comparison, Delivery, Failure, Image, JobId, Owner, Proof, RecordError,
@@ -52,10 +52,10 @@ pub enum DeliveryError {
         problem: String,
     },
     /// It takes its image slowly, and others wait.
-    #[error("delivering: it takes its image too slowly, and other work waits; tried again later")]
+    #[error("delivering: the transfer is too slow and other work is waiting; retried later")]
     Slow,
     /// The copy could not be noted in the journal, and was not begun.
-    #[error("{0}; nothing is delivered that cannot be noted")]
+    #[error("{0}; the image is not delivered, because the delivery cannot be recorded")]
     Journal(#[from] RecordError),
     /// It could not be shared.
     #[error(transparent)]
@@ -93,6 +93,14 @@ impl Classified for DeliveryError {
             Self::Slow => Cause::Network,
             Self::Different(_) | Self::Unread { .. } => Cause::Cloud,
             Self::Journal(_) | Self::NoId => Cause::Unit,
+        }
+    }
+
+    fn summary(&self) -> String {
+        match self {
+            Self::Cloud(error) => error.summary(),
+            Self::Sharing(error) => error.summary(),
+            _ => self.to_string(),
         }
     }
 }
@@ -262,8 +270,8 @@ impl<'a> Distributor<'a> {
                 }
             }
             Err(error) if error.is_of_the_source() && recipient.tries + 1 < TRIES => {
-                log::warn!("{target} for {}: {error}; once more", recipient.name);
                 let tries = recipient.tries + 1;
+                log::warn!("{target} for {}: attempt {tries} of {TRIES} failed: {error}", recipient.name);
                 self.queue.again(target, Recipient { tries, ..recipient });
             }
             Err(error) => {
@@ -273,11 +281,8 @@ impl<'a> Distributor<'a> {
                     return self.queue.again(target, next);
                 }
                 let failure = Failure::of(&error, error.operator_must_act());
-                self.publisher.outcome.fail(Failure {
-                    target: Some(target),
-                    cloud: Some(recipient.name),
-                    ..failure
-                });
+                let (of, cloud) = (Some(target), Some(recipient.name));
+                self.publisher.outcome.fail(Failure { target: of, cloud, ..failure });
                 self.queue.is_given_up(target);
             }
         }
@@ -335,17 +340,24 @@ impl<'a> Distributor<'a> {
         };
         let tracker = ResourceTracker { progress: self.publisher.progress, target };
         tracker.makes(&noted)?;
-        let images = cloud.images();
+        let (images, began) = (cloud.images(), Instant::now());
         let result = (|| {
             images.create(&new, deadline)?;
             images.upload(&id, artifact.image.size, bytes, deadline)?;
             let proof = artifact.proof().ok_or_else(|| DeliveryError::Different(id.clone()))?;
             compare(&images, &id, proof, deadline)?;
-            images.update(&id, &labels::publish(), deadline)?;
+            let mut described = description::properties(target, revision.contents.as_ref());
+            described.extend(description::hardware(&artifact.image));
+            description::update(&images, &id, labels::publish(), described, deadline)?;
             Ok(())
         })();
         match result {
             Ok(()) => {
+                let bytes = artifact.proof().map_or(0, |proof| proof.size);
+                let (build, after) = (&revision.id, Elapsed::since(began));
+                log::info!(
+                    "{target}: build {build} delivered to {name} as image {id}: {bytes} bytes after {after}"
+                );
                 let image = revision.image(name, id);
                 self.publisher.published(&image);
                 tracker.settled(&noted);

@@ -1,6 +1,7 @@
 //! Finished builds, kept as images of the build project: what related projects get is copied from there and from nowhere
 //! else.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::time::Duration;
 
@@ -8,9 +9,10 @@ use sha2::Sha512;
 
 use super::distribution::{DeliveryError, compare};
 use crate::builder::image::local::LocalImage;
+use crate::builder::ownership::description;
 use crate::builder::ownership::labels::{self, Stage};
 use crate::host::random_uuid;
-use crate::model::{Cause, Classified, Deadline, Digesting, Target, Timestamp};
+use crate::model::{Cause, Classified, Deadline, Digesting, Metered, Target, Timestamp};
 use crate::openstack_cloud::{Cloud, Image, ImageId, ImageStatus, NewImage, OpenStackError};
 use crate::record::{
     CloudName, Comparison, Contents, JobId, Owner, Proof, Resource, ResourceKind, ResourceTracker, Revision,
@@ -53,6 +55,13 @@ impl Classified for RevisionError {
         match self {
             Self::File { .. } => Cause::Unit,
             Self::Delivery(error) => error.cause(),
+        }
+    }
+
+    fn summary(&self) -> String {
+        match self {
+            Self::File { .. } => self.to_string(),
+            Self::Delivery(error) => error.summary(),
         }
     }
 }
@@ -114,8 +123,9 @@ impl Revisions<'_> {
         let revision = self.revision(snapshot.id.clone(), fingerprint, built, None);
         self.tracker.progress.revision(&revision);
         let name = name(&self.owner.application, self.tracker.target);
-        let changes = labels::keep(snapshot, &name);
-        let image = self.cloud.images().update(&snapshot.id, &changes, Deadline::after(KEEP))?;
+        let (images, changes) = (self.cloud.images(), labels::keep(snapshot, &name));
+        let image =
+            description::update(&images, &snapshot.id, changes, self.properties(), Deadline::after(KEEP))?;
         Ok((revision, image))
     }
 
@@ -154,17 +164,22 @@ impl Revisions<'_> {
         let images = self.cloud.images();
         let result = (|| {
             images.create(&new, deadline)?;
+            let opened = Metered::new(opened, "uploading the build", Some(size));
             let mut bytes = Digesting::<_, Sha512>::new(opened);
             images.upload(&id, Some(size), &mut bytes, deadline)?;
             let proof = Proof { sha512: bytes.hex(), size };
             compare(&images, &id, &proof, deadline)?;
             let revision = self.revision(id.clone(), fingerprint, Timestamp::now(), Some(proof));
             self.tracker.progress.revision(&revision);
-            let image = images.update(&id, &labels::keep_file(), deadline)?;
+            let image = description::update(&images, &id, labels::keep_file(), self.properties(), deadline)?;
             Ok((revision, image))
         })();
         self.tracker.conclude(&images, &id, &noted, &result);
         result
+    }
+
+    fn properties(&self) -> BTreeMap<String, String> {
+        description::properties(self.tracker.target, Some(&self.contents))
     }
 
     fn revision(&self, id: ImageId, fingerprint: &str, built: Timestamp, proof: Option<Proof>) -> Revision {

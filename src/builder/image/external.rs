@@ -1,13 +1,16 @@
 //! One image built in a builder VM: launched, set up, stopped, snapshotted, deleted, whatever comes between.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::base_image::UpstreamImage;
+use super::manifest::WithManifest;
 use super::verify;
 use super::vm::{Launcher, Purpose, Vm, VmError};
+use crate::builder::ownership::description::Description;
 use crate::builder::ownership::identity::{Identity, Origin};
 use crate::builder::ownership::labels::{self, Stage};
 use crate::instance::{BaseError, CacheMount, RunnerBase, Timeout, setup};
-use crate::model::{Cause, Classified, Deadline};
+use crate::model::{Cause, Classified, Deadline, Elapsed};
 use crate::openstack_cloud::{Image, ImageId, OpenStackError, ServerStatus};
 use crate::record::{Phase, RecordError, Resource, ResourceKind};
 
@@ -26,7 +29,7 @@ pub enum ExternalBuildError {
     #[error(transparent)]
     Base(#[from] BaseError),
     /// The snapshot could not be noted, and was not taken.
-    #[error("{0}; no snapshot is taken that cannot be noted")]
+    #[error("{0}; the snapshot is not taken, because it cannot be recorded")]
     Journal(#[from] RecordError),
     /// The snapshot has no bytes: the VM's disk is a volume.
     #[error(
@@ -62,6 +65,14 @@ impl Classified for ExternalBuildError {
             Self::Journal(_) => Cause::Unit,
         }
     }
+
+    fn summary(&self) -> String {
+        match self {
+            Self::Vm(error) => error.summary(),
+            Self::Base(error) => error.summary(),
+            Self::VolumeBacked(_) | Self::Journal(_) => self.to_string(),
+        }
+    }
 }
 
 /// One build.
@@ -70,7 +81,9 @@ pub struct ExternalBuild<'a> {
     pub launcher: &'a Launcher<'a>,
     /// What goes into the image.
     pub base: &'a RunnerBase,
-    /// The same as a digest.
+    /// What it is built on.
+    pub offer: &'a UpstreamImage,
+    /// Both as a digest.
     pub fingerprint: &'a str,
     /// Told of each phase.
     pub progress: &'a dyn Fn(Phase),
@@ -85,6 +98,7 @@ impl ExternalBuild<'_> {
     }
 
     fn build_in(&self, vm: &Vm<'_>, deadline: Deadline) -> Result<Image, ExternalBuildError> {
+        let base = WithManifest::new(self.base, self.offer, self.fingerprint);
         let origin = {
             let executor = vm.connect(deadline)?;
             let identity = Identity::of(&executor, deadline).map_err(VmError::from)?;
@@ -92,11 +106,13 @@ impl ExternalBuild<'_> {
             let progress = |step: &'static str, number, of| {
                 (self.progress)(Phase::Installing { step: step.to_owned(), number, of })
             };
-            setup(self.base, &executor, Timeout::Until(deadline), CacheMount::Leave, &progress)?;
+            setup(&base, &executor, Timeout::Until(deadline), CacheMount::Leave, &progress)?;
             Origin { identity, failed_units }
         };
         (self.progress)(Phase::Snapshotting);
-        let Launcher { cloud, cloud_name, owner, job, tracker, .. } = *self.launcher;
+        let Launcher { host, cloud, cloud_name, owner, job, tracker, .. } = *self.launcher;
+        let manifest = base.made();
+        manifest.iter().try_for_each(|known| known.save(host))?;
         let compute = cloud.compute();
         compute.stop_server(vm.id(), deadline)?;
         compute.wait_for_server(vm.id(), &ServerStatus::ShutOff, deadline.at_most(STOP))?;
@@ -109,7 +125,9 @@ impl ExternalBuild<'_> {
             revision: None,
         };
         tracker.makes(&noted)?;
-        let labels = labels::of_snapshot(owner, job, vm.id(), tracker.target, self.fingerprint, &origin);
+        let began = Instant::now();
+        let mut labels = labels::of_snapshot(owner, job, vm.id(), tracker.target, self.fingerprint, &origin);
+        labels.extend(manifest.iter().flat_map(|known| Description::of_manifest(known).labels()));
         let snapshot = compute
             .create_server_image(vm.id(), name, &labels, deadline)
             .map_err(ExternalBuildError::from)
@@ -117,6 +135,10 @@ impl ExternalBuild<'_> {
                 tracker.made(&mut noted, snapshot.as_str());
                 self.settle(&snapshot, name, deadline)
             });
+        if let Ok(Image { id, size, .. }) = &snapshot {
+            let (target, bytes, after) = (tracker.target, size.unwrap_or(0), Elapsed::since(began));
+            log::info!("{target}: snapshot {id} of server {} taken: {bytes} bytes after {after}", vm.id());
+        }
         snapshot.inspect_err(|_| {
             if self.remove_snapshot(name) {
                 tracker.settled(&noted);

@@ -15,7 +15,7 @@ pub use local::LocalExecutor;
 pub use ssh::{KeyPair, SshExecutor, SshTarget};
 
 use crate::host::{Ending, ProcessError, command_line};
-use crate::model::{Deadline, Secret};
+use crate::model::{Cause, Classified, Deadline, Secret};
 
 /// A command in an instance did not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +97,30 @@ pub enum ExecutorError {
     Host(#[from] ProcessError),
 }
 
+impl Classified for ExecutorError {
+    fn cause(&self) -> Cause {
+        match self {
+            Self::Unreachable { .. } => Cause::Network,
+            _ => Cause::Other,
+        }
+    }
+
+    fn summary(&self) -> String {
+        match self {
+            Self::Unreachable { problem, .. } => {
+                let problem = problem.trim();
+                format!("VM unreachable: {}", problem.strip_prefix("ssh: ").unwrap_or(problem))
+            }
+            Self::Failed { command, status, output, .. } => ProcessError::summary_of(command, status, output),
+            Self::Deadline { command, limit, .. } | Self::Stuck { command, limit, .. } => {
+                format!("timed out after {} s ({command})", limit.as_secs())
+            }
+            Self::Host(error) => error.summary(),
+            _ => self.to_string(),
+        }
+    }
+}
+
 /// What a command printed.
 #[derive(Clone, Debug)]
 pub struct Output {
@@ -117,13 +141,20 @@ pub struct Command {
     pub(super) environment: BTreeMap<String, Option<Secret<String>>>,
     pub(super) stdin: Option<Box<dyn Read + Send>>,
     pub(super) limit: Duration,
+    pub(super) is_logged: bool,
 }
 
 impl Command {
     /// A program with arguments, with a minute to run.
     pub fn new<A: Into<String>>(argv: impl IntoIterator<Item = A>) -> Self {
         let argv = argv.into_iter().map(Into::into).collect();
-        Self { argv, environment: BTreeMap::new(), stdin: None, limit: Duration::from_secs(60) }
+        Self {
+            argv,
+            environment: BTreeMap::new(),
+            stdin: None,
+            limit: Duration::from_secs(60),
+            is_logged: true,
+        }
     }
 
     /// A piece of shell, run by bash, which stops at the first command that fails.
@@ -134,6 +165,12 @@ impl Command {
     /// Gives it this long.
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
+        self
+    }
+
+    /// Keeps what it prints out of the log: it is data, and much.
+    pub fn unlogged(mut self) -> Self {
+        self.is_logged = false;
         self
     }
 

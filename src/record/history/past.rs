@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FORMAT, keep_newest};
+use super::{FORMAT, Totals, keep_newest};
 use crate::host::Host;
 use crate::model::{Target, Timestamp};
 use crate::openstack_cloud::ImageId;
 use crate::record::file::{RecordError, write_json};
-use crate::record::journal::build_state::{Job, Phase};
+use crate::record::journal::build_state::{Failure, Job, Phase};
+use crate::record::journal::evidence::Revision;
 use crate::record::journal::{Image, Journal};
-use crate::record::run_config::{CloudName, JobId};
+use crate::record::manifest::Manifest;
+use crate::record::run_config::{BuilderRunConfig, CloudName, JobId};
 
 const FILE: &str = "history.json";
 
@@ -24,6 +26,9 @@ pub struct History {
     /// The jobs.
     #[serde(default)]
     pub jobs: Vec<PastJob>,
+    /// What all jobs have come to, those that made room for newer ones included.
+    #[serde(default)]
+    pub totals: Totals,
 }
 
 /// A job that has ended.
@@ -62,6 +67,9 @@ pub struct PastBuild {
     /// The build that was made, by its id in the build project.
     #[serde(default)]
     pub built: Option<ImageId>,
+    /// What has changed in it since the build of its target before, in one line, where both manifests are known.
+    #[serde(default)]
+    pub changes: Option<String>,
     /// How long each phase took, in seconds, as far as that is known.
     #[serde(default)]
     pub seconds: BTreeMap<String, u64>,
@@ -95,6 +103,9 @@ pub struct PastFailure {
     pub cause: String,
     /// Operation, resource and remedy.
     pub message: String,
+    /// When it is tried again, as planned when the job ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_try: Option<Timestamp>,
 }
 
 impl History {
@@ -103,22 +114,40 @@ impl History {
         let bytes = host.read(&host.state_dir().join(FILE))?;
         let read = bytes.and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
         let known = read.filter(|known| known.format == FORMAT);
-        Ok(known.unwrap_or(Self { format: FORMAT, jobs: Vec::new() }))
+        Ok(known.unwrap_or(Self { format: FORMAT, jobs: Vec::new(), totals: Totals::default() }))
     }
 
-    /// Notes the job of `journal`, which has ended, or whose worker died.
-    pub fn note(host: &Host, journal: &Journal) -> Result<(), RecordError> {
-        let Some(job) = &journal.job else { return Ok(()) };
+    /// Notes the job of `journal`, which has ended, or whose worker died, and counts it once: it was about `config`, and so
+    /// many of its attempts were `retries`. Returns what is noted.
+    pub fn note(
+        host: &Host,
+        journal: &Journal,
+        config: &BuilderRunConfig,
+        retries: u64,
+    ) -> Result<Option<PastJob>, RecordError> {
+        let Some(job) = &journal.job else { return Ok(None) };
         let mut history = Self::load(host)?;
+        let changes = |build: &Revision| match Manifest::changes(host, journal, build) {
+            Ok(changes) => changes.map(|changes| changes.to_string()),
+            Err(error) => {
+                log::warn!("what has changed in build {} is not known: {error}", build.id);
+                None
+            }
+        };
+        let past = PastJob::of(job, journal, changes);
+        if history.jobs.iter().all(|known| known.id != job.id) {
+            history.totals.add(job, &past, config, retries);
+        }
         history.jobs.retain(|known| known.id != job.id);
-        history.jobs.push(PastJob::of(job, journal));
+        history.jobs.push(past.clone());
         keep_newest(&mut history.jobs);
-        write_json(host, FILE, &history)
+        write_json(host, FILE, &history)?;
+        Ok(Some(past))
     }
 }
 
 impl PastJob {
-    fn of(job: &Job, journal: &Journal) -> Self {
+    fn of(job: &Job, journal: &Journal, changes: impl Fn(&Revision) -> Option<String>) -> Self {
         let outcome = match (job.finished, job.failures.is_empty()) {
             (None, _) => "interrupted",
             (Some(_), true) => "succeeded",
@@ -135,6 +164,7 @@ impl PastJob {
                 target: build.target,
                 phase: build.phase.word().to_owned(),
                 built: made.map(|made| made.id.clone()),
+                changes: made.and_then(&changes),
                 seconds: seconds.collect(),
             }
         });
@@ -143,6 +173,7 @@ impl PastJob {
             project: failure.cloud.clone(),
             cause: failure.cause.as_str().to_owned(),
             message: failure.message.clone(),
+            next_try: next_try(journal, failure),
         });
         let delivered = job.delivered.iter().filter_map(|place| {
             let target = Target { base: place.base, arch: place.arch };
@@ -164,6 +195,12 @@ impl PastJob {
     pub fn bytes(&self) -> u64 {
         self.delivered.iter().filter_map(|delivered| delivered.bytes).sum()
     }
+}
+
+/// When what `failure` concerns is tried again.
+fn next_try(journal: &Journal, failure: &Failure) -> Option<Timestamp> {
+    let open = journal.standings.iter().filter_map(|standing| standing.open.as_ref());
+    open.filter(|open| open.failures.contains(failure)).map(|open| open.next_try).min()
 }
 
 fn delivered(journal: &Journal, image: &Image) -> Delivered {
