@@ -12,7 +12,7 @@ use super::reconcile::{self, ReconcileError};
 use super::removal::{self, RemovalError};
 use super::state::{CharmState, StateError, proxies};
 use super::turn::Turn;
-use super::{credentials, shown, status};
+use super::{credentials, status};
 use crate::builder::{self, BuilderInitConfig, BuilderSetupError};
 use crate::charm::cos_agent::metrics_socket::MetricsSocketError;
 use crate::host::{FileError, Host, NotOurs, Written};
@@ -176,7 +176,7 @@ impl Unit<'_> {
 
     /// Lets Juju show `status`.
     pub(super) fn show_status(&self, status: &Status) -> Result<(), HookToolError> {
-        shown::show(self.host, self.tools, status)
+        status::shown::show(self.host, self.tools, status)
     }
 
     fn install(&self, event: &Event) -> Result<(), DispatchError> {

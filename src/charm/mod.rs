@@ -12,7 +12,6 @@ mod options;
 mod peers;
 mod reconcile;
 mod removal;
-mod shown;
 mod state;
 mod status;
 mod turn;

@@ -49,10 +49,11 @@ impl Remembered {
     /// What a relation has said.
     pub(super) fn of(&self, id: &RelationId) -> Option<Said> {
         Some(match self.last.relations.get(id.as_str())? {
-            Heard::Cloud { name, digest: known } => {
+            Heard::Cloud { name, application, digest: known } => {
                 // What was tampered with is read again.
                 let config = self.clouds.get(name).filter(|config| digest(config) == *known)?.clone();
-                Said::Usable(Box::new(ImageRelation { cloud: name.clone(), config }))
+                let application = application.clone();
+                Said::Usable(Box::new(ImageRelation { cloud: name.clone(), config, application }))
             }
             Heard::Refused(why) => Said::Refused(why.clone()),
             Heard::Incomplete => Said::Incomplete,
@@ -62,8 +63,9 @@ impl Remembered {
     /// What the next hook need not ask, after `relations` were heard; `own` is the cloud that they inherit from.
     pub fn then(self, relations: &ImageRelations, own: &CloudConfig) -> LastHook {
         let heard = |id: &RelationId| match (relations.usable.get(id), relations.refused.get(id)) {
-            (Some(ImageRelation { cloud, config }), _) => {
-                Heard::Cloud { name: cloud.clone(), digest: digest(config) }
+            (Some(ImageRelation { cloud, config, application }), _) => {
+                let (name, application) = (cloud.clone(), application.clone());
+                Heard::Cloud { name, application, digest: digest(config) }
             }
             (None, Some(why)) => Heard::Refused(why.clone()),
             (None, None) => Heard::Incomplete,

@@ -24,6 +24,8 @@ pub enum Heard {
     Cloud {
         /// The name.
         name: CloudName,
+        /// The related application, where it is known.
+        application: Option<String>,
         /// A digest of what stands there.
         digest: String,
     },
@@ -86,7 +88,10 @@ mod tests {
             read: Some(Timestamp::now()),
             inherited: "d".into(),
             relations: BTreeMap::from([
-                ("image:1".into(), Heard::Cloud { name: CloudName::new("p"), digest: "d".into() }),
+                (
+                    "image:1".into(),
+                    Heard::Cloud { name: CloudName::new("p"), application: None, digest: "d".into() },
+                ),
                 ("image:2".into(), Heard::Refused("no".into())),
                 ("image:3".into(), Heard::Incomplete),
             ]),
