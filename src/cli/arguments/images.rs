@@ -1,0 +1,81 @@
+//! The words of the commands that show images and decide about them.
+
+use clap::ValueEnum;
+
+use super::{Output, parse_target};
+use crate::model::Target;
+
+/// `dispatch show-image`.
+#[derive(Debug, clap::Args)]
+pub struct ShowImage {
+    /// The ID of the build or of a copy of it, its first characters (at least 4), the SHA-512 of the image, or a target such
+    /// as noble-x64, of which the newest build is shown
+    pub image: String,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ShowFormat,
+}
+
+/// How `dispatch show-image` prints an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ShowFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For programs; docs/reference/json-output.md describes it
+    Json,
+    /// A software bill of materials, SPDX 2.3 as JSON
+    Spdx,
+    /// Where it comes from, an in-toto statement with a SLSA v1 provenance, not signed
+    Slsa,
+}
+
+/// `dispatch diff-images`.
+#[derive(Debug, clap::Args)]
+pub struct DiffImages {
+    /// The earlier build, as show-image takes it; if it is the only one, it is compared with the build before it
+    pub first: String,
+    /// The later build
+    pub second: Option<String>,
+    /// How the difference is printed.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `dispatch pin`.
+#[derive(Debug, clap::Args)]
+pub struct Pin {
+    /// The ID of the build or of a copy of it, or its first characters (at least 4)
+    pub image: String,
+    /// Pin the build even if GitHub no longer assigns jobs to its runner
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `dispatch unpin`.
+#[derive(Debug, clap::Args)]
+pub struct Unpin {
+    /// Target to unpin, such as noble-x64; all by default
+    #[arg(value_parser = parse_target)]
+    pub target: Option<Target>,
+}
+
+/// `dispatch revoke`.
+#[derive(Debug, clap::Args)]
+pub struct Revoke {
+    /// The ID of the build or of a copy of it, or its first characters (at least 4)
+    pub image: String,
+    /// Reason, which the status and list-images show
+    pub reason: String,
+}
+
+/// `dispatch clean-up`.
+#[derive(Debug, clap::Args)]
+pub struct CleanUp {
+    /// The IDs of what is to be deleted, as listed; without IDs nothing is deleted
+    #[arg(value_name = "ID")]
+    pub ids: Vec<String>,
+    /// How the list is printed.
+    #[command(flatten)]
+    pub output: Output,
+}
