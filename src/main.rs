@@ -50,6 +50,7 @@ fn command(command: &Command) -> ExitCode {
         Command::Pin(words) => by_hand("pin", |host, say| cli::pin(host, words, say)),
         Command::Unpin(words) => by_hand("unpin", |host, say| cli::unpin(host, words, say)),
         Command::Revoke(words) => by_hand("revoke", |host, say| cli::revoke(host, words, say)),
+        Command::CleanUp(words) => by_hand("clean-up", |host, say| cli::clean_up(host, words, say)),
         Command::Check(words) => by_hand("check", |host, say| cli::check(host, words, say)),
         Command::Recipe => print(DEFAULT_RECIPE),
         Command::LocalBuild(words) => by_hand("local-build", |host, say| cli::local_build(host, words, say)),

@@ -1,6 +1,6 @@
 //! What is to be delivered of one target: the build that the build project has, or a new one, proven and kept there.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::backend::{Backend, Built};
 use super::plan::{Plan, built};
@@ -8,7 +8,7 @@ use super::run::Run;
 use crate::builder::delivery::revisions::Revisions;
 use crate::builder::delivery::source::Artifact;
 use crate::builder::image::verify::VerificationError;
-use crate::model::{Deadline, Target, Timestamp};
+use crate::model::{Deadline, Elapsed, Target, Timestamp};
 use crate::openstack_cloud::{Deletion, Image as CloudImage};
 use crate::record::{Failure, Phase, Resource, ResourceKind, ResourceTracker};
 
@@ -71,6 +71,8 @@ impl Run<'_> {
             Built::File(file) => revisions.keep_file(file, fingerprint, deadline),
         };
         let (revision, image) = kept.map_err(|error| Failure::of(&error, error.operator_must_act()))?;
+        let (id, project, bytes) = (&revision.id, &self.config.build_cloud, image.size.unwrap_or(0));
+        log::info!("{target}: build {id} kept in build project {project}: {bytes} bytes");
         Ok(Artifact::new(revision, image))
     }
 
@@ -93,9 +95,11 @@ impl Run<'_> {
     ) -> Result<(), Failure> {
         let target = plan.target();
         self.context.progress.phase(target, Phase::Verifying);
+        let began = Instant::now();
         let verified =
             backend.verify(self.context, self.config, &self.build_cloud, &plan.inputs, snapshot, deadline);
         let Err(error) = verified else {
+            log::info!("{target}: snapshot {} verified after {}", snapshot.id, Elapsed::since(began));
             return Ok(());
         };
         match &error {
@@ -124,10 +128,15 @@ impl Run<'_> {
     pub(super) fn remove_snapshot(&self, target: Target, snapshot: &CloudImage) {
         match self.build_cloud.images().delete(&snapshot.id, Deadline::after(LIMIT)) {
             Ok(Deletion::Deleted | Deletion::Absent) => {
+                log::info!("{target}: snapshot {} deleted: no build goes on with it", snapshot.id);
                 self.context.progress.settled(target, &self.noted(snapshot));
             }
-            Ok(Deletion::InUse(why)) => log::warn!("snapshot {} stays, it is in use: {why}", snapshot.id),
-            Err(error) => log::warn!("snapshot {} stays for the next sweep: {error}", snapshot.id),
+            Ok(Deletion::InUse(why)) => {
+                log::warn!("snapshot {} is kept because it is in use: {why}", snapshot.id)
+            }
+            Err(error) => {
+                log::warn!("snapshot {} could not be deleted, the next sweep retries: {error}", snapshot.id)
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The cron file that makes the charm look for work every so many hours.
+//! The cron file that makes the charm look for releases every hour, and for work every so many hours.
 
 use sha2::{Digest, Sha256};
 
@@ -12,22 +12,26 @@ pub const CRON_FILE: &str = "/etc/cron.d/build-runner-image";
 /// that is this unit's own, so that the units of a cloud do not all fire at once. True when cron was
 /// reconfigured.
 ///
-/// Cron itself fires hourly; the line counts hours since the epoch, which makes intervals that do not divide 24
-/// even.
+/// Cron itself fires hourly; the lines count hours since the epoch, which makes intervals that do not divide 24
+/// even. In the hours between, the unit only looks for releases.
 pub fn configure_cron(host: &Host, unit_name: &str, interval: u32) -> Result<bool, FileError> {
     let minute = minute_of(unit_name);
-    let lock = host.run_dir().join("cron.lock");
-    let log = host.log_dir().join("cron.log");
-    let line = format!(
+    let (lock, log) = (host.run_dir().join("cron.lock"), host.log_dir().join("cron.log"));
+    let (lock, log) = (lock.display(), log.display());
+    let line = |test: &str, event: &str| {
+        format!(
+            "{minute} * * * * root [ $(( $(date +\\%s) / 3600 \\% {interval} )) {test} 0 ] && \
+             flock --nonblock {lock} juju-exec {unit_name} \"JUJU_DISPATCH_PATH={event} ./dispatch\" >>{log} 2>&1\n"
+        )
+    };
+    let (look, run) = (line("-ne", "look"), line("-eq", "run"));
+    let text = format!(
         "# Written by the charm of {unit_name}; it puts back what you change here. Option: build-interval.\n\
          SHELL=/bin/sh\n\
          PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin\n\
-         {minute} * * * * root [ $(( $(date +\\%s) / 3600 \\% {interval} )) -eq 0 ] && \
-         flock --nonblock {lock} juju-exec {unit_name} \"JUJU_DISPATCH_PATH=run ./dispatch\" >>{log} 2>&1\n",
-        lock = lock.display(),
-        log = log.display(),
+         {look}{run}"
     );
-    Ok(host.write(&host.path(CRON_FILE), line.as_bytes(), 0o644)? == Written::Changed)
+    Ok(host.write(&host.path(CRON_FILE), text.as_bytes(), 0o644)? == Written::Changed)
 }
 
 /// The minute that is a unit's own.
@@ -116,15 +120,23 @@ mod tests {
     }
 
     #[test]
-    fn the_guard_is_true_every_nth_hour_also_over_midnight() {
+    fn each_hour_has_one_call_and_every_nth_is_for_work_also_over_midnight() {
         let text = line("builder/0", 7);
-        let guard = text.lines().last().unwrap();
-        let guard = &guard[guard.find('[').unwrap()..=guard.find("] ").unwrap()];
-        let due = |hour: u64| {
-            let script = guard.replace("\\%", "%").replace("$(date +%s)", &(hour * 3600 + 1234).to_string());
-            std::process::Command::new("sh").args(["-c", &script]).status().unwrap().success()
+        let called = |hour: u64| {
+            let is_true = |line: &&str| {
+                let guard = &line[line.find('[').unwrap()..=line.find("] ").unwrap()];
+                let script =
+                    guard.replace("\\%", "%").replace("$(date +%s)", &(hour * 3600 + 1234).to_string());
+                std::process::Command::new("sh").args(["-c", &script]).status().unwrap().success()
+            };
+            let calls = text.lines().filter(|line| line.contains("juju-exec")).filter(is_true);
+            let paths = calls
+                .map(|line| line.split("JUJU_DISPATCH_PATH=").nth(1).unwrap().split(' ').next().unwrap());
+            paths.collect::<Vec<_>>().join(", ")
         };
-        let hours: Vec<u64> = (490_000..490_048).filter(|hour| due(*hour)).collect();
-        assert!(hours.len() >= 6 && hours.windows(2).all(|pair| pair[1] - pair[0] == 7), "{hours:?}");
+        let hours: Vec<(u64, String)> = (490_000..490_030).map(|hour| (hour, called(hour))).collect();
+        let due: Vec<u64> = hours.iter().filter(|(_, path)| path == "run").map(|(hour, _)| *hour).collect();
+        assert!(due.len() >= 4 && due.windows(2).all(|pair| pair[1] - pair[0] == 7), "{hours:?}");
+        assert!(hours.iter().all(|(hour, path)| due.contains(hour) || path == "look"), "{hours:?}");
     }
 }

@@ -43,6 +43,7 @@ pub use clouds::personal::read_cloud;
 pub use cron::{CRON_FILE, Schedule, configure_cron};
 pub use image::base_image::PIN_AGE;
 pub use image::vm::UBUNTU_USER;
+pub use releases::{News, look};
 pub use run::{BuilderRunError, clean_up, deliver_chosen, run, search};
 pub use run_context::{RunContext, Sweep};
 pub use setup::packages::PackageError;

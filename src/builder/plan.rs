@@ -15,7 +15,7 @@ use crate::model::{Deadline, Target, Timestamp};
 use crate::openstack_cloud::{Cloud, Image as CloudImage, ImageStatus, OpenStackError};
 use crate::record::{
     BuildMode, BuildSecrets, BuilderRunConfig, Contents, FAILED_READS, Failure, JobId, Known, Rebuild,
-    Revision,
+    Revision, Upstream,
 };
 
 /// How long a snapshot that could not be verified is kept for further tries.
@@ -138,6 +138,11 @@ impl Planner<'_> {
         deadline: Deadline,
     ) -> Result<Plan, Failure> {
         let inputs = self.inputs(target, deadline)?;
+        let planned =
+            |known: &mut Upstream| known.plans(target, &inputs.base.runner.version, &inputs.offer.sha256);
+        if let Err(error) = Upstream::change(self.host, planned) {
+            log::warn!("{error}; the next look may ask for this build once more");
+        }
         let fingerprint = inputs.fingerprint.as_str();
         let failure = |error: OpenStackError| Failure::of(&error, error.operator_must_act());
         let owner = &self.config.owner;

@@ -1,10 +1,12 @@
 //! What an image's runner and tools are, found before it is built: their addresses and digests.
 
 mod kept;
+mod upstream;
 
 use std::sync::Arc;
 
 use self::kept::KeptReleases;
+pub use self::upstream::{News, look};
 use crate::github::{GithubClient, GithubError, asset_path};
 use crate::host::Host;
 use crate::http::HttpClient;
@@ -42,6 +44,13 @@ impl Classified for ReleaseError {
         match self {
             Self::NoRunner(_) => Cause::Recipe,
             Self::Github { .. } => Cause::Github,
+        }
+    }
+
+    fn summary(&self) -> String {
+        match self {
+            Self::NoRunner(_) => self.to_string(),
+            Self::Github { error } => format!("{}{}", error.summary(), remedy(error)),
         }
     }
 }

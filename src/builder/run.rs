@@ -51,7 +51,7 @@ const BUILDS: usize = 4;
 
 /// Not everything that was asked for was built (seed `builder`: `BuilderRunError`). What was built stands in it.
 #[derive(Debug, thiserror::Error)]
-#[error("{} of the asked-for images failed: {}", failures.len(), failures.first().map_or("", |failure| &failure.message))]
+#[error("{} of the requested images failed: {}", failures.len(), failures.first().map_or("", |failure| &failure.message))]
 pub struct BuilderRunError {
     /// The images that exist.
     pub results: Vec<BuildResult>,

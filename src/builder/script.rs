@@ -59,6 +59,19 @@ impl Classified for ScriptError {
     fn cause(&self) -> Cause {
         Cause::Script
     }
+
+    fn summary(&self) -> String {
+        match self {
+            Self::Http(error) => format!("script-url: {}", error.summary()),
+            Self::Read { source, .. } => format!("script-url: {source}"),
+            Self::TooLarge { .. } => {
+                "the script at script-url is larger than 1 MiB; let a short script fetch the rest".to_owned()
+            }
+            Self::Digest { found, .. } => format!(
+                "the script at script-url has SHA-256 {found}; set this digest in script-url if the script is right"
+            ),
+        }
+    }
 }
 
 /// Fetches the script that `script_url` names, and checks its digest when the URL ends in one (`#sha256=HEX`).

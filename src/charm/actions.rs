@@ -2,7 +2,7 @@
 
 pub mod cancel;
 pub mod check;
-mod clean_up;
+pub mod clean_up;
 mod decisions;
 pub mod history;
 pub mod image_list;

@@ -16,7 +16,10 @@ use crate::builder::{self, BuilderInitConfig, BuilderSetupError};
 use crate::charm::cos_agent::metrics_socket::MetricsSocketError;
 use crate::host::{FileError, Host, NotOurs, Written};
 use crate::juju::{Environment, HookToolError, HookTools, RelationId, Status};
-use crate::record::{self, BuildMode, Findings, Image, JobId, Journal, Levers, RecordError};
+use crate::model::Timestamp;
+use crate::record::{
+    self, BuildMode, Findings, Image, JobId, Journal, Levers, PastJob, RecordError, Upstream,
+};
 use crate::worker::{self, WorkerError};
 
 /// A hook failed: our own bug, or a machine in trouble. Juju runs the hook again.
@@ -158,6 +161,7 @@ impl Unit<'_> {
             | Event::Peers
             | Event::PeersEnd
             | Event::Scheduled
+            | Event::Look
             | Event::WorkerReport => self.reconcile(event),
             Event::Action(_) | Event::Other(_) => {
                 log::info!("event {event} is none of this charm's, nothing to do");
@@ -218,6 +222,10 @@ impl Unit<'_> {
     }
 
     fn reconcile(&self, event: &Event) -> Result<(), DispatchError> {
+        match record::take_unlogged(self.host) {
+            Ok(ended) => ended.iter().for_each(PastJob::log),
+            Err(error) => log::warn!("{error}; jobs that have ended are not told here, only by `history`"),
+        }
         if self.departs(event)? {
             return Ok(self.tools.status_set(&Status::Maintenance("Being removed.".into()))?);
         }
@@ -277,8 +285,15 @@ impl Unit<'_> {
             reconcile::attend_check(self.host, &journal)?;
         }
         worker::tend(self.host, &state.secrets.proxies)?;
-        self.tools.status_set(&status::status(state, &journal, Findings::load(self.host).as_ref()))?;
+        self.show(state, &journal)?;
         Ok(job)
+    }
+
+    /// Shows how the unit stands.
+    pub(super) fn show(&self, state: &CharmState, journal: &Journal) -> Result<(), HookToolError> {
+        let status = status::status(state, journal, Findings::load(self.host).as_ref());
+        let (upstream, now) = (Upstream::load(self.host), Timestamp::now());
+        self.tools.status_set(&status::with_runners(status, state, journal, &upstream, now))
     }
 
     /// Publishes what the journal has, to related applications and to the other units; once more when those have told of

@@ -4,7 +4,9 @@ use super::event::{Event, RelationChange};
 use super::reconcile::{Demand, is_of_script, is_open, is_orphaned};
 use super::state::CharmState;
 use crate::model::{BaseImage, Timestamp};
-use crate::record::{JobId, Journal, OpenFailure, Reason, Rebuild, Remedy, Request, Task, TaskKind};
+use crate::record::{
+    JobId, Journal, OpenFailure, Reason, Rebuild, Remedy, Request, Task, TaskKind, Upstream,
+};
 
 /// How many earlier jobs a request goes on with at most.
 const MANY: usize = 20;
@@ -56,7 +58,7 @@ impl Due {
 /// What the leader's worker is to be asked for after `event`, when it may build; `last` is what it was asked last.
 pub(super) fn due(
     state: &CharmState,
-    journal: &Journal,
+    (journal, upstream): (&Journal, &Upstream),
     event: &Event,
     last: Option<&Request>,
     worker_lives: bool,
@@ -73,6 +75,9 @@ pub(super) fn due(
     }
     if is_open(last, journal) {
         return is_orphaned(last, journal, worker_lives).then(|| Due::again(last.reason, last));
+    }
+    if upstream.has_news_for(&state.run.targets, last) {
+        return Some(Due::whatever(Reason::Release));
     }
     if *event == Event::Scheduled {
         return Some(Due::whatever(Reason::Schedule));

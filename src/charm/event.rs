@@ -47,6 +47,8 @@ pub enum Event {
     Remove,
     /// Cron says that it is time to look for work (`JUJU_DISPATCH_PATH=run`).
     Scheduled,
+    /// Cron says that it is time to look for releases (`JUJU_DISPATCH_PATH=look`).
+    Look,
     /// The worker has news in its journal (`JUJU_DISPATCH_PATH=worker`).
     WorkerReport,
     /// An operator's action.
@@ -97,6 +99,8 @@ pub enum Action {
 
 /// The dispatch path of cron's call.
 pub const SCHEDULED: &str = "run";
+/// The dispatch path of cron's call in the hours between.
+pub const LOOK: &str = "look";
 /// The dispatch path of the worker's call.
 pub const WORKER_REPORT: &str = "worker";
 
@@ -122,6 +126,7 @@ impl Event {
         }
         match path.strip_prefix("hooks/").unwrap_or(path) {
             SCHEDULED => Self::Scheduled,
+            LOOK => Self::Look,
             WORKER_REPORT => Self::WorkerReport,
             "install" => Self::Install,
             "upgrade-charm" => Self::UpgradeCharm,
@@ -202,6 +207,7 @@ mod tests {
             ("hooks/stop", Event::Stop),
             ("hooks/remove", Event::Remove),
             ("run", Event::Scheduled),
+            ("look", Event::Look),
             ("worker", Event::WorkerReport),
             ("actions/run", Event::Action(Action::Run)),
             ("actions/cancel", Event::Action(Action::Cancel)),

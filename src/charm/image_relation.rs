@@ -22,6 +22,8 @@ pub struct ImageRelation {
     pub cloud: CloudName,
     /// How to reach it.
     pub config: CloudConfig,
+    /// The related application, where it is known.
+    pub application: Option<String>,
 }
 
 impl ImageRelation {
@@ -78,6 +80,13 @@ pub fn names_revoked(levers: &Levers, told: &Databag) -> bool {
     listed_in(told).iter().any(|listed| levers.revocation(&listed.id).is_some())
 }
 
+/// What a databag tells, for a log: `image 5d1f... (x64,noble)`.
+fn images_in(databag: &Databag) -> String {
+    let images = listed_in(databag).into_iter().map(|Listed { id, tags }| format!("image {id} ({tags})"));
+    let images: Vec<String> = images.collect();
+    if images.is_empty() { "no image".to_owned() } else { images.join(", ") }
+}
+
 fn listed_in(databag: &Databag) -> Vec<Listed> {
     databag.get("images").and_then(|images| serde_json::from_str(images).ok()).unwrap_or_default()
 }
@@ -90,7 +99,7 @@ pub fn publish(
     published: &mut Published,
     unit: &UnitName,
     relation: &RelationId,
-    ImageRelation { cloud, config }: &ImageRelation,
+    ImageRelation { cloud, config, .. }: &ImageRelation,
     wanted: impl Fn(&Databag) -> Option<Databag>,
 ) -> Result<(), HookToolError> {
     let memory = published.relation(relation.as_str());
@@ -134,6 +143,7 @@ pub fn publish(
         let mut change: Databag = KEYS.map(|key| (key.to_owned(), String::new())).into();
         change.extend(wanted.clone());
         tools.relation_set(relation, &change)?;
+        log::info!("relation {relation} is told {}", images_in(&wanted));
         memory.was_written(cloud, wanted);
     }
     Ok(())
@@ -250,7 +260,7 @@ mod tests {
             ];
             let mut databag = Databag::from(names.map(|name| (name.to_owned(), text())));
             databag.insert("auth_url".into(), format!("https://k/{}", text()));
-            let Some(ImageRelation { cloud: name, config }) = ImageRelation::of(&id, &databag) else {
+            let Some(ImageRelation { cloud: name, config, .. }) = ImageRelation::of(&id, &databag) else {
                 continue;
             };
             used += 1;

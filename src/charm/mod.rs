@@ -18,6 +18,7 @@ mod turn;
 
 pub use actions::cancel::{Cancelled, cancel};
 pub use actions::check::{failure, lines};
+pub use actions::clean_up::{clean_up, page};
 pub use actions::history::Past;
 pub use actions::image_list::ImageList;
 pub use actions::levers::{self, Force, LeverError, tell_juju};

@@ -14,7 +14,7 @@ use crate::juju::{Databag, Environment, HookToolError, HookTools, SecretUri};
 use crate::model::{BaseImage, Timestamp};
 use crate::record::{
     Asked, BuildSecrets, CheckOrder, Findings, Image, Job, JobId, Journal, Published, Reason, Rebuild,
-    RecordError, Request, Scope, Settings, Task, TaskKind, Verdict,
+    RecordError, Request, Scope, Settings, Task, TaskKind, Upstream, Verdict,
 };
 use crate::worker::{self, StartError};
 
@@ -38,7 +38,7 @@ pub enum ReconcileError {
     Start(#[from] StartError),
     /// The worker could not be stopped.
     #[error(
-        "the worker could not be stopped; see the unit's log, and kill the process that worker.lock names"
+        "the worker could not be stopped; see the unit's log and kill the process whose id is in worker.lock"
     )]
     StillWorks,
 }
@@ -116,6 +116,7 @@ pub fn check(
         _ if !is_known => Some(beside),
         _ if credentials == Written::Changed => Some(beside.max(Scope::Projects)),
         Event::Scheduled => Some(beside),
+        Event::Look if open.is_none() && !state.relations.is_empty() => Some(Scope::Upstream),
         Event::UpdateStatus if found && open.is_none() => Some(beside.max(Scope::Projects)),
         // Its worker was ended, or has lost its secrets.
         _ if open.is_some() && !worker::worker_gets_on(host, journal)? => Some(beside.max(Scope::Projects)),
@@ -184,7 +185,10 @@ pub fn work(
     let owed = Asked::load(host)?.owed.is_some();
     let due = match (demand, &last) {
         (Some(demand), _) if builds => Some(Due { demand: demand.clone(), ..Due::whatever(Reason::Action) }),
-        (None, last) if builds => due(state, journal, event, last.as_ref(), lives, owed),
+        (None, last) if builds => {
+            let upstream = Upstream::load(host);
+            due(state, (journal, &upstream), event, last.as_ref(), lives, owed)
+        }
         _ => abandoned(state, journal, lives),
     };
     let due = due.or_else(|| delivers.then(|| chosen(state, journal, event, last.as_ref())).flatten());
@@ -333,7 +337,10 @@ fn ask(
     worker_lives: bool,
 ) -> Result<JobId, ReconcileError> {
     request.save(host, &state.secrets)?;
-    log::info!("job {}: asked for, {:?}", request.id, request.reason);
+    if let Some(replaced) = Asked::load(host)?.replaced_by(&request.id) {
+        log::info!("job {replaced} is replaced by job {} before it has started", request.id);
+    }
+    log::info!("job {} requested: {request}", request.id);
     if !worker_lives {
         worker::start_worker(host)?;
     }
@@ -378,6 +385,7 @@ fn withdraw(
     match last {
         Some(last) if last.task == Task::Build && is_open(&last, journal) && !is_taken_up(&last, journal) => {
             last.withdraw(host)?;
+            log::info!("job {} is withdrawn before it has started: nothing is to be built", last.id);
             Ok(None)
         }
         other => Ok(other),

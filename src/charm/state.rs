@@ -104,6 +104,7 @@ impl CharmState {
             version: runner_version,
             source: options.required_web_url("runner-source")?,
             api_url: options.trusted_url("github-api-url")?,
+            scope: options.github_scope()?,
         };
         let max_image_age_hours = options.max_image_age()?;
         let verify_image = options.flag("verify-image")?;

@@ -14,8 +14,8 @@ use crate::record::BuildMode;
 
 /// Build GitHub Actions runner images for OpenStack.
 ///
-/// Without a command, `dispatch` runs as a Juju hook or action: the Juju agent starts it so. The commands are for people,
-/// on a unit of the charm or on any other machine.
+/// The Juju agent runs `dispatch` without a command, as a hook or action. The commands are for operators, on a unit of the
+/// charm or on any other machine.
 #[derive(Debug, Parser)]
 #[command(name = "dispatch", version, max_term_width = 100, subcommand_required = true)]
 pub struct Arguments {
@@ -29,44 +29,49 @@ pub struct Arguments {
 pub enum Command {
     /// Show the jobs of this unit: requested, running and finished
     Jobs(Jobs),
-    /// Stop the running or waiting job and remove what it has made (needs root)
+    /// Stop the running or waiting job and delete what it has created (requires root)
     Cancel,
-    /// List the builds that are kept, their copies, and what is pinned or revoked
+    /// List the builds that are kept, their copies, and which are pinned or revoked
     ListImages(Output),
-    /// Show the last 50 jobs, and how each image stands in each project
+    /// Show the last 50 jobs and the outcome for each target and project
     History(Output),
-    /// Publish one build until it is unpinned, whatever is built later (needs root)
+    /// Publish a build, whatever is built later, until it is unpinned (requires root)
     Pin(Pin),
-    /// Publish the newest builds again (needs root)
+    /// Publish the newest builds again (requires root)
     Unpin(Unpin),
-    /// Never publish a build again (needs root)
+    /// Withdraw a build for good (requires root)
     Revoke(Revoke),
-    /// Check what builds and deliveries stand on: ok, or what to do (needs root)
+    /// List what nothing needs in the build project; delete what has one of the IDs (requires root)
+    ///
+    /// Only servers and images of this application are listed, and what the Python charm has left. Nothing is deleted without
+    /// its ID. Runs on the leader, while no other job runs or waits, with the configuration that the charm accepted last.
+    CleanUp(CleanUp),
+    /// Check the prerequisites of builds and deliveries (requires root)
     ///
     /// Checks each project's credentials, catalog, flavor, network and quotas, base images, GitHub and the apt mirror, with
-    /// the configuration that the charm has accepted last. Fails when a check does.
+    /// the configuration that the charm accepted last. Fails if a check fails.
     Check(Check),
-    /// Print the default recipe: what goes into an image
+    /// Print the default recipe, which defines the contents of images
     Recipe,
-    /// Build one image on this machine and write it to a file (needs root)
+    /// Build an image on this machine and write it to a file (requires root)
     ///
-    /// Options are the charm's, with the defaults of config.yaml. Secrets are not accepted.
+    /// Takes the charm's options, with the defaults of config.yaml. Options that name secrets are not accepted.
     LocalBuild(LocalBuild),
-    /// Build one image on this machine and upload it to a cloud (needs root)
+    /// Build an image on this machine and upload it to a cloud (requires root)
     ///
-    /// The image holds the runner application that GitHub offers to PATH, and replaces the one that was uploaded before.
+    /// The image contains the runner application that GitHub offers for PATH, and replaces the image uploaded before.
     /// Reads a GitHub token from standard input and prints the image's ID.
     BuildImage(BuildImage),
-    /// Build one image in a builder VM of a cloud, or on this machine, and put it into that cloud
+    /// Build an image in a builder VM of a cloud, or on this machine, and store it in that cloud
     ///
     /// The cloud is one of the caller's own clouds.yaml (OS_CLIENT_CONFIG_FILE, the working folder,
-    /// ~/.config/openstack or /etc/openstack). What is up to date is not built again. Prints the image's ID.
+    /// ~/.config/openstack or /etc/openstack). An image that is up to date is not rebuilt. Prints the image's ID.
     Run(Run),
-    /// Print the ID of the image that the last `dispatch run` has put into a cloud
+    /// Print the ID of the image that the last `dispatch run` stored in a cloud
     LatestBuildId(LatestBuildId),
-    /// Install the programs that builds on this machine call (needs root)
+    /// Install the programs that builds on this machine use (requires root)
     Init(Init),
-    /// Make a machine a builder, as craft-providers' BuilddBase does
+    /// Set up a machine as a builder, like craft-providers' BuilddBase
     Instance {
         /// What to do with the machine
         #[arg(value_enum)]
@@ -77,11 +82,11 @@ pub enum Command {
     },
     /// Print the metrics of this unit in the text format of Prometheus
     Metrics,
-    /// Carry out the requests that hooks have left; hooks start this
+    /// Run the jobs that hooks have requested; started by hooks
     Work,
-    /// Launch requested runners and remove expired ones; hooks start this
+    /// Launch requested runners and delete expired ones; started by hooks
     Launch,
-    /// Answer a metrics collector on standard input and output; systemd starts this
+    /// Answer a metrics collector on standard input and output; started by systemd
     #[command(hide = true)]
     AnswerCollector,
 }
@@ -92,7 +97,7 @@ pub struct Jobs {
     /// How the jobs are printed.
     #[command(flatten)]
     pub output: Output,
-    /// The records as they are kept, for tests and for support
+    /// Print the records as stored, for tests and support
     #[arg(long, hide = true)]
     pub json: bool,
 }
@@ -102,7 +107,7 @@ pub struct Jobs {
 pub struct Pin {
     /// The ID of the build or of a copy of it, or its first characters (at least 4)
     pub image: String,
-    /// Pin it also if GitHub gives no more jobs to its runner
+    /// Pin the build even if GitHub no longer assigns jobs to its runner
     #[arg(long)]
     pub force: bool,
 }
@@ -110,7 +115,7 @@ pub struct Pin {
 /// `dispatch unpin`.
 #[derive(Debug, clap::Args)]
 pub struct Unpin {
-    /// Only this image, such as noble-x64; all by default
+    /// Target to unpin, such as noble-x64; all by default
     #[arg(value_parser = parse_target)]
     pub target: Option<Target>,
 }
@@ -120,8 +125,19 @@ pub struct Unpin {
 pub struct Revoke {
     /// The ID of the build or of a copy of it, or its first characters (at least 4)
     pub image: String,
-    /// Why; the status and list-images show it
+    /// Reason, which the status and list-images show
     pub reason: String,
+}
+
+/// `dispatch clean-up`.
+#[derive(Debug, clap::Args)]
+pub struct CleanUp {
+    /// The IDs of what is to be deleted, as listed; without IDs nothing is deleted
+    #[arg(value_name = "ID")]
+    pub ids: Vec<String>,
+    /// How the list is printed.
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// `dispatch check`.
@@ -153,7 +169,7 @@ pub struct LocalBuild {
 pub struct BuildImage {
     /// The cloud, by its name in clouds.yaml (the charm's, or OS_CLIENT_CONFIG_FILE)
     pub cloud: String,
-    /// ORGANISATION or OWNER/REPOSITORY on GitHub
+    /// ORGANIZATION or OWNER/REPOSITORY on GitHub
     pub path: GithubPath,
     /// The image to build, such as noble-x64
     #[arg(value_parser = parse_target)]
@@ -168,7 +184,7 @@ pub struct BuildImage {
 pub struct Run {
     /// The cloud, by its name in clouds.yaml
     pub cloud: String,
-    /// What the image's name begins with; -BASE-ARCHITECTURE follows
+    /// Prefix of the image's name, which -BASE-ARCHITECTURE follows
     #[arg(value_parser = parse_name)]
     pub name: String,
     /// The image to build, such as noble-x64
@@ -193,7 +209,7 @@ pub struct Run {
 pub struct LatestBuildId {
     /// The cloud, by its name in clouds.yaml
     pub cloud: String,
-    /// What the image's name begins with
+    /// Prefix of the image's name
     #[arg(value_parser = parse_name)]
     pub name: String,
     /// The image, such as noble-x64

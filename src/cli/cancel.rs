@@ -20,14 +20,14 @@ pub fn cancel(host: &Host, say: &dyn Fn(&str)) -> Result<(), CliError> {
     })?;
     let cancelled = charm::cancel(host, secrets().proxies, turn);
     let Some(Cancelled { what, made, removal }) = cancelled.map_err(failed)? else {
-        say("nothing to cancel: no job runs or waits");
+        say("nothing to cancel: no job is running or waiting");
         return Ok(());
     };
     let Some(removal) = removal else {
-        say(&format!("cancelled {what}; the next hook removes what was made"));
+        say(&format!("cancelled {what}; the next hook deletes what it created"));
         return Ok(());
     };
-    say(&format!("cancelled {what}; job {removal} removes what was made"));
+    say(&format!("cancelled {what}; job {removal} deletes what it created"));
     let show = &mut |progress: &str| {
         say(progress);
         Ok(())
@@ -36,12 +36,14 @@ pub fn cancel(host: &Host, say: &dyn Fn(&str)) -> Result<(), CliError> {
         Followed::Ended(journal) => match failures(&journal) {
             None => made.iter().for_each(|what| say(&format!("removed {what}"))),
             Some(failures) => {
-                let message = format!("{failures}. Nothing is built; the next hooks try the removal again");
+                let message = format!("{failures}. The job is cancelled; later hooks retry the removal");
                 return Err(CliError::Failed(message));
             }
         },
         Followed::Cancelled | Followed::Orphaned | Followed::TimeIsUp => {
-            say(&format!("nothing is built; job {removal} goes on, `dispatch jobs` shows it"));
+            say(&format!(
+                "no build is running; job {removal} continues in the background, see `dispatch jobs`"
+            ));
         }
     }
     Ok(())

@@ -18,7 +18,7 @@ pub fn check(host: &Host, words: &arguments::Check, say: &dyn Fn(&str)) -> Resul
     };
     let (unit_name, config) = configured().ok_or_else(|| {
         CliError::Failed(
-            "no configuration to check: run it as root on a unit whose options are accepted (juju status)"
+            "no accepted configuration to check; run it as root on a unit whose options are valid (juju status)"
                 .into(),
         )
     })?;
@@ -31,7 +31,8 @@ pub fn check(host: &Host, words: &arguments::Check, say: &dyn Fn(&str)) -> Resul
                 .map_err(|error| CliError::Failed(error.to_string()))?
                 .ok_or_else(|| {
                     CliError::Failed(
-                        "a job runs; check without --deep, or once it has ended (dispatch jobs)".into(),
+                        "a job is running; check without --deep, or after the job has ended (dispatch jobs)"
+                            .into(),
                     )
                 })?,
         ),

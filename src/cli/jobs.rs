@@ -77,7 +77,7 @@ impl Jobs {
         let left = format!("left in {orphans}");
         write!(f, "{}, tried {tries} times since {since}, ", printable_line(&left))?;
         match (orphans.given_up, orphans.next_try()) {
-            (Some(at), _) => writeln!(f, "given up {at}: it is yours to remove"),
+            (Some(at), _) => writeln!(f, "retries ended {at}: delete it yourself"),
             (None, Some(at)) => writeln!(f, "next try {at}"),
             (None, None) => writeln!(f, "not tried again"),
         }
@@ -88,7 +88,7 @@ impl Jobs {
         let state = match job.finished {
             Some(at) => format!("ended {at}"),
             None if self.worker_lives => "runs".into(),
-            None => "its worker has died; the next hook sees to it".into(),
+            None => "its worker died; the next hook starts another".into(),
         };
         writeln!(f, "job {}: {reason}, since {}, {state}", job.id, job.started)?;
         for build @ Build { target, phase, hampered, since, resources, took, .. } in &job.builds {
@@ -109,7 +109,7 @@ fn write_standing(f: &mut fmt::Formatter<'_>, standing: &Standing) -> fmt::Resul
     write!(f, "failing: ")?;
     match target {
         Some(target) => write!(f, "{target}")?,
-        None => write!(f, "removing what a job has left")?,
+        None => write!(f, "removing orphans")?,
     }
     cloud.iter().try_for_each(|cloud| write!(f, " in {cloud}"))?;
     write!(f, ", {} in a row", open.in_row)?;
@@ -191,7 +191,7 @@ mod tests {
           failed: noble-x64 for ci-1: listing images: busy (HTTP 503, 4 attempts)
         failing: noble-x64 in ci-1, 2 in a row, last 2026-05-01T12:00:00Z, next try 2026-05-01T12:00:00Z: listing images: busy (HTTP 503, 4 attempts)
         image noble-x64 in ci-1: i, built 2026-05-01T12:00:00Z
-        left in ci-2: base image b (no\nroute), tried 9 times since 2026-05-01T12:00:00Z, given up 2026-05-01T12:00:00Z: it is yours to remove
+        left in ci-2: base image b (no\nroute), tried 9 times since 2026-05-01T12:00:00Z, retries ended 2026-05-01T12:00:00Z: delete it yourself
         last success: 2026-05-01T12:00:00Z
         cron looks for work next: 2026-05-01T18:17:00Z
         last sweep of the clouds: 2026-05-01T12:00:00Z

@@ -41,7 +41,7 @@ pub fn unpin(host: &Host, words: &Unpin, say: &dyn Fn(&str)) -> Result<(), CliEr
     decide(host, say, || {
         let builds = levers::unpin(host, words.target)?;
         let lines =
-            builds.iter().map(|build| format!("{}: build {} is not pinned any more", build.target, build.id));
+            builds.iter().map(|build| format!("{}: build {} is no longer pinned", build.target, build.id));
         Ok(lines.collect::<Vec<_>>().join("\n"))
     })
 }
@@ -64,15 +64,17 @@ fn decide(
         CliError::Failed(format!("{error}{remedy}"))
     })?;
     if !Peers::load(host).map_err(failed)?.leads {
-        return Err(CliError::Failed("this unit does not build; run it on the leader".into()));
+        return Err(CliError::Failed("this unit is not the leader; run it on the leader".into()));
     }
     decision().map_err(failed)?.lines().for_each(say);
     drop(turn);
     match tell_juju(host) {
-        Ok(()) => say("relations are told; `dispatch list-images` lists projects that wait for it"),
-        Err(error) => {
-            say(&format!("the next hook tells relations; Juju could not be asked for one: {error}"))
+        Ok(()) => {
+            say("relation data is updated; `dispatch list-images` shows projects that still lack the image")
         }
+        Err(error) => say(&format!(
+            "the next hook updates the relation data; Juju could not be asked to run one now: {error}"
+        )),
     }
     Ok(())
 }

@@ -2,21 +2,23 @@
 //! what hooks and worker have left, whenever somebody asks.
 
 pub mod family;
+mod runner;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use self::family::{
-    BUILD_INFO, BUILD_INTERVAL, FAILURES_IN_ROW, IMAGE_BUILT, IMAGE_SIZE, IMAGE_WANTED, JOB_RUNNING,
-    LAST_RUN, LAST_SUCCESS, LEADER, MAX_IMAGE_AGE, NEXT_RUN, ORPHANS, PAUSED, TARGET_FAILURE,
-    TARGET_FAILURES, TARGET_RETRY, TARGET_SUCCESS, Text,
+    BUILD_INFO, BUILD_INTERVAL, BUILDS_REVOKED, DELIVERED_BYTES, FAILURES_IN_ROW, IMAGE_BUILT, IMAGE_INFO,
+    IMAGE_PINNED, IMAGE_SIZE, IMAGE_WANTED, JOB_RUNNING, JOBS, LAST_RUN, LAST_SUCCESS, LEADER, MAX_IMAGE_AGE,
+    NEXT_RUN, ORPHANS, PAUSED, PHASE_DURATION, RESULTS, RETRIES, TARGET_FAILURE, TARGET_FAILURES,
+    TARGET_RETRY, TARGET_SUCCESS, Text, UNNEEDED,
 };
 use crate::builder::Schedule;
 use crate::host::{FileError, Host};
 use crate::model::{Target, Timestamp};
 use crate::record::{
-    BuildConfig, BuilderRunConfig, CloudName, Journal, Peers, RecordError, Remedy, Request, Revision,
-    Settings, Standing, TaskKind,
+    BuildConfig, BuilderRunConfig, CloudName, Count, Found, History, Journal, Levers, Peers, RecordError,
+    Remedy, Request, Revision, Settings, Standing, TaskKind, Totals, Unneeded,
 };
 
 /// A longer request is none that a collector makes.
@@ -63,7 +65,46 @@ pub fn metrics(host: &Host) -> Result<String, MetricsError> {
             ([orphans.cloud.as_str().to_owned(), state.to_owned()], many)
         }),
     );
+    let found = Found::last(host)?.map(|found| found.unneeded).unwrap_or_default();
+    // Ids that were not found are in the answer, too.
+    let is_there =
+        |unneeded: &&Unneeded| unneeded.outcome.as_deref() != Some("deleted") && unneeded.kind != "unknown";
+    let stays = found.iter().filter(is_there);
+    text.samples(&UNNEEDED, counted(stays.map(|unneeded| unneeded.kind.clone())));
+    contents(&mut text, &journal, &Levers::load(host)?);
+    totals(&mut text, History::load(host)?.totals);
+    runner::refusals(&mut text, host, config)?;
     Ok(text.0)
+}
+
+/// What is in the newest builds, and what operators have decided about builds.
+fn contents(text: &mut Text, journal: &Journal, levers: &Levers) {
+    let inside = newest(journal).into_iter().filter_map(|(target, build)| {
+        let contents = build.contents.as_ref()?;
+        let date = contents.base_image.to_string().chars().take_while(|c| *c != 'T').collect();
+        Some(([target, contents.runner.clone(), date], 1))
+    });
+    text.samples(&IMAGE_INFO, inside);
+    text.samples(&IMAGE_PINNED, levers.pins.iter().map(|pin| ([pin.build.target.to_string()], 1)));
+    text.samples(&BUILDS_REVOKED, counted(levers.revoked.iter().map(|revoked| revoked.target.to_string())));
+}
+
+/// What all jobs have come to.
+fn totals(text: &mut Text, Totals { phases, jobs, results, bytes, retries }: Totals) {
+    text.histogram(&PHASE_DURATION, &phases);
+    text.samples(&JOBS, jobs.into_iter().map(|Count { kind, count }| ([kind.trigger, kind.outcome], count)));
+    let results = results.into_iter();
+    let results = results.map(|Count { kind, count }| ([kind.target, kind.project, kind.reason], count));
+    text.samples(&RESULTS, results);
+    text.samples(&DELIVERED_BYTES, bytes.into_iter().map(|Count { kind, count }| ([kind], count)));
+    text.value(&RETRIES, [retries]);
+}
+
+/// How often each word comes.
+fn counted(words: impl Iterator<Item = String>) -> impl Iterator<Item = ([String; 1], u64)> {
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    words.for_each(|word| *counts.entry(word).or_default() += 1);
+    counts.into_iter().map(|(word, count)| ([word], count))
 }
 
 fn next_run(
@@ -92,6 +133,14 @@ fn images(text: &mut Text, journal: &Journal, config: Option<&BuilderRunConfig>)
             (place(Target { base: *base, arch: *arch }, cloud_name), image.built.0)
         }),
     );
+    let sizes = newest(journal)
+        .into_iter()
+        .filter_map(|(target, build)| Some(([target], build.proof.as_ref()?.size)));
+    text.samples(&IMAGE_SIZE, sizes);
+}
+
+/// The newest build of each target.
+fn newest(journal: &Journal) -> BTreeMap<String, &Revision> {
     let mut newest: BTreeMap<String, &Revision> = BTreeMap::new();
     for revision in &journal.revisions {
         let known = newest.entry(revision.target.to_string()).or_insert(revision);
@@ -99,8 +148,7 @@ fn images(text: &mut Text, journal: &Journal, config: Option<&BuilderRunConfig>)
             *known = revision;
         }
     }
-    let sizes = newest.into_iter().filter_map(|(target, build)| Some(([target], build.proof.as_ref()?.size)));
-    text.samples(&IMAGE_SIZE, sizes);
+    newest
 }
 
 /// What has succeeded and what fails, by target and project.
@@ -121,8 +169,10 @@ fn standings(text: &mut Text, journal: &Journal, config: Option<&BuilderRunConfi
         &TARGET_FAILURES,
         failing.iter().map(|(standing, open)| {
             let [target, cloud] = scope(standing);
-            let reason = open.failures.first().map_or("", |failure| reason(failure.remedy));
-            ([target, cloud, reason.to_owned()], u64::from(open.in_row))
+            let failure = open.failures.first();
+            let cause = failure.map_or("", |failure| failure.cause.as_str());
+            let remedy = failure.map_or("", |failure| remedy(failure.remedy));
+            ([target, cloud, cause.to_owned(), remedy.to_owned()], u64::from(open.in_row))
         }),
     );
     text.samples(&TARGET_RETRY, failing.iter().map(|(standing, open)| (scope(standing), open.next_try().0)));
@@ -133,7 +183,7 @@ fn place(target: Target, cloud: &CloudName) -> [String; 2] {
 }
 
 /// Who can mend a failure, in a word.
-fn reason(remedy: Remedy) -> &'static str {
+fn remedy(remedy: Remedy) -> &'static str {
     match remedy {
         Remedy::Operator => "operator",
         Remedy::Retry => "transient",

@@ -3,6 +3,7 @@
 mod arguments;
 mod cancel;
 mod check;
+mod clean_up;
 #[cfg(test)]
 mod hostile;
 mod instance;
@@ -12,6 +13,7 @@ mod levers;
 pub mod metrics;
 pub mod reference;
 mod run;
+mod terminal;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -20,6 +22,7 @@ use std::path::Path;
 pub use arguments::{Arguments, BuildImage, Check, Command, Format, Jobs, LocalBuild, Output};
 pub use cancel::cancel;
 pub use check::check;
+pub use clean_up::clean_up;
 pub use instance::instance;
 pub use levers::{history, list_images, pin, revoke, unpin};
 pub use run::{init, latest_build_id, run};
@@ -27,6 +30,7 @@ pub use run::{init, latest_build_id, run};
 use serde::Deserialize;
 use serde_json::Value;
 
+use self::terminal::show_progress;
 use crate::builder::{ByHand, CloudsYamlError, read_clouds_file, read_clouds_yaml};
 use crate::charm::{InvalidOption, Options};
 use crate::host::Host;
@@ -77,8 +81,11 @@ impl From<Failure> for CliError {
 /// each phase.
 pub fn local_build(host: &Host, words: &LocalBuild, say: &dyn Fn(&str)) -> Result<(), CliError> {
     let (config, secrets) = (build_config(words.target, &words.settings)?, secrets());
-    let by_hand = ByHand { host, config: &config, secrets: &secrets, progress: &|phase| tell(say, phase) };
-    Ok(by_hand.build_file(words.target, &words.file)?)
+    show_progress(say, |say| {
+        let by_hand =
+            ByHand { host, config: &config, secrets: &secrets, progress: &|phase| tell(say, phase) };
+        Ok(by_hand.build_file(words.target, &words.file)?)
+    })
 }
 
 /// Where other OpenStack clients find their clouds.
@@ -101,8 +108,12 @@ pub fn build_image(
     let unknown =
         || CliError::Usage(format!("clouds.yaml has no cloud {cloud:?}; {CLOUDS_FILE} names the file"));
     let cloud = clouds.remove(&CloudName::new(cloud)).ok_or_else(unknown)?;
-    let by_hand = ByHand { host, config: &config, secrets: &secrets, progress: &|phase| tell(say, phase) };
-    let id = by_hand.build_in_cloud(&cloud, read_token(token)?, path, *target)?;
+    let token = read_token(token)?;
+    let id = show_progress(say, |say| {
+        let by_hand =
+            ByHand { host, config: &config, secrets: &secrets, progress: &|phase| tell(say, phase) };
+        by_hand.build_in_cloud(&cloud, token, path, *target)
+    })?;
     say(id.as_str());
     Ok(())
 }
@@ -154,6 +165,7 @@ fn build_config(target: Target, settings: &[String]) -> Result<BuilderRunConfig,
             version: options.runner_version()?,
             source: options.required_web_url("runner-source")?,
             api_url: options.trusted_url("github-api-url")?,
+            scope: options.github_scope()?,
         },
         recipe: options.recipe()?,
         script_url: options.script_url()?,
@@ -191,7 +203,9 @@ fn options(settings: &[String]) -> Result<Options, CliError> {
             _ => None,
         };
         let (name, value) = known.zip(value).map(|((name, ..), value)| (name, value)).ok_or_else(|| {
-            CliError::Usage(format!("{setting:?} is no OPTION=VALUE of the charm's options in config.yaml"))
+            CliError::Usage(format!(
+                "{setting:?} is not OPTION=VALUE with one of the charm's options in config.yaml"
+            ))
         })?;
         values.insert(name.to_owned(), value);
     }

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::arguments::{Init, LatestBuildId, Run};
 use super::jobs::describe;
+use super::terminal::show_progress;
 use super::{CLOUDS_FILE, CliError, Format, build_config, options, secrets};
 use crate::builder::{
     Clouds, cloud_name, get_latest_image, http_client, install_build_tools, install_clouds_yaml, read_cloud,
@@ -37,7 +38,9 @@ pub fn run(words: &Run, say: &dyn Fn(&str)) -> Result<(), CliError> {
     let host = records(cloud, name)?;
     host.own_folders().map_err(failed)?;
     if worker_lives(&host).map_err(failed)? {
-        return Err(CliError::Failed(format!("{name} is being built in {cloud} already; wait for it")));
+        return Err(CliError::Failed(format!(
+            "{name} is already being built in {cloud}; wait until it ends"
+        )));
     }
     let secrets =
         BuildSecrets { github_token: token(&host, words.github_token_file.as_deref())?, ..secrets() };
@@ -58,7 +61,7 @@ pub fn run(words: &Run, say: &dyn Fn(&str)) -> Result<(), CliError> {
         continues: Vec::new(),
     };
     request.save(&host, &secrets).map_err(failed)?;
-    follow(&host, say, || worker::work(&host).map_err(failed))?;
+    show_progress(say, |say| follow(&host, say, || worker::work(&host).map_err(failed)))?;
     let journal = Journal::load(&host).map_err(failed)?;
     let job = journal.job.filter(|job| job.id == request.id);
     let failures = job.map(|job| job.failures).unwrap_or_default();
@@ -86,7 +89,9 @@ fn show(
     let http = http_client(&secrets())?;
     let latest = get_latest_image(host, &http, target.arch, [target.base], &CloudName::new(cloud));
     let Some(image) = latest.map_err(failed)?.pop() else {
-        return Err(CliError::Failed(format!("{cloud} has no image of {target}; build one by dispatch run")));
+        return Err(CliError::Failed(format!(
+            "{cloud} has no image of {target}; build one with dispatch run"
+        )));
     };
     say(&match format {
         Format::Text => image.id.to_string(),
@@ -134,7 +139,7 @@ fn records(cloud: &str, name: &str) -> Result<Host, CliError> {
     let state = std::env::var_os("XDG_STATE_HOME")
         .map(PathBuf::from)
         .or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".local/state")))
-        .ok_or_else(|| CliError::Failed("set XDG_STATE_HOME or HOME: the records lie below it".into()))?;
+        .ok_or_else(|| CliError::Failed("set XDG_STATE_HOME or HOME, below which records are kept".into()))?;
     let digest = hex(&Sha256::digest(format!("{cloud}\n{name}")));
     let name = format!("runner-image-builder-{}", &digest[..8]);
     let run = std::env::var_os("XDG_RUNTIME_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
@@ -158,7 +163,7 @@ fn token(host: &Host, file: Option<&Path>) -> Result<Option<Secret<String>>, Cli
     let bytes = host.read(file).map_err(failed)?;
     let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
     let token = text.filter(|text| !text.is_empty()).map(Secret::new);
-    token.map(Some).ok_or_else(|| CliError::Usage(format!("{} holds no token", file.display())))
+    token.map(Some).ok_or_else(|| CliError::Usage(format!("{} contains no token", file.display())))
 }
 
 /// Tells of each phase that the journal has while `work` goes on.

@@ -82,8 +82,7 @@ fn usual_sector() -> u64 {
 
 /// Reads `sfdisk --json` of the file `path`.
 pub(super) fn parse(text: &str, path: &str) -> Result<Vec<Partition>, String> {
-    let unreadable =
-        |problem: &dyn std::fmt::Display| format!("its partition table makes no sense: {problem}");
+    let unreadable = |problem: &dyn std::fmt::Display| format!("its partition table is invalid: {problem}");
     let table = serde_json::from_str::<Listing>(text).map_err(|error| unreadable(&error))?.partitiontable;
     let sector = Some(table.sectorsize).filter(|size| size.is_power_of_two());
     let sector = sector.ok_or_else(|| unreadable(&"its sectors have no proper size"))?;

@@ -14,6 +14,9 @@ use crate::model::{Deadline, Secret, redact_from_now_on};
 /// How long GitHub may take to answer, all attempts of one call together.
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// The longest answer about one thing, in bytes.
+pub(super) const LONGEST: u64 = 4 << 20;
+
 /// A client of one GitHub: github.com, or an enterprise's own (seed `openstack_manager`: `GithubClient`).
 #[derive(Clone, Debug)]
 pub struct GithubClient {
@@ -46,6 +49,11 @@ impl GithubClient {
         web_url(&self.api_url)
     }
 
+    /// Whether this is a GitHub Enterprise Server, which gives jobs to old runners, too.
+    pub fn is_enterprise_server(&self) -> bool {
+        self.api_url.ends_with("/api/v3")
+    }
+
     /// Where `path` of the REST API is.
     pub(super) fn url(&self, operation: &str, path: &str) -> Result<Url, GithubError> {
         format!("{}{path}", self.api_url).parse().map_err(|source| broken(operation, source))
@@ -59,21 +67,23 @@ impl GithubClient {
         url: Url,
         deadline: Deadline,
     ) -> Result<Answer, GithubError> {
-        self.call_unless(operation, method, url, None, deadline)
+        self.call_unless(operation, method, (url, LONGEST), None, deadline)
     }
 
-    /// The same, where the answer may be that nothing has changed since the one with this ETag (304).
+    /// The same, where the answer may be that nothing has changed since the one with this ETag (304), and has at most so many
+    /// bytes.
     pub(super) fn call_unless(
         &self,
         operation: &str,
         method: Method,
-        url: Url,
+        (url, longest): (Url, u64),
         etag: Option<&str>,
         deadline: Deadline,
     ) -> Result<Answer, GithubError> {
         let mut request = Request::new(method, url)
             .header("accept", "application/vnd.github+json")
             .header("x-github-api-version", "2022-11-28")
+            .answer_limit(longest)
             .repeatable();
         if let Some(etag) = etag {
             request = request.header("if-none-match", etag);
@@ -123,6 +133,8 @@ mod tests {
             ("http://127.0.0.1:8080/api", "http://127.0.0.1:8080"),
         ] {
             assert_eq!(web_url(api), web);
+            let client = GithubClient::anonymous(&HttpClient::new(Default::default()), api);
+            assert_eq!(client.is_enterprise_server(), web.contains("//ghe."));
         }
     }
 }

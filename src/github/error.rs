@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::http::HttpError;
+use crate::model::Classified;
 
 /// A call to GitHub came to nothing. Says what was being done and holds no token.
 #[derive(Debug, thiserror::Error)]
@@ -16,9 +17,7 @@ pub enum GithubError {
         source: HttpError,
     },
     /// The token is not accepted (401).
-    #[error(
-        "{operation}: GitHub does not accept the token (HTTP 401); it has expired or was revoked, give a new one"
-    )]
+    #[error("{operation}: GitHub rejects the token (HTTP 401); it has expired or was revoked: replace it")]
     Unauthorized {
         /// What was being done.
         operation: String,
@@ -35,7 +34,9 @@ pub enum GithubError {
     #[error(transparent)]
     Shared(std::sync::Arc<GithubError>),
     /// The token is known but may not do this (403).
-    #[error("{operation}: GitHub refuses (HTTP 403): {message}; the token must be allowed to manage runners")]
+    #[error(
+        "{operation}: GitHub refuses (HTTP 403): {message}; the token needs permission to manage runners"
+    )]
     Forbidden {
         /// What was being done.
         operation: String,
@@ -43,7 +44,7 @@ pub enum GithubError {
         message: String,
     },
     /// It does not exist, or GitHub does not let the token see it (404).
-    #[error("{operation}: GitHub knows none (HTTP 404); check the path, and that the token may see it")]
+    #[error("{operation}: not found on GitHub (HTTP 404); check the path and the token's permissions")]
     NotFound {
         /// What was being done.
         operation: String,
@@ -67,7 +68,7 @@ pub enum GithubError {
         asset: String,
     },
     /// GitHub offers no runner application for an architecture.
-    #[error("{operation}: GitHub offers none for linux on {arch} with a SHA-256 digest")]
+    #[error("{operation}: GitHub offers no runner for Linux on {arch} with a SHA-256 digest")]
     NoApplication {
         /// What was being done.
         operation: String,
@@ -77,6 +78,23 @@ pub enum GithubError {
 }
 
 impl GithubError {
+    /// The cause first, without the operation, and the remedy after `; `.
+    pub fn summary(&self) -> String {
+        let operation = match self {
+            Self::Shared(error) => return error.summary(),
+            Self::Http { source, .. } => return source.summary(),
+            Self::Unauthorized { operation }
+            | Self::RateLimited { operation, .. }
+            | Self::Forbidden { operation, .. }
+            | Self::NotFound { operation }
+            | Self::NoApplication { operation, .. } => operation,
+            Self::NoRelease { .. } | Self::NoAsset { .. } => return self.to_string(),
+        };
+        let text = self.to_string();
+        let cause = text.strip_prefix(operation.as_str()).and_then(|rest| rest.strip_prefix(": "));
+        cause.unwrap_or(&text).to_owned()
+    }
+
     /// Whether time alone will not mend it.
     pub fn operator_must_act(&self) -> bool {
         match self {

@@ -35,7 +35,7 @@ pub enum GithubPath {
 
 /// A text that names neither an organisation nor a repository.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no path on GitHub: use ORGANISATION or OWNER/REPOSITORY")]
+#[error("{0:?} is not a GitHub path: use ORGANIZATION or OWNER/REPOSITORY")]
 pub struct NotAPath(String);
 
 impl GithubPath {
@@ -81,7 +81,7 @@ impl fmt::Display for GithubPath {
 }
 
 /// Names become parts of addresses: what GitHub takes for a name, and nothing that an address could mean otherwise.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     (1..=100).contains(&text.len()) && text.chars().all(is_plain) && text.chars().any(|c| c != '.')
 }

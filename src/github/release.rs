@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::answer::checked;
-use super::client::{GithubClient, broken};
+use super::client::{GithubClient, LONGEST, broken};
 use super::runners::is_digest;
 use super::{GithubError, KnownRelease};
 use crate::http::Method;
@@ -83,7 +83,7 @@ impl GithubClient {
         let url = self.url(&operation, &format!("/repos/{repository}/releases/{which}"))?;
         let ask = |known: Option<&KnownRelease>| {
             let etag = known.and_then(|known| known.etag.as_deref());
-            let answer = self.call_unless(&operation, Method::Get, url.clone(), etag, deadline)?;
+            let answer = self.call_unless(&operation, Method::Get, (url.clone(), LONGEST), etag, deadline)?;
             match (answer.status(), known) {
                 (404, _) => Err(GithubError::NoRelease {
                     repository: repository.to_owned(),

@@ -73,8 +73,12 @@ fn each_refusal_says_what_to_do_and_never_the_token() {
     let limited = format!("x-ratelimit-remaining: 0\r\nx-ratelimit-reset: {reset}\r\n");
     let message = r#"{"message": "Resource not accessible by personal access token"}"#;
     for (reply, words, must_act) in [
-        (Reply::json(401, r#"{"message": "Bad credentials"}"#), "give a new one", true),
-        (Reply::json(403, message), "Resource not accessible by personal access token; the token must", true),
+        (Reply::json(401, r#"{"message": "Bad credentials"}"#), "replace it", true),
+        (
+            Reply::json(403, message),
+            "Resource not accessible by personal access token; the token needs",
+            true,
+        ),
         (Reply::with(403, &limited, message), "it is reset in 10 min", false),
         (Reply::with(429, "retry-after: 7200\r\n", message), "it is reset in 120 min", false),
         (Reply::json(404, r#"{"message": "Not Found"}"#), "check the path", true),
@@ -189,7 +193,7 @@ fn a_used_up_rate_limit_is_no_failure_while_the_answer_of_before_is_young() {
     assert!(latest(&job()).unwrap_err().to_string().contains("rate limit is used up"));
     store.age(Duration::from_secs(3600));
     let refused = latest(&job()).unwrap_err();
-    assert!(refused.operator_must_act() && refused.to_string().contains("give a new one"), "{refused}");
+    assert!(refused.operator_must_act() && refused.to_string().contains("replace it"), "{refused}");
 }
 
 #[test]

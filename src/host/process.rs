@@ -15,7 +15,7 @@ use super::child::{kill_group, spawn, spawn_tied};
 use super::command_line::command_line;
 use super::ending::Ending;
 use super::output::{Bounded, LineSink, Output, Seen, Streams, last_words};
-use crate::model::Deadline;
+use crate::model::{Cause, Classified, Deadline};
 
 /// How long the rest of a program's output is waited for after its end: longer than a busy machine keeps us from reading
 /// what is there. Only what is left running with the pipe makes us wait for all of it.
@@ -50,6 +50,30 @@ pub enum ProcessError {
         /// The end of what it said on standard error, at most 1 KiB.
         stderr: String,
     },
+}
+
+impl Classified for ProcessError {
+    fn cause(&self) -> Cause {
+        Cause::Unit
+    }
+
+    fn summary(&self) -> String {
+        match self {
+            Self::Start { .. } => self.to_string(),
+            Self::Failed { program, status, stderr } => Self::summary_of(program, status, stderr),
+            Self::Deadline { program, .. } => format!("timed out ({program})"),
+        }
+    }
+}
+
+impl ProcessError {
+    /// What a command that failed said last, and how it ended: `E: Unable to locate package x (exit code 100)`.
+    pub fn summary_of(command: &str, status: &str, output: &str) -> String {
+        match output.lines().map(str::trim).rfind(|line| !line.is_empty()) {
+            Some(last) => format!("{} ({status})", last.trim_end_matches('.')),
+            None => format!("{status} ({command})"),
+        }
+    }
 }
 
 fn detail(stderr: &str) -> String {

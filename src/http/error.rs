@@ -23,7 +23,7 @@ pub enum HttpError {
     },
 
     /// CA certificates that cannot be read.
-    #[error("reading the CA certificate: {reason}; give it in PEM form (BEGIN CERTIFICATE)")]
+    #[error("reading the CA certificate: {reason}; use PEM format (BEGIN CERTIFICATE)")]
     Certificate {
         /// What is wrong with it.
         reason: String,
@@ -60,7 +60,7 @@ pub enum HttpError {
 
     /// The peer's certificate is not trusted, or the TLS handshake failed: nothing was sent.
     #[error(
-        "{operation}: securing the connection: {reason}; if the server has a private CA, set its certificate (option openstack-ca-certificate, or ca_certificate in the relation)"
+        "{operation}: TLS handshake failed: {reason}; if the server uses a private CA, set its certificate (option openstack-ca-certificate, or ca_certificate in the relation data)"
     )]
     Tls {
         /// Method and address.
@@ -158,6 +158,33 @@ impl Classified for HttpError {
     fn cause(&self) -> Cause {
         Cause::Network
     }
+
+    fn summary(&self) -> String {
+        match self {
+            Self::Connect { peer, reason, .. } => format!("{peer}: {reason}"),
+            Self::Unusable { operation, .. }
+            | Self::Tls { operation, .. }
+            | Self::Proxy { operation, .. }
+            | Self::Timeout { operation, .. }
+            | Self::Broken { operation, .. }
+            | Self::TooLarge { operation, .. }
+            | Self::NotUnderstood { operation, .. }
+            | Self::Redirected { operation, .. }
+            | Self::Status { operation, .. }
+            | Self::Source { operation, .. } => {
+                let text = self.to_string();
+                let what = text.strip_prefix(operation.as_str()).unwrap_or(&text);
+                format!("{}{what}", host_of(operation))
+            }
+            Self::ProxySetting { .. } | Self::Certificate { .. } | Self::Address { .. } => self.to_string(),
+        }
+    }
+}
+
+/// The host and port of an operation, which names a method and a URL.
+fn host_of(operation: &str) -> &str {
+    let address = operation.split_once("://").map_or(operation, |(_, address)| address);
+    address.split(['/', ' ', '?']).next().unwrap_or(address)
 }
 
 /// Which time ran out.
@@ -296,5 +323,24 @@ pub(super) fn plain(cause: &io::Error) -> String {
     match text.find(" (os error") {
         Some(end) => text[..end].to_owned(),
         None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_gets_the_host_and_the_cause_without_method_and_path() {
+        let operation = || "GET https://cloud.example:5000/v3/auth/tokens (4 attempts)".to_owned();
+        let refused = HttpError::Connect {
+            operation: operation(),
+            peer: "the proxy squid:3128".into(),
+            reason: "Connection refused".into(),
+        };
+        assert_eq!(refused.summary(), "the proxy squid:3128: Connection refused");
+        let missing = HttpError::Status { operation: operation(), status: 404, message: "none".into() };
+        assert_eq!(missing.summary(), "cloud.example:5000: HTTP 404: none");
+        assert!(missing.to_string().contains("/v3/auth/tokens (4 attempts)"));
     }
 }

@@ -202,7 +202,7 @@ fn mount_cache(base: &dyn Base, executor: &dyn Executor, pace: &Pace) {
     let mounted =
         pace.take("mounting the cache", SIMPLE, |deadline| base.mount_shared_cache(executor, deadline));
     if let Err(error) = mounted {
-        log::warn!("{}: {error}; the set-up goes on without the cache", executor.instance());
+        log::warn!("{}: {error}; the set-up continues without the cache", executor.instance());
     }
 }
 

@@ -65,7 +65,7 @@ pub enum BaseCompatibilityError {
         path: String,
     },
     /// Its set-up began and never ended.
-    #[error("incompatible instance: its set-up did not come to its end; {CLEAN}")]
+    #[error("incompatible instance: its set-up did not finish; {CLEAN}")]
     Unfinished,
     /// What it says about itself makes no sense.
     #[error("incompatible instance: {problem}; {CLEAN}")]
@@ -81,7 +81,7 @@ pub enum BaseCompatibilityError {
     },
     /// The base keeps no record in its instances.
     #[error(
-        "instances of this base keep no record of their set-up, so they cannot be warmed up; set up a new one"
+        "instances of this base do not record their set-up and cannot be warmed up; set up a new instance"
     )]
     NotKept,
 }
@@ -106,7 +106,7 @@ pub enum BaseConfigurationError {
         value: String,
     },
     /// The time for the whole was over.
-    #[error("the time for the set-up is up; give it a longer timeout")]
+    #[error("the set-up timed out; set a longer timeout")]
     TimeIsUp,
     /// No letter or digit is left of the host name.
     #[error("invalid hostname {given:?}: it must have at least one letter or digit")]
@@ -115,7 +115,7 @@ pub enum BaseConfigurationError {
         given: String,
     },
     /// A variable cannot stand in `/etc/environment`.
-    #[error("invalid variable {name:?}: a name is of letters, digits and _, a value is one line")]
+    #[error("invalid variable {name:?}: names consist of letters, digits and _; values are one line")]
     InvalidVariable {
         /// Its name.
         name: String,
@@ -136,7 +136,7 @@ pub enum BaseConfigurationError {
     },
     /// snapd takes its proxy as an argument, which every process may read.
     #[error(
-        "the proxy in {variable} has credentials, which snapd's configuration would show; use one without"
+        "the proxy in {variable} contains credentials, which snapd's configuration would expose; use a proxy without credentials"
     )]
     ProxyWithCredentials {
         /// The variable.
@@ -166,7 +166,7 @@ pub enum BaseConfigurationError {
         source: Box<ExecutorError>,
     },
     /// A command that needs the network failed, and there is none.
-    #[error("{instance} has no network: {source}; give it a way out, or a proxy")]
+    #[error("{instance} has no network: {source}; configure a route or a proxy")]
     NoNetwork {
         /// The instance.
         instance: String,
@@ -226,6 +226,43 @@ impl Classified for BaseError {
                 step if step.contains("packages") || step.contains("snaps") => Cause::Mirror,
                 _ => Cause::Recipe,
             },
+        }
+    }
+
+    fn summary(&self) -> String {
+        match self {
+            Self::Configuration(BaseConfigurationError::Step { step, source }) => {
+                format!("{step}: {}", source.summary())
+            }
+            _ => self.to_string(),
+        }
+    }
+}
+
+impl Classified for ProviderError {
+    fn summary(&self) -> String {
+        match self {
+            Self::Executor(error) => error.summary(),
+            Self::Configuration(error) => error.summary(),
+            Self::Compatibility(_) | Self::HostFile(_) | Self::NotReady { .. } => self.to_string(),
+        }
+    }
+}
+
+impl Classified for BaseConfigurationError {
+    fn summary(&self) -> String {
+        match self {
+            Self::Step { step, source } => format!("{step}: {}", source.summary()),
+            Self::Snap { name, source, .. } => {
+                format!("snap {name}: {}; see https://status.snapcraft.io", source.summary())
+            }
+            Self::NoNetwork { source, .. } => {
+                format!("the instance has no network: {}; configure a route or a proxy", source.summary())
+            }
+            Self::NoCandidate { packages, .. } => format!(
+                "no package source has {packages}; change packages or apt_sources in the recipe (option recipe)"
+            ),
+            _ => self.to_string(),
         }
     }
 }

@@ -176,7 +176,7 @@ pub enum HookToolError {
         problem: String,
     },
     /// The tool's answer is longer than anything that is meant well.
-    #[error("reading the answer of {tool}: it has more than a MiB")]
+    #[error("reading the answer of {tool}: it is longer than 1 MiB")]
     TooLong {
         /// The hook tool.
         tool: &'static str,

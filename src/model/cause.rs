@@ -43,6 +43,12 @@ pub trait Classified: fmt::Display {
     fn cause(&self) -> Cause {
         Cause::Other
     }
+
+    /// The failure for a status: the cause first, in few words, then `; ` and the remedy where there is one. Commands,
+    /// operations and URLs come last or are left out; the error itself has them.
+    fn summary(&self) -> String {
+        self.to_string()
+    }
 }
 
 /// What is told in words only.

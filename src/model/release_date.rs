@@ -17,7 +17,7 @@ pub struct ReleaseDate {
 
 /// Text that names no [`ReleaseDate`].
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{0:?} is no release date such as 20261115 or 20261115.1")]
+#[error("{0:?} is not a release date such as 20261115 or 20261115.1")]
 pub struct NotAReleaseDate(String);
 
 impl ReleaseDate {

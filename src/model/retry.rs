@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Deadline;
@@ -132,9 +133,18 @@ fn retry_by<T, E: fmt::Display>(
             return Err(GaveUp { error, attempts: Attempts(made) });
         }
         log::warn!("attempt {made} of {} failed: {error}; next attempt in {pause:.1?}", policy.attempts);
+        RETRIES.fetch_add(1, Ordering::Relaxed);
         clock.sleep(pause);
         made += 1;
     }
+}
+
+/// The attempts of this process that followed a failed one.
+static RETRIES: AtomicU64 = AtomicU64::new(0);
+
+/// How many attempts of this process have followed a failed one: a count that only grows.
+pub fn retries() -> u64 {
+    RETRIES.load(Ordering::Relaxed)
 }
 
 /// Asks `check`, at once and after each pause, until it has an answer or fails; `None` when the deadline came first.

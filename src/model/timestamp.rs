@@ -54,6 +54,13 @@ impl Timestamp {
         u64::try_from(moment.as_second()).ok().map(Self)
     }
 
+    /// `2026-05-01`, in UTC.
+    pub fn date(self) -> String {
+        let mut text = self.to_string();
+        text.truncate(text.find('T').unwrap_or(text.len()));
+        text
+    }
+
     /// `14:15Z`, for a moment that is less than a day away.
     pub fn time_of_day(self) -> String {
         let minutes = self.0 / 60;
@@ -92,6 +99,7 @@ mod tests {
             assert_eq!(Timestamp(seconds).to_string(), text);
             assert_eq!(Timestamp::of_rfc3339(text), Some(Timestamp(seconds)));
             assert_eq!(Timestamp(seconds).time_of_day(), format!("{}Z", &text[11..16]));
+            assert_eq!(Timestamp(seconds).date(), text[..10]);
         }
     }
 

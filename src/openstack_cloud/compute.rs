@@ -165,7 +165,7 @@ impl<'a> Compute<'a> {
                 failed("it was deleted")
             }
             Some(Server { status: ServerStatus::Error, fault, .. }) => {
-                failed(fault.as_deref().unwrap_or("it failed, and Nova does not say why"))
+                failed(fault.as_deref().unwrap_or("it failed, and Nova gives no reason"))
             }
             Some(_) => Ok(None),
         })

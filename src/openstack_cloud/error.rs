@@ -1,8 +1,10 @@
 //! What an OpenStack cloud refuses, and what that means for the operator.
 
+mod explanation;
+
 use std::fmt;
 
-use serde_json::Value;
+use self::explanation::{exhausted, explanation, is_of_proxy};
 
 use crate::http::{Answer, HttpError};
 use crate::model::{Attempts, Cause, Classified};
@@ -21,6 +23,8 @@ pub struct OpenStackError {
     kind: ErrorKind,
     operation: String,
     message: String,
+    /// The message for a status, where that is another.
+    summary: Option<String>,
     status: Option<u16>,
     attempts: Attempts,
 }
@@ -59,7 +63,7 @@ impl OpenStackError {
     /// An error while doing `operation` (a gerund with its object: "listing images").
     pub(super) fn new(kind: ErrorKind, operation: impl Into<String>, message: impl AsRef<str>) -> Self {
         let (operation, message) = (operation.into(), tidy(message.as_ref()));
-        Self { kind, operation, message, status: None, attempts: Attempts(1) }
+        Self { kind, operation, message, summary: None, status: None, attempts: Attempts(1) }
     }
 
     /// A request without a usable answer.
@@ -79,7 +83,8 @@ impl OpenStackError {
         };
         // Not shortened: these texts are ours, bounded, and end in the remedy. They also tell the attempts.
         let (operation, message) = (operation.into(), error.to_string());
-        Self { kind, operation, message, status: None, attempts: Attempts(1) }
+        let summary = Some(error.summary());
+        Self { kind, operation, message, summary, status: None, attempts: Attempts(1) }
     }
 
     /// An answer with an error status.
@@ -95,7 +100,13 @@ impl OpenStackError {
         };
         let kind = classify(status, &message, &code);
         let (operation, attempts) = (operation.into(), answer.attempts());
-        Self { kind, operation, message, status: Some(status), attempts }
+        Self { kind, operation, message, summary: None, status: Some(status), attempts }
+    }
+
+    /// What Nova answers where a quota is used up.
+    #[cfg(test)]
+    pub fn quota_exceeded(operation: &str, message: &str) -> Self {
+        Self::new(ErrorKind::Quota, operation, message)
     }
 
     /// What Keystone answers to credentials that it refuses.
@@ -106,6 +117,7 @@ impl OpenStackError {
             kind: ErrorKind::Credentials,
             operation: "authenticating".into(),
             message: tidy(message),
+            summary: None,
             status,
             attempts: Attempts(1),
         }
@@ -139,17 +151,17 @@ impl OpenStackError {
     /// What can be done about it, where the service's own words do not say.
     fn remedy(&self) -> &'static str {
         match self.kind {
-            ErrorKind::Quota => "; raise the quota of the project, or remove from it what is not needed",
+            ErrorKind::Quota => "; raise the quota of the project, or delete what it does not need",
             ErrorKind::Invalid if self.status == Some(413) && self.message.starts_with(TOO_LONG) => {
-                "; raise what the proxy in front of the service lets through (nginx: client_max_body_size), or choose \
-                 another endpoint with openstack-interface"
+                "; raise the request limit of the proxy in front of the service (nginx: client_max_body_size), or \
+                 choose another endpoint with openstack-interface"
             }
             ErrorKind::Invalid if self.status == Some(413) => {
-                "; raise the longest image that the service takes (Glance: image_size_cap)"
+                "; raise the service's limit on the size of an image (Glance: image_size_cap)"
             }
             // Nova's words for it, in the fault of a server that its scheduler has given up.
             ErrorKind::Failed if self.message.contains("No valid host") => {
-                "; choose a smaller flavor, or make room on the cloud's hosts"
+                "; choose a smaller flavor, or free capacity on the cloud's hosts"
             }
             _ => "",
         }
@@ -199,69 +211,6 @@ fn classify(status: u16, message: &str, code: &str) -> ErrorKind {
     }
 }
 
-/// The service's own message, and Neutron's name for the error where there is one. Keystone, Nova, Neutron and
-/// Glance each have a shape of their own; what stands before them speaks HTML.
-fn explanation(body: &str) -> (String, String) {
-    let (message, code) = explanation_as_given(body);
-    // Nova repeats what it was given, and a server's user-data is a secret.
-    match message.find(" Value: ") {
-        Some(end) => (message.get(..end).unwrap_or_default().to_owned(), code),
-        None => (message, code),
-    }
-}
-
-fn explanation_as_given(body: &str) -> (String, String) {
-    let fields = match serde_json::from_str::<Value>(body) {
-        Ok(Value::Object(fields)) => fields,
-        // JSON that was cut off may hold anything.
-        _ if body.trim_start().starts_with(['{', '[']) => return Default::default(),
-        _ => return (without_markup(body), String::new()),
-    };
-    if let Some(Value::String(message)) = fields.get("message") {
-        return (without_markup(message), String::new());
-    }
-    for value in fields.values() {
-        let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        match value {
-            Value::Object(inner) if inner.contains_key("message") => return (text("message"), text("type")),
-            Value::String(message) => return (message.clone(), String::new()),
-            _ => {}
-        }
-    }
-    (String::new(), String::new())
-}
-
-/// Whether the `page` that refuses a request for its length is not of the service, but of what stands in front of it. Glance,
-/// which writes pages too, speaks of the image.
-fn is_of_proxy(body: &str, page: &str) -> bool {
-    serde_json::from_str::<Value>(body).is_err() && !page.to_ascii_lowercase().contains("image")
-}
-
-/// The words of a small HTML page, without its title.
-fn without_markup(text: &str) -> String {
-    let body = match (text.find("<body"), text.find("</head>")) {
-        (Some(start), _) | (None, Some(start)) => text.get(start..).unwrap_or(text),
-        _ => text,
-    };
-    let body = body.split_once("</h1>").map_or(body, |(_, text)| text);
-    let mut words = String::with_capacity(body.len());
-    let mut inside = false;
-    for character in body.chars() {
-        match character {
-            '<' => inside = true,
-            '>' if inside => {
-                inside = false;
-                words.push(' ');
-            }
-            _ if !inside => words.push(character),
-            _ => {}
-        }
-    }
-    [("&#x27;", "'"), ("&#39;", "'"), ("&quot;", "\""), ("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")]
-        .iter()
-        .fold(words, |words, (entity, meaning)| words.replace(entity, meaning))
-}
-
 /// One line of bounded length.
 fn tidy(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -281,6 +230,20 @@ impl Classified for OpenStackError {
             ErrorKind::Unavailable | ErrorKind::Configuration => Cause::Network,
             ErrorKind::Failed if self.message.contains("No valid host") => Cause::Placement,
             _ => Cause::Cloud,
+        }
+    }
+
+    fn summary(&self) -> String {
+        if let Some(summary) = &self.summary {
+            return summary.clone();
+        }
+        let (operation, remedy) = (&self.operation, self.remedy());
+        match (self.kind, self.status) {
+            (ErrorKind::Quota, _) => format!("{}{remedy}", exhausted(&self.message)),
+            (_, Some(status)) => {
+                format!("{} (HTTP {status}){remedy}; while {operation}", self.message.trim_end_matches('.'))
+            }
+            (_, None) => format!("{}{remedy}; while {operation}", self.message.trim_end_matches('.')),
         }
     }
 }
@@ -332,14 +295,28 @@ mod tests {
         let host = "No valid host was found. There are not enough hosts available.";
         assert_eq!(
             text(ErrorKind::Failed, host),
-            "making a: No valid host was found. There are not enough hosts available; choose a smaller flavor, or make \
-             room on the cloud's hosts"
+            "making a: No valid host was found. There are not enough hosts available; choose a smaller flavor, or free \
+             capacity on the cloud's hosts"
         );
         assert!(
             text(ErrorKind::Quota, "Quota exceeded.")
                 .starts_with("making a: Quota exceeded; raise the quota")
         );
         assert_eq!(text(ErrorKind::Failed, "Out of luck."), "making a: Out of luck.");
+    }
+
+    #[test]
+    fn a_status_gets_the_cause_first_and_the_operation_last() {
+        let summary = |kind, message| OpenStackError::new(kind, "creating server s", message).summary();
+        for (message, told) in [
+            ("Quota exceeded for instances: Requested 1, but already used 10 of 10 instances", "instance"),
+            ("Quota exceeded for cores, ram: Requested 2, 4096", "cores, ram"),
+            ("Quota exceeded for resources: ['security_group'].", "security group"),
+        ] {
+            let expected = format!("{told} quota exhausted; raise the quota");
+            assert!(summary(ErrorKind::Quota, message).starts_with(&expected), "{message}");
+        }
+        assert_eq!(summary(ErrorKind::Failed, "Out of luck."), "Out of luck; while creating server s");
     }
 
     #[test]

@@ -173,7 +173,7 @@ pub(super) fn authenticate(
 
 fn not_granted(operation: String, answer: &Answer) -> OpenStackError {
     if answer.status() == 404 {
-        let message = "there is no Keystone v3 at this address; check openstack-auth-url";
+        let message = "no Keystone v3 answers at this URL; check openstack-auth-url";
         return OpenStackError::new(ErrorKind::Configuration, operation, message);
     }
     OpenStackError::refused(operation, answer)

@@ -383,12 +383,12 @@ pub(super) fn wait_for<T>(
     deadline: Deadline,
     mut check: impl FnMut() -> Result<Option<T>, OpenStackError>,
 ) -> Result<T, OpenStackError> {
-    let mut trouble = None;
+    let (mut trouble, mut attempts) = (None, 0_u32);
     let answer = poll(PAUSES, deadline, || {
-        trouble = None;
+        (trouble, attempts) = (None, attempts.saturating_add(1));
         match check() {
             Err(error) if error.kind() == ErrorKind::Unavailable => {
-                log::warn!("{error}; asking again");
+                log::warn!("attempt {attempts} failed: {error}; asking again");
                 trouble = Some(error);
                 Ok(None)
             }

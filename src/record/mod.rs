@@ -15,10 +15,14 @@ mod resource;
 mod resource_tracker;
 mod run_config;
 mod transit;
+mod upstream;
 
 pub use check::{Check, CheckOrder, Finding, Findings, Scope, Verdict};
 pub use file::{RecordError, write_json};
-pub use history::{Asked, AskedFor, Delivered, Found, History, PastBuild, PastFailure, PastJob, Unneeded};
+pub use history::{
+    Asked, AskedFor, BOUNDS, Count, Delivered, Durations, Found, History, PastBuild, PastFailure, PastJob,
+    Totals, Unneeded, take_unlogged,
+};
 pub use journal::aside::{put_aside, put_aside_locked};
 pub use journal::build_state::{Build, Failure, Job, Phase, Remedy};
 pub use journal::evidence::{Comparison, Contents, Copy, FAILED_READS, Known, Proof, Revision};
@@ -38,3 +42,4 @@ pub use run_config::{
     BaseImageSource, BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm,
     CloudName, Delivery, JobId, Owner, ProxyConfig, RunnerSource,
 };
+pub use upstream::{Acceptance, Answered, Offer, Upstream, Validator, WARNING};

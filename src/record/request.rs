@@ -1,6 +1,7 @@
 //! A request for work, from a hook to the worker: `request.json`, written by hooks alone. The newest wins; a
 //! worker that ends one looks for a newer before it goes.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,8 @@ pub enum Reason {
     Configuration,
     /// The interval has passed.
     Schedule,
+    /// A release of the runner or of a base image has appeared.
+    Release,
     /// The last job failed, and it is time to try again.
     Retry,
     /// A secret of the external script has a new revision.
@@ -45,6 +48,7 @@ impl Reason {
         match self {
             Self::Configuration => "configuration",
             Self::Schedule => "schedule",
+            Self::Release => "release",
             Self::Retry => "retry",
             Self::Secret => "secret",
             Self::Action => "action",
@@ -73,6 +77,17 @@ pub enum Task {
 }
 
 impl Task {
+    /// The word for it in records and logs.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Build => "build",
+            Self::TakeOver(_) => "take_over",
+            Self::CleanUp => "clean_up",
+            Self::Serve => "serve",
+            Self::Search(_) => "search",
+        }
+    }
+
     /// Its kind.
     pub fn kind(&self) -> TaskKind {
         match self {
@@ -138,6 +153,16 @@ pub struct Request {
     /// Earlier requests that this one goes on with: what they have built counts as built by it.
     #[serde(default)]
     pub continues: Vec<JobId>,
+}
+
+/// `build, triggered by schedule`
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, triggered by {}", self.task.word().replace('_', " "), self.reason.as_str())?;
+        f.write_str(if self.rebuild == Rebuild::Always { ", forced" } else { "" })?;
+        let bases: Vec<String> = self.bases.iter().map(ToString::to_string).collect();
+        if bases.is_empty() { Ok(()) } else { write!(f, ", only {}", bases.join(", ")) }
+    }
 }
 
 const FILE: &str = "request.json";

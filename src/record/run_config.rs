@@ -7,6 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::github::GithubScope;
 use crate::host::random_uuid;
 use crate::instance::Recipe;
 use crate::model::hex;
@@ -117,6 +118,9 @@ pub struct RunnerSource {
     pub source: String,
     /// The root of GitHub's REST API.
     pub api_url: String,
+    /// Whose runners the token may manage: it is asked until when their versions are accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<GithubScope>,
 }
 
 /// Where Ubuntu's cloud images come from.

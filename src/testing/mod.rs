@@ -34,7 +34,12 @@ pub fn run_config() -> BuilderRunConfig {
             apt_mirror: None,
         },
         recipe: DEFAULT_RECIPE.parse().unwrap(),
-        runner: RunnerSource { version: None, source: text("https://g"), api_url: text("https://g") },
+        runner: RunnerSource {
+            version: None,
+            source: text("https://g"),
+            api_url: text("https://g"),
+            scope: None,
+        },
         script_url: None,
         script_secret: None,
         verify_image: true,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::reporter::{News, Reporter};
 use super::work::secrets_stay_out_of_logs;
-use crate::builder::check;
+use crate::builder::{self, check, look};
 use crate::host::Host;
 use crate::record::{BuildSecrets, CheckOrder, Finding, Findings, JobId, Scope, Verdict};
 
@@ -106,18 +106,36 @@ impl<'a> Checks<'a> {
     }
 
     fn answer_with(&self, order: &CheckOrder, secrets: &BuildSecrets) {
-        log::info!("check {}: {:?}", order.id, order.scope);
+        log::info!("check {} started", order.id);
         let before = Findings::load(self.host);
-        let findings = check(self.host, order, secrets);
+        if order.scope > Scope::Upstream {
+            let findings = check(self.host, order, secrets);
+            // What is as it was needs no hook.
+            let is_news = before.as_ref().and_then(told) != told(&findings);
+            self.end_with(order, &findings, is_news);
+        }
+        let news = look(self.host, &order.config, secrets) == builder::News::Some;
+        if order.scope == Scope::Upstream {
+            // What was found before still holds.
+            self.end_with(order, &Findings::of_before(before, order), news);
+        } else if news {
+            self.tell(order);
+        }
+    }
+
+    fn end_with(&self, order: &CheckOrder, findings: &Findings, is_news: bool) {
         if let Err(error) = findings.save(self.host) {
             return log::error!("check {}: {error}", order.id);
         }
-        log::info!("check {}: {}", order.id, findings.verdict().as_str());
-        // What is as it was needs no hook.
-        if before.as_ref().and_then(told) != told(&findings) {
-            self.reporter.unit(&order.unit_name);
-            self.reporter.tell(News::Important);
+        log::info!("check {} ended: {}", order.id, findings.verdict().as_str());
+        if is_news {
+            self.tell(order);
         }
+    }
+
+    fn tell(&self, order: &CheckOrder) {
+        self.reporter.unit(&order.unit_name);
+        self.reporter.tell(News::Important);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

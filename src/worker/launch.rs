@@ -25,9 +25,9 @@ const REMOVAL: Duration = Duration::from_secs(900);
 /// Why there is no runner.
 #[derive(Debug, thiserror::Error)]
 enum LaunchFailure {
-    #[error("its token was lost with an earlier launcher; run the action again")]
+    #[error("the GitHub token was lost when an earlier launcher ended; run the action again")]
     SecretsLost,
-    #[error("there is no published image {0} in {1} yet; run the action `run` first")]
+    #[error("no image {0} is published in {1} yet; run the action `run` first")]
     NoImage(Target, CloudName),
     #[error("connecting to {cloud}: {source}")]
     Cloud { cloud: CloudName, source: OpenStackError },

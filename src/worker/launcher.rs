@@ -60,7 +60,10 @@ fn do_one(host: &Host, mut launch: Launch, proxies: &ProxyConfig) -> Result<(), 
                 Ok(()) if launch.state == LaunchState::Running => return Ok(launch.forget(host)?),
                 Ok(()) => launch.server = None,
                 Err(problem) => {
-                    log::warn!("launch {}: its server stays for the next try: {problem}", launch.id);
+                    log::warn!(
+                        "launch {}: its server could not be deleted, the next try repeats it: {problem}",
+                        launch.id
+                    );
                 }
             }
             Ok(launch.save(host)?)

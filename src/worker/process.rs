@@ -45,13 +45,13 @@ pub(super) fn stop_holder(host: &Host, lock: &Path) -> bool {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// Its binary could not be put into place.
-    #[error("starting a process beside the hooks: {0}")]
+    #[error("starting the background process: {0}")]
     File(#[from] FileError),
     /// It could not be run.
-    #[error("starting a process beside the hooks: {0}")]
+    #[error("starting the background process: {0}")]
     Process(#[from] ProcessError),
     /// We do not know our own executable.
-    #[error("starting a process beside the hooks: finding our own executable: {0}")]
+    #[error("starting the background process: finding our own executable: {0}")]
     Executable(std::io::Error),
 }
 

@@ -4,11 +4,11 @@ use std::sync::{Mutex, PoisonError};
 
 use super::reporter::{News, Reporter};
 use crate::host::Host;
-use crate::model::{Target, Timestamp, redacted};
+use crate::model::{Elapsed, Target, Timestamp, redacted};
 use crate::openstack_cloud::ProjectId;
 use crate::record::{
     BuilderRunConfig, CloudName, Image, JobId, Journal, Levers, Phase, Progress, RecordError, Request,
-    Resource, Revision,
+    Resource, Revision, Took,
 };
 
 /// Writes progress into the journal, and passes the news on.
@@ -43,10 +43,18 @@ impl Record<'_> {
 
 impl Progress for Record<'_> {
     fn phase(&self, target: Target, phase: Phase) {
-        let mut entered = Ok(());
+        let (mut entered, mut ended) = (Ok(()), None);
         self.change(|journal| {
-            journal.job.iter_mut().for_each(|job| entered = job.build(target).enter(phase.clone()));
+            if let Some(job) = &mut journal.job {
+                let build = job.build(target);
+                let before = build.took.len();
+                entered = build.enter(phase.clone());
+                ended = build.took.get(before).cloned();
+            }
         });
+        if let Some(Took { phase, seconds }) = ended {
+            log::info!("job {}: {target}: {phase} ended after {}", self.job, Elapsed::seconds(seconds));
+        }
         if let Err(error) = entered {
             debug_assert!(false, "{error}");
             log::warn!("job {}: {error}", self.job);
@@ -100,7 +108,7 @@ impl Progress for Record<'_> {
     fn could_not_leave(&self, cloud: &CloudName, what: Option<Vec<String>>, why: Option<String>) {
         self.change(|journal| {
             if journal.could_not_leave(cloud, what, why) {
-                log::error!("given up: what is left in {cloud} is yours to remove");
+                log::error!("retries in {cloud} have ended: delete what is left there yourself");
             }
         });
     }

@@ -37,6 +37,15 @@ impl Classified for TakeOverError {
             Self::Refused { .. } => Cause::Image,
         }
     }
+
+    fn summary(&self) -> String {
+        match self {
+            Self::Cloud(error) => error.summary(),
+            Self::Refused { id, problem } => {
+                format!("{problem} (image {id}); the last image stays published")
+            }
+        }
+    }
 }
 
 /// What the leader has announced.
@@ -75,7 +84,7 @@ pub fn take_over(
             Err(error) => vec![Failure::of(&error, error.operator_must_act())],
         };
         let of_it = failures.into_iter().map(|failure| Failure { cloud: Some(name.clone()), ..failure });
-        of_it.inspect(|failure| log::error!("{failure}")).collect::<Vec<_>>()
+        of_it.inspect(|failure| log::warn!("{failure}")).collect::<Vec<_>>()
     });
     failures.into_iter().flatten().collect()
 }
@@ -113,7 +122,7 @@ fn check<'a>(
 ) -> Result<Option<&'a Revision>, TakeOverError> {
     let found = cloud.images().get(&image.result.id, deadline)?;
     let refused = |problem| Err(TakeOverError::Refused { id: image.result.id.to_string(), problem });
-    let Some(found) = found else { return refused("its cloud has no such image") };
+    let Some(found) = found else { return refused("the image is not in its project") };
     let project = cloud.project_id();
     let Some(id) = &image.revision else {
         return match &found {

@@ -16,10 +16,10 @@ use crate::builder::{
     prune_all, read_clouds_yaml, remove_old_binaries, run, search,
 };
 use crate::host::{Exclusive, Host};
-use crate::model::{Cause, Deadline, redact_from_now_on};
+use crate::model::{Cause, Deadline, redact_from_now_on, retries};
 use crate::record::{
     Announcement, BuildMode, BuildSecrets, BuilderRunConfig, Failure, History, Job, Journal, Known, Levers,
-    Peers, Remedy, Request, Task, Told, put_aside_locked, worker_lock,
+    PastJob, Peers, Remedy, Request, Task, Told, put_aside_locked, worker_lock,
 };
 
 /// How often a newer request is looked for while Juju is told of the last one.
@@ -165,7 +165,8 @@ fn do_request(
     reporter: &Reporter,
     request: &Request,
 ) -> Result<Option<BuildSecrets>, WorkerError> {
-    log::info!("job {}: {:?}, {:?}", request.id, request.reason, request.rebuild);
+    let began = retries();
+    log::info!("job {} started: {request}", request.id);
     let mut journal = Journal::load(host)?;
     let announced = Peers::load(host)?.announcement();
     if request.task == Task::Build {
@@ -176,7 +177,7 @@ fn do_request(
     }
     if journal.running().is_some_and(|job| job.id != request.id) {
         // Its worker died, or was stopped.
-        note(host, &journal);
+        note(host, &journal, request, 0);
     }
     journal.begin(Job::new(request));
     journal.leaves_clouds(&request.config);
@@ -187,15 +188,14 @@ fn do_request(
     journal.save(host)?;
     reporter.unit(&request.unit_name);
     let whole = |message: String, remedy| {
-        vec![Failure { target: None, cloud: None, message, remedy, cause: Cause::Unit }]
+        vec![Failure { cause: Cause::Unit, remedy, ..Failure::of(&message, false) }]
     };
     let Some(secrets) = request.take_secrets(host)? else {
-        log::warn!("job {}: its secrets are lost; the next hook brings them again", request.id);
         let failures =
             whole("the secrets of the build were lost with an earlier worker".into(), Remedy::Hook);
         journal.end(request, failures);
         journal.save(host)?;
-        note(host, &journal);
+        note(host, &journal, request, 0);
         reporter.tell(News::Important);
         return Ok(None);
     };
@@ -224,10 +224,7 @@ fn do_request(
         Task::Search(ids) => search(&context, &request.config, &told(host, request)?, ids),
         Task::Build => match dependencies(request) {
             Ok(()) => run(&context, &request.config).err().map(|error| error.failures).unwrap_or_default(),
-            Err(error) => {
-                log::error!("{error}");
-                whole(error.to_string(), Remedy::Retry)
-            }
+            Err(error) => whole(error.to_string(), Remedy::Retry),
         },
     };
     let mut journal = record.journal.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -246,13 +243,12 @@ fn do_request(
     }
     journal.end(request, failures);
     journal.save(host)?;
-    note(host, &journal);
-    reporter.tell(News::Important);
     for build in journal.job.iter().flat_map(|job| &job.builds).filter(|build| !build.took.is_empty()) {
         let (target, phase, total) = (build.target, build.phase.word(), build.total().as_secs());
         log::info!("job {}: {target}: {phase} after {total} s: {}", request.id, build.times());
     }
-    log::info!("job {}: ended", request.id);
+    note(host, &journal, request, retries().saturating_sub(began));
+    reporter.tell(News::Important);
     Ok(Some(secrets))
 }
 
@@ -267,10 +263,11 @@ fn told(host: &Host, request: &Request) -> Result<Told, WorkerError> {
     Ok(Told::load(host)?.with(held))
 }
 
-/// Has people find the journal's job in the history.
-fn note(host: &Host, journal: &Journal) {
-    if let Err(error) = History::note(host, journal) {
-        log::warn!("{error}; action history will not know of this job");
+/// Logs how the journal's job has ended, and has people find it in the history. `request` is of the present configuration.
+fn note(host: &Host, journal: &Journal, request: &Request, retries: u64) {
+    match History::note(host, journal, &request.config, retries) {
+        Ok(ended) => ended.iter().for_each(PastJob::log),
+        Err(error) => log::warn!("{error}; action history will not know of this job"),
     }
 }
 

@@ -114,7 +114,7 @@ fn a_person_on_the_unit_cancels_a_build_that_an_action_waits_for() {
         assert_eq!(action.message, format!("Job {asked} was cancelled."));
     });
     assert_eq!(fixture.leftovers(), [] as [String; 0]);
-    assert_eq!(cancel(&fixture).1, "nothing to cancel: no job runs or waits\n");
+    assert_eq!(cancel(&fixture).1, "nothing to cancel: no job is running or waiting\n");
 }
 
 #[test]

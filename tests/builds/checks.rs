@@ -30,7 +30,7 @@ fn a_wrong_flavor_is_in_the_status_while_all_is_up_to_date_and_survives_jobs_tha
     fixture.integrate("upload");
     assert_eq!(fixture.job_ended().failures, []);
     fixture.set_options(&[("build-flavor", "typo")]);
-    let told = "Check failed: flavor, builder-project";
+    let told = "flavor check failed: build-flavor";
     assert_eq!(fixture.job_ended().failures, [], "all is up to date");
     await_check(&fixture);
     let status = fixture.status();
@@ -43,7 +43,7 @@ fn a_wrong_flavor_is_in_the_status_while_all_is_up_to_date_and_survives_jobs_tha
     fixture.app.reset_config(&["build-flavor"]).unwrap();
     fixture.job_ended();
     await_check(&fixture);
-    assert!(!fixture.status().contains("Check failed"), "{}", fixture.status());
+    assert!(!fixture.status().contains("check failed"), "{}", fixture.status());
 }
 
 #[test]
@@ -52,7 +52,12 @@ fn credentials_are_tried_before_there_is_a_relation_and_the_options_are_named() 
     let findings = await_check(&fixture);
     assert_eq!(findings.failures(&findings.config_digest).count(), 1, "{findings:?}");
     let status = fixture.status();
-    assert!(status.starts_with("blocked: image integration required. Check failed: credentials"), "{status}");
+    assert!(
+        status.starts_with(
+            "blocked: image integration required. Credentials check failed: Keystone refuses user"
+        ),
+        "{status}"
+    );
     for word in ["user nobody for project builder-project", "HTTP 401", "openstack-user-name"] {
         assert!(status.contains(word), "{word}: {status}");
     }
@@ -72,7 +77,7 @@ fn a_password_that_is_changed_and_wrong_is_told_though_nothing_is_due() {
     assert!(fixture.status().contains("openstack-password-secret"), "{}", fixture.status());
     fixture.set_password("builder-password");
     await_check(&fixture);
-    assert!(!fixture.status().contains("Check failed"), "{}", fixture.status());
+    assert!(!fixture.status().contains("check failed"), "{}", fixture.status());
 }
 
 #[test]
@@ -124,7 +129,7 @@ fn the_action_fails_with_what_to_do_and_names_the_relation_whose_credentials_are
     let action = checked(&fixture, json!({}));
     fixture.cloud.lift(rule);
     assert_eq!(action.status, ActionStatus::Failed);
-    let told = "relation upload-project (image:1), user upload-user";
+    let told = "user upload-user of relation upload-project (image:1)";
     assert!(
         action.message.contains(told) && action.message.contains("user_domain_name"),
         "{}",

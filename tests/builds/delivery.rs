@@ -21,7 +21,7 @@ fn a_project_that_refuses_its_copy_holds_up_no_other_and_gets_it_later_without_a
     assert!(failed.len() == 1 && failed[0] == "upload2-project (image:2)", "{failed:?} ({other})");
     assert!(fixture.told(&first, "id").is_some() && fixture.told(&second, "id").is_none());
     let status = fixture.status();
-    assert!(status.starts_with("active: ") && status.contains("for upload2-project (image:2)"), "{status}");
+    assert!(status.starts_with("active: ") && status.contains("(upload2-project) failed: "), "{status}");
     fixture.cloud.lift(fault);
     let servers = || {
         fixture

@@ -40,7 +40,7 @@ fn assert_left(fixture: &Fixture) {
     assert_eq!(inventory(fixture, OLD), [] as [String; 0]);
     assert!(!knows(fixture, OLD) && knows(fixture, NEW), "the credentials went with the last report");
     assert!(!fixture.jobs().contains("left in"), "{}", fixture.jobs());
-    assert!(!fixture.status().contains("Left in"), "{}", fixture.status());
+    assert!(!fixture.status().contains("left in"), "{}", fixture.status());
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn what_cannot_be_removed_is_told_by_name_holds_up_no_build_and_is_given_up_afte
     move_away(&fixture);
     assert_eq!(fixture.job_ended().failures, [], "the build is none the worse for it");
     let status = fixture.status();
-    let told = "Left in builder-project-";
+    let told = "left in builder-project-";
     assert!(status.starts_with("active: noble-x64 ") && status.contains(told), "{status}");
     assert!(status.contains("image-builder-image-builder-base-noble-x64: "), "{status}");
     assert!(knows(&fixture, OLD) && fixture.jobs().contains("tried 1 times since"), "{}", fixture.jobs());
@@ -124,9 +124,9 @@ fn what_cannot_be_removed_is_told_by_name_holds_up_no_build_and_is_given_up_afte
     fixture.next_hook();
     assert_eq!(fixture.job_ended().failures, []);
     assert!(!knows(&fixture, OLD), "its credentials are kept no longer");
-    assert!(!fixture.status().contains("Left in"), "{}", fixture.status());
+    assert!(!fixture.status().contains("left in"), "{}", fixture.status());
     let jobs = fixture.jobs();
-    assert!(jobs.contains("left in builder-project-") && jobs.contains("it is yours to remove"), "{jobs}");
+    assert!(jobs.contains("left in builder-project-") && jobs.contains("delete it yourself"), "{jobs}");
     assert!(fixture.told(&relation, "id").is_some());
 }
 
@@ -141,7 +141,7 @@ fn a_project_that_lets_nobody_in_is_told_with_what_is_there_and_left_once_it_doe
     assert_eq!(fixture.job_ended().failures, [], "the build is none the worse for it");
     let status = fixture.status();
     let what = ": base image image-builder-image-builder-base-noble-x64, ";
-    assert!(status.contains("Left in builder-project-") && status.contains(what), "{status}");
+    assert!(status.contains("left in builder-project-") && status.contains(what), "{status}");
     fixture.cloud.heal();
     fixture.edit_journal(|journal| journal.orphans.iter_mut().for_each(|left| left.last = None));
     fixture.next_hook();
@@ -161,7 +161,7 @@ fn a_project_that_does_not_exist_is_no_reason_to_leave_the_last_one() {
     assert_eq!(fixture.job_ended().failures, []);
     assert_eq!(inventory(&fixture, OLD), before);
     assert!(!knows(&fixture, "biulder-project"), "nothing was made there");
-    assert!(!fixture.status().contains("Left in"), "{}", fixture.status());
+    assert!(!fixture.status().contains("left in"), "{}", fixture.status());
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod fixture;
 mod github;
 mod images;
 mod levers;
+mod logs;
 mod memberships;
 mod migration;
 mod neighbours;
@@ -23,6 +24,7 @@ mod ownership;
 mod recipe;
 mod recovery;
 mod regions;
+mod releases;
 #[path = "../scenario/mod.rs"]
 #[allow(dead_code, reason = "it is shared with the real cloud's test")]
 mod scenario;

@@ -37,7 +37,7 @@ fn a_cancelled_job_leaves_nothing_and_does_not_come_back_by_itself() {
 fn while_paused_nothing_is_started_and_what_there_is_stays_published() {
     let fixture = Fixture::set(&[("paused", "true")]);
     let relation = fixture.integrate("upload");
-    assert_eq!(fixture.status(), "blocked: Paused: no builds are started. Set paused=false to go on.");
+    assert_eq!(fixture.status(), "blocked: Paused, set paused=false to resume builds");
     fixture.look_for_work();
     let action = fixture.unit().run_action("run", json!({})).unwrap();
     assert_eq!(action.status, ActionStatus::Failed);
@@ -52,7 +52,7 @@ fn while_paused_nothing_is_started_and_what_there_is_stays_published() {
     fixture.app.set_config(&[("base-image", "noble")]).unwrap();
     assert_eq!(fixture.told(&relation, "id"), Some(id));
     let status = fixture.status();
-    assert!(status.starts_with("active: noble-x64 ") && status.contains("Paused: "), "{status}");
+    assert!(status.starts_with("active: noble-x64 ") && status.contains("; paused, "), "{status}");
 }
 
 #[test]

@@ -156,7 +156,7 @@ fn a_build_that_no_project_takes_is_kept_for_the_next_try() {
     let job = fixture.job_ended();
     assert_eq!(job.failures.len(), 1, "{:?}", job.failures);
     assert_eq!(fixture.images_of_stage("builder-project", "revision").len(), 1);
-    assert!(fixture.status().contains("for upload-project (image:1)"), "{}", fixture.status());
+    assert!(fixture.status().contains("(upload-project) failed: "), "{}", fixture.status());
     fixture.cloud.heal();
     fixture.look_for_work();
     assert_eq!(fixture.job_ended().failures, []);

@@ -331,7 +331,8 @@ impl Run {
             }
         }
         let status = self.fixture.status();
-        (!status.starts_with("active: noble-x64 ") || status.contains("ailed")).then_some(status)
+        let is_well = status.starts_with("active: ") && status.contains(" images current, oldest ");
+        (!is_well || status.contains("ailed")).then_some(status)
     }
 
     fn is_idle(&self) -> Result<(), String> {

@@ -95,19 +95,19 @@ fn operators_are_told_why_an_action_does_nothing() {
     cancel, no job runs
         completed: {"cancelled":"nothing: no job runs or waits","return-code":0}
     launch-runner, a path that GitHub cannot have
-        failed: Invalid path: "octo/engine/room" is no path on GitHub: use ORGANISATION or OWNER/REPOSITORY.
+        failed: Invalid path: "octo/engine/room" is not a GitHub path: use ORGANIZATION or OWNER/REPOSITORY.
     run, a base that does not exist
         failed: Invalid bases: (warty).
     run, an option is wrong
         failed: Invalid bases: (warty). Set base-image to one or more of focal, jammy, noble, resolute or their versions, separated by commas, each alone or with a release date (noble@20261115).
     run, on a unit that does not lead
-        failed: This unit does not build; run the action on the leader.
+        failed: This unit is not the leader; run the action on the leader.
     run, a base that is not configured
         failed: Not configured: jammy. The option base-image has noble.
     launch-runner, an id that is no secret's
         failed: Secret secret:abc cannot be read: secret URI "secret:abc" not valid. Check the secret and its grant.
     run, paused
-        failed: Paused: no builds are started. Set paused=false, then run again.
+        failed: Paused. Set paused=false, then run the action again.
     "#);
 }
 

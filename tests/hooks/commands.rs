@@ -1,8 +1,13 @@
 //! The command line on a unit: help, words that are not known, output for programs.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+
 use runner_image_builder::record::Failure;
 use serde_json::Value;
 
+use crate::cloud::NOBODY;
 use crate::deploy::Plan;
 use crate::machine::{NOBLE, Site};
 use crate::publishing::FIRST;
@@ -67,13 +72,51 @@ fn jobs_for_programs_keep_to_their_schema() {
     assert_eq!(delivered["images"][0]["id"], FIRST);
 }
 
+/// What `dispatch run` writes of a build that its cloud refuses: to a terminal, or into a pipe.
+fn output_of_a_run(site: &Site, terminal: bool) -> String {
+    let clouds = site.dir.path().join("mine.yaml");
+    let auth = format!(
+        "{{auth_url: '{NOBODY}', username: u, password: p, project_name: p, user_domain_name: d, \
+         project_domain_name: d}}"
+    );
+    fs::write(&clouds, format!("clouds: {{mine: {{auth: {auth}}}}}\n")).unwrap();
+    fs::set_permissions(&clouds, fs::Permissions::from_mode(0o600)).unwrap();
+    let dispatch = site.unit().charm_dir().unwrap().join("dispatch");
+    let line = format!("{} run mine images noble-x64", dispatch.display());
+    let mut command = Command::new(if terminal { "script" } else { "sh" });
+    match terminal {
+        true => command.args(["-qec", &line, "/dev/null"]),
+        false => command.args(["-c", &format!("{line} 2>&1")]),
+    };
+    for (name, folder) in [("XDG_STATE_HOME", "state"), ("XDG_RUNTIME_DIR", "run")] {
+        fs::create_dir_all(site.dir.path().join(folder)).unwrap();
+        command.env(name, site.dir.path().join(folder));
+    }
+    command.env("OS_CLIENT_CONFIG_FILE", &clouds).env("TERM", "xterm").stdin(Stdio::null());
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!output.status.success() && text.contains("dispatch run: "), "{output:?}");
+    text
+}
+
+#[test]
+fn long_work_moves_a_line_on_a_terminal_and_tells_plain_lines_in_a_pipe() {
+    let site = Plan::new().bare();
+    let shown = output_of_a_run(&site, true);
+    assert!(shown.contains('\u{1b}') && shown.contains(" starting, 0s"), "{shown:?}");
+    let told = output_of_a_run(&site, false);
+    assert!(!told.contains(['\u{1b}', '\r']) && !told.contains("starting"), "{told:?}");
+}
+
 #[test]
 fn each_command_has_its_help_and_an_unknown_word_is_named() {
     let site = Plan::new().bare();
     let run = |words: &str| site.unit().exec(&format!("./dispatch {words}")).unwrap();
     let help = run("--help");
     assert_eq!((help.code, help.stderr.as_str()), (0, ""));
-    for command in ["jobs", "cancel", "recipe", "local-build", "build-image", "run", "instance", "metrics"] {
+    for command in
+        ["jobs", "cancel", "recipe", "local-build", "build-image", "run", "instance", "metrics", "clean-up"]
+    {
         assert!(help.stdout.contains(&format!("  {command} ")), "{command}: {}", help.stdout);
         let own = run(&format!("{command} --help"));
         assert!(own.code == 0 && own.stdout.contains(&format!("Usage: dispatch {command}")), "{own:?}");

@@ -30,7 +30,7 @@ fn each_bad_value_blocks_in_the_known_words_and_fails_the_action() {
         ("base-image", ",", "Invalid bases: ()"),
         ("base-image", "noble@2026", "Invalid bases: (noble@2026). Set base-image to"),
         ("base-image", "noble@20261115/..", "Invalid bases: (noble@20261115/..)"),
-        ("base-image", "noble,24.04@20261115", "Invalid bases: (noble). It is there with two release dates"),
+        ("base-image", "noble,24.04@20261115", "Invalid bases: (noble). It has two release dates"),
         ("build-interval", "0", "Build interval must not be smaller than 1 or greater than 24"),
         ("build-interval", "25", "Build interval must not be smaller than 1 or greater than 24"),
         ("revision-history-limit", "1", "Revision history must be greater than 1 and less than 100"),
@@ -187,6 +187,7 @@ fn an_option_that_is_reset_without_a_hook_is_found_by_update_status() {
         cloud: None,
         message: "no endpoint".into(),
         remedy,
+        summary: String::new(),
         cause: Default::default(),
     };
     site.finish_job(vec![failure(Remedy::Operator)], |_| ());

@@ -15,6 +15,7 @@ fn failed(target: Target) -> Failure {
         cloud: None,
         message: "no route to host".into(),
         remedy: Remedy::Retry,
+        summary: String::new(),
         cause: Default::default(),
     }
 }
@@ -62,7 +63,10 @@ fn a_job_that_is_about_something_else_or_does_nothing_ends_no_failure() {
     site.next_hook();
     assert_eq!(told(&site), before);
     let status = site.status();
-    assert!(status.contains("; Build failed: noble-x64: no route to host. Next try "), "{status}");
+    assert!(
+        status.contains("active: 1 of 2 images current; noble-x64 build failed: no route to host, next try "),
+        "{status}"
+    );
     let output = site.unit().exec("./dispatch jobs; ./dispatch metrics").unwrap();
     assert!(output.stdout.contains("failing: noble-x64, 1 in a row"), "{output:?}");
     assert!(output.stdout.contains("\nrunner_image_builder_failures_in_row 1\n"), "{output:?}");

@@ -96,6 +96,7 @@ fn what_a_cloud_has_said_is_shown_and_not_obeyed() {
         cloud: None,
         message: HOSTILE.into(),
         remedy: Remedy::Operator,
+        summary: String::new(),
         cause: Default::default(),
     };
     site.finish_job(vec![failure], |_| ());

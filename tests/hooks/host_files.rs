@@ -93,6 +93,10 @@ fn cron_asks_for_a_look_at_the_units_own_minute_and_every_so_many_hours() {
         let call = format!("juju-exec image-builder/{unit} \"JUJU_DISPATCH_PATH=run ./dispatch\"");
         assert!(line(unit).contains(&call), "{}", line(unit));
         assert!(line(unit).contains(" \\% 6 )) -eq 0 ]"), "{}", line(unit));
+        // In the other hours it only looks for releases.
+        let other = line(unit).replace(" -eq 0 ]", " -ne 0 ]").replace("_PATH=run ", "_PATH=look ");
+        let text = fs::read_to_string(crate::deploy::root(site.dir.path(), unit).join(&CRON[1..])).unwrap();
+        assert_eq!(text.lines().filter(|line| *line == other).count(), 1, "{text}");
     }
     assert_ne!(line(0).split(' ').next(), line(1).split(' ').next());
     site.app.set_config(&[("build-interval", "7")]).unwrap();

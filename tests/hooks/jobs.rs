@@ -99,9 +99,13 @@ fn a_request_that_waits_is_done_with_the_one_that_takes_its_place() {
     site.model.wait_until("the worker to take it up", crate::machine::PATIENCE, taken_up).unwrap();
     let run = |bases: &str| {
         let action = site.unit().run_action("run", json!({"bases": bases, "force": true})).unwrap();
-        action.results["job"].as_str().unwrap().to_owned()
+        let result = |name: &str| action.results.get(name).and_then(|id| id.as_str()).map(str::to_owned);
+        (result("job").unwrap(), result("replaced"))
     };
-    let [first, second] = ["jammy", "noble"].map(run);
+    let [(first, _), (second, replaced)] = ["jammy", "noble"].map(run);
+    assert_eq!(replaced.as_ref(), Some(&first), "whoever has its id learns what became of it");
+    let said = format!("job {first} is replaced by job {second} before it has started");
+    assert!(site.model.debug_log().iter().any(|line| line.message.contains(&said)), "{said}");
     let request = site.request().unwrap();
     let mut bases: Vec<&str> = request.bases.iter().map(|base| base.as_str()).collect();
     bases.sort_unstable();
@@ -148,7 +152,7 @@ fn a_unit_that_does_not_lead_stands_by_until_it_does() {
     let (site, _relation) = Plan::new().units(2).settled();
     let second = site.app.unit(1);
     let status = || second.status().unwrap().to_string();
-    assert_eq!(status(), "active: Standing by; the leader builds.");
+    assert_eq!(status(), "active: Standby: no image from the leader yet");
     assert_eq!(second.exec("JUJU_DISPATCH_PATH=run ./dispatch").unwrap().code, 0);
     let root = crate::deploy::root(site.dir.path(), 1).join("var/lib/runner-image-builder");
     assert!(root.join("clouds.yaml").exists() && !root.join("request.json").exists());
@@ -158,5 +162,5 @@ fn a_unit_that_does_not_lead_stands_by_until_it_does() {
     assert!(root.join("request.json").exists());
     assert!(status().starts_with("maintenance: "), "{}", status());
     site.next_hook();
-    assert_eq!(site.status(), "active: Standing by; the leader builds.");
+    assert_eq!(site.status(), "active: Standby: no image from the leader yet");
 }

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use rehearsal::agent::Relation;
+use runner_image_builder::cli::metrics::family::FAMILIES;
 use serde_json::Value;
 
 use crate::deploy::Plan;
@@ -43,6 +44,23 @@ fn dispatch(site: &Site, argument: &str, stdin: Stdio) -> String {
 fn metrics(text: &str) -> BTreeSet<&str> {
     let word = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
     text.split(word).filter(|word| word.starts_with("runner_image_builder_")).collect()
+}
+
+/// The histogram that a metric is part of; of another, itself.
+fn without_part(name: &str) -> &str {
+    let parts = ["_bucket", "_sum", "_count"];
+    parts.into_iter().find_map(|part| name.strip_suffix(part)).unwrap_or(name)
+}
+
+#[test]
+fn the_dashboard_shows_every_metric() {
+    let text = include_str!("../../observability/dashboard.json");
+    let shown: BTreeSet<&str> = metrics(text).into_iter().map(without_part).collect();
+    let hidden = FAMILIES.iter().filter(|family| {
+        let name = format!("runner_image_builder_{}", family.name);
+        !shown.contains(name.as_str())
+    });
+    assert_eq!(hidden.map(|family| family.name).collect::<Vec<_>>(), [] as [&str; 0]);
 }
 
 /// Decompresses as collectors do.
@@ -117,7 +135,7 @@ fn alerts_and_dashboard_name_no_metric_that_is_not_written() {
     for file in ["alert_rules.yaml", "dashboard.json"] {
         let file = format!("{}/observability/{file}", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(file).unwrap();
-        let named = metrics(&text);
+        let named: BTreeSet<&str> = metrics(&text).into_iter().map(without_part).collect();
         assert!(!named.is_empty());
         let unknown: Vec<_> = named.difference(&metrics(&types)).copied().collect();
         assert_eq!(unknown, [] as [&str; 0]);

@@ -8,7 +8,14 @@ use crate::machine::{JAMMY, NOBLE, Site, image};
 use crate::publishing::FIRST;
 
 fn failed(target: Option<Target>, message: &str, remedy: Remedy) -> Failure {
-    Failure { target, cloud: None, message: message.into(), remedy, cause: Default::default() }
+    Failure {
+        target,
+        cloud: None,
+        message: message.into(),
+        remedy,
+        summary: String::new(),
+        cause: Default::default(),
+    }
 }
 
 fn ago(minutes: u64) -> Timestamp {
@@ -56,7 +63,7 @@ fn of_several_builds_the_one_that_is_behind_is_shown_and_how_many_are_done() {
     site.worker();
     at_work(&site, &[(NOBLE, Phase::Done, 9), (JAMMY, installing(), 5)]);
     site.next_hook();
-    let expected = "maintenance: Building jammy-x64: installing packages, 3 of 9, 5 min (1 of 2 images done)";
+    let expected = "maintenance: Building jammy-x64: installing packages, 3 of 9, 5 min (1 of 2 done)";
     assert_eq!(site.status(), expected);
 }
 
@@ -71,7 +78,7 @@ fn with_an_image_the_unit_is_active_also_while_the_next_is_built() {
     journal.save(&site.host()).unwrap();
     at_work(&site, &[(NOBLE, installing(), 4)]);
     site.next_hook();
-    let expected = "active: noble-x64 3 h old; Building noble-x64: installing packages, 3 of 9, 4 min";
+    let expected = "active: noble-x64 3 h old; building noble-x64: installing packages, 3 of 9, 4 min";
     assert_eq!(site.status(), expected);
 }
 
@@ -84,13 +91,13 @@ fn a_retry_that_is_pending_is_told_and_takes_nothing_away() {
     site.finish_job(vec![failure.clone()], |journal| journal.publish(image(FIRST, NOBLE, &cloud)));
     site.next_hook();
     site.assert_status("active: noble-x64 ");
-    let rest = " old; Build failed: noble-x64: waiting for the builder VM: no route to host. Next try ";
+    let rest = " old; build failed: waiting for the builder VM: no route to host, next try ";
     assert!(site.status().contains(rest), "{}", site.status());
     assert!(!site.worker_lives());
 
     site.end_job(vec![failure], |journal| journal.images.clear());
     site.next_hook();
-    site.assert_status("maintenance: Build failed: noble-x64: waiting for the builder VM");
+    site.assert_status("maintenance: Build failed: waiting for the builder VM");
 }
 
 #[test]
@@ -103,13 +110,16 @@ fn what_the_operator_must_mend_blocks_without_an_image_and_warns_with_one() {
     ];
     site.finish_job(failures.clone(), |_| ());
     site.next_hook();
-    let told = "Build failed: quota of the project is used up; raise it (and 1 more, see the unit's log).";
-    assert_eq!(site.status(), format!("blocked: {told}"));
+    let told = "uild failed: quota of the project is used up, next try ";
+    let rest = "; raise it; and 1 more; see history";
+    site.assert_status(&format!("blocked: B{told}"));
+    assert!(site.status().ends_with(rest), "{}", site.status());
     let cloud = plan.project().cloud();
     site.end_job(failures, |journal| journal.publish(image(FIRST, NOBLE, &cloud)));
     site.next_hook();
     site.assert_status("active: noble-x64 ");
-    assert!(site.status().ends_with(told), "{}", site.status());
+    assert!(site.status().contains(&format!("; b{told}")), "{}", site.status());
+    assert!(site.status().ends_with(rest), "{}", site.status());
 }
 
 #[test]
@@ -130,5 +140,8 @@ fn a_long_message_is_one_line_of_bounded_length() {
     site.finish_job(vec![failed(None, &long, Remedy::Operator)], |_| ());
     site.next_hook();
     let message = site.unit().status().unwrap().message;
-    assert!(message.len() <= 400 && !message.contains('\n') && message.ends_with("..."), "{message}");
+    assert!(message.len() <= 400 && !message.contains('\n'), "{message}");
+    assert!(message.starts_with("Build failed: first line second line \u{e9}"), "{message}");
+    let next = message.find(", next try ").expect("the next try");
+    assert!(next + ", next try 14:15Z".len() <= 120, "juju status shows it: {message}");
 }

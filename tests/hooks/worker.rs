@@ -153,7 +153,7 @@ fn a_cloud_that_refuses_is_told_of_and_tried_again_later() {
     let told = |status: &rehearsal::agent::Status| status.message.starts_with("Build failed: ");
     let status = site.unit().wait_for(told, PATIENCE).unwrap();
     assert_eq!(status.state, "maintenance");
-    assert!(status.message.contains("127.0.0.1:1") && status.message.contains("Next try "), "{status}");
+    assert!(status.message.contains("127.0.0.1:1") && status.message.contains(", next try "), "{status}");
     site.model.wait_until("the worker to end", PATIENCE, || !site.worker_lives()).unwrap();
     let failed = site.journal().job.unwrap();
     assert!(failed.failures.iter().all(|failure| failure.remedy == Remedy::Retry), "{failed:?}");

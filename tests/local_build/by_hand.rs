@@ -96,9 +96,9 @@ fn a_build_by_hand_without_a_token_a_cloud_or_a_path_is_refused_at_once() {
     for (words, token, problem) in [
         (["upload", "octo", "noble-x64"], "", "give a token for GitHub on standard input"),
         (["none", "octo", "noble-x64"], GITHUB_TOKEN, "clouds.yaml has no cloud \"none\""),
-        (["upload", "a/b/c", "noble-x64"], GITHUB_TOKEN, "is no path on GitHub"),
+        (["upload", "a/b/c", "noble-x64"], GITHUB_TOKEN, "is not a GitHub path"),
         (["upload", "octo", "warty-x64"], GITHUB_TOKEN, "use BASE-ARCHITECTURE"),
-        (["upload", "octo", "noble-x64"], "wrong", "GitHub does not accept the token"),
+        (["upload", "octo", "noble-x64"], "wrong", "GitHub rejects the token"),
         (["upload", "nobody", "noble-x64"], GITHUB_TOKEN, "check the path"),
         (["upload", "octo", "noble-x64"], GITHUB_TOKEN, "builds it on another machine"),
     ] {

@@ -106,7 +106,7 @@ fn an_image_is_built_in_a_vm_of_ones_own_cloud_and_found_again() {
 fn what_cannot_work_is_said_with_its_place() {
     let laptop = Laptop::new();
     let missing = refused(&laptop.dispatch(&["run", "nowhere", "laptop", "noble-x64"]));
-    assert!(missing.contains("openstack/clouds.yaml: there is no such cloud"), "{missing}");
+    assert!(missing.contains("openstack/clouds.yaml: no such cloud"), "{missing}");
     let other = refused(&laptop.dispatch(&["run", "elsewhere", "laptop", "noble-x64"]));
     assert!(other.contains("auth must have auth_url") && !other.contains("planted"), "{other}");
     let flavor = refused(&laptop.build(&["build-flavor=tiny-and-unknown"]));

@@ -234,7 +234,7 @@ fn an_instance_is_refused_with_the_reason_and_leaves_nothing() {
         ("network \"none\" does not exist", |launching| launching.network = Some("none")),
         ("line break", |launching| launching.mirror = Some("a\nB=1")),
         ("label \"a,b\" has a comma", |launching| launching.config.labels.push("a,b".into())),
-        ("the disk is full; no server is launched that cannot be noted", |launching| {
+        ("the disk is full; the server is not launched, because it cannot be recorded", |launching| {
             launching.notes.refuses = true
         }),
     ];
@@ -277,7 +277,7 @@ fn an_instance_that_cannot_be_removed_is_told_of_and_stays_noted() {
     let error = launching.run().unwrap_err();
     assert!(matches!(error, OpenstackInstanceLaunchError::Left { .. }), "{error}");
     let text = error.to_string();
-    assert!(text.contains("No valid host") && text.contains("stays for now"), "{text}");
+    assert!(text.contains("No valid host") && text.contains("its server could not be deleted"), "{text}");
     assert_eq!(*launching.notes.told.borrow(), ["makes", "made"], "it is not noted as gone");
 }
 

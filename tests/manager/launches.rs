@@ -200,7 +200,7 @@ fn what_cannot_be_asked_for_is_refused_before_anything_is_done() {
         (json!({"token-secret-id": "no secret"}), "Not a secret's URI"),
         (json!({"token-secret-id": empty.uri()}), "does not contain a 'token' key"),
         (json!({"token-secret-id": ungranted.uri()}), "does not have access"),
-        (json!({"token-secret-id": wrong.uri()}), "GitHub does not accept the token"),
+        (json!({"token-secret-id": wrong.uri()}), "GitHub rejects the token"),
         (json!({"path": "nobody"}), "check the path"),
         (json!({"base": "jammy"}), "no published image jammy-x64"),
         (json!({"flavor": "none"}), "flavor \"none\" does not exist in project upload-project"),
@@ -240,7 +240,7 @@ fn a_launcher_that_is_killed_leaves_nothing_and_shows_no_token() {
         std::process::Command::new("kill").args(["-KILL", &launcher]).status().unwrap();
         launches.fixture.cloud.heal();
         let action = action.join().unwrap();
-        assert!(failure(&action).contains("goes on"), "{action:?}");
+        assert!(failure(&action).contains("continues"), "{action:?}");
     });
     launches.fixture.next_hook();
     wait_for("the server's end", || launches.servers().is_empty().then_some(()));

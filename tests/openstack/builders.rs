@@ -63,7 +63,7 @@ fn refuses_another_system(machine: &Machine) {
 
 fn unfinished(machine: &Machine) {
     let said = machine.refuses("warmup", &[]);
-    assert!(said.contains("its set-up did not come to its end"), "{said}");
+    assert!(said.contains("its set-up did not finish"), "{said}");
 }
 
 fn keeps_its_time(machine: &Machine) {

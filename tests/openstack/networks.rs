@@ -125,8 +125,8 @@ impl Scenario<Charm> {
         let server = NewServer {
             name: TWIN.into(),
             image: bases.expect("the images").first().expect("the base image of the builds").id.clone(),
-            flavor: site.flavor.clone(),
-            network: site.network.clone(),
+            flavor: site.flavor.id.clone(),
+            network: site.network.id.clone(),
             security_group: site.security_group.clone(),
             metadata_source: MetadataSource::ConfigDrive,
             user_data: Secret::new(b"#cloud-config\n".to_vec()),

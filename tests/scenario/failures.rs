@@ -58,7 +58,7 @@ impl<E: Environment> Scenario<E> {
         wait_for("another job", self.environment.patience(), || (job() != before).then_some(()));
         assert!(!self.environment.job_ended().failures.is_empty());
         let status = wait_for("the failure in the status", self.environment.patience(), || {
-            Some(self.environment.status()).filter(|status| status.contains("Build failed"))
+            Some(self.environment.status()).filter(|status| status.contains("build failed: "))
         });
         assert!(status.starts_with("active: noble-x64 "), "{status}");
         assert!(!status.contains(SCRIPT_SECRET), "{status}");

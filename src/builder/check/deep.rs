@@ -30,10 +30,10 @@ pub fn check(host: &Host, http: &HttpClient, known: &Clouds, order: &CheckOrder)
         return Finding::new(Check::Ssh, Verdict::Ok, "not needed: build-mode is local");
     }
     let Some(target) = config.targets.first() else {
-        return Finding::new(Check::Ssh, Verdict::Ok, "not needed: nothing is to be built");
+        return Finding::new(Check::Ssh, Verdict::Ok, "not needed: no target is configured");
     };
     let found = match boot(host, http, known, order, *target) {
-        Ok(()) => Finding::new(Check::Ssh, Verdict::Ok, "a VM booted and was reached"),
+        Ok(()) => Finding::new(Check::Ssh, Verdict::Ok, "a VM booted and answered on ssh"),
         Err(failure) => {
             let text = format!(
                 "{}; check build-network, build-ssh-ingress, ssh-options, and the routes from the unit to the VM's address",

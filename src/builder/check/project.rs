@@ -96,7 +96,7 @@ impl ProjectCheck<'_> {
             }
             Ok(lacks) => {
                 let text = format!(
-                    "no room for a builder VM: {}; raise the quota of the project, or remove from it what is not needed",
+                    "no room for a builder VM: {}; raise the quota of the project, or delete what it does not need",
                     lacks.join(", ")
                 );
                 Finding::new(Check::Quota, Verdict::Failure, text)
@@ -116,7 +116,7 @@ impl ProjectCheck<'_> {
         let CheckOrder { id: order, config, .. } = self.order;
         let images = cloud.images();
         let Ok(id) = random_uuid().parse::<ImageId>() else {
-            return Finding::new(Check::ImageRights, Verdict::Warning, "no random id for an image");
+            return Finding::new(Check::ImageRights, Verdict::Warning, "no random ID for an image");
         };
         let image = NewImage {
             name: format!("{}-check-{order}", config.owner.application),
@@ -138,7 +138,7 @@ impl ProjectCheck<'_> {
             (Ok(_), Ok(_)) => Finding::new(
                 Check::ImageRights,
                 Verdict::Warning,
-                format!("image {id} could not be deleted yet"),
+                format!("image {id} could not be deleted; a later job deletes it"),
             ),
             (Err(error), _) => trouble(Check::ImageRights, &error, error.operator_must_act()),
         }
@@ -157,7 +157,7 @@ fn compared(theirs: Timestamp, ours: Timestamp) -> Finding {
         return Finding::new(Check::Clock, Verdict::Ok, "agrees with the cloud's");
     }
     let text = format!(
-        "the unit says {ours}, the cloud {theirs}, {} min apart; correct the clock that is wrong (timedatectl)",
+        "the unit's clock is at {ours}, the cloud's at {theirs}, {} min apart; correct the wrong clock (timedatectl)",
         skew / 60
     );
     Finding::new(Check::Clock, Verdict::Warning, text)
@@ -173,6 +173,6 @@ mod tests {
         assert_eq!(compared(Timestamp(ours.0 - 300), ours).verdict, Verdict::Ok);
         let ahead = compared(Timestamp(ours.0 + 3600), ours);
         assert_eq!(ahead.verdict, Verdict::Warning);
-        assert!(ahead.text.contains("60 min apart; correct the clock"), "{ahead}");
+        assert!(ahead.text.contains("60 min apart; correct the wrong clock"), "{ahead}");
     }
 }

@@ -91,7 +91,8 @@ fn apt_mirror(http: &HttpClient, config: &BuilderRunConfig, deadline: Deadline) 
             Ok(_) => Finding::new(Check::AptMirror, Verdict::Ok, format!("has {base}")),
             // Builder VMs may reach what the unit does not.
             Err(error) => {
-                let text = format!("{error}; check build-apt-mirror, unless only builder VMs reach it");
+                let text =
+                    format!("{error}; check build-apt-mirror, unless it is reachable from builder VMs only");
                 Finding::new(Check::AptMirror, Verdict::Warning, text)
             }
         }

@@ -19,7 +19,7 @@ pub enum CloudsYamlError {
     #[error(transparent)]
     File(#[from] FileError),
     /// The file is not what we write.
-    #[error("reading clouds.yaml: line {line}: not a clouds.yaml; the next hook writes it anew")]
+    #[error("reading clouds.yaml: line {line}: not a clouds.yaml; the next hook rewrites it")]
     Format {
         /// Where it stops making sense; 0 when unknown.
         line: usize,

@@ -15,7 +15,7 @@ pub enum ConnectError {
     #[error("its credentials are no longer in clouds.yaml")]
     Forgotten,
     /// Keystone refuses the credentials, and does not say which of them.
-    #[error("Keystone refuses the credentials of {whose}: {} (HTTP 401); check {remedy}", error.message().trim_end_matches('.'))]
+    #[error("Keystone refuses {whose} (HTTP 401); check {remedy}; Keystone says: {}", error.message())]
     Refused {
         /// Who brings them, and as whom for which project.
         whose: String,
@@ -47,7 +47,7 @@ impl ConnectError {
         let (whose, remedy) = match (is_operators(known, name), application_credential) {
             (true, Some(id)) => (format!("application credential {id}"), CREDENTIAL),
             (true, None) => (format!("user {username} for project {project_name}"), OPTIONS),
-            (false, _) => (format!("relation {name}, user {username}"), FIELDS),
+            (false, _) => (format!("user {username} of relation {name}"), FIELDS),
         };
         Self::Refused { whose, error, remedy }
     }
@@ -63,7 +63,7 @@ const CREDENTIAL: &str =
 
 /// What a relation brings.
 const FIELDS: &str = "username, user_domain_name, project_name, project_domain_name and password, which the related \
-                      application brings";
+                      application gives";
 
 /// Whether the cloud of this name is the one of the options.
 fn is_operators(known: &Clouds, name: &CloudName) -> bool {
@@ -75,6 +75,16 @@ impl Classified for ConnectError {
         match self {
             Self::Forgotten | Self::Refused { .. } => Cause::Credentials,
             Self::Cloud(error) => error.cause(),
+        }
+    }
+
+    fn summary(&self) -> String {
+        match self {
+            Self::Cloud(error) => error.summary(),
+            Self::Refused { whose, remedy, .. } => {
+                format!("Keystone refuses {whose} (HTTP 401); check {remedy}")
+            }
+            Self::Forgotten => self.to_string(),
         }
     }
 }
@@ -174,22 +184,30 @@ mod tests {
         let refused = |name: &CloudName, known: &Clouds| {
             let error =
                 OpenStackError::credentials_refused("The request you have made requires authentication.");
-            ConnectError::of(error, known, name, &known[name]).to_string()
+            ConnectError::of(error, known, name, &known[name])
         };
         let own = config("http://192.0.2.1:5000");
         let related = related_cloud_name(&own, "image:3");
         let known = Clouds::from([(cloud_name(&own), own.clone()), (related.clone(), own.clone())]);
-        let told = refused(&cloud_name(&own), &known);
+        let error = refused(&cloud_name(&own), &known);
+        let summary = error.summary();
+        let (cause, remedy) = summary.split_once("; ").unwrap();
+        assert_eq!(cause, "Keystone refuses user me for project p (HTTP 401)");
+        for option in
+            ["user-name", "user-domain-name", "project-name", "project-domain-name", "password-secret"]
+        {
+            assert!(remedy.contains(&format!("openstack-{option}")), "{remedy}");
+        }
         assert!(
-            told.starts_with("Keystone refuses the credentials of user me for project p: The request"),
-            "{told}"
+            error
+                .to_string()
+                .ends_with("; Keystone says: The request you have made requires authentication.")
         );
-        assert!(told.contains("authentication (HTTP 401); check openstack-user-name"), "{told}");
-        let told = refused(&related, &known);
+        let summary = refused(&related, &known).summary();
         assert!(
-            told.starts_with("Keystone refuses the credentials of relation p (image:3), user me: The"),
-            "{told}"
+            summary.starts_with("Keystone refuses user me of relation p (image:3) (HTTP 401); check "),
+            "{summary}"
         );
-        assert!(told.contains("user_domain_name") && !told.contains("openstack-"), "{told}");
+        assert!(summary.contains("user_domain_name") && !summary.contains("openstack-"), "{summary}");
     }
 }

@@ -21,9 +21,10 @@ pub fn read_cloud(host: &Host, path: &Path, name: &CloudName) -> Result<CloudCon
         cloud: name.as_str().to_owned(),
         problem: problem.to_owned(),
     };
-    let bytes = host.read(path)?.ok_or_else(|| unusable("there is no such file"))?;
-    let whole: Whole = serde_yaml::from_slice(&bytes).map_err(|_| unusable("the file is no clouds.yaml"))?;
-    let entry = whole.clouds.get(name.as_str()).ok_or_else(|| unusable("there is no such cloud"))?;
+    let bytes = host.read(path)?.ok_or_else(|| unusable("no such file"))?;
+    let whole: Whole =
+        serde_yaml::from_slice(&bytes).map_err(|_| unusable("the file is not a clouds.yaml"))?;
+    let entry = whole.clouds.get(name.as_str()).ok_or_else(|| unusable("no such cloud"))?;
     // The parser's own message may quote the password.
     let entry: Entry = serde_yaml::from_value(entry.clone()).map_err(|_| {
         unusable(

@@ -24,9 +24,7 @@ const DELIVERY: Duration = Duration::from_secs(3 * 3600);
 
 /// A build cannot be delivered.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "build {0} is not in the build project any more, so that projects that lack it cannot be served; {1}"
-)]
+#[error("build {0} is no longer in the build project, so projects without a copy of it cannot get it; {1}")]
 struct Gone(ImageId, &'static str);
 
 /// What helps projects that cannot be served with a build.
@@ -41,7 +39,7 @@ pub enum Remedy {
 impl Remedy {
     fn failure(self, build: &ImageId) -> Failure {
         match self {
-            Self::Levers => Failure::of(&Gone(build.clone(), "pin another or unpin it"), true),
+            Self::Levers => Failure::of(&Gone(build.clone(), "pin another build, or unpin this one"), true),
             Self::Build => Failure::of(&Gone(build.clone(), "the next build takes its place"), false),
         }
     }

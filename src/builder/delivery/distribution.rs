@@ -16,7 +16,7 @@ use super::window::{Feeder, PIECE, Pieces, Window};
 use super::yielding::Yielding;
 use crate::builder::ownership::labels;
 use crate::host::random_uuid;
-use crate::model::{Cause, Classified, Deadline, Digesting};
+use crate::model::{Cause, Classified, Deadline, Digesting, Elapsed};
 use crate::openstack_cloud::{Cloud, ErrorKind, ImageId, Images, NewImage, OpenStackError};
 use crate::record::{
     BuilderRunConfig, CloudName, Comparison, Delivery, Failure, Image, JobId, Owner, Proof, RecordError,
@@ -52,10 +52,10 @@ pub enum DeliveryError {
         problem: String,
     },
     /// It takes its image slowly, and others wait.
-    #[error("delivering: it takes its image too slowly, and other work waits; tried again later")]
+    #[error("delivering: the transfer is too slow and other work is waiting; retried later")]
     Slow,
     /// The copy could not be noted in the journal, and was not begun.
-    #[error("{0}; nothing is delivered that cannot be noted")]
+    #[error("{0}; the image is not delivered, because the delivery cannot be recorded")]
     Journal(#[from] RecordError),
     /// It could not be shared.
     #[error(transparent)]
@@ -93,6 +93,14 @@ impl Classified for DeliveryError {
             Self::Slow => Cause::Network,
             Self::Different(_) | Self::Unread { .. } => Cause::Cloud,
             Self::Journal(_) | Self::NoId => Cause::Unit,
+        }
+    }
+
+    fn summary(&self) -> String {
+        match self {
+            Self::Cloud(error) => error.summary(),
+            Self::Sharing(error) => error.summary(),
+            _ => self.to_string(),
         }
     }
 }
@@ -262,8 +270,8 @@ impl<'a> Distributor<'a> {
                 }
             }
             Err(error) if error.is_of_the_source() && recipient.tries + 1 < TRIES => {
-                log::warn!("{target} for {}: {error}; once more", recipient.name);
                 let tries = recipient.tries + 1;
+                log::warn!("{target} for {}: attempt {tries} of {TRIES} failed: {error}", recipient.name);
                 self.queue.again(target, Recipient { tries, ..recipient });
             }
             Err(error) => {
@@ -335,7 +343,7 @@ impl<'a> Distributor<'a> {
         };
         let tracker = ResourceTracker { progress: self.publisher.progress, target };
         tracker.makes(&noted)?;
-        let images = cloud.images();
+        let (images, began) = (cloud.images(), Instant::now());
         let result = (|| {
             images.create(&new, deadline)?;
             images.upload(&id, artifact.image.size, bytes, deadline)?;
@@ -346,6 +354,12 @@ impl<'a> Distributor<'a> {
         })();
         match result {
             Ok(()) => {
+                let bytes = artifact.proof().map_or(0, |proof| proof.size);
+                log::info!(
+                    "{target}: build {} delivered to {name} as image {id}: {bytes} bytes after {}",
+                    revision.id,
+                    Elapsed::since(began)
+                );
                 let image = revision.image(name, id);
                 self.publisher.published(&image);
                 tracker.settled(&noted);

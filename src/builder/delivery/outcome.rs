@@ -14,7 +14,8 @@ pub struct Outcome {
 impl Outcome {
     /// Something went wrong.
     pub fn fail(&self, failure: Failure) {
-        log::error!("{failure}");
+        // With its next try, once the job has ended, at the level of an error.
+        log::warn!("{failure}");
         lock(&self.failures).push(failure);
     }
 

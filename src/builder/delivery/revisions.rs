@@ -10,7 +10,7 @@ use super::distribution::{DeliveryError, compare};
 use crate::builder::image::local::LocalImage;
 use crate::builder::ownership::labels::{self, Stage};
 use crate::host::random_uuid;
-use crate::model::{Cause, Classified, Deadline, Digesting, Target, Timestamp};
+use crate::model::{Cause, Classified, Deadline, Digesting, Metered, Target, Timestamp};
 use crate::openstack_cloud::{Cloud, Image, ImageId, ImageStatus, NewImage, OpenStackError};
 use crate::record::{
     CloudName, Comparison, Contents, JobId, Owner, Proof, Resource, ResourceKind, ResourceTracker, Revision,
@@ -53,6 +53,13 @@ impl Classified for RevisionError {
         match self {
             Self::File { .. } => Cause::Unit,
             Self::Delivery(error) => error.cause(),
+        }
+    }
+
+    fn summary(&self) -> String {
+        match self {
+            Self::File { .. } => self.to_string(),
+            Self::Delivery(error) => error.summary(),
         }
     }
 }
@@ -154,6 +161,7 @@ impl Revisions<'_> {
         let images = self.cloud.images();
         let result = (|| {
             images.create(&new, deadline)?;
+            let opened = Metered::new(opened, "uploading the build", Some(size));
             let mut bytes = Digesting::<_, Sha512>::new(opened);
             images.upload(&id, Some(size), &mut bytes, deadline)?;
             let proof = Proof { sha512: bytes.hex(), size };

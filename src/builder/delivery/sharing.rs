@@ -4,11 +4,11 @@
 use std::io;
 use std::sync::Arc;
 use std::thread::Scope;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::distribution::{DeliveryError, Distributor, Recipient};
 use super::source::Artifact;
-use crate::model::{Cause, Classified, Deadline};
+use crate::model::{Cause, Classified, Deadline, Elapsed};
 use crate::openstack_cloud::{
     Cloud, ErrorKind, Image, ImageChange, ImageId, MemberStatus, OpenStackError, Visibility,
 };
@@ -24,10 +24,10 @@ pub enum SharingError {
     #[error(transparent)]
     Cloud(#[from] OpenStackError),
     /// The member does not see what was built.
-    #[error("looking at shared image {0} as its member: it is not there, or not what was built")]
+    #[error("verifying shared image {0} as a member: the image is missing or differs from the build")]
     Different(ImageId),
     /// The build project did not give the build, to be proven.
-    #[error("reading the build in the build project, to prove it before it is shared: {0}")]
+    #[error("verifying the build in the build project before it is shared: {0}")]
     Unproven(String),
 }
 
@@ -36,6 +36,13 @@ impl Classified for SharingError {
         match self {
             Self::Cloud(error) => error.cause(),
             Self::Different(_) | Self::Unproven(_) => Cause::Cloud,
+        }
+    }
+
+    fn summary(&self) -> String {
+        match self {
+            Self::Cloud(error) => error.summary(),
+            Self::Different(_) | Self::Unproven(_) => self.to_string(),
         }
     }
 }
@@ -181,7 +188,10 @@ impl Distributor<'_> {
         proof: &Proof,
     ) -> Result<(), SharingError> {
         let id = &artifact.revision.id;
+        let began = Instant::now();
         share(self.build_cloud, cloud, id, proof, Deadline::after(LIMIT))?;
+        let (target, after) = (artifact.target(), Elapsed::since(began));
+        log::info!("{target}: build {id} shared with {name} (project {}) after {after}", cloud.project_id());
         self.publisher.published(&artifact.revision.image(name, id.clone()));
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use sha2::Sha512;
 
 use crate::http::Incoming;
-use crate::model::{Deadline, Digesting, Target};
+use crate::model::{Deadline, Digesting, Metered, Target};
 use crate::openstack_cloud::{Cloud, Image, OpenStackError};
 use crate::record::{Comparison, Progress, Proof, Revision};
 
@@ -45,6 +45,7 @@ impl Artifact {
         deadline: Deadline,
     ) -> Result<Proving<'a>, OpenStackError> {
         let stream = cloud.images().download(&self.image.id, deadline)?;
+        let stream = Metered::new(stream, "reading the build", self.image.size);
         Ok(Proving { stream: Digesting::new(stream), size: 0, artifact: self, progress })
     }
 
@@ -64,12 +65,12 @@ impl Artifact {
 
 /// The build project gave other bytes than the build has.
 #[derive(Debug, thiserror::Error)]
-#[error("reading image {0} of the build project: these are not the bytes that it had")]
+#[error("reading image {0} of the build project: its bytes have changed")]
 struct OtherBytes(String);
 
 /// The bytes of an artifact; at their end they are proven.
 pub struct Proving<'a> {
-    stream: Digesting<Incoming, Sha512>,
+    stream: Digesting<Metered<Incoming>, Sha512>,
     size: u64,
     artifact: &'a Artifact,
     progress: &'a dyn Progress,

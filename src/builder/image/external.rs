@@ -1,13 +1,13 @@
 //! One image built in a builder VM: launched, set up, stopped, snapshotted, deleted, whatever comes between.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::verify;
 use super::vm::{Launcher, Purpose, Vm, VmError};
 use crate::builder::ownership::identity::{Identity, Origin};
 use crate::builder::ownership::labels::{self, Stage};
 use crate::instance::{BaseError, CacheMount, RunnerBase, Timeout, setup};
-use crate::model::{Cause, Classified, Deadline};
+use crate::model::{Cause, Classified, Deadline, Elapsed};
 use crate::openstack_cloud::{Image, ImageId, OpenStackError, ServerStatus};
 use crate::record::{Phase, RecordError, Resource, ResourceKind};
 
@@ -26,7 +26,7 @@ pub enum ExternalBuildError {
     #[error(transparent)]
     Base(#[from] BaseError),
     /// The snapshot could not be noted, and was not taken.
-    #[error("{0}; no snapshot is taken that cannot be noted")]
+    #[error("{0}; the snapshot is not taken, because it cannot be recorded")]
     Journal(#[from] RecordError),
     /// The snapshot has no bytes: the VM's disk is a volume.
     #[error(
@@ -60,6 +60,14 @@ impl Classified for ExternalBuildError {
             Self::Base(error) => error.cause(),
             Self::VolumeBacked(_) => Cause::Placement,
             Self::Journal(_) => Cause::Unit,
+        }
+    }
+
+    fn summary(&self) -> String {
+        match self {
+            Self::Vm(error) => error.summary(),
+            Self::Base(error) => error.summary(),
+            Self::VolumeBacked(_) | Self::Journal(_) => self.to_string(),
         }
     }
 }
@@ -109,6 +117,7 @@ impl ExternalBuild<'_> {
             revision: None,
         };
         tracker.makes(&noted)?;
+        let began = Instant::now();
         let labels = labels::of_snapshot(owner, job, vm.id(), tracker.target, self.fingerprint, &origin);
         let snapshot = compute
             .create_server_image(vm.id(), name, &labels, deadline)
@@ -117,6 +126,10 @@ impl ExternalBuild<'_> {
                 tracker.made(&mut noted, snapshot.as_str());
                 self.settle(&snapshot, name, deadline)
             });
+        if let Ok(Image { id, size, .. }) = &snapshot {
+            let (target, bytes, after) = (tracker.target, size.unwrap_or(0), Elapsed::since(began));
+            log::info!("{target}: snapshot {id} of server {} taken: {bytes} bytes after {after}", vm.id());
+        }
         snapshot.inspect_err(|_| {
             if self.remove_snapshot(name) {
                 tracker.settled(&noted);

@@ -5,9 +5,8 @@ use ipnet::IpNet;
 use crate::builder::ownership::labels;
 use crate::model::Deadline;
 use crate::openstack_cloud::{
-    Cloud, Deletion, EtherType, Flavor, FlavorId, Need, Network, NetworkId, NewRule, OpenStackError,
-    PlacementError, Protocol, SecurityGroup, SecurityGroupId, SecurityGroupRule, Wish, choose_network,
-    find_flavor,
+    Cloud, Deletion, EtherType, Flavor, Need, Network, NewRule, OpenStackError, PlacementError, Protocol,
+    SecurityGroup, SecurityGroupId, SecurityGroupRule, Wish, choose_network, find_flavor,
 };
 use crate::record::{BuilderVm, Owner};
 
@@ -18,9 +17,9 @@ const NEED: Need = Need { vcpus: 2, ram_mb: 1024, disk_gb: 20 };
 #[derive(Clone, Debug)]
 pub struct Site {
     /// The size of the VM.
-    pub flavor: FlavorId,
+    pub flavor: Flavor,
     /// Its network.
-    pub network: NetworkId,
+    pub network: Network,
     /// The version of IP by which it is reached there.
     pub family: EtherType,
     /// What it lets in; none where the network has no security groups.
@@ -35,7 +34,7 @@ impl Site {
         vm: &BuilderVm,
         deadline: Deadline,
     ) -> Result<Self, PlacementError> {
-        let flavor = Self::find_flavor(cloud, vm, deadline)?.id;
+        let flavor = Self::find_flavor(cloud, vm, deadline)?;
         let network = Self::find_network(cloud, vm, deadline)?;
         let subnets = cloud.network().subnets(&network.id, deadline)?;
         let families: Vec<EtherType> =
@@ -47,7 +46,7 @@ impl Site {
         } else {
             Some(security_group(cloud, owner, ingress, deadline)?)
         };
-        Ok(Self { flavor, network: network.id, family: EtherType::of(ingress.addr()), security_group })
+        Ok(Self { flavor, network, family: EtherType::of(ingress.addr()), security_group })
     }
 
     /// The flavor of builder VMs.

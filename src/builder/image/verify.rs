@@ -116,6 +116,13 @@ impl Classified for VerificationError {
             Self::Failed { .. } => Cause::Image,
         }
     }
+
+    fn summary(&self) -> String {
+        match self {
+            Self::Vm(error) => format!("verifying the image: {}", error.summary()),
+            Self::Failed { .. } => self.to_string(),
+        }
+    }
 }
 
 /// What a label may hold.
@@ -234,7 +241,7 @@ fn keep_aside(cloud: &Cloud, owner: &Owner, target: Target, image: &ImageId) -> 
     });
     for old in kept.iter().filter(|old| old.id != *image && labels::is_of_this_unit(owner, old)) {
         if let Err(error) = images.delete(&old.id, deadline) {
-            log::warn!("an image that failed before stays: {error}");
+            log::warn!("an earlier failed image could not be deleted: {error}");
         }
     }
     Ok(())

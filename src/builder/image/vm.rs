@@ -2,14 +2,14 @@
 //! of its peer, and gone when its work is done, however that ended.
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::site::Site;
 use super::user_data::{HostKeyUse, user_data};
 use crate::builder::ownership::labels;
 use crate::host::Host;
 use crate::instance::{ExecutorError, KeyPair, RUNNER_USER, SshExecutor, SshTarget};
-use crate::model::{Cause, Classified, Deadline, Secret};
+use crate::model::{Cause, Classified, Deadline, Elapsed, Secret};
 use crate::openstack_cloud::{
     AddressKind, Cloud, EtherType, ImageId, MetadataSource, NewServer, OpenStackError, Server, ServerId,
     ServerStatus,
@@ -44,7 +44,7 @@ pub enum VmError {
     #[error(transparent)]
     Executor(#[from] ExecutorError),
     /// The VM could not be noted, and was not launched.
-    #[error("{0}; no VM is launched that cannot be noted")]
+    #[error("{0}; the VM is not launched, because it cannot be recorded")]
     Journal(#[from] RecordError),
 }
 
@@ -66,6 +66,14 @@ impl Classified for VmError {
             Self::NoAddress { .. } => Cause::Placement,
             Self::Executor(_) => Cause::Network,
             Self::Journal(_) => Cause::Unit,
+        }
+    }
+
+    fn summary(&self) -> String {
+        match self {
+            Self::Cloud(error) => error.summary(),
+            Self::Executor(error) => error.summary(),
+            Self::NoAddress { .. } | Self::Journal(_) => self.to_string(),
         }
     }
 }
@@ -165,15 +173,32 @@ impl Launcher<'_> {
             }
         };
         tracker.made(&mut noted, id.as_str());
+        let (Site { flavor, network, .. }, began) = (self.site, Instant::now());
+        log::info!(
+            "{}: server {id} ({name}) created: flavor {} ({}), network {} ({}), image {image}",
+            tracker.target,
+            flavor.name,
+            flavor.id,
+            network.name,
+            network.id
+        );
         let active =
             self.cloud.compute().wait_for_server(&id, &ServerStatus::Active, deadline.at_most(LAUNCH));
         let result = match active {
-            Ok(server) => work(&Vm { launcher: self, purpose, server, host_key, our_key }),
+            Ok(server) => {
+                log::info!("{}: server {id} active after {}", tracker.target, Elapsed::since(began));
+                work(&Vm { launcher: self, purpose, server, host_key, our_key })
+            }
             Err(error) => Err(VmError::from(error).into()),
         };
         match self.remove(&id) {
-            Ok(()) => tracker.settled(&noted),
-            Err(error) => log::warn!("VM {name} ({id}) stays for the next sweep: {error}"),
+            Ok(()) => {
+                log::info!("{}: server {id} ({name}) deleted: its work is over", tracker.target);
+                tracker.settled(&noted);
+            }
+            Err(error) => {
+                log::warn!("VM {name} ({id}) could not be deleted, the next sweep retries: {error}")
+            }
         }
         result
     }
@@ -188,8 +213,8 @@ impl Launcher<'_> {
         let server = NewServer {
             name: name.to_owned(),
             image: image.clone(),
-            flavor: self.site.flavor.clone(),
-            network: self.site.network.clone(),
+            flavor: self.site.flavor.id.clone(),
+            network: self.site.network.id.clone(),
             security_group: self.site.security_group.clone(),
             // Not the metadata service, which any process of the VM may ask (CVE-2024-6174).
             metadata_source: MetadataSource::ConfigDrive,
@@ -210,7 +235,7 @@ impl Launcher<'_> {
         let ours = named.iter().filter(|server| labels::may_remove_server(self.owner, server));
         let removals: Vec<_> = ours.map(|server| self.remove(&server.id)).collect();
         removals.iter().flat_map(|removal| removal.as_ref().err()).for_each(|error| {
-            log::warn!("VM {name} stays for the next sweep: {error}");
+            log::warn!("VM {name} could not be deleted, the next sweep retries: {error}");
         });
         removals.iter().all(Result::is_ok)
     }
@@ -255,8 +280,13 @@ impl Vm<'_> {
         // Short: the path of a socket in it may have 107 bytes, 17 of which ssh wants for itself.
         let folder = host.run_dir().join(format!("ssh-{job}-{}{}", self.purpose.word(), tracker.target));
         let boot = Duration::from_secs(u64::from(settings.boot_timeout_s));
+        let began = Instant::now();
         let tell = |problem: &str| tracker.progress.hampered(tracker.target, problem);
         let connected = SshExecutor::connect_and_tell(host, target, folder, &tell, deadline.at_most(boot));
+        if connected.is_ok() {
+            let (target, id, after) = (tracker.target, self.id(), Elapsed::since(began));
+            log::info!("{target}: server {id} reachable by ssh at {address} after {after}");
+        }
         connected.map_err(|error| {
             // What the VM itself says of its boot is the first thing that one wants to know then.
             let compute = self.launcher.cloud.compute();

@@ -73,12 +73,12 @@ fn tell(progress: &dyn Progress, name: &CloudName, left: Result<Vec<String>, Con
             progress.has_left(name);
         }
         Ok(left) => {
-            log::warn!("left in {name}, which is not used any more: {}", left.join("; "));
+            log::warn!("left in {name}, which is no longer used: {}", left.join("; "));
             progress.could_not_leave(name, Some(left), None);
         }
         Err(error) => {
             let why = redacted(&error.to_string());
-            log::warn!("{name}, which is not used any more, could not be searched: {why}");
+            log::warn!("{name}, which is no longer used, could not be searched: {why}");
             progress.could_not_leave(name, None, Some(why));
         }
     }

@@ -164,20 +164,24 @@ impl Pruner<'_> {
         }
         match self.cloud.images().delete(&image.id, deadline) {
             Ok(Deletion::Deleted | Deletion::Absent) => {
-                log::info!("image {} ({target}) is pruned", image.id);
+                let (name, limit) = (self.name, self.limit);
+                log::info!(
+                    "{target}: image {} in {name} pruned: {limit} newer ones are kept and no relation names it",
+                    image.id
+                );
                 self.journal().is_gone(self.name, &image.id);
             }
             Ok(Deletion::InUse(why)) => {
-                log::warn!("image {} ({target}) stays hidden for now, it is in use: {why}", image.id);
+                log::warn!("image {} ({target}) is hidden and kept because it is in use: {why}", image.id);
                 self.journal().is_in_use(self.name, &image.id, why);
                 let hide = [ImageChange::Replace("os_hidden".into(), true.into())];
                 if image.hidden == Hidden::No
                     && let Err(error) = self.cloud.images().update(&image.id, &hide, deadline)
                 {
-                    log::warn!("image {} ({target}) stays listed: {error}", image.id);
+                    log::warn!("image {} ({target}) could not be hidden: {error}", image.id);
                 }
             }
-            Err(error) => log::warn!("image {} ({target}) stays: {error}", image.id),
+            Err(error) => log::warn!("image {} ({target}) could not be deleted: {error}", image.id),
         }
     }
 }

@@ -52,6 +52,7 @@ pub fn cancel(host: &Host, proxies: ProxyConfig, turn: Turn) -> Result<Option<Ca
         ..last
     };
     request.save(host, &secrets)?;
+    log::info!("cancelled: {what}; job {} removes what it has made", request.id);
     worker::start_worker(host)?;
     drop(turn);
     Ok(Some(Cancelled { what, made, removal: Some(request.id) }))
@@ -82,7 +83,7 @@ impl Unit<'_> {
         };
         match failures(&journal) {
             None => Ok(self.tools.action_set(&[("state", "done".into()), ("removed", made.join("; "))])?),
-            Some(failures) => Ok(self.tools.action_fail(&format!("{failures}. The charm tries again."))?),
+            Some(failures) => Ok(self.tools.action_fail(&format!("{failures}. The charm retries."))?),
         }
     }
 
@@ -90,7 +91,7 @@ impl Unit<'_> {
     pub(in crate::charm) fn goes_on(&self, job: &JobId) -> Result<(), DispatchError> {
         let unit = &self.environment.unit;
         let watch = format!(
-            "Job {job} goes on: juju status shows its progress, juju exec --unit {unit} ./dispatch jobs all of it."
+            "Job {job} continues: juju status shows its progress, juju exec --unit {unit} ./dispatch jobs the details."
         );
         Ok(self.tools.action_set(&[("state", "running".into()), ("watch", watch)])?)
     }

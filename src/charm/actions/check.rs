@@ -30,7 +30,7 @@ impl Unit<'_> {
         drop(turn);
         let Some(findings) = follow(self.host, Deadline::after(wait)) else {
             let watch = format!(
-                "The check goes on; run the action again, or juju exec --unit {} ./dispatch check.",
+                "The check continues; run the action again later, or juju exec --unit {} ./dispatch check.",
                 self.environment.unit
             );
             return Ok(self.tools.action_set(&[("state", "running".into()), ("watch", watch)])?);

@@ -1,4 +1,5 @@
-//! The action `clean-up`: what is ours in the build project and nothing needs is listed, and deleted where its id is given.
+//! What is ours in the build project and nothing needs is listed, and deleted where its id is given: for the action
+//! `clean-up`, and for people on the unit.
 
 use std::collections::BTreeMap;
 
@@ -7,17 +8,48 @@ use serde_json::Value;
 use super::{Followed, WAIT, failures, follow};
 use crate::charm::dispatch::{DispatchError, Unit};
 use crate::charm::event::Event;
-use crate::charm::reconcile;
+use crate::charm::reconcile::{self, ReconcileError};
 use crate::charm::turn::Turn;
-use crate::model::{Deadline, printable_line};
-use crate::record::{Found, Unneeded};
+use crate::host::Host;
+use crate::model::{Deadline, Timestamp, printable_line};
+use crate::record::{BuildSecrets, Found, JobId, Journal, Reason, Rebuild, Request, Task, Unneeded};
+use crate::worker;
+
+/// Asks the worker what nothing needs in the build project, with the configuration of the last request, and to delete of it
+/// what has one of `ids`. None while there is no such request, or its job is open and would lose its place.
+pub fn clean_up(
+    host: &Host,
+    ids: Vec<String>,
+    secrets: &BuildSecrets,
+    turn: Turn,
+) -> Result<Option<JobId>, ReconcileError> {
+    let (last, journal) = (Request::load(host)?, Journal::load(host)?);
+    let Some(last) = last.filter(|last| !reconcile::is_open(last, &journal)) else { return Ok(None) };
+    let request = Request {
+        id: JobId::random(),
+        at: Timestamp::now(),
+        reason: Reason::Action,
+        task: Task::Search(ids),
+        rebuild: Rebuild::Due,
+        bases: Vec::new(),
+        has_secrets: !secrets.is_empty(),
+        continues: Vec::new(),
+        ..last
+    };
+    request.save(host, secrets)?;
+    worker::start_worker(host)?;
+    drop(turn);
+    Ok(Some(request.id))
+}
 
 impl Unit<'_> {
     pub(in crate::charm) fn clean_up(&self, event: &Event) -> Result<(), DispatchError> {
         let turn = Turn::take(self.host)?;
         let Some(state) = self.state_for_action(event)? else { return Ok(()) };
         if !state.leader {
-            return Ok(self.tools.action_fail("This unit does not build; run the action on the leader.")?);
+            return Ok(self
+                .tools
+                .action_fail("This unit is not the leader; run the action on the leader.")?);
         }
         self.converge(&state, event, None)?;
         let journal = state.journal(self.host)?;
@@ -48,7 +80,7 @@ fn ids(parameters: &BTreeMap<String, Value>) -> Vec<String> {
 }
 
 /// What was found, a line each.
-fn page(found: &[Unneeded]) -> String {
+pub fn page(found: &[Unneeded]) -> String {
     let lines = found.iter().map(|Unneeded { kind, id, name, why, created, outcome, project }| {
         let created = created.as_ref().map_or(String::new(), |at| format!(", created {at}"));
         let outcome = outcome.as_ref().map_or(String::new(), |outcome| format!(": {outcome}"));

@@ -22,7 +22,9 @@ impl Unit<'_> {
         let _turn = Turn::take(self.host)?;
         let Some(state) = self.state_for_action(event)? else { return Ok(()) };
         if !state.leader {
-            return Ok(self.tools.action_fail("This unit does not build; run the action on the leader.")?);
+            return Ok(self
+                .tools
+                .action_fail("This unit is not the leader; run the action on the leader.")?);
         }
         let decided = match self.tools.action_get().map(|parameters| self.take(action, &parameters))? {
             Ok(decided) => decided,
@@ -66,7 +68,7 @@ impl Unit<'_> {
                 let target = text("target");
                 let parsed = Target::parse(target);
                 if !target.is_empty() && parsed.is_none() {
-                    return Err(LeverError::NotPinned(format!("{target} is no target such as noble-x64")));
+                    return Err(LeverError::NotPinned(format!("{target} is not a target such as noble-x64")));
                 }
                 let ended = levers::unpin(self.host, parsed)?;
                 let ended: Vec<String> =

@@ -46,7 +46,8 @@ impl Unit<'_> {
         worker::tend(self.host, &proxies)?;
         drop(turn);
         let Some(launch) = follow(self.host, &id)? else {
-            let message = format!("Launch {id} goes on; `dispatch jobs` on the unit tells of it.");
+            let message =
+                format!("Launch {id} continues in the background; `dispatch jobs` on the unit shows it.");
             return Ok(self.tools.action_fail(&message)?);
         };
         match (launch.state, launch.server) {
@@ -57,7 +58,9 @@ impl Unit<'_> {
                 ("expires", launch.expires.to_string()),
             ])?),
             (LaunchState::Failed { message }, _) => Ok(self.tools.action_fail(&message)?),
-            _ => Ok(self.tools.action_fail(&format!("Launch {id} came to nothing."))?),
+            _ => Ok(self
+                .tools
+                .action_fail(&format!("Launch {id} failed without a reason; see the unit's log."))?),
         }
     }
 

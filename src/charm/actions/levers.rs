@@ -7,14 +7,11 @@ use std::time::Duration;
 use crate::host::{FileError, Host, ProcessError};
 use crate::model::{Deadline, Target, Timestamp};
 use crate::openstack_cloud::ImageId;
-use crate::record::{Image, Journal, Levers, RecordError, Request, Revision};
+use crate::record::{Acceptance, Image, Journal, Levers, RecordError, Request, Revision, Upstream};
 use crate::worker;
 
 /// The shortest part of an id that is looked for.
 const SHORTEST: usize = 4;
-/// How far GitHub lets a runner fall behind the newest release before it gives it no more jobs.
-const BEHIND: Duration = Duration::from_secs(30 * 86_400);
-
 /// How long the unit's turn is waited for.
 const TELL: Duration = Duration::from_secs(60);
 
@@ -22,7 +19,7 @@ const TELL: Duration = Duration::from_secs(60);
 #[derive(Debug, thiserror::Error)]
 pub enum TellError {
     /// Nothing was asked for yet.
-    #[error("the unit has not asked for a job yet")]
+    #[error("no job has been requested on this unit yet")]
     NoUnit,
     /// The last request could not be read.
     #[error(transparent)]
@@ -36,13 +33,13 @@ pub enum TellError {
 #[derive(Debug, thiserror::Error)]
 pub enum LeverError {
     /// No build has the id.
-    #[error("no kept build or image has the id {0}; list-images has those that there are")]
+    #[error("no kept build or image has the ID {0}; see list-images")]
     Unknown(String),
     /// Several have it.
-    #[error("the ids of several builds begin with {0}; give more of it")]
+    #[error("the IDs of several builds begin with {0}; give more characters")]
     Ambiguous(String),
     /// The image is one of which no build is kept.
-    #[error("image {0} is of no build that is kept; only a kept build can be pinned (list-images)")]
+    #[error("image {0} does not belong to a kept build, and only kept builds can be pinned; see list-images")]
     NotKept(ImageId),
     /// The build was revoked.
     #[error("build {build} was revoked {since}: {reason}; pin another")]
@@ -56,21 +53,19 @@ pub enum LeverError {
     },
     /// GitHub gives no jobs to its runner.
     #[error(
-        "build {build} has runner {runner}, and {newer} has been out since {out} at the latest: GitHub gives no jobs to a runner that is \
-         more than 30 days behind; pin a newer build, or set force=true"
+        "build {build} has runner {runner}, to which GitHub has assigned no jobs since {}; pin a newer build, or set force=true",
+        since.date()
     )]
-    Deprecated {
+    Refused {
         /// The build.
         build: ImageId,
         /// Its runner.
         runner: String,
-        /// A newer one.
-        newer: String,
-        /// Since when that is known.
-        out: Timestamp,
+        /// Since when.
+        since: Timestamp,
     },
     /// There is no word for the others to know why.
-    #[error("say why: reason=TEXT is shown wherever the build is listed")]
+    #[error("a reason is required; set reason=TEXT, which the status and list-images show")]
     NoReason,
     /// Nothing is pinned.
     #[error("nothing to unpin: {0}")]
@@ -104,7 +99,7 @@ pub fn pin(host: &Host, id: &str, force: Force) -> Result<Revision, LeverError> 
         return Err(LeverError::Revoked { build, since, reason });
     }
     if force == Force::No {
-        deprecated(&journal, build).map_or(Ok(()), Err)?;
+        refused(&Upstream::load(host), build, Timestamp::now()).map_or(Ok(()), Err)?;
     }
     levers.pin(build);
     levers.save(host)?;
@@ -179,19 +174,9 @@ fn find<'a>(journal: &'a Journal, id: &str) -> Result<Found<'a>, LeverError> {
     image.map(Found::Image).ok_or_else(|| LeverError::Unknown(id.to_owned()))
 }
 
-/// Why GitHub gives no jobs to the runner of `build`, as far as later builds tell: each has what was the newest release.
-fn deprecated(journal: &Journal, build: &Revision) -> Option<LeverError> {
-    let runner = build.contents.as_ref()?.runner.as_str();
-    let newer = journal.revisions.iter().filter_map(|other| {
-        let other_runner = other.contents.as_ref()?.runner.as_str();
-        (version(other_runner)? > version(runner)?).then_some((other.built, other_runner))
-    });
-    let (out, newer) = newer.min()?;
-    let (build, runner, newer) = (build.id.clone(), runner.to_owned(), newer.to_owned());
-    out.is_past(BEHIND).then_some(LeverError::Deprecated { build, runner, newer, out })
-}
-
-/// `2.337.1` as numbers, which compare as versions do.
-fn version(text: &str) -> Option<Vec<u64>> {
-    text.split('.').map(|part| part.parse().ok()).collect()
+/// Why a build is of no use at `now`: GitHub gives no jobs to its runner.
+fn refused(upstream: &Upstream, build: &Revision, now: Timestamp) -> Option<LeverError> {
+    let runner = &build.contents.as_ref()?.runner;
+    let Acceptance::Refused(since) = upstream.acceptance(runner, now) else { return None };
+    Some(LeverError::Refused { build: build.id.clone(), runner: runner.clone(), since })
 }

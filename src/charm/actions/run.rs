@@ -4,10 +4,9 @@ use super::{Followed, RunParameters, WAIT, failures, follow};
 use crate::charm::dispatch::{DispatchError, Unit};
 use crate::charm::event::Event;
 use crate::charm::state::CharmState;
-use crate::charm::status;
 use crate::charm::turn::Turn;
 use crate::model::Deadline;
-use crate::record::{Findings, JobId};
+use crate::record::{Asked, JobId};
 
 impl Unit<'_> {
     pub(in crate::charm) fn run_action(&self, event: &Event) -> Result<(), DispatchError> {
@@ -22,20 +21,25 @@ impl Unit<'_> {
             return Ok(self.tools.action_fail("Image relation not yet ready.")?);
         }
         if !state.leader {
-            return Ok(self.tools.action_fail("This unit does not build; run the action on the leader.")?);
+            return Ok(self
+                .tools
+                .action_fail("This unit is not the leader; run the action on the leader.")?);
         }
         if let Some(refusal) = parameters.refusal(&state.run.targets) {
             return Ok(self.tools.action_fail(&refusal)?);
         }
         if state.paused {
             self.converge(&state, event, None)?;
-            let refusal = "Paused: no builds are started. Set paused=false, then run again.";
+            let refusal = "Paused. Set paused=false, then run the action again.";
             return Ok(self.tools.action_fail(refusal)?);
         }
         let Some(job) = self.converge(&state, event, Some(&parameters.demand))? else {
             return Ok(self.tools.action_fail("No job was started; see the unit's status.")?);
         };
         self.tools.action_set(&[("job", job.to_string())])?;
+        if let Some(replaced) = Asked::load(self.host)?.replaced_by(&job) {
+            self.tools.action_set(&[("replaced", replaced.to_string())])?;
+        }
         if let Some(hint) = parameters.hint(&state, &state.journal(self.host)?) {
             self.tools.action_set(&[("note", hint.to_owned())])?;
         }
@@ -48,11 +52,7 @@ impl Unit<'_> {
         // No hook of this unit runs meanwhile: the status of before would stand there until the action ends.
         let show = &mut |progress: &str| {
             if let Ok(journal) = state.journal(self.host) {
-                self.tools.status_set(&status::status(
-                    state,
-                    &journal,
-                    Findings::load(self.host).as_ref(),
-                ))?;
+                self.show(state, &journal)?;
             }
             self.tools.action_log(progress)
         };
@@ -63,7 +63,7 @@ impl Unit<'_> {
                     let _turn = Turn::take(self.host)?;
                     match self.converge(state, event, None)? {
                         Some(again) => job = again,
-                        None => return Ok(self.tools.action_fail(&format!("Job {job} was given up."))?),
+                        None => return Ok(self.tools.action_fail(&format!("Job {job} was abandoned."))?),
                     }
                 }
                 Followed::Cancelled => {
@@ -75,7 +75,7 @@ impl Unit<'_> {
         let _turn = Turn::take(self.host)?;
         let mut journal = state.journal(self.host)?;
         self.publish(state, &mut journal, event)?;
-        self.tools.status_set(&status::status(state, &journal, Findings::load(self.host).as_ref()))?;
+        self.show(state, &journal)?;
         let images = journal.images.iter().map(|image| {
             let config = &image.result.config;
             format!("{}-{} {} {}", config.base, config.arch, config.cloud_name.as_str(), image.result.id)

@@ -18,10 +18,10 @@ const SERVICE_FILE: &str = "/etc/systemd/system/runner-image-builder-metrics@.se
 #[derive(Debug, thiserror::Error)]
 pub enum MetricsSocketError {
     /// A unit file could not be written or removed.
-    #[error("setting up the socket of the metrics: {0}")]
+    #[error("setting up the metrics socket: {0}")]
     File(#[from] FileError),
     /// systemd refused.
-    #[error("setting up the socket of the metrics: {0}")]
+    #[error("setting up the metrics socket: {0}")]
     Systemd(#[from] ProcessError),
 }
 

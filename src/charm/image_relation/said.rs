@@ -110,7 +110,7 @@ impl Said {
             match &said {
                 Self::Usable(known) if known.config != other.config => {
                     log::warn!(
-                        "relation {relation}: {unit} gives another cloud than the unit before it; not used"
+                        "relation {relation}: {unit} gives a different cloud than the unit before it; its data is ignored"
                     );
                 }
                 Self::Usable(_) => (),
@@ -130,10 +130,17 @@ impl Said {
             Err(error @ HookToolError::TooLong { .. }) => Self::Refused(error.to_string()),
             Err(error) => return Err(error),
         };
-        if let Self::Refused(why) = &said {
-            log::warn!("relation {relation}: the data of {unit} is not used: {why}; correct it there");
+        match said {
+            Self::Usable(mut relation) => {
+                relation.application = Some(unit.application().to_owned());
+                Ok(Self::Usable(relation))
+            }
+            Self::Refused(why) => {
+                log::warn!("relation {relation}: the data of {unit} is not used: {why}; correct it there");
+                Ok(Self::Refused(why))
+            }
+            Self::Incomplete => Ok(Self::Incomplete),
         }
-        Ok(said)
     }
 
     /// What a databag says.
@@ -162,7 +169,8 @@ impl Said {
             application_credential: None,
             password: Secret::new(databag.get("password").filter(|password| !password.is_empty())?.clone()),
         };
-        Some(ImageRelation { cloud: related_cloud_name(&config, relation.as_str()), config })
+        let cloud = related_cloud_name(&config, relation.as_str());
+        Some(ImageRelation { cloud, config, application: None })
     }
 }
 

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::github::{GithubScope, NotAScope};
 use crate::instance::{DEFAULT_RECIPE, Recipe};
 use crate::juju::SecretUri;
 use crate::model::{Arch, BaseImage, ReleaseDate, Target};
@@ -116,7 +117,7 @@ impl Options {
         let is_twice = |base: &&PinnedBase| bases.iter().filter(|other| other.base == base.base).count() > 1;
         match bases.iter().find(is_twice) {
             Some(PinnedBase { base, .. }) => Err(InvalidOption(format!(
-                "Invalid bases: ({base}). It is there with two release dates; set base-image to one of them."
+                "Invalid bases: ({base}). It has two release dates; set base-image to one of them."
             ))),
             None => Ok(bases),
         }
@@ -185,7 +186,7 @@ impl Options {
             Ok(Some(version.to_owned()))
         } else {
             Err(InvalidOption(format!(
-                "Invalid runner-version {text:?}: use a release such as 2.337.1, or nothing."
+                "Invalid runner-version {text:?}: use a version such as 2.337.1, or leave it empty."
             )))
         }
     }
@@ -226,6 +227,14 @@ impl Options {
             InvalidOption(
                 "GitHub token secret not found. Set github-token-secret-id to a secret's URI.".into(),
             )
+        })
+    }
+
+    /// Whose runners the token may manage.
+    pub fn github_scope(&self) -> Checked<Option<GithubScope>> {
+        let Some(text) = self.text("github-scope")? else { return Ok(None) };
+        text.parse().map(Some).map_err(|error: NotAScope| {
+            InvalidOption(format!("Invalid github-scope: {error}. (github-scope)"))
         })
     }
 

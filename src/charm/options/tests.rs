@@ -93,7 +93,7 @@ fn operators_are_told_what_is_wrong_with_an_option() {
     revision-history-limit
         Revision history must be greater than 1 and less than 100 (revision-history-limit).
     runner-version
-        Invalid runner-version "latest; rm -rf /": use a release such as 2.337.1, or nothing.
+        Invalid runner-version "latest; rm -rf /": use a version such as 2.337.1, or leave it empty.
     script-secret
         Please use Juju secrets via script-secret-id and unset the script-secret configuration option.
     script-secret, both
@@ -171,6 +171,6 @@ fn credentials_in_urls_are_refused() {
         refusal(with("script-url", &pinned).script_url()),
         refusal(openstack.openstack()),
     ] {
-        assert!(text.contains("user and password do not belong into") && !text.contains("hunter2"), "{text}");
+        assert!(text.contains("remove the user and password") && !text.contains("hunter2"), "{text}");
     }
 }

@@ -13,7 +13,7 @@ impl Options {
         let url = Url::parse(&text).ok_or_else(plain)?;
         if url.has_credentials() {
             return Err(InvalidOption(
-                "Invalid script URL, user and password do not belong into it: every reader of the model sees them. \
+                "Invalid script URL, remove the user and password: everyone with read access to the model sees them. \
                  (script-url)"
                     .into(),
             ));
@@ -64,9 +64,7 @@ impl Options {
         if Url::parse(&text).is_some_and(|url| url.is_tamper_proof()) {
             Ok(text)
         } else {
-            Err(InvalidOption(format!(
-                "Invalid {name}: the digests that it gives are believed, so it must be https."
-            )))
+            Err(InvalidOption(format!("Invalid {name}: its digests are trusted, so use https.")))
         }
     }
 }
@@ -77,7 +75,7 @@ pub(super) fn check_url(option: &str, text: &str) -> Checked<()> {
     let url = Url::parse(text).ok_or_else(|| refusal(&"use http:// or https:// and a host"))?;
     // The option can be read by every reader of the model, and its text goes into errors.
     if url.has_credentials() {
-        return Err(refusal(&"user and password do not belong into a URL"));
+        return Err(refusal(&"remove the user and password from the URL"));
     }
     Ok(())
 }

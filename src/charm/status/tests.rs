@@ -9,15 +9,15 @@ use crate::juju::RelationId;
 use crate::model::{Arch, BaseImage, Secret, Target};
 use crate::openstack_cloud::{CloudConfig, Interface};
 use crate::record::{
-    Build, BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, Check, CloudName, Finding, Image, JobId,
-    Verdict,
+    Build, BuildConfig, BuildResult, BuildSecrets, BuilderRunConfig, Check, CloudName, Failure, Finding,
+    Image, Job, JobId, Phase, Verdict,
 };
 
-const NOBLE: Target = Target { base: BaseImage::Noble, arch: Arch::X64 };
-const JAMMY: Target = Target { base: BaseImage::Jammy, arch: Arch::X64 };
+pub(super) const NOBLE: Target = Target { base: BaseImage::Noble, arch: Arch::X64 };
+pub(super) const JAMMY: Target = Target { base: BaseImage::Jammy, arch: Arch::X64 };
 
 /// A leader with one related cloud and one target.
-fn state() -> CharmState {
+pub(super) fn state() -> CharmState {
     let cloud = CloudName::new("ci-1");
     let text = |text: &str| text.to_owned();
     let config = CloudConfig {
@@ -33,11 +33,13 @@ fn state() -> CharmState {
         password: Secret::default(),
     };
     let relation = RelationId::parse("image:1").unwrap();
+    let application = Some(text("upload-runners"));
+    let related = ImageRelation { cloud: cloud.clone(), config, application };
     CharmState {
         leader: true,
         paused: false,
         build_interval: 6,
-        relations: BTreeMap::from([(relation.clone(), ImageRelation { cloud: cloud.clone(), config })]),
+        relations: BTreeMap::from([(relation.clone(), related)]),
         relation_ids: vec![relation],
         refused: BTreeMap::new(),
         clouds: Clouds::new(),
@@ -55,7 +57,7 @@ fn ago(minutes: u64) -> Timestamp {
     Timestamp(Timestamp::now().0 - minutes * 60)
 }
 
-fn image(target: Target, minutes: u64) -> Image {
+pub(super) fn image(target: Target, minutes: u64) -> Image {
     let config = BuildConfig { base: target.base, arch: target.arch, cloud_name: CloudName::new("ci-1") };
     let result = BuildResult { config, id: "1".parse().unwrap() };
     Image { result, fingerprint: String::new(), hash: None, revision: None, built: ago(minutes) }
@@ -77,12 +79,13 @@ fn job(state: &CharmState, builds: &[(Target, Phase)]) -> Job {
 }
 
 /// The journal after a job that has failed so.
-fn failed(state: &CharmState, remedies: &[Remedy]) -> Journal {
+pub(super) fn failed(state: &CharmState, remedies: &[Remedy]) -> Journal {
     let failure = |remedy: &Remedy| Failure {
         target: Some(NOBLE),
         cloud: Some(CloudName::new("ci-1")),
         message: format!("{remedy:?}."),
         remedy: *remedy,
+        summary: String::new(),
         cause: Default::default(),
     };
     let mut journal = Journal { job: Some(job(state, &[])), ..Journal::default() };
@@ -99,10 +102,18 @@ fn assert_shown(state: &CharmState, journal: &Journal, expected: &str) {
 
 /// A status without what changes with the clock.
 fn shown(state: &CharmState, journal: &Journal) -> String {
-    let status = status(state, journal, None);
+    without_times(&status(state, journal, None))
+}
+
+/// The same where a check has found this.
+fn checked(state: &CharmState, journal: &Journal, findings: &Findings) -> String {
+    without_times(&status(state, journal, Some(findings)))
+}
+
+fn without_times(status: &Status) -> String {
     let text = format!("{}: {}", status.name(), status.message()).replace(", 5 min", ", 4 min");
     let is_time = |word: &str| word.len() == 6 && word.ends_with('Z') && word.as_bytes()[2] == b':';
-    let words = text.split(' ').map(|word| match word.trim_end_matches(['.', ';']) {
+    let words = text.split(' ').map(|word| match word.trim_end_matches(['.', ';', ',']) {
         time if is_time(time) => word.replace(time, "HH:MMZ"),
         _ => word.to_owned(),
     });
@@ -156,19 +167,19 @@ fn operators_read_these_statuses() {
     a relation without data
         blocked: image integration required. The related application has not given its OpenStack credentials yet.
     a unit that does not lead
-        active: Standing by; the leader builds.
+        active: Standby: no image from the leader yet
     the same with an image
-        active: noble-x64 2 h old; Standing by; the leader builds.
+        active: Standby: noble-x64 2 h old
     paused before the first image
-        blocked: Paused: no builds are started. Set paused=false to go on.
+        blocked: Paused, set paused=false to resume builds
     paused with an image
-        active: noble-x64 2 h old; Paused: no builds are started. Set paused=false to go on.
+        active: noble-x64 2 h old; paused, set paused=false to resume builds
     nothing yet
-        maintenance: Waiting for first image.
+        maintenance: Waiting for first image
     a job that begins
-        maintenance: Building image.
+        maintenance: Preparing the build
     a build that waits
-        maintenance: Building image.
+        maintenance: Preparing the build
     checking
         maintenance: Building noble-x64: looking for changes, 4 min
     preparing
@@ -184,19 +195,19 @@ fn operators_read_these_statuses() {
     packing
         maintenance: Building noble-x64: packing image, 4 min
     one of two is done
-        maintenance: Building jammy-x64: delivering image, 4 min (1 of 2 images done)
+        maintenance: Building jammy-x64: delivering image, 4 min (1 of 2 done)
     a failure that time mends
-        maintenance: Build failed: noble-x64 for ci-1: Retry. Next try HH:MMZ.
+        maintenance: Delivery to upload-runners (ci) failed: Retry, next try HH:MMZ
     two failures
-        blocked: Build failed: noble-x64 for ci-1: Operator (and 1 more, see the unit's log).
+        blocked: Delivery to upload-runners (ci) failed: Operator, next try HH:MMZ; and 1 more; see history
     a job without failures and images
-        maintenance: Waiting for first image.
+        maintenance: Waiting for first image
     all is well
-        active: jammy-x64 3 days old; noble-x64 2 h old; next look HH:MMZ
+        active: 2 images current, oldest 3 days; next look HH:MMZ
     a build after a failure
-        active: jammy-x64 3 days old; noble-x64 2 h old; Building jammy-x64: launching builder VM, 4 min
+        active: 1 of 2 images current; building jammy-x64: launching builder VM, 4 min
     a failure beside images
-        active: jammy-x64 3 days old; noble-x64 2 h old; Build failed: noble-x64 for ci-1: Operator.
+        active: 1 of 2 images current; noble-x64 delivery to upload-runners (ci) failed: Operator, next try HH:MMZ
     "#);
 }
 
@@ -207,15 +218,15 @@ fn what_is_left_in_a_cloud_that_is_not_used_any_more_is_told_with_whatever_else_
     let (old, current) = (CloudName::new("old-1"), state.run.build_cloud.clone());
     journal.works_in(&old, ["base image b".to_owned()]);
     journal.works_in(&current, ["base image b".to_owned()]);
-    assert_shown(&state, &journal, "maintenance: Waiting for first image.");
+    assert_shown(&state, &journal, "maintenance: Waiting for first image");
     journal.could_not_leave(&old, None, Some("the password is refused".into()));
-    let left = "Left in old-1: base image b (the password is refused)";
-    assert_shown(&state, &journal, &format!("maintenance: Waiting for first image. {left}"));
+    let left = "left in old-1: base image b (the password is refused)";
+    assert_shown(&state, &journal, &format!("maintenance: Waiting for first image; {left}"));
     journal.publish(image(NOBLE, 125));
     let well = status(&state, &journal, None);
     assert!(well.name() == "active" && well.message().ends_with(&format!("Z; {left}")), "{well:?}");
     let standing_by = CharmState { leader: false, ..state };
-    let expected = format!("active: noble-x64 2 h old; Standing by; the leader builds.; {left}");
+    let expected = format!("active: Standby: noble-x64 2 h old; {left}");
     assert_shown(&standing_by, &journal, &expected);
 }
 
@@ -223,10 +234,10 @@ fn what_is_left_in_a_cloud_that_is_not_used_any_more_is_told_with_whatever_else_
 fn an_image_of_a_target_or_a_cloud_that_is_not_wanted_does_not_count() {
     let mut state = state();
     let journal = Journal { images: vec![image(JAMMY, 1)], ..Journal::default() };
-    assert_shown(&state, &journal, "maintenance: Waiting for first image.");
+    assert_shown(&state, &journal, "maintenance: Waiting for first image");
     let journal = Journal { images: vec![image(NOBLE, 1)], ..Journal::default() };
     state.run.clouds = vec![CloudName::new("other-2")];
-    assert_shown(&state, &journal, "maintenance: Waiting for first image.");
+    assert_shown(&state, &journal, "maintenance: Waiting for first image");
 }
 
 #[test]
@@ -234,7 +245,7 @@ fn a_failure_of_another_configuration_is_not_told() {
     let mut state = state();
     let journal = failed(&state, &[Remedy::Operator]);
     state.run.revision_history_limit = 6;
-    assert_shown(&state, &journal, "maintenance: Waiting for first image.");
+    assert_shown(&state, &journal, "maintenance: Waiting for first image");
 }
 
 /// What a check of the configuration of `state` has found to be wrong.
@@ -252,35 +263,26 @@ fn found(state: &CharmState, texts: &[&str]) -> Findings {
 #[test]
 fn what_a_check_finds_is_told_whatever_jobs_do_and_once() {
     let mut state = state();
-    let shown = |state: &CharmState, journal: &Journal, findings: &Findings| {
-        let shown = status(state, journal, Some(findings));
-        format!("{}: {}", shown.name(), shown.message())
-    };
     let up_to_date = Journal { images: vec![image(NOBLE, 125)], ..Journal::default() };
-    let wrong = found(&state, &["no such flavor"]);
-    assert_eq!(
-        shown(&state, &up_to_date, &wrong),
-        "active: noble-x64 2 h old; Check failed: flavor: no such flavor"
-    );
+    let wrong = found(&state, &["no such flavor; set build-flavor."]);
+    let told = "lavor check failed: no such flavor, next look HH:MMZ; set build-flavor";
+    assert_eq!(checked(&state, &up_to_date, &wrong), format!("active: noble-x64 2 h old; f{told}"));
     let first = Journal::default();
-    assert_eq!(shown(&state, &first, &wrong), "blocked: Check failed: flavor: no such flavor");
+    assert_eq!(checked(&state, &first, &wrong), format!("blocked: F{told}"));
     let two = found(&state, &["no such flavor", "another"]);
-    assert!(shown(&state, &first, &two).ends_with("no such flavor (and 1 more, run the action check)"));
+    assert!(checked(&state, &first, &two).ends_with("next look HH:MMZ; and 1 more; see check"));
     let failed = failed(&state, &[Remedy::Operator]);
     let same = found(&state, &["Operator."]);
-    assert!(!shown(&state, &failed, &same).contains("Check failed"), "the job's failure says it");
-    assert!(!shown(&state, &first, &found(&state, &[])).contains("Check failed"));
+    assert!(!checked(&state, &failed, &same).contains("check failed"), "the job's failure says it");
+    assert!(!checked(&state, &first, &found(&state, &[])).contains("check failed"));
 
     let running = Journal { job: Some(job(&state, &[(NOBLE, Phase::Launching)])), ..up_to_date };
-    assert!(shown(&state, &running, &wrong).ends_with("; Check failed: flavor: no such flavor"));
+    assert!(checked(&state, &running, &wrong).ends_with(&format!("; f{told}")));
     state.relations.clear();
     state.relation_ids.clear();
-    assert_eq!(
-        shown(&state, &first, &wrong),
-        "blocked: image integration required. Check failed: flavor: no such flavor"
-    );
+    assert_eq!(checked(&state, &first, &wrong), format!("blocked: image integration required. F{told}"));
     state.run.vm.flavor = Some("another".into());
-    assert_eq!(shown(&state, &first, &wrong), "blocked: image integration required.");
+    assert_eq!(checked(&state, &first, &wrong), "blocked: image integration required.");
 }
 
 #[test]
@@ -297,3 +299,5 @@ fn progress_tells_why_a_step_takes_long() {
     job.build(NOBLE).enter(installing).unwrap();
     assert!(!progress(&job).contains("refused"));
 }
+
+mod glance;

@@ -2,6 +2,9 @@
 
 use std::fmt::Write;
 
+use super::runner::RUNNER_REFUSED;
+use crate::record::{BOUNDS, Durations};
+
 /// What a metric's name begins with.
 const PREFIX: &str = "runner_image_builder_";
 
@@ -10,14 +13,42 @@ const PREFIX: &str = "runner_image_builder_";
 pub struct Family {
     /// The name, behind the prefix.
     pub name: &'static str,
+    /// What its values do.
+    pub kind: Kind,
     /// The labels.
     pub labels: &'static [&'static str],
     /// What it tells.
     pub help: &'static str,
 }
 
-const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Family {
-    Family { name, labels, help }
+/// What the values of a metric do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// They go up and down.
+    Gauge,
+    /// They only grow.
+    Counter,
+    /// They are counted by their size, and only grow.
+    Histogram,
+}
+
+impl Kind {
+    /// The word of Prometheus for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gauge => "gauge",
+            Self::Counter => "counter",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+pub(super) const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Family {
+    Family { name, kind: Kind::Gauge, labels, help }
+}
+
+const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Family {
+    Family { name, kind: Kind::Counter, labels, help }
 }
 
 pub(super) const BUILD_INFO: Family =
@@ -59,8 +90,9 @@ pub(super) const TARGET_FAILURE: Family = gauge(
 );
 pub(super) const TARGET_FAILURES: Family = gauge(
     "target_failures_in_row",
-    &["target", "cloud", "reason"],
-    "Consecutive failures of a target in a project, while it fails.",
+    &["target", "cloud", "reason", "remedy"],
+    "Consecutive failures of a target in a project, while it fails; the reason is the class of the cause, as in `history`; \
+     the remedy is `operator`, `transient` or `secrets-lost`.",
 );
 pub(super) const TARGET_RETRY: Family = gauge(
     "target_next_retry_timestamp_seconds",
@@ -72,9 +104,54 @@ pub(super) const ORPHANS: Family = gauge(
     &["cloud", "state"],
     "Resources that could not be removed from a project that is no longer used; the state is `retrying` or `abandoned`.",
 );
+pub(super) const UNNEEDED: Family = gauge(
+    "unneeded_resources",
+    &["kind"],
+    "Resources in the build project that the last `clean-up` has found, that nothing needs and that are not deleted, by \
+     their kind as its answer names it.",
+);
+pub(super) const IMAGE_INFO: Family = gauge(
+    "image_info",
+    &["target", "runner", "base_image"],
+    "The version of the runner and the date of the base image in the newest build of a target; always 1.",
+);
+pub(super) const IMAGE_PINNED: Family =
+    gauge("image_pinned", &["target"], "1 for each target of which a build is pinned.");
+pub(super) const BUILDS_REVOKED: Family = gauge(
+    "builds_revoked",
+    &["target"],
+    "The builds of a target that are revoked; the last 50 are remembered.",
+);
+pub(super) const PHASE_DURATION: Family = Family {
+    name: "phase_duration_seconds",
+    kind: Kind::Histogram,
+    labels: &["phase"],
+    help: "How long the phases of builds took, successful or not; the steps of the installation count as one.",
+};
+pub(super) const JOBS: Family = counter(
+    "jobs_total",
+    &["trigger", "outcome"],
+    "Jobs that have ended, by what asked for them and by `succeeded`, `failed` or `interrupted`.",
+);
+pub(super) const RESULTS: Family = counter(
+    "results_total",
+    &["target", "cloud", "reason"],
+    "Builds, whose label cloud is empty, and deliveries that have ended; the reason is the class of the failure's cause, and \
+     empty for a success. Nothing that was up to date is counted.",
+);
+pub(super) const DELIVERED_BYTES: Family = counter(
+    "delivered_bytes_total",
+    &["target"],
+    "The bytes that were sent to related projects; none for shared images.",
+);
+pub(super) const RETRIES: Family = counter(
+    "retries_total",
+    &[],
+    "Attempts within jobs that followed a failed attempt at the same operation.",
+);
 
 /// All of them, in the order in which they are written.
-pub const FAMILIES: [&Family; 18] = [
+pub const FAMILIES: [&Family; 28] = [
     &BUILD_INFO,
     &LEADER,
     &PAUSED,
@@ -93,21 +170,32 @@ pub const FAMILIES: [&Family; 18] = [
     &TARGET_FAILURES,
     &TARGET_RETRY,
     &ORPHANS,
+    &UNNEEDED,
+    &IMAGE_INFO,
+    &IMAGE_PINNED,
+    &BUILDS_REVOKED,
+    &PHASE_DURATION,
+    &JOBS,
+    &RESULTS,
+    &DELIVERED_BYTES,
+    &RETRIES,
+    &RUNNER_REFUSED,
 ];
 
 /// The page of the documentation that describes the metrics.
 pub fn page() -> String {
     let mut page = "# Metrics\n\n\
         `dispatch metrics` prints them, and a collector that is related over `cos-agent` scrapes them from\n\
-        `127.0.0.1:9473/metrics`. Each unit tells what it knows; Juju's topology labels are added by the collector. All are\n\
-        gauges. Times are seconds since 1970-01-01 UTC; a metric without a value has no sample.\n\n\
+        `127.0.0.1:9473/metrics`. Each unit tells what it knows; Juju's topology labels are added by the collector. Times\n\
+        are seconds since 1970-01-01 UTC; a metric without a value has no sample. Counters begin with the version that\n\
+        first counts, and at zero after a refresh to an older version and back.\n\n\
         This page is made from the code: `make manual`.\n\n\
-        | metric | labels | meaning |\n|---|---|---|\n"
+        | metric | type | labels | meaning |\n|---|---|---|---|\n"
         .to_owned();
-    for Family { name, labels, help } in FAMILIES {
+    for Family { name, kind, labels, help } in FAMILIES {
         let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
         // Writing into a string never fails.
-        let _ = writeln!(page, "| `{PREFIX}{name}` | {} | {help} |", labels.join(", "));
+        let _ = writeln!(page, "| `{PREFIX}{name}` | {} | {} | {help} |", kind.as_str(), labels.join(", "));
     }
     page
 }
@@ -125,19 +213,45 @@ impl Text {
     /// Writes a metric with the values of its labels.
     pub(super) fn samples<const N: usize>(
         &mut self,
-        Family { name, labels, help }: &Family,
+        family: &Family,
         samples: impl IntoIterator<Item = ([String; N], u64)>,
     ) {
+        let name = self.begin(family);
+        for (values, value) in samples {
+            self.sample(&name, family.labels.iter().copied().zip(values.iter().map(String::as_str)), value);
+        }
+    }
+
+    /// Writes a histogram with one label.
+    pub(super) fn histogram(&mut self, family: &Family, durations: &[Durations]) {
+        let name = self.begin(family);
+        let label = family.labels.first().copied().unwrap_or_default();
+        for Durations { phase, buckets, count, sum } in durations {
+            let phase = (label, phase.as_str());
+            let mut below = 0u64;
+            for (bound, bucket) in BOUNDS.iter().zip(buckets) {
+                below = below.saturating_add(*bucket);
+                self.sample(&format!("{name}_bucket"), [phase, ("le", &bound.to_string())], below);
+            }
+            self.sample(&format!("{name}_bucket"), [phase, ("le", "+Inf")], *count);
+            self.sample(&format!("{name}_sum"), [phase], *sum);
+            self.sample(&format!("{name}_count"), [phase], *count);
+        }
+    }
+
+    /// Begins a metric; returns its name.
+    fn begin(&mut self, Family { name, kind, help, .. }: &Family) -> String {
         let name = format!("{PREFIX}{name}");
         // Writing into a string never fails.
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} gauge");
-        for (values, value) in samples {
-            let told =
-                labels.iter().zip(&values).map(|(label, value)| format!("{label}=\"{}\"", escaped(value)));
-            let told: Vec<String> = told.collect();
-            let told = if told.is_empty() { String::new() } else { format!("{{{}}}", told.join(",")) };
-            let _ = writeln!(self.0, "{name}{told} {value}");
-        }
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {}", kind.as_str());
+        name
+    }
+
+    fn sample<'l>(&mut self, name: &str, labels: impl IntoIterator<Item = (&'l str, &'l str)>, value: u64) {
+        let told = labels.into_iter().map(|(label, value)| format!("{label}=\"{}\"", escaped(value)));
+        let told: Vec<String> = told.collect();
+        let told = if told.is_empty() { String::new() } else { format!("{{{}}}", told.join(",")) };
+        let _ = writeln!(self.0, "{name}{told} {value}");
     }
 }
 
@@ -160,5 +274,29 @@ mod tests {
         let mut text = Text::default();
         text.samples(&BUILD_INFO, [(["a\"b\\\nc".to_owned()], 1)]);
         assert!(text.0.ends_with("{version=\"a\\\"b\\\\\\nc\"} 1\n"), "{}", text.0);
+    }
+
+    #[test]
+    fn a_histogram_counts_what_is_below_each_bound() {
+        let mut text = Text::default();
+        let mut buckets = vec![0; BOUNDS.len()];
+        (buckets[0], buckets[3]) = (2, 1);
+        text.histogram(
+            &PHASE_DURATION,
+            &[Durations { phase: "launching".into(), buckets, count: 4, sum: 99 }],
+        );
+        let sample = |text: &str| format!("runner_image_builder_phase_duration_seconds{text}\n");
+        assert!(text.0.starts_with("# HELP ") && text.0.contains(" histogram\n"), "{}", text.0);
+        for expected in [
+            r#"_bucket{phase="launching",le="1"} 2"#,
+            r#"_bucket{phase="launching",le="15"} 2"#,
+            r#"_bucket{phase="launching",le="60"} 3"#,
+            r#"_bucket{phase="launching",le="10800"} 3"#,
+            r#"_bucket{phase="launching",le="+Inf"} 4"#,
+            r#"_sum{phase="launching"} 99"#,
+            r#"_count{phase="launching"} 4"#,
+        ] {
+            assert!(text.0.contains(&sample(expected)), "{expected} in {}", text.0);
+        }
     }
 }

@@ -15,7 +15,7 @@ pub use local::LocalExecutor;
 pub use ssh::{KeyPair, SshExecutor, SshTarget};
 
 use crate::host::{Ending, ProcessError, command_line};
-use crate::model::{Deadline, Secret};
+use crate::model::{Cause, Classified, Deadline, Secret};
 
 /// A command in an instance did not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +95,30 @@ pub enum ExecutorError {
     /// The host's own part failed.
     #[error(transparent)]
     Host(#[from] ProcessError),
+}
+
+impl Classified for ExecutorError {
+    fn cause(&self) -> Cause {
+        match self {
+            Self::Unreachable { .. } => Cause::Network,
+            _ => Cause::Other,
+        }
+    }
+
+    fn summary(&self) -> String {
+        match self {
+            Self::Unreachable { problem, .. } => {
+                let problem = problem.trim();
+                format!("VM unreachable: {}", problem.strip_prefix("ssh: ").unwrap_or(problem))
+            }
+            Self::Failed { command, status, output, .. } => ProcessError::summary_of(command, status, output),
+            Self::Deadline { command, limit, .. } | Self::Stuck { command, limit, .. } => {
+                format!("timed out after {} s ({command})", limit.as_secs())
+            }
+            Self::Host(error) => error.summary(),
+            _ => self.to_string(),
+        }
+    }
 }
 
 /// What a command printed.

@@ -40,7 +40,7 @@ pub enum RecipeError {
     #[error("{}", placed(.0))]
     Syntax(#[from] serde_yaml::Error),
     /// It is too long.
-    #[error("it is longer than 64 KiB; let a command fetch what is large")]
+    #[error("it is longer than 64 KiB; fetch large content with a command")]
     TooLong,
     /// It is nested like no recipe is.
     #[error("more than 500 brackets are open at line {line}; close them")]

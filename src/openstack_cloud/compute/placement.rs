@@ -57,6 +57,13 @@ impl Classified for PlacementError {
             Self::Flavor(_) | Self::Network(_) => Cause::Placement,
         }
     }
+
+    fn summary(&self) -> String {
+        match self {
+            Self::Cloud(error) => error.summary(),
+            Self::Flavor(_) | Self::Network(_) => self.to_string(),
+        }
+    }
 }
 
 /// The flavor that was wished for, by its id or name, else the one with the smallest disk of those that are large enough: an

@@ -16,7 +16,7 @@ use crate::github::{GithubClient, GithubError, GithubPath, RunnerApplication};
 use crate::host::random_uuid;
 use crate::http::HttpClient;
 use crate::instance::RUNNER_USER;
-use crate::model::{Arch, BaseImage, Cause, Classified, Deadline, Digesting, Target};
+use crate::model::{Arch, BaseImage, Cause, Classified, Deadline, Digesting, Metered, Target};
 use crate::openstack_cloud::{
     Cloud, CloudConfig, Deletion, Image, ImageFilter, ImageId, ImageStatus, Images, NewImage, NotAnId,
     OpenStackError,
@@ -62,7 +62,9 @@ pub enum OpenstackImageBuildError {
         source: io::Error,
     },
     /// Glance has other bytes than were sent.
-    #[error("building image {IMAGE_NAME}: {0} has another digest than what was sent; build it again")]
+    #[error(
+        "building image {IMAGE_NAME}: the digest of {0} differs from that of the uploaded data; build it again"
+    )]
     Different(ImageId),
     /// No id could be made up.
     #[error("building image {IMAGE_NAME}: {0}")]
@@ -80,7 +82,7 @@ impl Classified for OpenstackImageBuildError {
 
 /// An image that is there could not be deleted (seed `openstack_manager`: `ImageDeleteError`).
 #[derive(Debug, thiserror::Error)]
-#[error("deleting image {id}: {problem}; delete it by hand when nothing uses it any more")]
+#[error("deleting image {id}: {problem}; delete it yourself when it is no longer in use")]
 pub struct ImageDeleteError {
     /// The image.
     pub id: ImageId,
@@ -210,6 +212,7 @@ fn upload(
     let images = cloud.images();
     let send = || {
         images.create(&image, site.deadline)?;
+        let file = Metered::new(file, "uploading the image", Some(size));
         let mut reader = Digesting::<_, Sha512>::new(file);
         images.upload(&id, Some(size), &mut reader, site.deadline)?;
         let there = images.wait_until_active(&id, site.deadline)?;

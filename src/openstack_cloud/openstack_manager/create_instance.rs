@@ -69,7 +69,7 @@ pub enum OpenstackInstanceLaunchError {
         label: String,
     },
     /// It could not be noted, and was not launched.
-    #[error("launching runner {name}: {problem}; no server is launched that cannot be noted")]
+    #[error("launching runner {name}: {problem}; the server is not launched, because it cannot be recorded")]
     NotNoted {
         /// The runner.
         name: String,
@@ -77,7 +77,7 @@ pub enum OpenstackInstanceLaunchError {
         problem: String,
     },
     /// It came to nothing, and what there is of it is still there.
-    #[error("{cause}; and its server stays for now: {why}")]
+    #[error("{cause}; its server could not be deleted: {why}")]
     Left {
         /// Why it came to nothing.
         cause: Box<Self>,

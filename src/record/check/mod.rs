@@ -161,6 +161,17 @@ impl Findings {
         read.inspect_err(|error| log::info!("{FILE} is ignored until the next check: {error}")).ok()
     }
 
+    /// The findings of `before` as the answer to `order`, which is about none of them.
+    pub fn of_before(before: Option<Self>, order: &CheckOrder) -> Self {
+        let empty = || Self {
+            order: order.id.clone(),
+            at: Timestamp::now(),
+            config_digest: String::new(),
+            findings: Vec::new(),
+        };
+        Self { order: order.id.clone(), ..before.unwrap_or_else(empty) }
+    }
+
     /// Writes them down in the place of the last ones.
     pub fn save(&self, host: &Host) -> Result<(), RecordError> {
         write_json(host, FILE, self)

@@ -19,6 +19,8 @@ const SECRETS: &str = "check-secrets-";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
+    /// What images could be made of now, and until when GitHub accepts their runners: no finding comes of it.
+    Upstream,
     /// The build project, after a job that visits everything else.
     BuildProject,
     /// The credentials of each project.

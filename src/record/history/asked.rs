@@ -86,18 +86,11 @@ impl Asked {
             asked.owed = None;
         }
         let changed = before.map(|before| differences(&before.config, &request.config)).unwrap_or_default();
-        let task = match &request.task {
-            Task::Build => "build",
-            Task::TakeOver(_) => "take_over",
-            Task::CleanUp => "clean_up",
-            Task::Serve => "serve",
-            Task::Search(_) => "search",
-        };
         asked.requests.push(AskedFor {
             id: request.id.clone(),
             at: request.at,
             reason: request.reason.as_str().to_owned(),
-            task: task.to_owned(),
+            task: request.task.word().to_owned(),
             forced: request.rebuild == Rebuild::Always,
             bases: request.bases.iter().map(ToString::to_string).collect(),
             changed,
@@ -105,6 +98,12 @@ impl Asked {
             withdrawn: false,
         });
         asked.save(host)
+    }
+
+    /// The request whose place that of `job` has taken, the newest if there are several.
+    pub fn replaced_by(&self, job: &JobId) -> Option<&JobId> {
+        let mut replaced = self.requests.iter().rev();
+        replaced.find(|known| known.replaced_by.as_ref() == Some(job)).map(|known| &known.id)
     }
 
     /// Notes that a request is taken back.

@@ -51,9 +51,14 @@ impl Found {
 
     /// What the search of `job` has found; none while there is no answer of it.
     pub fn load(host: &Host, job: &JobId) -> Result<Option<Self>, RecordError> {
+        Ok(Self::last(host)?.filter(|found| found.job == *job))
+    }
+
+    /// What the last search has found.
+    pub fn last(host: &Host) -> Result<Option<Self>, RecordError> {
         let bytes = host.read(&host.state_dir().join(FILE))?;
         let read = bytes.and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
-        Ok(read.filter(|found| found.format == FORMAT && found.job == *job))
+        Ok(read.filter(|found| found.format == FORMAT))
     }
 
     /// Keeps it for whoever asked.

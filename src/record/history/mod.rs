@@ -1,14 +1,19 @@
-//! What was asked for and what came of it, for people: the last jobs, in two files of which hooks write one and the worker
-//! the other. Nothing is decided by them but what is owed. Words are kept as text and unknown fields are passed over, so that
+//! What was asked for and what came of it, for people: the last jobs, in files of which hooks write some and the worker
+//! the others. Nothing is decided by them but what is owed. Words are kept as text and unknown fields are passed over, so that
 //! the version before and the one after read the same file.
 
 mod asked;
+mod ending;
 mod found;
+mod logged;
 mod past;
+mod totals;
 
 pub use self::asked::{Asked, AskedFor};
 pub use self::found::{Found, Unneeded};
+pub use self::logged::take_unlogged;
 pub use self::past::{Delivered, History, PastBuild, PastFailure, PastJob};
+pub use self::totals::{BOUNDS, Count, Durations, Totals};
 
 /// How many jobs are remembered.
 const MANY: usize = 50;

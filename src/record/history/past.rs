@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FORMAT, keep_newest};
+use super::{FORMAT, Totals, keep_newest};
 use crate::host::Host;
 use crate::model::{Target, Timestamp};
 use crate::openstack_cloud::ImageId;
 use crate::record::file::{RecordError, write_json};
-use crate::record::journal::build_state::{Job, Phase};
+use crate::record::journal::build_state::{Failure, Job, Phase};
 use crate::record::journal::{Image, Journal};
-use crate::record::run_config::{CloudName, JobId};
+use crate::record::run_config::{BuilderRunConfig, CloudName, JobId};
 
 const FILE: &str = "history.json";
 
@@ -24,6 +24,9 @@ pub struct History {
     /// The jobs.
     #[serde(default)]
     pub jobs: Vec<PastJob>,
+    /// What all jobs have come to, those that made room for newer ones included.
+    #[serde(default)]
+    pub totals: Totals,
 }
 
 /// A job that has ended.
@@ -95,6 +98,9 @@ pub struct PastFailure {
     pub cause: String,
     /// Operation, resource and remedy.
     pub message: String,
+    /// When it is tried again, as planned when the job ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_try: Option<Timestamp>,
 }
 
 impl History {
@@ -103,17 +109,28 @@ impl History {
         let bytes = host.read(&host.state_dir().join(FILE))?;
         let read = bytes.and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
         let known = read.filter(|known| known.format == FORMAT);
-        Ok(known.unwrap_or(Self { format: FORMAT, jobs: Vec::new() }))
+        Ok(known.unwrap_or(Self { format: FORMAT, jobs: Vec::new(), totals: Totals::default() }))
     }
 
-    /// Notes the job of `journal`, which has ended, or whose worker died.
-    pub fn note(host: &Host, journal: &Journal) -> Result<(), RecordError> {
-        let Some(job) = &journal.job else { return Ok(()) };
+    /// Notes the job of `journal`, which has ended, or whose worker died, and counts it once: it was about `config`, and so
+    /// many of its attempts were `retries`. Returns what is noted.
+    pub fn note(
+        host: &Host,
+        journal: &Journal,
+        config: &BuilderRunConfig,
+        retries: u64,
+    ) -> Result<Option<PastJob>, RecordError> {
+        let Some(job) = &journal.job else { return Ok(None) };
         let mut history = Self::load(host)?;
+        let past = PastJob::of(job, journal);
+        if history.jobs.iter().all(|known| known.id != job.id) {
+            history.totals.add(job, &past, config, retries);
+        }
         history.jobs.retain(|known| known.id != job.id);
-        history.jobs.push(PastJob::of(job, journal));
+        history.jobs.push(past.clone());
         keep_newest(&mut history.jobs);
-        write_json(host, FILE, &history)
+        write_json(host, FILE, &history)?;
+        Ok(Some(past))
     }
 }
 
@@ -143,6 +160,7 @@ impl PastJob {
             project: failure.cloud.clone(),
             cause: failure.cause.as_str().to_owned(),
             message: failure.message.clone(),
+            next_try: next_try(journal, failure),
         });
         let delivered = job.delivered.iter().filter_map(|place| {
             let target = Target { base: place.base, arch: place.arch };
@@ -164,6 +182,12 @@ impl PastJob {
     pub fn bytes(&self) -> u64 {
         self.delivered.iter().filter_map(|delivered| delivered.bytes).sum()
     }
+}
+
+/// When what `failure` concerns is tried again.
+fn next_try(journal: &Journal, failure: &Failure) -> Option<Timestamp> {
+    let open = journal.standings.iter().filter_map(|standing| standing.open.as_ref());
+    open.filter(|open| open.failures.contains(failure)).map(|open| open.next_try).min()
 }
 
 fn delivered(journal: &Journal, image: &Image) -> Delivered {

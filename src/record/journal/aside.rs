@@ -64,7 +64,7 @@ pub fn put_aside_locked(host: &Host) -> Result<(), RecordError> {
         let kept_as = record.kept_as();
         host.rename(&host.state_dir().join(record.file), &host.state_dir().join(&kept_as))?;
         log::warn!(
-            "{} cannot be read: {}; it is kept as {kept_as}, and the unit goes on without it",
+            "{} cannot be read: {}; it is kept as {kept_as}, and the unit continues without it",
             record.file,
             record.problem
         );

@@ -176,8 +176,11 @@ pub struct Failure {
     pub target: Option<Target>,
     /// The cloud; absent when it concerns the build itself.
     pub cloud: Option<CloudName>,
-    /// Operation, resource and remedy, for a status line.
+    /// Operation, resource, cause and remedy, for logs and the history.
     pub message: String,
+    /// The cause and the remedy for a status; empty where an older version has noted the failure.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub summary: String,
     /// Who can mend it.
     pub remedy: Remedy,
     /// The class of its cause.
@@ -189,8 +192,19 @@ impl Failure {
     /// What `error` says, without secrets, of no target or cloud yet.
     pub fn of(error: &impl Classified, operator_must_act: bool) -> Self {
         let remedy = if operator_must_act { Remedy::Operator } else { Remedy::Retry };
-        let (message, cause) = (redacted(&error.to_string()), error.cause());
-        Self { target: None, cloud: None, message, remedy, cause }
+        let (message, summary) = (redacted(&error.to_string()), redacted(&error.summary()));
+        // What is said once needs no second place.
+        let summary = if summary == message { String::new() } else { summary };
+        Self { target: None, cloud: None, message, summary, remedy, cause: error.cause() }
+    }
+
+    /// The cause in few words, and what can be done about it.
+    pub fn cause_and_remedy(&self) -> (&str, Option<&str>) {
+        let summary = if self.summary.is_empty() { &self.message } else { &self.summary };
+        match summary.trim_end_matches('.').split_once("; ") {
+            Some((cause, remedy)) => (cause, Some(remedy)),
+            None => (summary.trim_end_matches('.'), None),
+        }
     }
 }
 

@@ -180,6 +180,12 @@ impl Journal {
         self.revision(image.revision.as_ref()?)?.proof.as_ref()
     }
 
+    /// The version of the runner in `image`; none for one that an earlier version has built.
+    pub fn runner_of(&self, image: &Image) -> Option<&str> {
+        let contents = self.revision(image.revision.as_ref()?)?.contents.as_ref()?;
+        Some(&contents.runner)
+    }
+
     /// Notes a build, or what has become known of it.
     pub fn note_revision(&mut self, mut revision: Revision) {
         // Whoever reads or delivers a build does not know of copies that were published meanwhile.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::build_state::{Build, Phase};
-use crate::model::{Target, Timestamp};
+use crate::model::{Elapsed, Target, Timestamp};
 
 /// Of how many phases and steps it is kept how long they took: more than any build has.
 const KEPT: usize = 32;
@@ -35,12 +35,7 @@ pub struct Took {
 /// `installing packages 4 min 12 s`
 impl fmt::Display for Took {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ", self.phase)?;
-        match self.seconds {
-            seconds @ 0..60 => write!(f, "{seconds} s"),
-            seconds @ 60..3600 => write!(f, "{} min {} s", seconds / 60, seconds % 60),
-            seconds => write!(f, "{} h {} min", seconds / 3600, seconds / 60 % 60),
-        }
+        write!(f, "{} {}", self.phase, Elapsed::seconds(self.seconds))
     }
 }
 

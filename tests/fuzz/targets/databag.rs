@@ -24,7 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
     let relation = RelationId::parse("image:3").unwrap();
-    if let Some(ImageRelation { cloud, config }) = ImageRelation::of(&relation, &databag) {
+    if let Some(ImageRelation { cloud, config, .. }) = ImageRelation::of(&relation, &databag) {
         stands_in_clouds_yaml(cloud, config);
     }
 });

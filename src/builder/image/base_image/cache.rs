@@ -12,7 +12,7 @@ use super::{BaseImageError, UpstreamImage, open};
 use crate::disk_image::DiskImage;
 use crate::host::{FileError, Host, Namespaces, open_unlinked};
 use crate::http::HttpClient;
-use crate::model::{Backoff, Deadline, RetryPolicy, Verdict, hex, retry};
+use crate::model::{Backoff, Deadline, Metered, RetryPolicy, Verdict, hex, retry};
 
 /// How many images are kept, and how many that are not complete.
 const KEPT: usize = 4;
@@ -145,7 +145,7 @@ impl BaseImageCache {
             return Ok(());
         }
         let opened = open(http, &offer.url, present.length, deadline);
-        let mut opened = opened.map_err(|error| match error.passing {
+        let opened = opened.map_err(|error| match error.passing {
             true => Trouble::Final(error.at(&offer.url)),
             false => Trouble::Refused(error.at(&offer.url)),
         })?;
@@ -155,10 +155,13 @@ impl BaseImageCache {
             let emptied = file.set_len(0).and_then(|()| io::Seek::rewind(file));
             emptied.map_err(|error| Trouble::Final(self.store(offer, error)))?;
         } else if opened.first != present.length {
-            return Err(Trouble::Refused(fetch_error("it gives another part than was asked for".into())));
+            return Err(Trouble::Refused(fetch_error(
+                "the server sent another part of the file than requested".into(),
+            )));
         }
         log::info!("fetching {} from byte {}", offer.url, present.length);
-        let taken = present.take(&mut opened.reader, file);
+        let mut reader = Metered::new(opened.reader, "fetching the base image", opened.size);
+        let taken = present.take(&mut reader, file);
         taken.map_err(|error| match error {
             Transfer::Read(error) => Trouble::Broken(fetch_error(error.to_string())),
             Transfer::Write(error) => Trouble::Final(self.store(offer, error)),

@@ -1,6 +1,6 @@
 //! A base image in the build cloud, to boot builder VMs from.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sha2::Sha256;
 
@@ -8,7 +8,7 @@ use super::{BaseImageError, Opened, UpstreamImage, open};
 use crate::builder::ownership::labels::{self, DIGEST, Stage};
 use crate::host::random_uuid;
 use crate::http::HttpClient;
-use crate::model::{Deadline, Digesting, Target};
+use crate::model::{Deadline, Digesting, Elapsed, Metered, Target};
 use crate::openstack_cloud::{Cloud, ImageChange, ImageId, ImageStatus, NewImage};
 use crate::record::{CloudName, JobId, Owner, Resource, ResourceKind, ResourceTracker};
 
@@ -46,8 +46,9 @@ impl BaseImages<'_> {
             image.id != id && (of_another_offer || labels::is_abandoned(self.owner, image))
         };
         for old in present.iter().filter(is_old) {
-            if let Err(error) = self.cloud.images().delete(&old.id, deadline) {
-                log::warn!("an old base image stays: {error}");
+            match self.cloud.images().delete(&old.id, deadline) {
+                Ok(_) => log::info!("base image {} ({name}) deleted: {id} is newer", old.id),
+                Err(error) => log::warn!("an old base image could not be deleted: {error}"),
             }
         }
         Ok(id)
@@ -83,11 +84,14 @@ impl BaseImages<'_> {
             revision: None,
         };
         self.tracker.makes(&noted)?;
-        let images = self.cloud.images();
+        let (images, began) = (self.cloud.images(), Instant::now());
         let created = images.create(&image, deadline).map_err(BaseImageError::from);
         let result = created.and_then(|_| transfer(self.cloud, self.http, &id, offer, deadline));
         self.tracker.conclude(&images, &id, &noted, &result);
-        result.map(|()| id)
+        result.map(|()| {
+            log::info!("{target}: base image {id} is in the build cloud after {}", Elapsed::since(began));
+            id
+        })
     }
 }
 
@@ -106,7 +110,7 @@ fn transfer(
 ) -> Result<(), BaseImageError> {
     let Opened { reader, size, .. } =
         open(http, &offer.url, 0, deadline).map_err(|error| error.at(&offer.url))?;
-    let mut reader = Digesting::<_, Sha256>::new(reader);
+    let mut reader = Digesting::<_, Sha256>::new(Metered::new(reader, "copying the base image", size));
     let images = cloud.images();
     images.upload(id, size, &mut reader, deadline)?;
     let found = reader.hex();

@@ -2,6 +2,7 @@
 //! ([`glance`]) or on this machine ([`cache`]).
 
 mod cache;
+mod changes;
 mod glance;
 mod signature;
 mod signed_lists;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use cache::BaseImageCache;
+pub use changes::{list_of, list_since};
 pub use glance::{BaseImages, base_image_name};
 
 use crate::disk_image::DiskError;
@@ -59,7 +61,7 @@ pub enum BaseImageError {
     },
     /// The list of digests was signed before the release that it should be of.
     #[error(
-        "{url} was signed {signed}, before the day that the base is pinned to: the image server gives another list; check \
+        "{url} was signed {signed}, before the day that the base is pinned to: the image server serves another list; check \
          base-image and base-image-source"
     )]
     OfAnotherRelease {
@@ -82,8 +84,8 @@ pub enum BaseImageError {
     },
     /// A newer list has been seen at the same place.
     #[error(
-        "{url} was signed {signed}, and one of {newest} was seen there before: the image server gives an old list; wait \
-         until it gives a newer one, or check base-image-source"
+        "{url} was signed {signed}, and one of {newest} was seen there before: the image server serves an old list; wait \
+         until it serves a newer one, or check base-image-source"
     )]
     Older {
         /// The list.
@@ -94,7 +96,7 @@ pub enum BaseImageError {
         newest: Timestamp,
     },
     /// The signed list does not name the image.
-    #[error("{url} names no {file}: this release has no image for this architecture")]
+    #[error("{url} does not list {file}: this release has no image for this architecture")]
     NotListed {
         /// The list.
         url: String,
@@ -118,7 +120,7 @@ pub enum BaseImageError {
     #[error(transparent)]
     File(#[from] FileError),
     /// The copy could not be noted in the journal, and was not begun.
-    #[error("{0}; nothing is uploaded that cannot be noted")]
+    #[error("{0}; the base image is not uploaded, because it cannot be recorded")]
     Journal(#[from] RecordError),
     /// It could not be kept on this machine.
     #[error("keeping {url} in {}: {source}{}", folder.display(), remedy(source))]
@@ -183,6 +185,34 @@ impl Classified for BaseImageError {
             _ => Cause::BaseImage,
         }
     }
+
+    fn summary(&self) -> String {
+        match self {
+            Self::Fetch { problem, .. } => format!("base image: {problem}; check base-image-source"),
+            Self::NoRelease { problem, base, .. } => {
+                format!("base image: {problem}; pin {base} in base-image to another date, or to none")
+            }
+            Self::OfAnotherRelease { signed, .. } => format!(
+                "base image list is signed {signed}, before the pinned date; check base-image and base-image-source"
+            ),
+            Self::Signature { problem, .. } => format!(
+                "base image list is not trusted: {problem}; check base-image-source and base-image-keyring"
+            ),
+            Self::Older { signed, newest, .. } => format!(
+                "base image list of {signed} is older than the one of {newest} seen before; wait, or check base-image-source"
+            ),
+            Self::NotListed { file, .. } => {
+                format!("the release has no image {file}; change architecture or base-image")
+            }
+            Self::Digest { url, .. } => format!("SHA-256 of the base image is not the signed one ({url})"),
+            Self::Store { url, source, .. } => {
+                format!("base image not kept: {source} ({url}){}", remedy(source))
+            }
+            Self::Unusable { url, source } => format!("base image unusable: {source} ({url})"),
+            Self::Cloud(error) => error.summary(),
+            Self::File(_) | Self::Journal(_) => self.to_string(),
+        }
+    }
 }
 
 /// An image that the server offers now.
@@ -207,9 +237,7 @@ pub fn look_up(
 ) -> Result<UpstreamImage, BaseImageError> {
     let deadline = deadline.at_most(LIST_TIME);
     let pin = source.pins.get(&target.base);
-    let release = pin.map_or_else(|| "current".to_owned(), ToString::to_string);
-    let folder = format!("{}/{}/{release}", source.url, target.base);
-    let list_url = format!("{folder}/SHA256SUMS");
+    let (folder, list_url) = (folder(source, target.base), list_of(source, target.base));
     let list = fetch_small(http, &list_url, deadline).map_err(|error| match pin {
         Some(_) if error.missing => error.for_want_of_release(&list_url, target.base),
         _ => error.at(&list_url),
@@ -230,6 +258,12 @@ pub fn look_up(
     Ok(UpstreamImage { url: format!("{folder}/{file}"), sha256, signed })
 }
 
+/// The folder of the present release, or of the one that the base is pinned to.
+fn folder(source: &BaseImageSource, base: BaseImage) -> String {
+    let release = source.pins.get(&base).map_or_else(|| "current".to_owned(), ToString::to_string);
+    format!("{}/{base}/{release}", source.url)
+}
+
 /// What was newest once must not be followed by what is older.
 fn check_age(
     host: &Host,
@@ -242,9 +276,7 @@ fn check_age(
         return Err(BaseImageError::Older { url: url.to_owned(), signed, newest });
     }
     if signed.is_past(LIST_AGE) {
-        log::warn!(
-            "{url} was signed {signed}: the image server may not be updated any more; check base-image-source"
-        );
+        log::warn!("{url} was signed {signed}: the image server may be outdated; check base-image-source");
     }
     Ok(())
 }
@@ -300,7 +332,7 @@ impl From<io::Error> for Unopened {
 impl From<HttpError> for Unopened {
     fn from(error: HttpError) -> Self {
         let missing = matches!(error, HttpError::Status { status: 404 | 410, .. });
-        Self { problem: error.to_string(), passing: error.is_transient(), missing }
+        Self { problem: error.summary(), passing: error.is_transient(), missing }
     }
 }
 

@@ -58,7 +58,7 @@ fn load(host: &Host) -> BTreeMap<String, SignedList> {
         })
     });
     read.unwrap_or_else(|error| {
-        log::warn!("{error}; the newest list of digests is noted anew");
+        log::warn!("{error}; the newest list of digests is recorded again");
         BTreeMap::new()
     })
 }

@@ -66,6 +66,17 @@ impl Classified for LocalBuildError {
             _ => Cause::Unit,
         }
     }
+
+    fn summary(&self) -> String {
+        match self {
+            Self::BaseImage(error) => error.summary(),
+            Self::Base(error) => error.summary(),
+            Self::Verification(error) => error.summary(),
+            Self::Executor(error) => error.summary(),
+            Self::Process(error) => error.summary(),
+            Self::Workspace(_) | Self::Disk(_) | Self::File(_) => self.to_string(),
+        }
+    }
 }
 
 /// A built image, as a file of this machine; dropped, the file goes.
@@ -86,7 +97,7 @@ impl LocalImage {
 impl Drop for LocalImage {
     fn drop(&mut self) {
         if let Err(error) = fs_extra::dir::remove(&self.folder) {
-            log::warn!("{} stays for the next build: {error}", self.folder.display());
+            log::warn!("{} could not be removed, the next build retries: {error}", self.folder.display());
         }
     }
 }

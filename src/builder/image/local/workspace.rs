@@ -46,7 +46,7 @@ pub enum WorkspaceError {
         free: u64,
     },
     /// Another build has the folder.
-    #[error("another build is going on in {}; wait for its end", folder.display())]
+    #[error("another build is running in {}; wait until it ends", folder.display())]
     Busy {
         /// The folder.
         folder: PathBuf,

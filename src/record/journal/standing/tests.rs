@@ -18,7 +18,14 @@ fn config() -> BuilderRunConfig {
 
 fn failure(target: Option<Target>, cloud: Option<&str>) -> Failure {
     let cloud = cloud.map(CloudName::new);
-    Failure { target, cloud, message: "no".into(), remedy: Remedy::Retry, cause: Default::default() }
+    Failure {
+        target,
+        cloud,
+        message: "no".into(),
+        remedy: Remedy::Retry,
+        summary: String::new(),
+        cause: Default::default(),
+    }
 }
 
 fn image(target: Target, cloud: &str, id: &str, built: Timestamp) -> Image {

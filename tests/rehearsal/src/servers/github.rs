@@ -1,12 +1,15 @@
-//! Runners of organisations and repositories, as GitHub's REST API has them: which application they run, and the tokens by
-//! which they come and go. Organisations and repositories whose owner is `nobody` do not exist.
+//! Runners of organisations and repositories, as GitHub's REST API has them: which application they run, until when it gives
+//! jobs to a version of it, and the tokens by which they come and go. Organisations and repositories whose owner is `nobody` do not exist.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::http::{Request, Response};
+use super::site::hex;
 use crate::lock;
 
 /// The one token that it accepts.
@@ -20,9 +23,15 @@ pub struct Runners(Arc<Mutex<Inner>>);
 struct Inner {
     applications: Vec<Value>,
     tokens: Vec<String>,
+    deprecated: BTreeMap<String, String>,
 }
 
 impl Runners {
+    /// Gives no jobs to runners of `version` from that moment on.
+    pub fn deprecate(&self, version: &str, at: &str) {
+        lock(&self.0).deprecated.insert(version.to_owned(), at.to_owned());
+    }
+
     /// The registration tokens that were given, oldest first.
     pub fn tokens(&self) -> Vec<String> {
         lock(&self.0).tokens.clone()
@@ -38,12 +47,11 @@ impl Runners {
         let segments = request.segments();
         let words: Vec<&str> = segments.iter().map(String::as_str).collect();
         let (owner, rest) = match words[..] {
-            ["api", "orgs", owner, ref rest @ ..] | ["api", "repos", owner, _, ref rest @ ..] => {
-                (owner, rest)
-            }
+            ["api", "orgs" | "enterprises", owner, ref rest @ ..]
+            | ["api", "repos", owner, _, ref rest @ ..] => (owner, rest),
             _ => return None,
         };
-        let ["actions", "runners", what] = rest else { return None };
+        let ["actions", "runners", what, of @ ..] = rest else { return None };
         let problem = |status, message: &str| {
             Response::json(status, &json!({"message": message, "status": status.to_string()}))
         };
@@ -52,6 +60,12 @@ impl Runners {
         }
         let answer = match (request.method.as_str(), *what) {
             _ if owner == "nobody" => problem(404, "Not Found"),
+            ("GET", "deprecations") if of.len() == 1 => {
+                let runtime = lock(&self.0).deprecated.get(of[0]).cloned();
+                let told = json!({"version": of[0], "runtime_deprecates_at": runtime,
+                    "registration_deprecates_at": null});
+                unless_known(request, &told)
+            }
             ("GET", "downloads") => Response::json(200, &Value::from(lock(&self.0).applications.clone())),
             ("POST", "registration-token") => {
                 let token = Uuid::new_v4().simple().to_string().to_uppercase();
@@ -61,5 +75,14 @@ impl Runners {
             _ => problem(404, "Not Found"),
         };
         Some(answer)
+    }
+}
+
+/// The answer, or that it is the one which the caller has had before.
+fn unless_known(request: &Request<'_>, told: &Value) -> Response {
+    let etag = format!("W/\"{}\"", hex(&Sha256::digest(told.to_string())));
+    match request.header("if-none-match") {
+        Some(known) if known == etag => Response::empty(304).with("ETag", etag),
+        _ => Response::json(200, told).with("ETag", etag),
     }
 }

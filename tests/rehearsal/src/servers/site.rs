@@ -1,6 +1,8 @@
 //! One web site with everything that a charm downloads: cloud images with signed checksums, runner releases with
 //! their digests, scripts. What it serves can be changed while it runs, as the real ones change.
 
+mod runners;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -13,7 +15,6 @@ use tempfile::TempDir;
 use super::github::Runners;
 use super::http::{Fault, FaultId, Faults, LogEntry, Request, Response, Server};
 use super::rate::Rate;
-use super::release::runner_tarball;
 use super::signing::Signer;
 use crate::lock;
 
@@ -62,13 +63,6 @@ impl Default for SiteSetup {
 /// Where the recipe's yq lies.
 pub const YQ: &str = "/mikefarah/yq/releases/download/v4.54.1/yq_linux_amd64";
 
-/// The repositories of the runner application, and the architectures of each.
-const RUNNERS: [(&str, &[&str]); 2] = [
-    (GITHUBS_OWN, &["x64", "arm64", "arm"]),
-    ("canonical/github-actions-runner", &["arm", "s390x", "ppc64le"]),
-];
-const GITHUBS_OWN: &str = "actions/runner";
-
 /// The running site.
 pub struct Site {
     server: Server,
@@ -78,6 +72,8 @@ pub struct Site {
     rate: Rate,
     signer: Signer,
     setup: Mutex<SiteSetup>,
+    /// When each version of the runner was published.
+    dates: Mutex<BTreeMap<String, String>>,
     _directory: TempDir,
 }
 
@@ -119,6 +115,7 @@ impl Site {
             runners,
             rate,
             setup: Mutex::new(setup.clone()),
+            dates: Mutex::default(),
             _directory: directory,
         };
         for series in &setup.series {
@@ -237,26 +234,6 @@ impl Site {
         Ok(())
     }
 
-    /// Publishes runner releases, the latest last: GitHub's own, and those for architectures that GitHub has none for.
-    pub fn publish_runners(&self, versions: Vec<String>) -> io::Result<()> {
-        for version in &versions {
-            for (repository, architectures) in RUNNERS {
-                let release = self.runner_release(repository, architectures, version)?;
-                let path = format!("/api/repos/{repository}/releases/tags/v{version}");
-                self.serve(&path, "application/json; charset=utf-8", release.to_string());
-                if Some(version) == versions.last() {
-                    if repository == GITHUBS_OWN {
-                        self.runners.offer(applications(&release));
-                    }
-                    let path = format!("/api/repos/{repository}/releases/latest");
-                    self.serve(&path, "application/json; charset=utf-8", release.to_string());
-                }
-            }
-        }
-        lock(&self.setup).runner_versions = versions;
-        Ok(())
-    }
-
     /// Publishes a release of a tool: programs that know their version.
     pub fn publish_tool(&self, tool: &ReleasedTool) {
         let ReleasedTool { repository, tag, assets } = tool;
@@ -267,15 +244,6 @@ impl Site {
         let release = self.release(repository, tag, assets.iter().map(program).collect());
         let path = format!("/api/repos/{repository}/releases/tags/{tag}");
         self.serve(&path, "application/json; charset=utf-8", release.to_string());
-    }
-
-    fn runner_release(&self, repository: &str, architectures: &[&str], version: &str) -> io::Result<Value> {
-        let mut files = Vec::new();
-        for architecture in architectures {
-            let name = format!("actions-runner-linux-{architecture}-{version}.tar.gz");
-            files.push((name, runner_tarball(architecture, version)?));
-        }
-        Ok(self.release(repository, &format!("v{version}"), files))
     }
 
     /// Serves the files of a release and returns what GitHub says of it.
@@ -317,19 +285,6 @@ impl Site {
     }
 }
 
-/// The applications of a release, as GitHub offers them to those who may manage runners.
-fn applications(release: &Value) -> Vec<Value> {
-    let assets = release["assets"].as_array().into_iter().flatten();
-    let application = |asset: &Value| {
-        let name = asset["name"].as_str()?;
-        let architecture = name.strip_prefix("actions-runner-linux-")?.split('-').next()?;
-        let digest = asset["digest"].as_str()?.strip_prefix("sha256:")?;
-        Some(json!({"os": "linux", "architecture": architecture, "filename": name,
-            "download_url": asset["browser_download_url"], "sha256_checksum": digest}))
-    };
-    assets.filter_map(application).collect()
-}
-
 fn answer(files: &Files, request: &Request<'_>) -> Response {
     if !matches!(request.method.as_str(), "GET" | "HEAD") {
         return Response::bytes(405, "text/plain", "Method Not Allowed\n");
@@ -342,6 +297,14 @@ fn answer(files: &Files, request: &Request<'_>) -> Response {
             Response::bytes(404, "text/html", "<html><title>404 Not Found</title></html>\n")
         };
     };
+    if request.path.ends_with("/SHA256SUMS") {
+        // As an image server tells whether a small file has changed.
+        let etag = format!("\"{}\"", hex(&Sha256::digest(&bytes)));
+        return match request.header("if-none-match") {
+            Some(known) if known == etag => Response::empty(304).with("ETag", etag),
+            _ => Response::bytes(200, &media_type, bytes).with("ETag", etag),
+        };
+    }
     let first = request.header("range").and_then(|range| first_byte(range, bytes.len()));
     match first {
         None => Response::bytes(200, &media_type, bytes).with("Accept-Ranges", "bytes"),

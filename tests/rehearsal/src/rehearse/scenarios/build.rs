@@ -16,7 +16,7 @@ pub fn build(session: &mut Session<'_>) -> Result<(), SessionError> {
     // A build that has failed is tried again much later than anybody wants to wait here.
     let ended = |session: &Session<'_>| {
         let told = session.told_by(&unit).iter().all(Option::is_some);
-        let failed = session.status_of(&unit).is_ok_and(|status| status.contains("Build failed: "));
+        let failed = session.status_of(&unit).is_ok_and(|status| status.contains("failed: "));
         (told || failed).then_some(told)
     };
     let told = session.follow(&unit, "the build has ended", ended)?;

@@ -26,7 +26,7 @@ pub fn recovery(session: &mut Session<'_>) -> Result<(), SessionError> {
     session.follow_to_rest(&unit)?;
     session.holds(
         "the unit stays active and says what failed",
-        session.status_of(&unit)?.contains("Build failed: noble-x64: "),
+        session.status_of(&unit)?.contains("; build failed: "),
         session.status_of(&unit)?,
     )?;
     session.holds(
@@ -51,7 +51,7 @@ pub fn second_unit(session: &mut Session<'_>) -> Result<(), SessionError> {
     session.follow(&second, "it tells the consumers what the leader does", same)?;
     session.follow_to_rest(&second)?;
 
-    says(session, &second, "active", "noble-x64 ")?;
+    says(session, &second, "active", "Standby: noble-x64 ")?;
     session.screen.say("Juju makes it the leader.");
     app.set_leader(1)?;
     session.follow_to_rest(&second)?;
@@ -67,5 +67,5 @@ pub fn second_unit(session: &mut Session<'_>) -> Result<(), SessionError> {
     session.screen.say("The other unit hears of it at its next hook.");
     first.update_status()?;
     let status = session.status_of(&first)?;
-    session.holds("and stands by", status.ends_with("Standing by; the leader builds."), status)
+    session.holds("and is a standby", status.starts_with("Standby: "), status)
 }
