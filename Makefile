@@ -168,6 +168,12 @@ test-packaging: deps ## Check the charm's folder and archive, and pack it with t
 test-craft-providers: deps ## Compare what builders are set up with to craft-providers from PyPI
 	tests/craft_providers/run.sh
 
+# JUJU=4.0 or 4 rehearses that version; JUJU_TEST_WORLD=world.yaml names a real model and its clouds (tests/juju/conftest.py);
+# ARGS are pytest's.
+.PHONY: test-juju
+test-juju: deps unpacked ## Tell the operator's story with juju alone: in a rehearsal, or on a controller (JUJU_TEST_WORLD)
+	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) tests/juju/run.sh $(ARGS)
+
 .PHONY: lint
 lint: deps ## Formatting and clippy, without a warning
 	cargo fmt --all --check

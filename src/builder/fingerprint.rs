@@ -48,7 +48,12 @@ mod tests {
         let tarball =
             |digest: &str| RunnerTarball { version: "1".into(), url: "u".into(), sha256: digest.into() };
         let target = Target { base: BaseImage::Noble, arch: Arch::X64 };
-        let tool = |digest: &str| ToolDownload { path: "/t".into(), url: "u".into(), sha256: digest.into() };
+        let tool = |digest: &str| ToolDownload {
+            path: "/t".into(),
+            version: "1".into(),
+            url: "u".into(),
+            sha256: digest.into(),
+        };
         let recipe = |text: &str| text.parse::<Recipe>().unwrap().of(target);
         let base = RunnerBase {
             target,

@@ -13,7 +13,7 @@ use crate::builder::delivery::outcome::Outcome;
 use crate::builder::delivery::publisher::Publisher;
 use crate::builder::delivery::queue::Report;
 use crate::builder::delivery::sharing::is_shared;
-use crate::builder::ownership::labels;
+use crate::builder::ownership::{description, labels};
 use crate::builder::upkeep::leave::leave_clouds;
 use crate::builder::upkeep::sweep::{Keep, sweep_copies, sweep_servers};
 use crate::http::HttpClient;
@@ -198,7 +198,8 @@ impl Lane<'_> {
                     proof.holds_for(&found, &project) && proof.compare(&found) == Comparison::Same
                 });
                 if is_complete {
-                    images.update(&id, &labels::publish(), deadline)?;
+                    let described = description::properties(*target, revision.contents.as_ref());
+                    description::update(&images, &id, labels::publish(), described, deadline)?;
                 }
                 Ok(is_complete)
             });

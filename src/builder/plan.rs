@@ -32,9 +32,15 @@ pub struct BuildInputs {
 }
 
 impl BuildInputs {
-    /// What people are told of it.
+    /// What people are told of it, beside what the image itself says.
     pub fn contents(&self) -> Contents {
-        Contents { runner: self.base.runner.version.clone(), base_image: self.offer.signed }
+        let (base_serial, manifest) = (None, None);
+        Contents {
+            runner: self.base.runner.version.clone(),
+            base_image: self.offer.signed,
+            base_serial,
+            manifest,
+        }
     }
 }
 

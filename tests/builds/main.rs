@@ -16,6 +16,7 @@ mod github;
 mod images;
 mod levers;
 mod logs;
+mod manifest;
 mod memberships;
 mod migration;
 mod neighbours;

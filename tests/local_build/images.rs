@@ -29,6 +29,8 @@ fn an_image_has_the_recipe_and_nothing_of_the_machine_that_built_it() {
              [ ! -e $place ] || echo kept $place; done
          find . -xdev -name '*.before-build' -printf 'left %p\\n'
          find run tmp proc sys -mindepth 1 -type f -printf 'left %p\\n'
+         listed=$(grep -o '\"architecture\":' usr/share/runner-image/manifest.json | wc -l)
+         [ $listed = $(grep -c '^Status: .* ok installed$' var/lib/dpkg/status) ] && echo all packages are in the manifest
          echo jobs find $(grep -h ^ImageOS= home/ubuntu/actions-runner/.env)
          echo resolv $(readlink etc/resolv.conf)
          echo kernels start with $(grep -w linux boot/grub/grub.cfg | grep -o 'root=[A-Za-z/]*' | sort -u)
@@ -45,6 +47,7 @@ fn an_image_has_the_recipe_and_nothing_of_the_machine_that_built_it() {
             "has opt/hostedtoolcache",
             "has home/ubuntu/actions-runner/.setup_info",
             "has etc/sysctl.d/05-runner-image-builder.conf",
+            "all packages are in the manifest",
             "jobs find ImageOS=ubuntu24",
             "resolv ../run/systemd/resolve/stub-resolv.conf",
             "kernels start with root=UUID",

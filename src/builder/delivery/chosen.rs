@@ -40,7 +40,7 @@ impl Remedy {
     fn failure(self, build: &ImageId) -> Failure {
         match self {
             Self::Levers => Failure::of(&Gone(build.clone(), "pin another build, or unpin this one"), true),
-            Self::Build => Failure::of(&Gone(build.clone(), "the next build takes its place"), false),
+            Self::Build => Failure::of(&Gone(build.clone(), "the next build replaces it"), false),
         }
     }
 }

@@ -58,6 +58,8 @@ pub struct RunnerTarball {
 pub struct ToolDownload {
     /// Where it lies in the image.
     pub path: String,
+    /// Its version, by the recipe.
+    pub version: String,
     /// Where the instance fetches it.
     pub url: String,
     /// The SHA-256 that it must have, in hexadecimal.

@@ -101,6 +101,12 @@ pub struct Contents {
     pub runner: String,
     /// When the list was signed that names its base image.
     pub base_image: Timestamp,
+    /// The serial of its base image, as the image says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_serial: Option<String>,
+    /// The SHA-256 of its manifest; absent of a build that an earlier version has made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
 }
 
 /// A copy of a build in a related project.

@@ -4,6 +4,7 @@ pub mod agent;
 pub mod cloud;
 pub mod fixture;
 pub mod instance;
+pub mod juju;
 pub mod recipe;
 pub mod servers;
 

@@ -10,9 +10,10 @@ use serde_json::Value;
 use super::charm::{Charm, Role};
 use super::error::{AgentError, Result};
 use super::files;
+use super::integration;
 use super::model::{JujuVersion, constant, make_machine};
 use super::record::{HookRun, Status};
-use super::relation::{Databag, Relation, RelationState, announce_remotes};
+use super::relation::{Relation, RelationState, announce_remotes};
 use super::unit::Unit;
 use super::units::{self, settle};
 use super::world::{App, EnvValue, Event, Shared, Step, UnitId, UnitState, World, status};
@@ -92,6 +93,8 @@ impl Deployment {
         add_peer_relations(&mut world, &charm, &self.name);
         let app = App {
             charm,
+            source: self.charm.clone(),
+            revision: 0,
             settings,
             units: BTreeMap::new(),
             next_unit: 0,
@@ -99,13 +102,14 @@ impl Deployment {
             status: vec![status("unknown", "")],
             path: self.path,
             env: self.env,
+            dying: false,
         };
         world.apps.insert(self.name.clone(), app);
         drop(world);
         let app = Application { shared: self.shared, name: self.name };
         let mut jobs = Vec::new();
         for _ in 0..self.units {
-            jobs.extend(app.start_unit(&self.charm, self.machine)?);
+            jobs.extend(app.start_unit(&self.charm, self.machine, None)?);
         }
         settle(&app.shared, &jobs)?;
         Ok(app)
@@ -205,7 +209,7 @@ impl Application {
     /// Adds a unit, of the charm in `charm`, and lets it start; peers are told.
     pub fn add_unit(&self, charm: impl AsRef<Path>) -> Result<Unit> {
         let number = self.shared.lock().app(&self.name)?.next_unit;
-        let jobs = self.start_unit(charm.as_ref(), None)?;
+        let jobs = self.start_unit(charm.as_ref(), None, None)?;
         settle(&self.shared, &jobs)?;
         Ok(self.unit(number))
     }
@@ -234,14 +238,11 @@ impl Application {
         for unit in world.unit_ids(&self.name) {
             jobs.extend(units::farewell(&mut world, &unit));
         }
+        jobs.extend(integration::part(&mut world, &self.name));
+        world.app_mut(&self.name)?.dying = true;
+        integration::bury(&mut world, &self.name);
         drop(world);
-        let runs = settle(&self.shared, &jobs)?;
-        let mut world = self.shared.lock();
-        if world.unit_ids(&self.name).is_empty() {
-            world.apps.remove(&self.name);
-            world.relations.retain(|_, relation| relation.app != self.name);
-        }
-        Ok(runs)
+        settle(&self.shared, &jobs)
     }
 
     /// Integrates with an application that the test plays, with one remote unit per databag: relation-created,
@@ -254,7 +255,7 @@ impl Application {
     ) -> Result<Relation> {
         let mut world = self.shared.lock();
         self.check_endpoint(&world, endpoint)?;
-        let mut relation = new_relation(endpoint, &self.name, remote_app);
+        let mut relation = RelationState::new(endpoint, &self.name, remote_app);
         for (number, values) in remote_units.iter().enumerate() {
             relation.add_remote(number as u32, values);
         }
@@ -327,8 +328,13 @@ impl Application {
         Ok(runs)
     }
 
-    /// Starts a unit, on a machine of its own unless one is given.
-    fn start_unit(&self, charm: &Path, machine: Option<u64>) -> Result<Vec<(UnitId, u64)>> {
+    /// Starts a unit, on a machine of its own unless one is given, and the subordinates that go with it.
+    pub(super) fn start_unit(
+        &self,
+        charm: &Path,
+        machine: Option<u64>,
+        principal: Option<UnitId>,
+    ) -> Result<Vec<(UnitId, u64)>> {
         let mut world = self.shared.lock();
         let machine = machine.unwrap_or_else(|| world.next("machine"));
         let version = world.version;
@@ -341,10 +347,16 @@ impl Application {
         let dir = make_machine(&self.shared, machine, &id, version)?;
         let mut state = UnitState::new(id.name(), machine);
         state.manifest = files::deploy(charm, &dir, &state.manifest)?;
+        state.principal.clone_from(&principal);
         world.app_mut(&self.name)?.units.insert(id.number, state);
-        let jobs = units::welcome(&mut world, &id);
+        if let Some(principal) = &principal {
+            integration::pair(&mut world, &id, principal);
+        }
+        let mut jobs = units::welcome(&mut world, &id);
         drop(world);
+        let unit = id.clone();
         self.shared.start(move |shared| units::live(shared, &id));
+        jobs.extend(self.accompanied(&unit)?);
         Ok(jobs)
     }
 }
@@ -355,27 +367,13 @@ pub(super) fn add_peer_relations(world: &mut World, charm: &Charm, app: &str) ->
     for (name, _) in charm.endpoints.iter().filter(|(_, endpoint)| endpoint.role == Role::Peer) {
         let is_it = |known: &RelationState| known.peer && known.app == app && known.endpoint == *name;
         if !world.relations.values().any(is_it) {
-            let relation = new_relation(name, app, app);
+            let relation = RelationState::new(name, app, app);
             let id = world.next("relation") as u32;
             world.relations.insert(id, RelationState { peer: true, ..relation });
             added.push(id);
         }
     }
     added
-}
-
-fn new_relation(endpoint: &str, app: &str, remote_app: &str) -> RelationState {
-    RelationState {
-        endpoint: endpoint.to_owned(),
-        app: app.to_owned(),
-        remote_app: remote_app.to_owned(),
-        peer: false,
-        local_units: BTreeMap::new(),
-        local_app: Databag::new(),
-        remote_units: BTreeMap::new(),
-        remote_app_data: Databag::new(),
-        changes: BTreeMap::new(),
-    }
 }
 
 fn known<'a>(charm: &'a Charm, option: &str) -> Result<&'a super::charm::ConfigOption> {

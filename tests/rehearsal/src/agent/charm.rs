@@ -22,6 +22,8 @@ pub(super) enum Role {
 pub(super) struct Endpoint {
     pub role: Role,
     pub interface: String,
+    /// Whether it relates only units on one machine.
+    pub container: bool,
     pub limit: Option<usize>,
 }
 
@@ -31,8 +33,8 @@ pub(super) struct Endpoint {
 pub(super) struct ConfigOption {
     #[serde(rename = "type", default = "string_type")]
     pub kind: String,
-    #[serde(default, rename = "description")]
-    _description: String,
+    #[serde(default)]
+    pub description: String,
     #[serde(default)]
     pub default: Value,
 }
@@ -51,6 +53,8 @@ pub(super) struct ActionSpec {
 #[derive(Debug, Clone)]
 pub(super) struct Charm {
     pub name: String,
+    /// Whether its units go with those of other applications.
+    pub subordinate: bool,
     pub endpoints: BTreeMap<String, Endpoint>,
     pub options: BTreeMap<String, ConfigOption>,
     pub actions: BTreeMap<String, ActionSpec>,
@@ -76,10 +80,12 @@ impl Charm {
                 let limit = endpoint.get("limit").and_then(Value::as_u64).map(|limit| limit as usize);
                 let interface = endpoint.get("interface").and_then(Value::as_str).unwrap_or_default();
                 let interface = interface.to_owned();
-                endpoints.insert(endpoint_name.clone(), Endpoint { role, interface, limit });
+                let container = endpoint.get("scope").and_then(Value::as_str) == Some("container");
+                endpoints.insert(endpoint_name.clone(), Endpoint { role, interface, container, limit });
             }
         }
-        Ok(Self { name, endpoints, options: options(dir)?, actions: actions(dir)? })
+        let subordinate = metadata.get("subordinate").and_then(Value::as_bool).unwrap_or_default();
+        Ok(Self { name, subordinate, endpoints, options: options(dir)?, actions: actions(dir)? })
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+use super::integration;
 use super::record::ToolCall;
 use super::relation::{Databag, RelationState};
 use super::world::{Event, RelationEvent, Step, UnitId, World};
@@ -103,6 +104,7 @@ pub(super) fn flush(world: &mut World, context: &Context) {
             news.push(String::new());
         }
         if !relation.peer {
+            integration::mirror(world, *id, unit);
             continue;
         }
         let events: Vec<Event> =

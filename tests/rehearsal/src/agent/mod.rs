@@ -36,8 +36,10 @@ mod charm;
 mod context;
 mod env;
 mod error;
+mod event;
 mod exec;
 mod files;
+mod integration;
 mod model;
 mod process;
 mod procs;
@@ -52,6 +54,7 @@ mod tools;
 mod turn;
 mod unit;
 mod units;
+mod view;
 mod wire;
 mod world;
 
@@ -64,4 +67,5 @@ pub use record::{
     ActionRun, ActionStatus, Ending, ExecResult, HookRun, Level, LogLine, RunKind, Status, ToolCall,
 };
 pub use relation::{Databag, Relation};
-pub use unit::Unit;
+pub use unit::{PendingAction, PendingExec, Unit};
+pub use view::{ApplicationView, ModelView, OptionView, RelationView, SecretView, UnitView};

@@ -7,7 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::TempDir;
 
@@ -16,7 +16,7 @@ use super::application::Application;
 use super::error::{AgentError, Result};
 use super::procs::{self, Process, processes_below};
 use super::record::{HookRun, LogLine};
-use super::secrets::SecretState;
+use super::secrets::{self, SecretState};
 use super::server;
 use super::toolbox;
 use super::units::settle;
@@ -74,7 +74,7 @@ pub struct Tracing {
 
 /// A model with its controller and machines. Dropping it kills everything that was started in it.
 pub struct Model {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     server: Option<JoinHandle<()>>,
     // Removed last.
     _dir: TempDir,
@@ -134,6 +134,32 @@ impl Model {
     pub fn add_secret(&self, content: &[(&str, &str)]) -> Result<Secret> {
         let id = self.shared.lock().secrets.add(owned(content));
         Ok(Secret { shared: Arc::clone(&self.shared), id })
+    }
+
+    /// The application of this name.
+    pub fn application(&self, name: &str) -> Result<Application> {
+        match self.shared.lock().apps.contains_key(name) {
+            true => Ok(Application { shared: Arc::clone(&self.shared), name: name.to_owned() }),
+            false => Err(AgentError::refused(format!("application {name:?} not found"))),
+        }
+    }
+
+    /// The user secret of this name or URI.
+    pub fn secret(&self, name_or_uri: &str) -> Result<Secret> {
+        let world = self.shared.lock();
+        let secrets = &world.secrets.secrets;
+        let by_id = secrets::parse_uri(name_or_uri).filter(|id| secrets.contains_key(id));
+        let by_name =
+            || secrets.iter().find(|(_, secret)| secret.name == name_or_uri).map(|(id, _)| id.clone());
+        let id = by_id.or_else(by_name);
+        let id = id.ok_or_else(|| AgentError::refused(format!("secret {name_or_uri:?} not found")))?;
+        Ok(Secret { shared: Arc::clone(&self.shared), id })
+    }
+
+    /// From now on, nobody waits for the hooks that follow from what is asked, as with the real client.
+    pub fn run_hooks_in_background(&self) {
+        self.shared.lock().background = true;
+        self.shared.announce();
     }
 
     /// Makes every call of a hook tool take that much longer.
@@ -272,11 +298,20 @@ impl Secret {
         })
     }
 
+    /// Gives it a name, by which the operator knows it, and a description.
+    pub fn describe(&self, name: &str, info: &str) -> Result<()> {
+        self.change(|secret| {
+            name.clone_into(&mut secret.name);
+            info.clone_into(&mut secret.info);
+        })
+    }
+
     /// A new revision: secret-changed for every unit that reads this secret.
     pub fn update(&self, content: &[(&str, &str)]) -> Result<Vec<HookRun>> {
         self.change(|secret| {
             let next = secret.revisions.keys().next_back().copied().unwrap_or_default() + 1;
             secret.revisions.insert(next, owned(content));
+            secret.times.insert(next, SystemTime::now());
         })?;
         let mut world = self.shared.lock();
         let consumers = world.secrets.secrets.get(&self.id).into_iter().flat_map(|secret| &secret.consumers);

@@ -20,6 +20,8 @@ impl Application {
         check(&world, self.name(), &read)?;
         let peers = add_peer_relations(&mut world, &read, self.name());
         let app = world.app_mut(self.name())?;
+        app.source = charm.as_ref().to_owned();
+        app.revision += 1;
         let before = std::mem::replace(&mut app.charm, read);
         let App { settings, charm: now, .. } = app;
         settings.retain(|name, _| {

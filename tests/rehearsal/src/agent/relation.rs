@@ -21,6 +21,10 @@ pub(super) struct RelationState {
     pub app: String,
     pub remote_app: String,
     pub peer: bool,
+    /// The same relation as the application on the other side has it, where the model runs that one too.
+    pub twin: Option<u32>,
+    /// In a relation within each machine: which remote unit goes with which local one.
+    pub pairs: Option<BTreeMap<String, String>>,
     pub local_units: BTreeMap<String, Databag>,
     pub local_app: Databag,
     pub remote_units: BTreeMap<String, RemoteUnit>,
@@ -46,6 +50,23 @@ pub(super) fn network_keys(host: u64) -> Databag {
 }
 
 impl RelationState {
+    /// A relation in which nobody is yet.
+    pub fn new(endpoint: &str, app: &str, remote_app: &str) -> Self {
+        Self {
+            endpoint: endpoint.to_owned(),
+            app: app.to_owned(),
+            remote_app: remote_app.to_owned(),
+            peer: false,
+            twin: None,
+            pairs: None,
+            local_units: BTreeMap::new(),
+            local_app: Databag::new(),
+            remote_units: BTreeMap::new(),
+            remote_app_data: Databag::new(),
+            changes: BTreeMap::new(),
+        }
+    }
+
     /// `image:7`
     pub fn key(&self, id: u32) -> String {
         format!("{}:{id}", self.endpoint)
@@ -71,9 +92,12 @@ impl RelationState {
         if self.peer {
             self.local_units.keys().filter(|other| *other != unit).cloned().collect()
         } else {
+            let goes_with = |remote: &str| {
+                self.pairs.as_ref().is_none_or(|pairs| pairs.get(unit).is_some_and(|it| it == remote))
+            };
             self.remote_units
                 .iter()
-                .filter(|(_, remote)| remote.present)
+                .filter(|(name, remote)| remote.present && goes_with(name))
                 .map(|(name, _)| name.clone())
                 .collect()
         }

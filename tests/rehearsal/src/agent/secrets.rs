@@ -3,6 +3,7 @@
 //! A consumer is a unit, as in Juju; grants go to applications.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
 
 use super::model::JujuVersion;
 
@@ -11,6 +12,10 @@ pub type SecretContent = BTreeMap<String, String>;
 
 #[derive(Debug, Default)]
 pub(super) struct SecretState {
+    pub name: String,
+    pub info: String,
+    /// When each revision came.
+    pub times: BTreeMap<u32, SystemTime>,
     pub revisions: BTreeMap<u32, SecretContent>,
     pub grants: BTreeSet<String>,
     pub consumers: BTreeMap<String, Consumer>,
@@ -71,7 +76,8 @@ impl SecretStore {
         self.created += 1;
         let id = format!("d0rehearsal{:09x}", self.created);
         let revisions = BTreeMap::from([(1, content)]);
-        self.secrets.insert(id.clone(), SecretState { revisions, ..SecretState::default() });
+        let times = BTreeMap::from([(1, SystemTime::now())]);
+        self.secrets.insert(id.clone(), SecretState { revisions, times, ..SecretState::default() });
         id
     }
 

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -15,6 +16,22 @@ use super::record::{ActionRun, ExecResult, HookRun, RunKind, Status};
 use super::schema;
 use super::units::{self, Again, settle};
 use super::world::{Event, Job, Shared, UnitId, UnitState, World};
+
+/// An action that was asked for.
+pub struct PendingAction {
+    /// Its number.
+    pub id: String,
+    /// What becomes of it.
+    pub outcome: Receiver<Result<ActionRun>>,
+}
+
+/// Commands that were asked for.
+pub struct PendingExec {
+    /// Their number.
+    pub id: String,
+    /// What becomes of them.
+    pub outcome: Receiver<Result<ExecResult>>,
+}
 
 /// A unit of an application. Clones are the same unit.
 #[derive(Clone)]
@@ -53,6 +70,11 @@ impl Unit {
 
     /// Runs an action with these parameters, which actions.yaml checks and completes.
     pub fn run_action(&self, name: &str, params: Value) -> Result<ActionRun> {
+        self.start_action(name, params)?.outcome.recv().unwrap_or_else(|_| Err(self.gone()))
+    }
+
+    /// The same without waiting for its end.
+    pub fn start_action(&self, name: &str, params: Value) -> Result<PendingAction> {
         let params = match params {
             Value::Object(params) => params,
             Value::Null => Map::new(),
@@ -67,22 +89,28 @@ impl Unit {
         })?;
         let params = schema::complete(&spec, params)?;
         let id = (world.next("action") + 1).to_string();
-        let parallel = spec.parallel;
-        world.enqueue_job(&self.id, Job::Action { id, name: name.to_owned(), params, parallel, reply });
+        let (name, parallel) = (name.to_owned(), spec.parallel);
+        world.enqueue_job(&self.id, Job::Action { id: id.clone(), name, params, parallel, reply });
         drop(world);
         self.shared.announce();
-        outcome.recv().unwrap_or_else(|_| Err(self.gone()))
+        Ok(PendingAction { id, outcome })
     }
 
     /// Runs commands in a hook context, as `juju exec` does.
     pub fn exec(&self, commands: &str) -> Result<ExecResult> {
+        self.start_exec(commands)?.outcome.recv().unwrap_or_else(|_| Err(self.gone()))
+    }
+
+    /// The same without waiting for its end.
+    pub fn start_exec(&self, commands: &str) -> Result<PendingExec> {
         let (reply, outcome) = mpsc::channel();
         let mut world = self.shared.lock();
         self.check_error(&world)?;
+        let id = (world.next("action") + 1).to_string();
         world.enqueue_job(&self.id, Job::Exec { commands: commands.to_owned(), relation: None, reply });
         drop(world);
         self.shared.announce();
-        outcome.recv().unwrap_or_else(|_| Err(self.gone()))
+        Ok(PendingExec { id, outcome })
     }
 
     /// The hook that failed, if the unit is in error state.

@@ -7,11 +7,12 @@
 use std::sync::Arc;
 
 use super::error::{AgentError, Result};
+use super::integration;
 use super::model::JujuVersion;
 use super::record::{HookRun, Level};
 use super::relation::{announce_remotes, network_keys};
 use super::turn;
-use super::world::{Event, Job, Queued, Shared, Step, UnitId, World};
+use super::world::{Event, Job, Queued, Shared, Step, UnitId, World, status};
 
 /// Lives as long as the unit and the model do.
 pub(super) fn live(shared: &Arc<Shared>, unit: &UnitId) {
@@ -33,6 +34,7 @@ pub(super) fn live(shared: &Arc<Shared>, unit: &UnitId) {
         }
         if let Ok(state) = world.unit_mut(unit) {
             state.running = None;
+            state.agent = status("idle", "");
         }
         drop(world);
         shared.announce();
@@ -56,6 +58,7 @@ fn next(shared: &Shared, unit: &UnitId) -> Option<(Queued, Option<u64>)> {
             && let Some(queued) = state.queue.pop_front()
         {
             state.running = Some(queued.id);
+            state.agent = status("executing", &queued.job.doing());
             let lock = queued.job.needs_lock().then_some(machine);
             world.locked.extend(lock);
             return Some((queued, lock));
@@ -122,6 +125,7 @@ fn after(world: &mut World, unit: &UnitId, event: &Event) {
                     app.leader = None;
                 }
             }
+            integration::bury(world, &unit.app);
         }
         _ if event.hook == "start" => {
             if let Ok(state) = world.unit_mut(unit)
@@ -204,6 +208,7 @@ pub(super) fn welcome(world: &mut World, unit: &UnitId) -> Vec<(UnitId, u64)> {
         relation.local_units.entry(unit.name()).or_insert_with(|| network_keys(machine));
         let peer = relation.peer.then(|| relation.clone());
         jobs.extend(announce_remotes(world, unit, id).into_iter().map(|job| (unit.clone(), job)));
+        jobs.extend(integration::join(world, id, unit));
         let Some(relation) = peer else { continue };
         for other in world.unit_ids(&unit.app).into_iter().filter(|other| other != unit) {
             for (what, step) in [("joined", Step::Joined), ("changed", Step::Plain)] {
@@ -218,8 +223,20 @@ pub(super) fn welcome(world: &mut World, unit: &UnitId) -> Vec<(UnitId, u64)> {
 /// The hooks of a unit's last day.
 pub(super) fn farewell(world: &mut World, unit: &UnitId) -> Vec<(UnitId, u64)> {
     let mut jobs = Vec::new();
-    if let Ok(state) = world.unit_mut(unit) {
-        state.dying = true;
+    if let Ok(state) = world.unit_mut(unit)
+        && std::mem::replace(&mut state.dying, true)
+    {
+        return jobs;
+    }
+    let all = world
+        .apps
+        .iter()
+        .flat_map(|(app, state)| state.units.iter().map(move |(number, unit)| (app, number, unit)));
+    let along = all.filter(|(_, _, state)| state.principal.as_ref() == Some(unit));
+    let along: Vec<UnitId> =
+        along.map(|(app, number, _)| UnitId { app: app.clone(), number: *number }).collect();
+    for subordinate in along {
+        jobs.extend(farewell(world, &subordinate));
     }
     let seen: Vec<u32> =
         world.unit(unit).map(|state| state.seen.keys().copied().collect()).unwrap_or_default();
@@ -235,6 +252,7 @@ pub(super) fn farewell(world: &mut World, unit: &UnitId) -> Vec<(UnitId, u64)> {
         // A peer relation lasts as long as the application, and ends for each unit with that unit.
         let broken = relation.event(id, "broken", Step::Broken, "");
         jobs.extend(world.enqueue(unit, broken).map(|job| (unit.clone(), job)));
+        jobs.extend(integration::leave(world, id, unit));
         let others_are_told = relation.peer && world.version != JujuVersion::V4_0;
         for other in world.unit_ids(&unit.app).into_iter().filter(|other| others_are_told && other != unit) {
             let event = relation.event(id, "departed", Step::Departed, &unit.name());
@@ -270,6 +288,9 @@ pub(super) fn settle(shared: &Shared, jobs: &[(UnitId, u64)]) -> Result<Vec<Hook
     loop {
         if world.closed {
             return Err(AgentError::Gone("the model".to_owned()));
+        }
+        if world.background {
+            return Ok(Vec::new());
         }
         let settled = |(unit, job): &(UnitId, u64)| {
             let stuck = world

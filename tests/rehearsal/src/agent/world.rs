@@ -18,6 +18,8 @@ use super::record::{ActionRun, ExecResult, HookRun, Level, LogLine, Status};
 use super::relation::RelationState;
 use super::secrets::SecretStore;
 
+pub(super) use super::event::{Event, RelationEvent, SecretEvent, Step};
+
 /// What the test's handles, the units' threads and the tools share.
 pub(super) struct Shared {
     pub dir: PathBuf,
@@ -45,6 +47,8 @@ pub(super) struct World {
     pub locked: BTreeSet<u64>,
     /// Whether the agents are stopped: nothing is started.
     pub stopped: bool,
+    /// Whether nobody waits for the hooks that follow from what is asked: they run in the background.
+    pub background: bool,
     pub runs: Vec<HookRun>,
     pub done: BTreeSet<u64>,
     pub closed: bool,
@@ -61,6 +65,9 @@ pub(super) struct Faults {
 
 pub(super) struct App {
     pub charm: Charm,
+    /// The unpacked charm that further units get, and how often it was replaced.
+    pub source: PathBuf,
+    pub revision: u32,
     pub settings: BTreeMap<String, Value>,
     pub units: BTreeMap<u32, UnitState>,
     pub next_unit: u32,
@@ -68,6 +75,7 @@ pub(super) struct App {
     pub status: Vec<Status>,
     pub path: Vec<PathBuf>,
     pub env: Vec<(OsString, EnvValue)>,
+    pub dying: bool,
 }
 
 /// The value of an extra variable: one for all units, or made from the unit's number.
@@ -77,6 +85,10 @@ pub(super) struct UnitState {
     pub name: String,
     pub machine: u64,
     pub statuses: Vec<Status>,
+    /// What its agent does.
+    pub agent: Status,
+    /// The unit that this subordinate goes with.
+    pub principal: Option<UnitId>,
     pub charm_state: BTreeMap<String, String>,
     pub opened_ports: BTreeSet<String>,
     pub workload_version: String,
@@ -108,48 +120,6 @@ pub(super) enum Job {
         relation: Option<RelationEvent>,
         reply: Sender<Result<ExecResult>>,
     },
-}
-
-/// A hook that is to run, with what makes its environment.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Event {
-    pub hook: String,
-    pub step: Step,
-    pub relation: Option<RelationEvent>,
-    pub secret: Option<SecretEvent>,
-}
-
-/// What a hook means to the agent itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Step {
-    #[default]
-    Plain,
-    Created,
-    Joined,
-    Departed,
-    Broken,
-    Removed,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct RelationEvent {
-    pub id: u32,
-    pub remote_app: String,
-    pub remote_unit: String,
-    pub departing: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct SecretEvent {
-    pub uri: String,
-    pub label: String,
-}
-
-impl Event {
-    /// A hook without a relation or a secret.
-    pub fn plain(hook: &str) -> Self {
-        Self { hook: hook.to_owned(), ..Self::default() }
-    }
 }
 
 /// Which unit: its application and number.
@@ -194,6 +164,7 @@ impl Shared {
             config_again: config_again(),
             locked: BTreeSet::new(),
             stopped: false,
+            background: false,
             runs: Vec::new(),
             done: BTreeSet::new(),
             closed: false,
@@ -343,6 +314,15 @@ fn config_again() -> Option<Duration> {
 }
 
 impl Job {
+    /// What the agent says while it runs.
+    pub fn doing(&self) -> String {
+        match self {
+            Self::Hook(event) => format!("running {} hook", event.hook),
+            Self::Action { name, .. } => format!("running action {name}"),
+            Self::Exec { .. } => "running commands".to_owned(),
+        }
+    }
+
     /// Whether it has to hold the lock of its machine, which one hook, action or `juju-exec` of all units there can hold.
     pub fn needs_lock(&self) -> bool {
         !matches!(self, Self::Action { parallel: true, .. })
@@ -355,6 +335,8 @@ impl UnitState {
             name,
             machine,
             statuses: Vec::new(),
+            agent: status("allocating", ""),
+            principal: None,
             charm_state: BTreeMap::new(),
             opened_ports: BTreeSet::new(),
             workload_version: String::new(),

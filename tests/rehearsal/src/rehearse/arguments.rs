@@ -1,5 +1,7 @@
 //! The command line.
 
+use rehearsal::agent::JujuVersion;
+
 use crate::scenarios::{SCENARIOS, Scenario};
 
 pub const HELP: &str = "\
@@ -10,7 +12,9 @@ The whole life of the charm on an embedded Juju and OpenStack: no root, no cloud
 
   --scenario NAME   show one part, after those that it needs
   --list            list the parts
-  --keep            leave it running at the end, for your own openstack client; Ctrl-C ends it
+  --keep            leave it running at the end, for juju and your own openstack client; Ctrl-C ends it
+  --empty           with --keep: play nothing, leave the model empty
+  --juju VERSION    3.6 (unless said), 4.0 or 4: which Juju it is
   --help            show this
 
 Colours are used on a terminal, unless NO_COLOR is set. RUNNER_IMAGE_BUILDER_CHARM names another unpacked charm.
@@ -24,22 +28,27 @@ pub enum Arguments {
 }
 
 /// Which scenarios are asked for.
-#[derive(Default)]
 pub struct Plan {
+    /// Which Juju it is.
+    pub juju: JujuVersion,
     /// The part; all of them when none is named.
     pub scenario: Option<&'static Scenario>,
     /// Whether it stays up at its end.
     pub keep: bool,
+    /// Whether nothing is played before that.
+    pub empty: bool,
 }
 
 impl Arguments {
     pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut plan = Plan::default();
+        let mut plan = Plan { juju: JujuVersion::V3_6, scenario: None, keep: false, empty: false };
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--help" | "-h" => return Ok(Self::Help),
                 "--list" => return Ok(Self::List),
                 "--keep" => plan.keep = true,
+                "--empty" => plan.empty = true,
+                "--juju" => plan.juju = juju(&words.next().unwrap_or_default())?,
                 "--scenario" => plan.scenario = Some(find(&words.next().unwrap_or_default())?),
                 other => match other.strip_prefix("--scenario=") {
                     Some(name) => plan.scenario = Some(find(name)?),
@@ -47,7 +56,19 @@ impl Arguments {
                 },
             }
         }
-        Ok(Self::Run(plan))
+        match plan.empty && !plan.keep {
+            true => Err("--empty needs --keep".into()),
+            false => Ok(Self::Run(plan)),
+        }
+    }
+}
+
+fn juju(version: &str) -> Result<JujuVersion, String> {
+    match version {
+        "3.6" => Ok(JujuVersion::V3_6),
+        "4.0" => Ok(JujuVersion::V4_0),
+        "4" => Ok(JujuVersion::V4),
+        _ => Err("--juju takes one of: 3.6, 4.0, 4".into()),
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod arguments;
 mod interrupt;
+mod kept;
 mod operator;
 mod scenarios;
 mod screen;
@@ -52,13 +53,13 @@ fn main() -> ExitCode {
 /// Plays the scenarios of a plan, and returns how many checks passed.
 fn rehearse(screen: &Screen, plan: &Plan) -> Result<usize, SessionError> {
     interrupt::listen().map_err(doing("listening for Ctrl-C"))?;
-    let mut session = Session::set(screen, &charm()?)?;
+    let mut session = Session::set(screen, plan.juju, &charm()?)?;
     for scenario in scenarios_of(plan) {
         session.begin(scenario);
         (scenario.play)(&mut session)?;
     }
     if plan.keep {
-        session.keep()?;
+        session.keep(plan.empty)?;
     }
     Ok(session.passed())
 }
@@ -66,6 +67,7 @@ fn rehearse(screen: &Screen, plan: &Plan) -> Result<usize, SessionError> {
 /// The scenario that is asked for after those that it needs; all of them when none is.
 fn scenarios_of(plan: &Plan) -> Vec<&'static Scenario> {
     let wanted = |scenario: &&Scenario| match plan.scenario {
+        _ if plan.empty => false,
         None => !(plan.keep && scenario.name == "removal"),
         Some(asked) => scenario.name == asked.name || asked.needs.contains(&scenario.name),
     };

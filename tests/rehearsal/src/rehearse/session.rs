@@ -6,15 +6,15 @@ use std::time::Duration;
 use rehearsal::agent::{AgentError, Application, JujuVersion, Relation, Secret, Unit};
 use rehearsal::cloud::{CloudSetup, Latencies};
 use rehearsal::fixture::{Fixture, FixtureError};
+use rehearsal::juju::ControllerError;
 use rehearsal::recipe::digest;
 use rehearsal::servers::SiteSetup;
 
-use crate::interrupt;
 use crate::scenarios::{SCENARIOS, Scenario};
 use crate::screen::Screen;
 
 /// The operator's password for the build project.
-const PASSWORD: &str = "builder-password";
+pub const PASSWORD: &str = "builder-password";
 /// What the external script is given.
 const TOKEN: &str = "first-token-of-the-registry";
 
@@ -40,6 +40,9 @@ pub enum SessionError {
     /// The agent could not do what was asked.
     #[error(transparent)]
     Agent(#[from] AgentError),
+    /// `juju` cannot be offered.
+    #[error(transparent)]
+    Controller(#[from] ControllerError),
     /// Somebody pressed Ctrl-C.
     #[error("interrupted")]
     Interrupted,
@@ -81,7 +84,7 @@ pub struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// Starts everything around the charm, and says which charm it is.
-    pub fn set(screen: &'a Screen, charm: &Path) -> Result<Self, SessionError> {
+    pub fn set(screen: &'a Screen, juju: JujuVersion, charm: &Path) -> Result<Self, SessionError> {
         let dispatch = charm.join("dispatch");
         let bytes = std::fs::read(&dispatch).map_err(|_| SessionError::NoCharm(charm.to_owned()))?;
         screen.say(&format!(
@@ -95,7 +98,7 @@ impl<'a> Session<'a> {
         let cloud = CloudSetup { latencies, ..CloudSetup::default() };
         let site = SiteSetup { series: vec!["noble".into()], image_size: 256 << 10, ..SiteSetup::default() };
         let runner = site.runner_versions.last().cloned().unwrap_or_default();
-        let fixture = Fixture::set(JujuVersion::V3_6, cloud, site)?;
+        let fixture = Fixture::set(juju, cloud, site)?;
         screen.say(&format!(
             "cloud   Keystone at {}, instances answer ssh on port {}",
             fixture.cloud.auth_url(),
@@ -108,6 +111,8 @@ impl<'a> Session<'a> {
         screen.say(&format!("unit    its files lie below {}", fixture.root(0).display()));
         let password = fixture.model.add_secret(&[("password", PASSWORD)])?;
         let token = fixture.model.add_secret(&[("registry-token", TOKEN)])?;
+        password.describe("openstack-password", "")?;
+        token.describe("registry-token", "")?;
         Ok(Self {
             screen,
             fixture,
@@ -185,19 +190,5 @@ impl<'a> Session<'a> {
     /// How many checks passed.
     pub fn passed(&self) -> usize {
         self.passed
-    }
-
-    /// Stays up until the operator has had enough.
-    pub fn keep(&self) -> Result<(), SessionError> {
-        let file = self.fixture.directory().join("clouds.yaml");
-        std::fs::write(&file, self.fixture.cloud.clouds_yaml()).map_err(doing("writing clouds.yaml"))?;
-        self.screen.say("\nEverything stays up. With your own client:");
-        let file = file.display();
-        for command in ["--os-cloud builder server list", "--os-cloud upload image list"] {
-            self.screen.command(&format!("OS_CLIENT_CONFIG_FILE={file} openstack {command}"));
-        }
-        self.screen.say("Ctrl-C ends it.");
-        interrupt::wait();
-        Ok(())
     }
 }

@@ -6,6 +6,8 @@ mod later;
 mod removal;
 mod trouble;
 
+pub use begin::SCRIPT;
+
 use crate::session::{Session, SessionError};
 
 /// A part of the rehearsal.
