@@ -46,6 +46,8 @@ fn command(command: &Command) -> ExitCode {
         Command::ListImages(output) => {
             by_hand("list-images", |host, say| cli::list_images(host, *output, say))
         }
+        Command::ShowImage(words) => by_hand("show-image", |host, say| cli::show_image(host, words, say)),
+        Command::DiffImages(words) => by_hand("diff-images", |host, say| cli::diff_images(host, words, say)),
         Command::History(output) => by_hand("history", |host, say| cli::history(host, *output, say)),
         Command::Pin(words) => by_hand("pin", |host, say| cli::pin(host, words, say)),
         Command::Unpin(words) => by_hand("unpin", |host, say| cli::unpin(host, words, say)),

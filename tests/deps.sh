@@ -46,8 +46,11 @@ check_rust() {
     if ! command -v cargo >/dev/null; then
         problem="cargo is missing"
     else
-        found=$(rustc --version | cut -d ' ' -f 2)
-        if [[ $(printf '%s\n' "$wanted" "${found%%-*}" | sort --version-sort | head -n 1) != "$wanted" ]]; then
+        # A rustup without a toolchain says so itself.
+        found=$(rustc --version | cut -d ' ' -f 2) || true
+        if [[ -z $found ]]; then
+            problem="rustc does not run"
+        elif [[ $(printf '%s\n' "$wanted" "${found%%-*}" | sort --version-sort | head -n 1) != "$wanted" ]]; then
             problem="Rust $found is too old"
         fi
     fi

@@ -27,7 +27,7 @@ pub enum Built {
     /// A snapshot in the build cloud.
     Snapshot(Box<Image>),
     /// A file of this machine.
-    File(LocalImage),
+    File(Box<LocalImage>),
 }
 
 impl Backend {
@@ -73,17 +73,26 @@ impl Backend {
                     .ensure(offer, deadline)
                     .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
                 let launcher = launcher(context, config, cloud, site, base.target);
-                ExternalBuild { launcher: &launcher, base, fingerprint, progress: &progress }
+                ExternalBuild { launcher: &launcher, base, offer, fingerprint, progress: &progress }
                     .run(&base_image, deadline)
                     .map(|image| Built::Snapshot(Box::new(image)))
                     .map_err(|error| Failure::of(&error, error.operator_must_act()))
             }
             Self::Local(workspace) => {
                 let (host, verify) = (context.host, config.verify_image);
-                let build = LocalBuild { host, workspace, http, offer, base, verify, progress: &progress };
+                let build = LocalBuild {
+                    host,
+                    workspace,
+                    http,
+                    offer,
+                    base,
+                    fingerprint,
+                    verify,
+                    progress: &progress,
+                };
                 build
                     .run(deadline)
-                    .map(Built::File)
+                    .map(|image| Built::File(Box::new(image)))
                     .map_err(|error| Failure::of(&error, error.operator_must_act()))
             }
         }

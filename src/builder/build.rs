@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::backend::{Backend, Built};
+use super::ownership::description::Description;
 use super::plan::{Plan, built};
 use super::run::Run;
 use crate::builder::delivery::revisions::Revisions;
@@ -10,7 +11,7 @@ use crate::builder::delivery::source::Artifact;
 use crate::builder::image::verify::VerificationError;
 use crate::model::{Deadline, Elapsed, Target, Timestamp};
 use crate::openstack_cloud::{Deletion, Image as CloudImage};
-use crate::record::{Failure, Phase, Resource, ResourceKind, ResourceTracker};
+use crate::record::{Contents, Failure, Phase, Resource, ResourceKind, ResourceTracker};
 
 /// How long one build may take, all in all.
 const BUILD_LIMIT: Duration = Duration::from_secs(3 * 3600);
@@ -52,13 +53,22 @@ impl Run<'_> {
         {
             self.verify(plan, self.backend()?, snapshot, deadline)?;
         }
+        let described = match &image {
+            Built::Snapshot(snapshot) => Description::of_image(snapshot),
+            Built::File(file) => {
+                let saved = file.manifest.iter().try_for_each(|known| known.save(self.context.host));
+                saved.map_err(|error| Failure::of(&error, false))?;
+                file.manifest.as_ref().map(Description::of_manifest).unwrap_or_default()
+            }
+        };
+        let Description { base_serial, manifest } = described;
         let tracker = ResourceTracker { progress: self.context.progress, target };
         let revisions = Revisions {
             cloud: &self.build_cloud,
             cloud_name: &self.config.build_cloud,
             owner: &self.config.owner,
             job: self.context.job,
-            contents: plan.inputs.contents(),
+            contents: Contents { base_serial, manifest, ..plan.inputs.contents() },
             tracker,
         };
         let fingerprint = &plan.inputs.fingerprint;

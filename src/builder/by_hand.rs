@@ -87,9 +87,9 @@ impl ByHand<'_> {
         let script = fetched.map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         let github = &releases::github(host, &http, &config.runner, secrets);
         let planner = Planner { host, http: &http, github, config, secrets, script: script.as_ref(), runner };
-        let BuildInputs { base, offer, .. } = planner.inputs(target, deadline)?;
-        let (workspace, http, offer, base, verify) = (&workspace, &http, &offer, &base, config.verify_image);
-        let build = LocalBuild { host, workspace, http, offer, base, verify, progress };
+        let BuildInputs { base, offer, fingerprint } = &planner.inputs(target, deadline)?;
+        let (workspace, http, verify) = (&workspace, &http, config.verify_image);
+        let build = LocalBuild { host, workspace, http, offer, base, fingerprint, verify, progress };
         let image = build.run(deadline).map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         let placed = place(&image.path(), file);
         placed.map_err(|error| {

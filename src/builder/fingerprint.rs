@@ -40,15 +40,20 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::instance::{DEFAULT_RECIPE, ExternalScript, RunnerTarball, ToolDownload};
-    use crate::model::{Arch, BaseImage};
+    use crate::instance::{DEFAULT_RECIPE, ExternalScript, ImageInfo, RunnerTarball, ToolDownload};
+    use crate::model::{Arch, BaseImage, Timestamp};
 
     #[test]
     fn every_ingredient_counts_and_nothing_else_does() {
         let tarball =
             |digest: &str| RunnerTarball { version: "1".into(), url: "u".into(), sha256: digest.into() };
         let target = Target { base: BaseImage::Noble, arch: Arch::X64 };
-        let tool = |digest: &str| ToolDownload { path: "/t".into(), url: "u".into(), sha256: digest.into() };
+        let tool = |digest: &str| ToolDownload {
+            path: "/t".into(),
+            version: "1".into(),
+            url: "u".into(),
+            sha256: digest.into(),
+        };
         let recipe = |text: &str| text.parse::<Recipe>().unwrap().of(target);
         let base = RunnerBase {
             target,
@@ -59,6 +64,7 @@ mod tests {
             script_variables: BTreeMap::new(),
             environment: BTreeMap::new(),
             apt_mirror: None,
+            image: ImageInfo { application: "a".into(), base_image: Timestamp(1), built: Timestamp(2) },
         };
         let plain = fingerprint(&base, "1", None);
         assert_ne!(plain, fingerprint(&base, "1", Some("secret:other")));
@@ -77,6 +83,8 @@ mod tests {
             DEFAULT_RECIPE.replace("[s390x, ppc64le]}}\n  - {name: rustup", "[s390x]}}\n  - {name: rustup")
         ));
         assert_eq!(plain, fingerprint(&RunnerBase { recipe: same, ..base.clone() }, "1", None));
+        let later = ImageInfo { built: Timestamp(3), ..base.image.clone() };
+        assert_eq!(plain, fingerprint(&RunnerBase { image: later, ..base.clone() }, "1", None));
         assert_eq!(plain, fingerprint(&RunnerBase { apt_mirror: Some("m".into()), ..base }, "1", None));
     }
 }

@@ -13,7 +13,7 @@ use crate::builder::delivery::outcome::Outcome;
 use crate::builder::delivery::publisher::Publisher;
 use crate::builder::delivery::queue::Report;
 use crate::builder::delivery::sharing::is_shared;
-use crate::builder::ownership::labels;
+use crate::builder::ownership::{description, labels};
 use crate::builder::upkeep::leave::leave_clouds;
 use crate::builder::upkeep::sweep::{Keep, sweep_copies, sweep_servers};
 use crate::http::HttpClient;
@@ -138,7 +138,9 @@ impl Lane<'_> {
         let Self { context, config, known, build_cloud, name, .. } = *self;
         let failed = |error: ConnectError| Failure::of(&error, error.operator_must_act());
         let related = known.get(name).ok_or(ConnectError::Forgotten).map_err(failed)?;
-        let is_near = known.get(&config.build_cloud).is_some_and(|build| build.is_same_cloud(related));
+        let build = known.get(&config.build_cloud);
+        let is_near =
+            build.is_some_and(|build| build.is_same_cloud(related)) && build_cloud.is_in_region_of(related);
         match (config.delivery, is_near) {
             (Delivery::Copy, _) | (Delivery::Auto, false) => Ok((self.connect().map_err(failed)?, Way::Copy)),
             (Delivery::Share, false) => Err(Failure::of(&NOT_SHARED.to_owned(), true)),
@@ -196,7 +198,8 @@ impl Lane<'_> {
                     proof.holds_for(&found, &project) && proof.compare(&found) == Comparison::Same
                 });
                 if is_complete {
-                    images.update(&id, &labels::publish(), deadline)?;
+                    let described = description::properties(*target, revision.contents.as_ref());
+                    description::update(&images, &id, labels::publish(), described, deadline)?;
                 }
                 Ok(is_complete)
             });
@@ -266,7 +269,10 @@ impl Lane<'_> {
             let found = cloud.images().get(&known.result.id, deadline)?;
             if !found.is_some_and(|found| proof.holds_for(&found, &cloud.project_id())) {
                 if known.is_of(target, name) {
-                    log::warn!("{target} in {name}: image {} is not what was delivered", known.result.id);
+                    log::warn!(
+                        "{target} in {name}: image {} is gone, or not what was delivered",
+                        known.result.id
+                    );
                 }
             } else if way == Way::Share && self.config.delivery == Delivery::Share {
                 copy.get_or_insert(image);

@@ -10,7 +10,7 @@ use crate::builder::ownership::labels::{self, FINGERPRINT, Stage};
 use crate::github::GithubClient;
 use crate::host::Host;
 use crate::http::HttpClient;
-use crate::instance::{ExternalScript, RunnerBase, RunnerTarball};
+use crate::instance::{ExternalScript, ImageInfo, RunnerBase, RunnerTarball};
 use crate::model::{Deadline, Target, Timestamp};
 use crate::openstack_cloud::{Cloud, Image as CloudImage, ImageStatus, OpenStackError};
 use crate::record::{
@@ -32,9 +32,15 @@ pub struct BuildInputs {
 }
 
 impl BuildInputs {
-    /// What people are told of it.
+    /// What people are told of it, beside what the image itself says.
     pub fn contents(&self) -> Contents {
-        Contents { runner: self.base.runner.version.clone(), base_image: self.offer.signed }
+        let (base_serial, manifest) = (None, None);
+        Contents {
+            runner: self.base.runner.version.clone(),
+            base_image: self.offer.signed,
+            base_serial,
+            manifest,
+        }
     }
 }
 
@@ -118,6 +124,11 @@ impl Planner<'_> {
             script_variables: self.secrets.script.clone(),
             environment: self.secrets.proxies.environment(),
             apt_mirror: self.config.vm.apt_mirror.clone(),
+            image: ImageInfo {
+                application: self.config.owner.application.clone(),
+                base_image: offer.signed,
+                built: Timestamp::now(),
+            },
         };
         let fingerprint = fingerprint(&base, &offer.sha256, self.config.script_secret.as_deref());
         Ok(BuildInputs { base, offer, fingerprint })

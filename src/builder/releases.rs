@@ -116,7 +116,7 @@ fn find_tool(
             (format!("{}/{}", source.source, asset_path(repository, tag, asset)), sha256)
         }
     };
-    let (path, version) = (tool.path.to_string(), &tool.version);
+    let (path, version) = (tool.path.to_string(), tool.version.to_string());
     log::info!("tool {path} {version} has SHA-256 {sha256}");
-    Ok(ToolDownload { path, url, sha256 })
+    Ok(ToolDownload { path, version, url, sha256 })
 }

@@ -1,10 +1,13 @@
 //! One run over all targets and clouds: find out what is due, build it side by side, deliver it, and tell of each
 //! result as soon as there is one.
 
+mod told;
+
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{Scope, scope};
 use std::time::Duration;
 
+pub use self::told::deliver_chosen;
 use super::backend::Backend;
 use super::lane::Lane;
 use super::plan::{Plan, Planner, Wanted};
@@ -16,7 +19,6 @@ use crate::builder::clouds::clouds_yaml::read_clouds_yaml;
 use crate::builder::clouds::connect::{connect_to, http_client};
 use crate::builder::clouds::names::Clouds;
 use crate::builder::clouds::projects::Projects;
-use crate::builder::delivery::chosen::ChosenDelivery;
 use crate::builder::delivery::distribution::Distributor;
 use crate::builder::delivery::outcome::Outcome;
 use crate::builder::delivery::publisher::Publisher;
@@ -34,8 +36,8 @@ use crate::instance::ExternalScript;
 use crate::model::{Deadline, Target};
 use crate::openstack_cloud::Cloud;
 use crate::record::{
-    BuildMode, BuildResult, BuilderRunConfig, Choice, CloudName, Failure, Found, JobId, Journal, Phase,
-    RecordError, Told,
+    BuildMode, BuildResult, BuilderRunConfig, CloudName, Failure, Found, JobId, Journal, Phase, RecordError,
+    Told,
 };
 
 /// How long those may take to get an image who are served together.
@@ -75,23 +77,6 @@ pub fn run(context: &RunContext<'_>, config: &BuilderRunConfig) -> Result<Vec<Bu
     });
     let (results, failures) = outcome.into_parts();
     if failures.is_empty() { Ok(results) } else { Err(BuilderRunError { results, failures }) }
-}
-
-/// Brings the builds that operators have chosen to the projects that lack them, and builds nothing. Returns what went wrong.
-pub fn deliver_chosen(context: &RunContext<'_>, config: &BuilderRunConfig) -> Vec<Failure> {
-    let outcome = Outcome::default();
-    match Run::connect(context, config, &outcome) {
-        Err(failure) => outcome.fail(failure),
-        Ok(run) => {
-            for choice in &context.known.choices {
-                let phase = |phase| context.progress.phase(choice.build.target, phase);
-                phase(Phase::Checking);
-                phase(Phase::Delivering);
-                phase(if run.deliver_chosen(choice) { Phase::Done } else { Phase::Failed });
-            }
-        }
-    }
-    outcome.into_parts().1
 }
 
 /// Lists what neither we nor relations need in the build project, and deletes what has one of `ids`. Returns what went wrong.
@@ -201,8 +186,13 @@ impl<'a> Run<'a> {
         let deadline = Deadline::after(LOOK_LIMIT);
         let script =
             config.script_url.as_deref().map(|url| script::fetch(&run.http, url, deadline)).transpose();
-        let script = script.map_err(|error| Failure::of(&error, error.operator_must_act()))?;
-        Ok(Self { script, ..run })
+        match script {
+            Ok(script) => Ok(Self { script, ..run }),
+            Err(error) => {
+                run.targets().into_iter().for_each(|target| run.restore_told(target));
+                Err(Failure::of(&error, error.operator_must_act()))
+            }
+        }
     }
 
     /// Removes what earlier runs have left in the build project; returns what had to stay.
@@ -302,18 +292,10 @@ impl<'a> Run<'a> {
         self.config.targets.iter().filter(chosen).copied().collect()
     }
 
-    /// Serves projects with a build that operators have chosen. Returns whether any has it.
-    fn deliver_chosen(&self, choice: &Choice) -> bool {
-        let Self { config, outcome, build_cloud, .. } = self;
-        let RunContext { job, progress, .. } = *self.context;
-        let reach = &|name: &CloudName| self.lane(name).reach();
-        ChosenDelivery { config, job, progress, outcome, reach, build_cloud }.serve(choice)
-    }
-
     fn work(&self) {
         // Before anything is built.
         self.context.known.choices.iter().for_each(|choice| _ = self.deliver_chosen(choice));
-        let plans = self.plans();
+        let (plans, without) = self.plans();
         let queue = DeliveryQueue::new(self.config.clouds.len());
         let Self { context, config, outcome, build_cloud, projects, .. } = self;
         let publisher = Publisher { progress: context.progress, outcome, projects };
@@ -324,11 +306,13 @@ impl<'a> Run<'a> {
                 scope.spawn(move || self.had_to_stay(self.lane(name).run(plans, &queue.report())));
             }
             self.leave(scope);
+            without.into_iter().for_each(|target| _ = scope.spawn(move || self.restore_told(target)));
             for plan in plans {
                 let distributor = &distributor;
                 scope.spawn(move || {
                     if let Err(failure) = self.execute(plan, distributor, scope) {
                         self.give_up(plan.target(), failure);
+                        self.restore_told(plan.target());
                     }
                 });
             }
@@ -343,8 +327,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What is due of each target, as far as that can be told.
-    fn plans(&self) -> Vec<Plan> {
+    /// What is due of each target, and the targets of which that cannot be told.
+    fn plans(&self) -> (Vec<Plan>, Vec<Target>) {
         let targets = self.targets();
         targets.iter().for_each(|target| self.context.progress.phase(*target, Phase::Waiting));
         let RunContext { host, secrets, .. } = *self.context;
@@ -367,7 +351,10 @@ impl<'a> Run<'a> {
                 .map_err(|failure| self.give_up(*target, failure))
                 .ok()
         });
-        plans.into_iter().flatten().collect()
+        let without =
+            targets.iter().zip(&plans).filter(|(_, plan)| plan.is_none()).map(|(target, _)| *target);
+        let without = without.collect();
+        (plans.into_iter().flatten().collect(), without)
     }
 
     fn give_up(&self, target: Target, failure: Failure) {

@@ -8,7 +8,10 @@ pub mod history;
 pub mod image_list;
 pub mod launch;
 pub mod levers;
+pub mod provenance;
 mod run;
+pub mod show_image;
+pub mod spdx;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

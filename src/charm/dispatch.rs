@@ -134,6 +134,8 @@ impl Unit<'_> {
             Event::Action(Action::CleanUp) => self.clean_up(event),
             Event::Action(Action::History) => self.history(),
             Event::Action(Action::ListImages) => self.list_images(),
+            Event::Action(Action::ShowImage) => self.show_image(),
+            Event::Action(Action::DiffImages) => self.diff_images(),
             Event::Action(action @ (Action::Pin | Action::Unpin | Action::Revoke)) => {
                 self.decide(event, *action)
             }

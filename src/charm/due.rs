@@ -114,8 +114,7 @@ pub(super) fn chosen(
     let was_asked = last.is_some_and(|last| {
         last.at > levers.changed || (last.at == levers.changed && last.task == Task::Serve)
     });
-    let lacks = || choices.into_iter().any(|choice| choice.where_it_lacks().is_some());
-    let is_due = !was_asked || (state.paused && *event == Event::Scheduled && lacks());
+    let is_due = !was_asked || (state.paused && *event == Event::Scheduled);
     is_due.then(|| Due { task: Task::Serve, ..Due::whatever(Reason::Action) })
 }
 

@@ -89,6 +89,10 @@ pub enum Action {
     History,
     /// List the images that there are.
     ListImages,
+    /// Show what is inside of an image.
+    ShowImage,
+    /// Show what differs between two images.
+    DiffImages,
     /// Hold a build.
     Pin,
     /// Hold it no longer.
@@ -118,6 +122,8 @@ impl Event {
                 "clean-up" => Self::Action(Action::CleanUp),
                 "history" => Self::Action(Action::History),
                 "list-images" => Self::Action(Action::ListImages),
+                "show-image" => Self::Action(Action::ShowImage),
+                "diff-images" => Self::Action(Action::DiffImages),
                 "pin" => Self::Action(Action::Pin),
                 "unpin" => Self::Action(Action::Unpin),
                 "revoke" => Self::Action(Action::Revoke),
@@ -216,6 +222,8 @@ mod tests {
             ("actions/clean-up", Event::Action(Action::CleanUp)),
             ("actions/history", Event::Action(Action::History)),
             ("actions/list-images", Event::Action(Action::ListImages)),
+            ("actions/show-image", Event::Action(Action::ShowImage)),
+            ("actions/diff-images", Event::Action(Action::DiffImages)),
             ("actions/pin", Event::Action(Action::Pin)),
             ("actions/unpin", Event::Action(Action::Unpin)),
             ("actions/revoke", Event::Action(Action::Revoke)),

@@ -56,7 +56,7 @@ pub fn status(state: &CharmState, journal: &Journal, findings: Option<&Findings>
     match images {
         Some(head) => {
             let before = head.len() + "; ".len();
-            let is_idle = progress.is_none() && trouble.is_none() && check.is_none() && !state.paused;
+            let is_idle = progress.is_none() && trouble.is_none() && !state.paused;
             let parts = [head].into_iter();
             let parts = parts.chain(trouble.map(|trouble| trouble.problem.told(before)));
             let parts = parts.chain(progress.map(uncapitalised)).chain(check.map(|check| check.told(before)));
@@ -94,11 +94,12 @@ fn without_image(
             Remedy::Retry | Remedy::Hook => Status::Maintenance(told),
         };
     }
+    let until_next_look = |first: String| with_rest(format!("{first}; {}", next_look(state)));
     if let Some(check) = check {
-        return Status::Blocked(with_rest(check.told(0)));
+        return Status::Blocked(until_next_look(check.told(0)));
     }
     match revoked(state, journal).next() {
-        Some(revoked) => Status::Blocked(with_rest(revoked)),
+        Some(revoked) => Status::Blocked(until_next_look(revoked)),
         None => Status::Maintenance(with_rest("waiting for first image".into())),
     }
 }
@@ -173,7 +174,7 @@ fn check<'a>(state: &CharmState, findings: Option<&'a Findings>, told: &[&str]) 
     Some(Problem {
         subject: format!("{} check{of} failed", first.check.as_str()),
         cause: cause.to_owned(),
-        next: Some(next_look(state)),
+        next: None,
         advice,
         others: failures.count(),
         action: "check",

@@ -33,6 +33,10 @@ pub enum Command {
     Cancel,
     /// List the builds that are kept, their copies, and which are pinned or revoked
     ListImages(Output),
+    /// Show what is in a build: packages, snaps, tools, runner, base image; or print its SBOM
+    ShowImage(ShowImage),
+    /// Show what differs between two builds
+    DiffImages(DiffImages),
     /// Show the last 50 jobs and the outcome for each target and project
     History(Output),
     /// Publish a build, whatever is built later, until it is unpinned (requires root)
@@ -100,6 +104,43 @@ pub struct Jobs {
     /// Print the records as stored, for tests and support
     #[arg(long, hide = true)]
     pub json: bool,
+}
+
+/// `dispatch show-image`.
+#[derive(Debug, clap::Args)]
+pub struct ShowImage {
+    /// The ID of the build or of a copy of it, its first characters (at least 4), the SHA-512 of the image, or a target such
+    /// as noble-x64, of which the newest build is shown
+    pub image: String,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ShowFormat,
+}
+
+/// How `dispatch show-image` prints an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ShowFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For programs; docs/reference/json-output.md describes it
+    Json,
+    /// A software bill of materials, SPDX 2.3 as JSON
+    Spdx,
+    /// Where it comes from, an in-toto statement with a SLSA v1 provenance, not signed
+    Slsa,
+}
+
+/// `dispatch diff-images`.
+#[derive(Debug, clap::Args)]
+pub struct DiffImages {
+    /// The earlier build, as show-image takes it; if it is the only one, it is compared with the build before it
+    pub first: String,
+    /// The later build
+    pub second: Option<String>,
+    /// How the difference is printed.
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// `dispatch pin`.

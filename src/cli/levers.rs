@@ -1,4 +1,4 @@
-//! `dispatch list-images`, `history`, `pin`, `unpin` and `revoke`: what the actions of these names do, for people on the unit.
+//! `dispatch list-images`, `show-image`, `diff-images`, `history`, `pin`, `unpin` and `revoke`: what the actions of these names do, for people on the unit.
 //! A decision is noted at once; Juju is asked for a hook that tells relations.
 
 use std::fmt::Display;
@@ -6,8 +6,11 @@ use std::fmt::Display;
 use serde::Serialize;
 
 use super::CliError;
-use super::arguments::{Format, Output, Pin, Revoke, Unpin};
-use crate::charm::{Force, ImageList, LeverError, Past, Turn, levers, tell_juju};
+use super::arguments::{DiffImages, Format, Output, Pin, Revoke, ShowFormat, ShowImage, Unpin};
+use crate::charm::{
+    Force, ImageDifference, ImageList, LeverError, Past, ShownImage, Turn, levers, provenance, spdx,
+    tell_juju,
+};
 use crate::host::Host;
 use crate::record::Peers;
 
@@ -15,6 +18,24 @@ use crate::record::Peers;
 pub fn list_images(host: &Host, output: Output, say: &dyn Fn(&str)) -> Result<(), CliError> {
     let list = ImageList::load(host).map_err(failed)?;
     show(&list, &list.images, output, say)
+}
+
+/// Prints what is in a build.
+pub fn show_image(host: &Host, words: &ShowImage, say: &dyn Fn(&str)) -> Result<(), CliError> {
+    let shown = ShownImage::load(host, &words.image).map_err(failed)?;
+    let json = Output { format: Format::Json };
+    match words.format {
+        ShowFormat::Text => show(&shown, &shown, Output { format: Format::Text }, say),
+        ShowFormat::Json => show(&shown, &shown, json, say),
+        ShowFormat::Spdx => show(&shown, &spdx(&shown), json, say),
+        ShowFormat::Slsa => show(&shown, &provenance(&shown).map_err(failed)?, json, say),
+    }
+}
+
+/// Prints what differs between two builds.
+pub fn diff_images(host: &Host, words: &DiffImages, say: &dyn Fn(&str)) -> Result<(), CliError> {
+    let difference = ImageDifference::load(host, &words.first, words.second.as_deref()).map_err(failed)?;
+    show(&difference, &difference, words.output, say)
 }
 
 /// Prints what the last jobs were, and how each target stands in each project.

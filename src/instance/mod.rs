@@ -9,6 +9,7 @@ mod error;
 mod executor;
 mod hostname;
 mod instance_config;
+mod inventory;
 mod os_release;
 mod recipe;
 mod runner;
@@ -24,9 +25,11 @@ pub use executor::{
     ChrootExecutor, Command, Executor, ExecutorError, KeyPair, LocalExecutor, Output, SshExecutor, SshTarget,
 };
 pub use instance_config::{INSTANCE_CONFIG_PATH, InstanceConfiguration, SnapRecord};
+pub use inventory::{InstalledSnap, Inventory, NpmPackage, Package, take_inventory};
 pub use recipe::{DEFAULT_RECIPE, Recipe, RecipeError, Tool, ToolOrigin};
 pub use runner::{
-    ExternalScript, RUNNER_HOME, RUNNER_USER, RunnerBase, RunnerTarball, STEPS_VERSION, ToolDownload,
+    ExternalScript, ImageInfo, LIMITS, RUNNER_HOME, RUNNER_USER, RunnerBase, RunnerTarball, STEPS_VERSION,
+    ToolDownload,
 };
 pub use snaps::Snap;
 pub use timeout::Timeout;

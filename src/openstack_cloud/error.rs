@@ -24,7 +24,7 @@ pub struct OpenStackError {
     operation: String,
     message: String,
     /// The message for a status, where that is another.
-    summary: Option<String>,
+    summary: Option<Box<str>>,
     status: Option<u16>,
     attempts: Attempts,
 }
@@ -83,7 +83,7 @@ impl OpenStackError {
         };
         // Not shortened: these texts are ours, bounded, and end in the remedy. They also tell the attempts.
         let (operation, message) = (operation.into(), error.to_string());
-        let summary = Some(error.summary());
+        let summary = Some(error.summary().into());
         Self { kind, operation, message, summary, status: None, attempts: Attempts(1) }
     }
 
@@ -235,7 +235,7 @@ impl Classified for OpenStackError {
 
     fn summary(&self) -> String {
         if let Some(summary) = &self.summary {
-            return summary.clone();
+            return summary.to_string();
         }
         let (operation, remedy) = (&self.operation, self.remedy());
         match (self.kind, self.status) {

@@ -79,6 +79,12 @@ impl Cloud {
         Ok(Self { session: Arc::new(self.session.beside(config, deadline)?) })
     }
 
+    /// Whether `config` means the region of this connection: by naming it, or none.
+    pub fn is_in_region_of(&self, config: &CloudConfig) -> bool {
+        let regions = (self.session.region_name(), config.region_name.as_deref());
+        !matches!(regions, (Some(one), Some(two)) if one != two)
+    }
+
     /// The project that is worked in.
     pub fn project_id(&self) -> ProjectId {
         self.session.project()

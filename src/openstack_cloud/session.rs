@@ -159,11 +159,11 @@ impl Session {
         Ok(Self::of(http, config.clone(), tokens, access))
     }
 
-    /// The session of another user in the same cloud: the way to Keystone and the place of images are this session's.
+    /// The session of another user in the same cloud: the way to Keystone, the region and the place of images are this session's.
     pub(super) fn beside(&self, config: &CloudConfig, deadline: Deadline) -> Result<Self, OpenStackError> {
-        let CloudConfig { auth_url, region_name, interface, ca_certificate, .. } = self.config.clone();
-        // Never the application credential of this session.
-        let (user, application_credential) = (config.clone(), None);
+        let CloudConfig { auth_url, interface, ca_certificate, .. } = self.config.clone();
+        // The region even where none is named: catalogs differ in their order. Never the application credential of this session.
+        let (region_name, user, application_credential) = (self.region.clone(), config.clone(), None);
         let config =
             CloudConfig { auth_url, region_name, interface, ca_certificate, application_credential, ..user };
         let images = self.endpoint(&Arc::clone(&self.lock()), Service::Image)?;

@@ -15,8 +15,18 @@ use crate::model::Secret;
 const ID: &str = "11111111-2222-4333-8444-555555555555";
 
 fn token(origin: &str, lifetime: u32) -> Reply {
+    token_for(&[("One", origin)], lifetime)
+}
+
+/// A token whose catalog has these regions, each at its address.
+fn token_for(regions: &[(&str, &str)], lifetime: u32) -> Reply {
     let endpoint = |path: &str| {
-        format!(r#"[{{"interface":"public","region":"One","region_id":"One","url":"{origin}{path}"}}]"#)
+        let of = |(name, origin): &(&str, &str)| {
+            format!(
+                r#"{{"interface":"public","region":"{name}","region_id":"{name}","url":"{origin}{path}"}}"#
+            )
+        };
+        format!("[{}]", regions.iter().map(of).collect::<Vec<_>>().join(","))
     };
     let body = format!(
         r#"{{"token":{{"issued_at":"2026-05-01T12:00:00.000000Z","expires_at":"2026-05-01T12:{lifetime:02}:00.000000Z",

@@ -18,8 +18,8 @@ use crate::builder::{
 use crate::host::{Exclusive, Host};
 use crate::model::{Cause, Deadline, redact_from_now_on, retries};
 use crate::record::{
-    Announcement, BuildMode, BuildSecrets, BuilderRunConfig, Failure, History, Job, Journal, Known, Levers,
-    PastJob, Peers, Remedy, Request, Task, Told, put_aside_locked, worker_lock,
+    Announcement, BuildMode, BuildSecrets, BuilderRunConfig, Failure, History, Job, JobId, Journal, Known,
+    Levers, Manifest, PastJob, Peers, Remedy, Request, Task, Told, put_aside_locked, worker_lock,
 };
 
 /// How often a newer request is looked for while Juju is told of the last one.
@@ -146,6 +146,7 @@ fn prune(host: &Host, request: &Request, secrets: &BuildSecrets) -> Result<(), W
             let told = told.with(Levers::load(host)?.held(&journal, &request.config));
             prune_all(host, secrets, &request.config, &told, &mut journal);
             journal.save(host)?;
+            Manifest::prune(host, &journal)?;
         }
     }
     Ok(())
@@ -247,6 +248,7 @@ fn do_request(
         let (target, phase, total) = (build.target, build.phase.word(), build.total().as_secs());
         log::info!("job {}: {target}: {phase} after {total} s: {}", request.id, build.times());
     }
+    tell_changes(host, &journal, &request.id);
     note(host, &journal, request, retries().saturating_sub(began));
     reporter.tell(News::Important);
     Ok(Some(secrets))
@@ -268,6 +270,15 @@ fn note(host: &Host, journal: &Journal, request: &Request, retries: u64) {
     match History::note(host, journal, &request.config, retries) {
         Ok(ended) => ended.iter().for_each(PastJob::log),
         Err(error) => log::warn!("{error}; action history will not know of this job"),
+    }
+}
+
+/// Logs what has changed in what a job has built.
+fn tell_changes(host: &Host, journal: &Journal, job: &JobId) {
+    for build in journal.revisions.iter().filter(|build| build.job == *job) {
+        if let Ok(Some(changes)) = Manifest::changes(host, journal, build) {
+            log::info!("job {job}: {}: changed since the last build: {changes}", build.target);
+        }
     }
 }
 

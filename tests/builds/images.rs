@@ -109,7 +109,7 @@ fn an_image_has_all_that_the_default_recipe_names() {
             "wherever the image boots, and whoever boots it"
         );
     }
-    assert_eq!(text("home/ubuntu/actions-runner/.env"), "LANG=C.UTF-8\n");
+    assert!(text("home/ubuntu/actions-runner/.env").starts_with("LANG=C.UTF-8\n"));
     assert!(text("home/ubuntu/.profile").contains(".local/bin"));
     let ids = |user: &str| {
         let users = text("etc/passwd");
@@ -117,6 +117,60 @@ fn an_image_has_all_that_the_default_recipe_names() {
         line.split(':').skip(2).take(2).collect::<Vec<_>>().join(":")
     };
     assert_eq!(ids("runner"), ids("ubuntu"), "GARM's name for the same user");
+}
+
+#[test]
+fn an_image_names_itself_to_jobs() {
+    let fixture = Fixture::set(&[]);
+    let files = fixture.first_image();
+    let text = |path: &str| {
+        let found = files.get(path).unwrap_or_else(|| panic!("{path} is not in the image"));
+        String::from_utf8_lossy(found).into_owned()
+    };
+    let info = text("home/ubuntu/actions-runner/.setup_info");
+    let groups: serde_json::Value = serde_json::from_str(&info).unwrap();
+    let detail = |index: usize| groups[index]["detail"].as_str().unwrap().to_owned();
+    assert_eq!(
+        (groups[0]["group"].as_str(), detail(0).as_str()),
+        (Some("Operating System"), "Ubuntu 24.04\nx64")
+    );
+    assert!(
+        groups[1]["group"] == "Runner Image" && detail(1).contains("Image: image-builder-noble-x64\n"),
+        "{info}"
+    );
+    assert!(detail(1).ends_with("\nRunner: 2.337.1"), "{info}");
+    let version =
+        detail(1).lines().find_map(|line| Some(line.strip_prefix("Version: ")?.to_owned())).unwrap();
+    let is_date = |part: &str| part.len() == 8 && part.starts_with("20");
+    assert!(
+        version.split('.').take(2).all(is_date),
+        "the dates of the base image and of the build: {version}"
+    );
+    // A login shell has what a consumer may replace in the runner's own file.
+    for file in ["home/ubuntu/actions-runner/.env", "etc/environment"] {
+        let lines = text(file);
+        for (name, value) in [
+            ("ImageOS", "ubuntu24"),
+            ("ImageVersion", version.as_str()),
+            ("RUNNER_TOOL_CACHE", "/opt/hostedtoolcache"),
+            ("AGENT_TOOLSDIRECTORY", "/opt/hostedtoolcache"),
+        ] {
+            let set = lines.lines().filter_map(|line| line.strip_prefix(&format!("{name}=")));
+            assert_eq!(set.collect::<Vec<_>>(), [value], "{name} in {file}");
+        }
+    }
+    let limits = text("etc/sysctl.d/05-runner-image-builder.conf");
+    for limit in [
+        "fs.inotify.max_user_instances = 1280",
+        "fs.inotify.max_user_watches = 655360",
+        "vm.max_map_count = 262144",
+    ] {
+        assert!(limits.lines().any(|line| line == limit), "{limits}");
+    }
+    // The cloud and whoever pays for it are none of a job's business.
+    for word in ["builder-project", "upload", "127.0.0.1"] {
+        assert!(!info.contains(word), "{word}: {info}");
+    }
 }
 
 #[test]

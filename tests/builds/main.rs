@@ -6,6 +6,7 @@
 mod away;
 mod checks;
 mod clouds;
+mod deleted;
 mod delivery;
 mod departed;
 mod end_to_end;
@@ -15,6 +16,7 @@ mod github;
 mod images;
 mod levers;
 mod logs;
+mod manifest;
 mod memberships;
 mod migration;
 mod neighbours;

@@ -40,3 +40,23 @@ fn where_nobody_names_a_region_the_first_that_has_glance_is_used_and_the_log_say
         "{log}"
     );
 }
+
+#[test]
+fn an_image_is_not_shared_into_another_region_than_the_one_that_was_chosen() {
+    let fixture = Fixture::among(regions(), &[("delivery", "auto")]);
+    let auth_url = fixture.cloud.auth_url();
+    let data = [
+        ("auth_url", auth_url.as_str()),
+        ("username", "upload-user"),
+        ("password", "upload-password"),
+        ("user_domain_name", "Default"),
+        ("project_name", "upload-project"),
+        ("project_domain_name", "Default"),
+        ("region_name", "C"),
+    ];
+    let relation = fixture.app.integrate("image", "upload-runners", &[&data]).unwrap();
+    assert_eq!(fixture.job_ended().failures, []);
+    let id = fixture.told(&relation, "id").expect("an id");
+    let here = fixture.cloud.project_in("upload-project", "C").images();
+    assert!(here.iter().any(|image| image.id == id), "builds are made in B");
+}

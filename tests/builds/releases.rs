@@ -87,7 +87,7 @@ fn a_paused_unit_keeps_what_it_has_says_when_it_ends_and_builds_once_it_goes_on(
     look(&fixture);
     fixture.next_hook();
     let date = &days(20)[..10];
-    let expected = format!("active: runner 2.337.1 is refused by GitHub from {date}; noble-x64 ");
+    let expected = format!("active: Runner 2.337.1 is refused by GitHub from {date}; noble-x64 ");
     assert!(fixture.status().starts_with(&expected), "{}", fixture.status());
     assert_eq!(fixture.told(&relation, "id").unwrap(), first);
 
@@ -116,7 +116,7 @@ fn github_is_asked_itself_where_a_token_and_its_scope_are_given() {
     look(&fixture);
     fixture.next_hook();
     let expected =
-        format!("active: runner 2.336.0 is refused by GitHub from {}: unset runner-version", &days(3)[..10]);
+        format!("active: Runner 2.336.0 is refused by GitHub from {}: unset runner-version", &days(3)[..10]);
     assert!(fixture.status().starts_with(&expected), "{}", fixture.status());
     let asked = "/api/orgs/canonical/actions/runners/deprecations/2.336.0";
     let again = look(&fixture);
@@ -126,7 +126,7 @@ fn github_is_asked_itself_where_a_token_and_its_scope_are_given() {
     fixture.site.deprecate_runner("2.336.0", &days(-1));
     look(&fixture);
     fixture.next_hook();
-    let expected = format!("blocked: runner 2.336.0 is refused by GitHub since {}", &days(-1)[..10]);
+    let expected = format!("blocked: Runner 2.336.0 is refused by GitHub since {}", &days(-1)[..10]);
     assert!(fixture.status().starts_with(&expected), "{}", fixture.status());
     let known = Upstream::load(&fixture.host(&fixture.unit()));
     assert!(known.runner_refused("2.336.0").is_some() && known.runner_refused("2.337.1").is_none());

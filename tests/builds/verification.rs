@@ -100,6 +100,19 @@ fn an_image_that_does_not_work_is_refused_by_name_and_the_last_one_kept_aside() 
             "asking for the search path: ubuntu does not find commands in ~/.local/bin",
         ),
         ("snap remove aproxy", "looking for snaps: there is no snap aproxy"),
+        (
+            "sed -i /^ImageVersion=/d /home/ubuntu/actions-runner/.env /etc/environment",
+            "looking at what names the image: jobs do not find variable ImageVersion",
+        ),
+        (
+            "rm /home/ubuntu/actions-runner/.setup_info",
+            "does not find /home/ubuntu/actions-runner/.setup_info",
+        ),
+        ("rmdir /opt/hostedtoolcache", "ubuntu may not write to /opt/hostedtoolcache"),
+        (
+            "rm /etc/sysctl.d/05-runner-image-builder.conf",
+            "asking the kernel for its limits: fs.inotify.max_user_instances is '', less than 1280",
+        ),
     ] {
         let failure = refused(&fixture, &relation, &[], &format!("#!/bin/bash\n{change}\n"));
         assert!(failure.contains(words), "{failure}");

@@ -42,7 +42,8 @@ pub fn sites(traces: &[String], root: &Path) -> Vec<Site> {
     }
     let is_lasting = |path: &str| {
         let name = path.rsplit('/').next().unwrap_or_default();
-        path.starts_with("etc/") || path.starts_with("var/") && !name.contains(".log")
+        path.starts_with("etc/")
+            || path.starts_with("var/") && !name.contains(".log") && !path.contains("/manifests/")
     };
     let files = renamed.into_iter().filter(|(path, _)| is_lasting(path)).map(|(path, beside)| {
         let is_read = read.contains(&path);

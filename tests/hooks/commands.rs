@@ -4,8 +4,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
+use runner_image_builder::model::hex;
 use runner_image_builder::record::Failure;
-use serde_json::Value;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::cloud::NOBODY;
 use crate::deploy::Plan;
@@ -106,6 +108,63 @@ fn long_work_moves_a_line_on_a_terminal_and_tells_plain_lines_in_a_pipe() {
     assert!(shown.contains('\u{1b}') && shown.contains(" starting, 0s"), "{shown:?}");
     let told = output_of_a_run(&site, false);
     assert!(!told.contains(['\u{1b}', '\r']) && !told.contains("starting"), "{told:?}");
+}
+
+#[test]
+fn what_is_in_an_image_keeps_to_its_schema() {
+    let site = Plan::new().bare();
+    let schema = |text: &str| -> Value { serde_json::from_str(text).unwrap() };
+    let manifest = include_str!("../packaging/sbom/manifest.json");
+    let mut journal: Value = serde_json::from_str(include_str!("../packaging/sbom/journal.json")).unwrap();
+    let newer = manifest.replace("1.22.22", "1.22.23").replace("2.337.1", "2.338.0");
+    let package = |number: u32| json!({"name": format!("p{number}"), "version": "1", "architecture": "all"});
+    let mut many: Value = serde_json::from_str(manifest).unwrap();
+    many["packages"] = (0..3000).map(package).collect::<Vec<_>>().into();
+    many["target"]["base"] = "jammy".into();
+    let mut revisions = Vec::new();
+    for (number, text) in [manifest, &newer, &many.to_string()].into_iter().enumerate() {
+        let digest = hex(&Sha256::digest(text));
+        let file = site.state_file(&format!("manifests/{digest}.json"));
+        site.host().write(&file, text.as_bytes(), 0o600).unwrap();
+        let mut revision = journal["revisions"][0].clone();
+        revision["contents"]["manifest"] = digest.into();
+        revision["base"] = if number == 2 { "jammy" } else { "noble" }.into();
+        revision["built"] = format!("2026-05-0{}T12:00:00Z", number + 1).into();
+        revision["id"] = format!("0d7c2f1{number}-3f7e-4d0c-9a57-1f6f0b1f6a11").into();
+        revisions.push(revision);
+    }
+    journal["revisions"] = revisions.into();
+    site.host().write(&site.state_file("journal.json"), journal.to_string().as_bytes(), 0o600).unwrap();
+    let told = |words: &str| -> Value {
+        let output = site.unit().exec(&format!("./dispatch {words}")).unwrap();
+        assert_eq!(output.code, 0, "{output:?}");
+        serde_json::from_str(&output.stdout).unwrap()
+    };
+    let shown = told("show-image 0d7c2f10 --format json");
+    assert_valid("shown", &shown, &schema(include_str!("../../docs/reference/show-image.schema.json")));
+    let difference = told("diff-images noble-x64 --format json");
+    assert_valid(
+        "difference",
+        &difference,
+        &schema(include_str!("../../docs/reference/diff-images.schema.json")),
+    );
+    assert_eq!(difference["summary"], "runner 2.337.1 -> 2.338.0, yarn 1.22.22 -> 1.22.23");
+    // Juju takes no result of this length, and none that is missing is passed over in silence.
+    let action = site.unit().run_action("show-image", json!({"image": "jammy-x64"})).unwrap();
+    let results = action.results;
+    assert!(results.contains_key("text") && !results.contains_key("json"), "{results:?}");
+    let whole = results["too-long"].as_str().unwrap();
+    assert!(
+        whole.ends_with("./dispatch show-image 0d7c2f12-3f7e-4d0c-9a57-1f6f0b1f6a11 --format json'"),
+        "{whole}"
+    );
+    let statement = told("show-image noble-x64 --format slsa");
+    assert_eq!(statement["subject"][0]["digest"]["sha512"], "16".repeat(64));
+    let refused = site.unit().exec("./dispatch show-image ffff").unwrap();
+    assert!(
+        refused.code == 1 && refused.stderr.contains("no kept build or image has the id ffff"),
+        "{refused:?}"
+    );
 }
 
 #[test]

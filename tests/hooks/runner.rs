@@ -17,7 +17,12 @@ fn published(plan: &Plan) -> (Site, Relation) {
     let (site, relation) = plan.related();
     site.finish_job(Vec::new(), |journal| {
         let build: ImageId = "build".parse().unwrap();
-        let contents = Contents { runner: "2.335.0".into(), base_image: Timestamp(1) };
+        let contents = Contents {
+            runner: "2.335.0".into(),
+            base_image: Timestamp(1),
+            base_serial: None,
+            manifest: None,
+        };
         journal.note_revision(Revision {
             target: NOBLE,
             id: build.clone(),
@@ -54,11 +59,11 @@ fn a_pinned_runner_is_well_then_warned_of_then_refused() {
     let at = released(&site, 17);
     site.next_hook();
     let expected =
-        format!("active: runner 2.335.0 is refused by GitHub from {}: unset runner-version; ", at.date());
+        format!("active: Runner 2.335.0 is refused by GitHub from {}: unset runner-version; ", at.date());
     site.assert_status(&expected);
     let at = released(&site, 30);
     site.next_hook();
-    site.assert_status(&format!("blocked: runner 2.335.0 is refused by GitHub since {}: unset ", at.date()));
+    site.assert_status(&format!("blocked: Runner 2.335.0 is refused by GitHub since {}: unset ", at.date()));
     let metrics = site.unit().exec("./dispatch metrics").unwrap().stdout;
     let sample =
         format!("\nrunner_image_builder_runner_refused_timestamp_seconds{{target=\"noble-x64\"}} {}\n", at.0);
@@ -72,7 +77,7 @@ fn a_paused_unit_says_when_its_images_end_however_long_that_is() {
     let at = released(&site, 2);
     site.next_hook();
     site.assert_status(&format!(
-        "active: runner 2.335.0 is refused by GitHub from {}; noble-x64 ",
+        "active: Runner 2.335.0 is refused by GitHub from {}; noble-x64 ",
         at.date()
     ));
     std::fs::write(site.state_file("upstream.json"), "{").unwrap();

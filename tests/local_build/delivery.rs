@@ -29,6 +29,14 @@ fn an_image_built_here_is_in_each_project_and_nothing_is_left() {
     assert_eq!(kept.len(), 1, "no base image is needed there: {kept:?}");
     assert_eq!(fixture.images_of_stage("builder-project", "revision"), [kept[0].id.clone()]);
     assert!(fixture.cloud.project("builder-project").image_bytes(&kept[0].id).unwrap() == contents[0]);
+    let properties = &kept[0].properties;
+    assert_eq!(
+        (properties["os_version"].as_str(), properties["runner_image_builder_runner"].as_str()),
+        ("24.04", "2.337.1")
+    );
+    let manifest = &properties["runner_image_builder_manifest"];
+    let state = fixture.root(0).join("var/lib/runner-image-builder");
+    assert!(state.join(format!("manifests/{manifest}.json")).exists(), "{manifest}");
     assert_eq!(fixture.leftovers(), [] as [String; 0]);
     assert_eq!(traces(&fixture.root(0)), [] as [String; 0]);
     let local = fixture.root(0).join("var/lib/runner-image-builder/local/builds");

@@ -22,12 +22,16 @@ fn an_image_has_the_recipe_and_nothing_of_the_machine_that_built_it() {
     let seen = look_into(
         &bench.file(),
         bench.dir.path(),
-        "for place in home/ubuntu/actions-runner/bin/Runner.Listener usr/local/bin/yq opt/script.ok usr/bin/jq; do
+        "for place in home/ubuntu/actions-runner/bin/Runner.Listener usr/local/bin/yq opt/script.ok usr/bin/jq \
+             opt/hostedtoolcache home/ubuntu/actions-runner/.setup_info etc/sysctl.d/05-runner-image-builder.conf; do
              [ -e $place ] && echo has $place; done
          for place in usr/sbin/policy-rc.d opt/mine/gone dev/loop0 root/runner-image-builder-script; do
              [ ! -e $place ] || echo kept $place; done
          find . -xdev -name '*.before-build' -printf 'left %p\\n'
          find run tmp proc sys -mindepth 1 -type f -printf 'left %p\\n'
+         listed=$(grep -o '\"architecture\":' usr/share/runner-image/manifest.json | wc -l)
+         [ $listed = $(grep -c '^Status: .* ok installed$' var/lib/dpkg/status) ] && echo all packages are in the manifest
+         echo jobs find $(grep -h ^ImageOS= home/ubuntu/actions-runner/.env)
          echo resolv $(readlink etc/resolv.conf)
          echo kernels start with $(grep -w linux boot/grub/grub.cfg | grep -o 'root=[A-Za-z/]*' | sort -u)
          echo size $(($(stat -f -c '%b*%S' .) >> 30))",
@@ -40,6 +44,11 @@ fn an_image_has_the_recipe_and_nothing_of_the_machine_that_built_it() {
             "has usr/local/bin/yq",
             "has opt/script.ok",
             "has usr/bin/jq",
+            "has opt/hostedtoolcache",
+            "has home/ubuntu/actions-runner/.setup_info",
+            "has etc/sysctl.d/05-runner-image-builder.conf",
+            "all packages are in the manifest",
+            "jobs find ImageOS=ubuntu24",
             "resolv ../run/systemd/resolve/stub-resolv.conf",
             "kernels start with root=UUID",
             "size 19",

@@ -43,6 +43,6 @@ fn a_second_build_waits_for_nobody_and_harms_nobody() {
     let mut first = bench.start();
     assert!(first.lines.nth(1).is_some(), "it has begun");
     let said = bench.failure(&[]);
-    assert!(said.contains("another build is going on"), "{said}");
+    assert!(said.contains("another build is running"), "{said}");
     assert!(first.lines.count() > 1 && first.child.wait().unwrap().success());
 }

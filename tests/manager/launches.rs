@@ -202,7 +202,7 @@ fn what_cannot_be_asked_for_is_refused_before_anything_is_done() {
         (json!({"token-secret-id": ungranted.uri()}), "does not have access"),
         (json!({"token-secret-id": wrong.uri()}), "GitHub rejects the token"),
         (json!({"path": "nobody"}), "check the path"),
-        (json!({"base": "jammy"}), "no published image jammy-x64"),
+        (json!({"base": "jammy"}), "no image jammy-x64 is published"),
         (json!({"flavor": "none"}), "flavor \"none\" does not exist in project upload-project"),
         (json!({"flavor": "m1.tiny"}), "too small"),
         (json!({"network": "none"}), "network \"none\" does not exist"),

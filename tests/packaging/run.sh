@@ -42,6 +42,9 @@ for file in dispatch hooks/upgrade-charm config.yaml; do
     cmp "target/replacement/$file" "target/charm/$file"
 done
 
+say "SBOM and provenance are what they say, by public validators"
+"$PWD/tests/packaging/sbom.sh" target/charm/dispatch "$scratch/sbom"
+
 say "packed by charmcraft"
 venv=$scratch/venv
 requirements=tests/packaging/charmcraft-requirements.txt

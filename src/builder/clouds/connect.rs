@@ -20,7 +20,7 @@ pub enum ConnectError {
         /// Who brings them, and as whom for which project.
         whose: String,
         /// What Keystone says.
-        error: OpenStackError,
+        error: Box<OpenStackError>,
         /// What may be wrong.
         remedy: &'static str,
     },
@@ -49,7 +49,7 @@ impl ConnectError {
             (true, None) => (format!("user {username} for project {project_name}"), OPTIONS),
             (false, _) => (format!("user {username} of relation {name}"), FIELDS),
         };
-        Self::Refused { whose, error, remedy }
+        Self::Refused { whose, error: Box::new(error), remedy }
     }
 }
 

@@ -1,5 +1,5 @@
-//! The builds that operators have chosen (pinned, or next best after a revocation), brought from the build project to the
-//! related projects that lack them. Nothing is built for it.
+//! The builds that operators have chosen (pinned, or next best after a revocation), and those that relations are told while no
+//! other can be made, brought from the build project to the related projects that lack them. Nothing is built for it.
 
 use std::sync::Arc;
 use std::thread::scope;
@@ -22,12 +22,28 @@ const LOOK: Duration = Duration::from_secs(120);
 /// How long those may take to get an image who are served together.
 const DELIVERY: Duration = Duration::from_secs(3 * 3600);
 
-/// A build that was chosen cannot be delivered.
+/// A build cannot be delivered.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "build {0} is no longer in the build project, so projects without a copy of it cannot get it; pin another build, or unpin this one"
-)]
-struct Gone(ImageId);
+#[error("build {0} is no longer in the build project, so projects without a copy of it cannot get it; {1}")]
+struct Gone(ImageId, &'static str);
+
+/// What helps projects that cannot be served with a build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Another decision of the operator, who has chosen it.
+    Levers,
+    /// The next build that succeeds: it is what relations are told, and nobody's choice.
+    Build,
+}
+
+impl Remedy {
+    fn failure(self, build: &ImageId) -> Failure {
+        match self {
+            Self::Levers => Failure::of(&Gone(build.clone(), "pin another build, or unpin this one"), true),
+            Self::Build => Failure::of(&Gone(build.clone(), "the next build replaces it"), false),
+        }
+    }
+}
 
 impl Classified for Gone {
     fn cause(&self) -> Cause {
@@ -52,6 +68,8 @@ pub struct ChosenDelivery<'a> {
     pub reach: &'a Reach<'a>,
     /// The build project.
     pub build_cloud: &'a Cloud,
+    /// What helps when the build is gone.
+    pub remedy: Remedy,
 }
 
 impl ChosenDelivery<'_> {
@@ -84,7 +102,7 @@ impl ChosenDelivery<'_> {
                     Some(artifact) => distributor.deliver(scope, artifact, Deadline::after(DELIVERY)),
                     None => {
                         for Recipient { name, .. } in queue.next(target, places.len()) {
-                            let failure = Failure::of(&Gone(build.id.clone()), true);
+                            let failure = self.remedy.failure(&build.id);
                             outcome.fail(Failure { target: Some(target), cloud: Some(name), ..failure });
                             queue.is_given_up(target);
                         }
@@ -132,7 +150,12 @@ impl ChosenDelivery<'_> {
                 copy.iter().for_each(|copy| publisher.published(&build.image(name, (*copy).clone())));
                 report.has(target);
             }
-            Ok(_) => report.lacks(target, Recipient { name: name.clone(), cloud, way, copy: None, tries: 0 }),
+            Ok(found) => {
+                if let Some(copy) = copy.filter(|_| found.is_some()) {
+                    log::warn!("{target} in {name}: image {copy} is gone, or not what was delivered");
+                }
+                report.lacks(target, Recipient { name: name.clone(), cloud, way, copy: None, tries: 0 });
+            }
             Err(error) => fail(Failure::of(&error, error.operator_must_act())),
         }
     }

@@ -14,7 +14,7 @@ use super::sharing::SharingError;
 use super::source::Artifact;
 use super::window::{Feeder, PIECE, Pieces, Window};
 use super::yielding::Yielding;
-use crate::builder::ownership::labels;
+use crate::builder::ownership::{description, labels};
 use crate::host::random_uuid;
 use crate::model::{Cause, Classified, Deadline, Digesting, Elapsed};
 use crate::openstack_cloud::{Cloud, ErrorKind, ImageId, Images, NewImage, OpenStackError};
@@ -281,11 +281,8 @@ impl<'a> Distributor<'a> {
                     return self.queue.again(target, next);
                 }
                 let failure = Failure::of(&error, error.operator_must_act());
-                self.publisher.outcome.fail(Failure {
-                    target: Some(target),
-                    cloud: Some(recipient.name),
-                    ..failure
-                });
+                let (of, cloud) = (Some(target), Some(recipient.name));
+                self.publisher.outcome.fail(Failure { target: of, cloud, ..failure });
                 self.queue.is_given_up(target);
             }
         }
@@ -349,16 +346,17 @@ impl<'a> Distributor<'a> {
             images.upload(&id, artifact.image.size, bytes, deadline)?;
             let proof = artifact.proof().ok_or_else(|| DeliveryError::Different(id.clone()))?;
             compare(&images, &id, proof, deadline)?;
-            images.update(&id, &labels::publish(), deadline)?;
+            let mut described = description::properties(target, revision.contents.as_ref());
+            described.extend(description::hardware(&artifact.image));
+            description::update(&images, &id, labels::publish(), described, deadline)?;
             Ok(())
         })();
         match result {
             Ok(()) => {
                 let bytes = artifact.proof().map_or(0, |proof| proof.size);
+                let (build, after) = (&revision.id, Elapsed::since(began));
                 log::info!(
-                    "{target}: build {} delivered to {name} as image {id}: {bytes} bytes after {}",
-                    revision.id,
-                    Elapsed::since(began)
+                    "{target}: build {build} delivered to {name} as image {id}: {bytes} bytes after {after}"
                 );
                 let image = revision.image(name, id);
                 self.publisher.published(&image);

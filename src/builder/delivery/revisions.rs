@@ -1,6 +1,7 @@
 //! Finished builds, kept as images of the build project: what related projects get is copied from there and from nowhere
 //! else.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use sha2::Sha512;
 
 use super::distribution::{DeliveryError, compare};
 use crate::builder::image::local::LocalImage;
+use crate::builder::ownership::description;
 use crate::builder::ownership::labels::{self, Stage};
 use crate::host::random_uuid;
 use crate::model::{Cause, Classified, Deadline, Digesting, Metered, Target, Timestamp};
@@ -121,8 +123,9 @@ impl Revisions<'_> {
         let revision = self.revision(snapshot.id.clone(), fingerprint, built, None);
         self.tracker.progress.revision(&revision);
         let name = name(&self.owner.application, self.tracker.target);
-        let changes = labels::keep(snapshot, &name);
-        let image = self.cloud.images().update(&snapshot.id, &changes, Deadline::after(KEEP))?;
+        let (images, changes) = (self.cloud.images(), labels::keep(snapshot, &name));
+        let image =
+            description::update(&images, &snapshot.id, changes, self.properties(), Deadline::after(KEEP))?;
         Ok((revision, image))
     }
 
@@ -168,11 +171,15 @@ impl Revisions<'_> {
             compare(&images, &id, &proof, deadline)?;
             let revision = self.revision(id.clone(), fingerprint, Timestamp::now(), Some(proof));
             self.tracker.progress.revision(&revision);
-            let image = images.update(&id, &labels::keep_file(), deadline)?;
+            let image = description::update(&images, &id, labels::keep_file(), self.properties(), deadline)?;
             Ok((revision, image))
         })();
         self.tracker.conclude(&images, &id, &noted, &result);
         result
+    }
+
+    fn properties(&self) -> BTreeMap<String, String> {
+        description::properties(self.tracker.target, Some(&self.contents))
     }
 
     fn revision(&self, id: ImageId, fingerprint: &str, built: Timestamp, proof: Option<Proof>) -> Revision {

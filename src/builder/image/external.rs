@@ -2,8 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use super::base_image::UpstreamImage;
+use super::manifest::WithManifest;
 use super::verify;
 use super::vm::{Launcher, Purpose, Vm, VmError};
+use crate::builder::ownership::description::Description;
 use crate::builder::ownership::identity::{Identity, Origin};
 use crate::builder::ownership::labels::{self, Stage};
 use crate::instance::{BaseError, CacheMount, RunnerBase, Timeout, setup};
@@ -78,7 +81,9 @@ pub struct ExternalBuild<'a> {
     pub launcher: &'a Launcher<'a>,
     /// What goes into the image.
     pub base: &'a RunnerBase,
-    /// The same as a digest.
+    /// What it is built on.
+    pub offer: &'a UpstreamImage,
+    /// Both as a digest.
     pub fingerprint: &'a str,
     /// Told of each phase.
     pub progress: &'a dyn Fn(Phase),
@@ -93,6 +98,7 @@ impl ExternalBuild<'_> {
     }
 
     fn build_in(&self, vm: &Vm<'_>, deadline: Deadline) -> Result<Image, ExternalBuildError> {
+        let base = WithManifest::new(self.base, self.offer, self.fingerprint);
         let origin = {
             let executor = vm.connect(deadline)?;
             let identity = Identity::of(&executor, deadline).map_err(VmError::from)?;
@@ -100,11 +106,13 @@ impl ExternalBuild<'_> {
             let progress = |step: &'static str, number, of| {
                 (self.progress)(Phase::Installing { step: step.to_owned(), number, of })
             };
-            setup(self.base, &executor, Timeout::Until(deadline), CacheMount::Leave, &progress)?;
+            setup(&base, &executor, Timeout::Until(deadline), CacheMount::Leave, &progress)?;
             Origin { identity, failed_units }
         };
         (self.progress)(Phase::Snapshotting);
-        let Launcher { cloud, cloud_name, owner, job, tracker, .. } = *self.launcher;
+        let Launcher { host, cloud, cloud_name, owner, job, tracker, .. } = *self.launcher;
+        let manifest = base.made();
+        manifest.iter().try_for_each(|known| known.save(host))?;
         let compute = cloud.compute();
         compute.stop_server(vm.id(), deadline)?;
         compute.wait_for_server(vm.id(), &ServerStatus::ShutOff, deadline.at_most(STOP))?;
@@ -118,7 +126,8 @@ impl ExternalBuild<'_> {
         };
         tracker.makes(&noted)?;
         let began = Instant::now();
-        let labels = labels::of_snapshot(owner, job, vm.id(), tracker.target, self.fingerprint, &origin);
+        let mut labels = labels::of_snapshot(owner, job, vm.id(), tracker.target, self.fingerprint, &origin);
+        labels.extend(manifest.iter().flat_map(|known| Description::of_manifest(known).labels()));
         let snapshot = compute
             .create_server_image(vm.id(), name, &labels, deadline)
             .map_err(ExternalBuildError::from)

@@ -1,12 +1,16 @@
 //! The proof of an image: a VM that was booted from it comes up and can do what a runner needs. Of an image that is made on
 //! this machine, what a system that is not booted can tell. Without it no image is delivered, unless the operator says so.
 
+mod checks;
+
 use std::time::Duration;
+
+use self::checks::{Asked, CHECKS, Check, MINUTE, TRACELESS};
 
 use super::vm::{Launcher, Purpose, VmError};
 use crate::builder::ownership::identity::{Identity, Origin};
 use crate::builder::ownership::labels::{self, Stage};
-use crate::instance::{Command, Executor, ExecutorError, RUNNER_HOME, RUNNER_USER, RunnerBase};
+use crate::instance::{Command, Executor, ExecutorError, LIMITS, RUNNER_HOME, RUNNER_USER, RunnerBase};
 use crate::model::{
     Attempts, Backoff, Cause, Classified, Deadline, GaveUp, RetryPolicy, Target, Verdict, retry,
 };
@@ -60,6 +64,8 @@ pub struct Expected {
     snaps: Vec<String>,
     /// The units that had failed in the base image already.
     failed_units: String,
+    /// The least of the kernel's limits, where the recipe sets none: `vm.max_map_count=262144`.
+    limits: Vec<String>,
 }
 
 impl Expected {
@@ -71,7 +77,12 @@ impl Expected {
         commands.extend(has("jq").then_some("jq"));
         // Without it nothing is sent to aproxy.
         commands.extend(snaps.iter().any(|snap| snap == "aproxy").then_some("nft"));
-        Self { runner_version: base.runner.version.clone(), commands, snaps, failed_units: String::new() }
+        let limits = LIMITS
+            .iter()
+            .filter(|(name, _)| !base.recipe.sysctl.iter().any(|(own, _)| own.as_str() == *name));
+        let limits = limits.map(|(name, least)| format!("{name}={least}")).collect();
+        let (runner_version, failed_units) = (base.runner.version.clone(), String::new());
+        Self { runner_version, commands, snaps, failed_units, limits }
     }
 }
 
@@ -114,137 +125,8 @@ impl Classified for VerificationError {
     }
 }
 
-/// One thing that must be so in a system of the image. The script gets the runner's home, user and version as `$0`, `$1`,
-/// `$2`, then the commands, the snaps and the failed units that are [`Expected`], and says on standard error what is not so.
-struct Check {
-    name: &'static str,
-    limit: Duration,
-    /// What it can be asked of.
-    of: Asked,
-    script: &'static str,
-}
-
-/// The systems that a check can be asked of.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    /// A machine, whose services run.
-    Machine,
-    /// Also a system that is not booted.
-    Any,
-}
-
 /// What a label may hold.
 const LABEL: usize = 255;
-
-const MINUTE: Duration = Duration::from_secs(60);
-
-const CHECKS: [Check; 10] = [
-    Check {
-        name: "waiting for cloud-init",
-        limit: MINUTE.saturating_mul(10),
-        of: Asked::Machine,
-        // 2 means done, with something to complain about.
-        script: "code=0; cloud-init status --wait >/dev/null || code=$?
-            [ $code -eq 0 ] || [ $code -eq 2 ] || { cloud-init status --long >&2; exit 1; }",
-    },
-    Check {
-        name: "looking for failed units",
-        limit: MINUTE.saturating_mul(10),
-        of: Asked::Machine,
-        script: "systemctl is-system-running --wait >/dev/null || true
-            failed=$(systemctl list-units --state=failed --plain --no-legend | cut -d' ' -f1)
-            for known in $5; do failed=$(grep -vxF -e \"$known\" <<<\"$failed\" || true); done
-            [ -z \"$failed\" ] || { echo failed: $failed >&2; exit 1; }",
-    },
-    Check {
-        name: "looking for the runner's users",
-        limit: MINUTE,
-        of: Asked::Any,
-        script: "say() { echo \"$*\" >&2; exit 1; }
-            for user in \"$1\" runner; do getent passwd \"$user\" >/dev/null || say \"there is no user $user\"; done
-            [ \"$(id -u \"$1\")\" = \"$(id -u runner)\" ] || say \"users $1 and runner are not the same\"
-            [ \"$(readlink -f /home/runner)\" = \"$(readlink -f \"/home/$1\")\" ] || say \"/home/runner is not the home of $1\"
-            for group in runner adm lxd; do
-                getent group $group >/dev/null || say \"there is no group $group\"
-            done
-            groups_of() { id -nG \"$1\" | tr ' ' '\\n' | sort; }
-            missing=$(comm -23 <(groups_of \"$1\") <(groups_of runner) | paste -sd' ')
-            [ -z \"$missing\" ] || say \"runner is not in the groups of $1: $missing\"",
-    },
-    Check {
-        name: "starting the runner application",
-        limit: MINUTE.saturating_mul(5),
-        of: Asked::Any,
-        script: "for user in \"$1\" runner; do
-                said=$(runuser -u \"$user\" -- \"$0/bin/Runner.Listener\" --version | tail -n 1)
-                [ \"$said\" = \"$2\" ] || { echo \"its version is '$said', not $2\" >&2; exit 1; }
-            done",
-    },
-    Check {
-        name: "looking at the runner's files",
-        limit: MINUTE,
-        of: Asked::Any,
-        script: "for file in config.sh run.sh env.sh; do
-                [ -x \"$0/$file\" ] || { echo \"$0/$file is missing\" >&2; exit 1; }
-            done
-            for user in \"$1\" runner; do
-                for file in \"$0\" \"$0/.env\"; do
-                    runuser -u \"$user\" -- test -w \"$file\" || { echo \"$user may not write to $file\" >&2; exit 1; }
-                done
-            done",
-    },
-    Check {
-        name: "looking for commands",
-        limit: MINUTE,
-        of: Asked::Any,
-        script: "for command in $3; do
-                command -v \"$command\" >/dev/null || { echo \"there is no command $command\" >&2; exit 1; }
-            done",
-    },
-    Check {
-        name: "looking for snaps",
-        limit: MINUTE.saturating_mul(5),
-        // An image that was not booted installs them at its first boot.
-        of: Asked::Machine,
-        script: "for snap in $4; do
-                snap list \"$snap\" >/dev/null 2>&1 || { echo \"there is no snap $snap\" >&2; exit 1; }
-            done",
-    },
-    Check {
-        name: "asking for the search path",
-        limit: MINUTE,
-        of: Asked::Any,
-        script: "for user in \"$1\" runner; do
-                found=$(runuser -l \"$user\" -c 'printf %s \":$PATH:\"' | tail -n 1)
-                [[ $found == *:\"/home/$1/.local/bin\":* ]] ||
-                    { echo \"$user does not find commands in ~/.local/bin: $found\" >&2; exit 1; }
-            done",
-    },
-    Check {
-        name: "asking sudo",
-        limit: MINUTE,
-        of: Asked::Any,
-        script: "command -v sudo >/dev/null || exit 0
-            for user in \"$1\" runner; do
-                runuser -u \"$user\" -- sudo --non-interactive true ||
-                    { echo \"$user may not use sudo without a password\" >&2; exit 1; }
-            done",
-    },
-    Check {
-        name: "asking docker",
-        limit: MINUTE.saturating_mul(5),
-        of: Asked::Machine,
-        script: "command -v docker >/dev/null || exit 0
-            for user in \"$1\" runner; do
-                runuser -u \"$user\" -- docker version >/dev/null || { echo \"asked by $user\" >&2; exit 1; }
-            done",
-    },
-];
-
-/// What comes before a check of a system that is not booted, so that nothing of the check stays in the image: what it
-/// writes to /tmp goes with its mount, the application's log is removed.
-const TRACELESS: &str = "mount -t tmpfs -o mode=1777 none /tmp
-    [ -e \"$0/_diag\" ] || trap 'rm -rf \"$0/_diag\"' EXIT\n";
 
 /// Looks whether a system of the image can do what a runner needs: a machine, or one that is not booted, as far as that
 /// goes.
@@ -253,15 +135,15 @@ pub fn check(
     expected: &Expected,
     deadline: Deadline,
 ) -> Result<(), VerificationError> {
-    let Expected { runner_version, commands, snaps, failed_units } = expected;
-    let (commands, snaps) = (commands.join(" "), snaps.join(" "));
+    let Expected { runner_version, commands, snaps, failed_units, limits } = expected;
+    let (commands, snaps, limits) = (commands.join(" "), snaps.join(" "), limits.join(" "));
     let booted = executor.is_booted();
     for Check { name, limit, script, .. } in
         CHECKS.into_iter().filter(|check| booted || check.of == Asked::Any)
     {
         log::info!("{}: {name}", executor.instance());
         let script = if booted { script.to_owned() } else { format!("{TRACELESS}{script}") };
-        let arguments = [RUNNER_HOME, RUNNER_USER, runner_version, &commands, &snaps, failed_units];
+        let arguments = [RUNNER_HOME, RUNNER_USER, runner_version, &commands, &snaps, failed_units, &limits];
         let words = [&["bash", "-euo", "pipefail", "-c", script.as_str()], &arguments[..]].concat();
         let look = || executor.run(Command::new(words.iter().copied()).limit(limit), deadline);
         once_more(deadline, look).map_err(|gave_up| failed(name, &gave_up))?;

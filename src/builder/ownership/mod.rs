@@ -1,4 +1,5 @@
 //! What is ours in a cloud, and by which evidence.
 
+pub mod description;
 pub mod identity;
 pub mod labels;

@@ -173,6 +173,10 @@ fn write_result(f: &mut fmt::Formatter<'_>, result: &PastJob) -> fmt::Result {
             .map(|(phase, seconds)| format!("{} {seconds} s", phase.replace('_', " ")))
             .collect();
         writeln!(f, "  {}: {}{made}; {}", build.target, build.phase.replace('_', " "), seconds.join(", "))?;
+        build
+            .changes
+            .iter()
+            .try_for_each(|changes| writeln!(f, "    since the last: {}", printable_line(changes)))?;
     }
     for delivered in &result.delivered {
         writeln!(f, "  {} to {}: image {}", delivered.target, delivered.project, delivered.id)?;

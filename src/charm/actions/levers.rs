@@ -41,6 +41,9 @@ pub enum LeverError {
     /// The image is one of which no build is kept.
     #[error("image {0} does not belong to a kept build, and only kept builds can be pinned; see list-images")]
     NotKept(ImageId),
+    /// The same, for who only asks what is in it.
+    #[error("image {0} is of no build that is kept; list-images has those that are")]
+    OfNoBuild(ImageId),
     /// The build was revoked.
     #[error("build {build} was revoked {since}: {reason}; pin another")]
     Revoked {
@@ -147,6 +150,14 @@ pub fn revoke(host: &Host, id: &str, reason: &str) -> Result<(Target, ImageId), 
 pub fn tell_juju(host: &Host) -> Result<(), TellError> {
     let unit = Request::load(host)?.map(|request| request.unit_name).ok_or(TellError::NoUnit)?;
     Ok(worker::call_hook(&unit, Deadline::after(TELL))?)
+}
+
+/// The kept build of this id, or the one that the image of this id is a copy of.
+pub(super) fn kept_build<'a>(journal: &'a Journal, id: &str) -> Result<&'a Revision, LeverError> {
+    match find(journal, id)? {
+        Found::Build(build) => Ok(build),
+        Found::Image(image) => Err(LeverError::OfNoBuild(image.result.id.clone())),
+    }
 }
 
 enum Found<'a> {

@@ -4,7 +4,7 @@ use super::text::age;
 use super::trouble::open_failures;
 use crate::charm::state::CharmState;
 use crate::model::Target;
-use crate::record::{CloudName, Image, Journal};
+use crate::record::{CloudName, Image, Journal, Standing};
 
 /// `noble-x64 3 h old`, `3 images current, oldest 5 h`, `14 of 16 images current`; none while relations are told none. An
 /// image is current when its target does not fail in its project.
@@ -26,16 +26,15 @@ pub fn images(state: &CharmState, journal: &Journal) -> Option<String> {
         return Some(format!("{target} {} old{projects}{pinned}", age(newest.age())));
     }
     let pinned = if pinned > 0 { format!(", {pinned} pinned") } else { String::new() };
-    let current = told.iter().filter(|image| !is_failing(state, journal, image)).count();
+    let failing: Vec<&Standing> = open_failures(state, journal).map(|(standing, _)| standing).collect();
+    let current = told.iter().filter(|image| !failing.iter().any(|of| concerns(of, image))).count();
     Some(match wanted.len() {
         all if all == current => format!("{all} images current, oldest {}{pinned}", age(oldest.age())),
         all => format!("{current} of {all} images current{pinned}"),
     })
 }
 
-fn is_failing(state: &CharmState, journal: &Journal, image: &Image) -> bool {
+fn concerns(standing: &Standing, image: &Image) -> bool {
     let cloud = &image.result.config.cloud_name;
-    open_failures(state, journal).any(|(standing, _)| {
-        standing.target == Some(image.target()) && standing.cloud.as_ref().is_none_or(|of| of == cloud)
-    })
+    standing.target == Some(image.target()) && standing.cloud.as_ref().is_none_or(|of| of == cloud)
 }

@@ -15,7 +15,7 @@ pub fn progress(job: &Job) -> String {
     let Some(build) = working.min_by_key(|build| build.since) else {
         return match job.reason {
             Some(Reason::Orphans) => REMOVING.into(),
-            _ => "Preparing the build".into(),
+            _ => "Building image".into(),
         };
     };
     let step = match &build.phase {

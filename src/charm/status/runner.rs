@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use super::cut;
+use super::text::sentence;
+use super::uncapitalised;
 use crate::charm::state::CharmState;
 use crate::juju::Status;
 use crate::model::{Target, Timestamp};
@@ -17,16 +18,18 @@ pub fn with_runners(
     upstream: &Upstream,
     now: Timestamp,
 ) -> Status {
-    let runners = Runners::of(state, journal, upstream, now);
-    let said = runners.refused.into_iter().chain(runners.ending).collect::<Vec<_>>().join("; ");
-    if said.is_empty() {
+    let Runners { refused, ending, none_serves } = Runners::of(state, journal, upstream, now);
+    let said = || refused.iter().chain(&ending).cloned();
+    if said().next().is_none() || state.relations.is_empty() {
         return status;
     }
+    let before = |text: String| sentence(said().chain([uncapitalised(text)]));
+    let behind = |text: String| sentence([text].into_iter().chain(said()));
     match status {
-        Status::Active(text) if runners.none_serves => Status::Blocked(cut(format!("{said}; {text}"))),
-        Status::Active(text) => Status::Active(cut(format!("{said}; {text}"))),
-        Status::Maintenance(text) => Status::Maintenance(cut(format!("{text} {said}"))),
-        Status::Blocked(text) => Status::Blocked(cut(format!("{text} {said}"))),
+        Status::Active(text) if none_serves => Status::Blocked(before(text)),
+        Status::Active(text) => Status::Active(before(text)),
+        Status::Maintenance(text) => Status::Maintenance(behind(text)),
+        Status::Blocked(text) => Status::Blocked(behind(text)),
         other => other,
     }
 }
@@ -135,7 +138,8 @@ mod tests {
     /// Relations are told an image of `target` with `runner`.
     fn tell(journal: &mut Journal, target: Target, runner: &str) {
         let id = format!("{target}");
-        let contents = Contents { runner: runner.into(), base_image: Timestamp(1) };
+        let contents =
+            Contents { runner: runner.into(), base_image: Timestamp(1), base_serial: None, manifest: None };
         let build = Revision {
             target,
             id: id.parse().unwrap(),
@@ -167,18 +171,18 @@ mod tests {
         assert_told(&state, &journal, 15, "active: 2 h old");
         for days in [14, 1] {
             let said =
-                "active: runner 2.335.0 is refused by GitHub from 2026-12-10: unset runner-version; 2 h old";
+                "active: Runner 2.335.0 is refused by GitHub from 2026-12-10: unset runner-version; 2 h old";
             assert_told(&state, &journal, days, said);
         }
         for days in [0, -40] {
-            let said = "blocked: runner 2.335.0 is refused by GitHub since 2026-12-10: unset runner-version; 2 h old";
+            let said = "blocked: Runner 2.335.0 is refused by GitHub since 2026-12-10: unset runner-version; 2 h old";
             assert_told(&state, &journal, days, said);
         }
         // Another image serves.
         state.run.targets.push(JAMMY);
         tell(&mut journal, JAMMY, "2.336.0");
         let said =
-            "active: runner 2.335.0 is refused by GitHub since 2026-12-10: unset runner-version; 2 h old";
+            "active: Runner 2.335.0 is refused by GitHub since 2026-12-10: unset runner-version; 2 h old";
         assert_told(&state, &journal, 0, said);
     }
 
@@ -187,12 +191,15 @@ mod tests {
         let (mut state, mut journal) = (state(), Journal::default());
         tell(&mut journal, NOBLE, "2.335.0");
         journal.levers.pin(&journal.revisions[0].clone());
-        let said = "active: runner 2.335.0 is refused by GitHub from 2026-12-10: run action unpin; 2 h old";
+        let said = "active: Runner 2.335.0 is refused by GitHub from 2026-12-10: run action unpin; 2 h old";
         assert_told(&state, &journal, 1, said);
         state.run.recipe = "runner: [{github: actions/runner, version: 2.335.0}]".parse().unwrap();
-        let said = "active: runner 2.335.0 is refused by GitHub from 2026-12-10: change runner in the recipe; 2 h old";
+        let said = "active: Runner 2.335.0 is refused by GitHub from 2026-12-10: change runner in the recipe; 2 h old";
         assert_told(&state, &journal, 1, said);
         assert_told(&state, &Journal::default(), 1, said);
+        // Whoever has no relation has another thing to do first.
+        state.relations.clear();
+        assert_told(&state, &journal, 1, "active: 2 h old");
     }
 
     #[test]
@@ -205,7 +212,7 @@ mod tests {
             &state,
             &journal,
             29,
-            "active: runner 2.335.0 is refused by GitHub from 2026-12-10; 2 h old",
+            "active: Runner 2.335.0 is refused by GitHub from 2026-12-10; 2 h old",
         );
         journal.revisions[0].contents.as_mut().unwrap().runner = "2.336.0".into();
         assert_told(&state, &journal, -40, "active: 2 h old");
@@ -222,7 +229,7 @@ mod tests {
             &state,
             &journal,
             29,
-            "active: runner 2.335.0 is refused by GitHub from 2026-12-10; 2 h old",
+            "active: Runner 2.335.0 is refused by GitHub from 2026-12-10; 2 h old",
         );
     }
 }

@@ -177,9 +177,9 @@ fn operators_read_these_statuses() {
     nothing yet
         maintenance: Waiting for first image
     a job that begins
-        maintenance: Preparing the build
+        maintenance: Building image
     a build that waits
-        maintenance: Preparing the build
+        maintenance: Building image
     checking
         maintenance: Building noble-x64: looking for changes, 4 min
     preparing
@@ -265,12 +265,17 @@ fn what_a_check_finds_is_told_whatever_jobs_do_and_once() {
     let mut state = state();
     let up_to_date = Journal { images: vec![image(NOBLE, 125)], ..Journal::default() };
     let wrong = found(&state, &["no such flavor; set build-flavor."]);
-    let told = "lavor check failed: no such flavor, next look HH:MMZ; set build-flavor";
-    assert_eq!(checked(&state, &up_to_date, &wrong), format!("active: noble-x64 2 h old; f{told}"));
+    let told = "lavor check failed: no such flavor; set build-flavor";
+    assert_eq!(
+        checked(&state, &up_to_date, &wrong),
+        format!("active: noble-x64 2 h old; f{told}; next look HH:MMZ")
+    );
     let first = Journal::default();
-    assert_eq!(checked(&state, &first, &wrong), format!("blocked: F{told}"));
+    assert_eq!(checked(&state, &first, &wrong), format!("blocked: F{told}; next look HH:MMZ"));
     let two = found(&state, &["no such flavor", "another"]);
-    assert!(checked(&state, &first, &two).ends_with("next look HH:MMZ; and 1 more; see check"));
+    assert!(
+        checked(&state, &first, &two).ends_with("no such flavor; and 1 more; see check; next look HH:MMZ")
+    );
     let failed = failed(&state, &[Remedy::Operator]);
     let same = found(&state, &["Operator."]);
     assert!(!checked(&state, &failed, &same).contains("check failed"), "the job's failure says it");

@@ -42,10 +42,17 @@ impl Problem<'_> {
     /// `build failed: CAUSE, next try 14:15Z; REMEDY; and 2 more; see history`: up to the next try within what `juju status`
     /// shows, where `before` bytes stand in front of it.
     pub fn told(&self, before: usize) -> String {
-        let next = self.next.as_ref().map(|next| format!(", {next}")).unwrap_or_default();
-        let room = SHOWN.saturating_sub(before + self.subject.len() + ": ".len() + next.len());
-        let cause = shortened(&self.cause.replace(['\n', '\r'], " "), room.max(LEAST));
-        let mut text = format!("{}: {cause}{next}", self.subject);
+        let cause = self.cause.replace(['\n', '\r'], " ");
+        let mut is_cut = false;
+        let mut text = match &self.next {
+            Some(next) => {
+                let around = before + self.subject.len() + ": ".len() + ", ".len() + next.len();
+                let cause_shown = shortened(&cause, SHOWN.saturating_sub(around).max(LEAST));
+                is_cut = cause_shown.len() < cause.len();
+                format!("{}: {cause_shown}, {next}", self.subject)
+            }
+            None => format!("{}: {cause}", self.subject),
+        };
         if let Some(advice) = self.advice {
             text.push_str("; ");
             text.push_str(advice);
@@ -53,7 +60,7 @@ impl Problem<'_> {
         if self.others > 0 {
             text.push_str(&format!("; and {} more", self.others));
         }
-        if self.others > 0 || cause.len() < self.cause.len() {
+        if self.others > 0 || is_cut {
             text.push_str(&format!("; see {}", self.action));
         }
         text

@@ -141,13 +141,20 @@ pub struct Command {
     pub(super) environment: BTreeMap<String, Option<Secret<String>>>,
     pub(super) stdin: Option<Box<dyn Read + Send>>,
     pub(super) limit: Duration,
+    pub(super) is_logged: bool,
 }
 
 impl Command {
     /// A program with arguments, with a minute to run.
     pub fn new<A: Into<String>>(argv: impl IntoIterator<Item = A>) -> Self {
         let argv = argv.into_iter().map(Into::into).collect();
-        Self { argv, environment: BTreeMap::new(), stdin: None, limit: Duration::from_secs(60) }
+        Self {
+            argv,
+            environment: BTreeMap::new(),
+            stdin: None,
+            limit: Duration::from_secs(60),
+            is_logged: true,
+        }
     }
 
     /// A piece of shell, run by bash, which stops at the first command that fails.
@@ -158,6 +165,12 @@ impl Command {
     /// Gives it this long.
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
+        self
+    }
+
+    /// Keeps what it prints out of the log: it is data, and much.
+    pub fn unlogged(mut self) -> Self {
+        self.is_logged = false;
         self
     }
 

@@ -30,12 +30,13 @@ pub(super) fn execute(
     }
     let mark = random_uuid();
     let script = script(&command, limit, &mark)?.into_bytes();
+    let is_logged = command.is_logged;
     let stdin = match command.stdin {
         Some(stream) => Stdin::Stream(script, stream),
         None => Stdin::Bytes(script),
     };
     let shown = |line: &str| {
-        if !line.is_empty() && !line.starts_with(&mark) {
+        if is_logged && !line.is_empty() && !line.starts_with(&mark) {
             log::debug!("{instance}: {line}");
         }
     };

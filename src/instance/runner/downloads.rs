@@ -28,7 +28,7 @@ impl RunnerBase {
 
     pub(super) fn install_tools(&self, executor: &dyn Executor, deadline: Deadline) -> Done {
         let script = format!("{FETCH}install -D --mode=0755 --owner=root --group=root \"$file\" \"$3\"");
-        for ToolDownload { path, url, sha256 } in &self.tools {
+        for ToolDownload { path, url, sha256, .. } in &self.tools {
             self.fetch_with(executor, &script, &[url, sha256, path], deadline)?;
         }
         Ok(())

@@ -6,6 +6,7 @@
 mod downloads;
 mod fetching;
 mod finish;
+mod image_info;
 mod packages;
 mod proxies;
 mod snaps;
@@ -23,9 +24,10 @@ use super::os_release::ensure_ubuntu;
 use super::recipe::Recipe;
 use crate::model::{Deadline, Secret, Target};
 use fetching::fetch;
+pub use image_info::{ImageInfo, LIMITS};
 
 /// Raised whenever a change to the steps makes another image of the same recipe: part of every image's fingerprint.
-pub const STEPS_VERSION: u32 = 4;
+pub const STEPS_VERSION: u32 = 5;
 
 /// The user that Ubuntu's cloud images have, and that runs the runner.
 pub const RUNNER_USER: &str = "ubuntu";
@@ -56,6 +58,8 @@ pub struct RunnerTarball {
 pub struct ToolDownload {
     /// Where it lies in the image.
     pub path: String,
+    /// Its version, by the recipe.
+    pub version: String,
     /// Where the instance fetches it.
     pub url: String,
     /// The SHA-256 that it must have, in hexadecimal.
@@ -90,6 +94,8 @@ pub struct RunnerBase {
     pub environment: CommandEnvironment,
     /// An Ubuntu archive mirror for the time of the build.
     pub apt_mirror: Option<String>,
+    /// What the image says of itself.
+    pub image: ImageInfo,
 }
 
 type Done = Result<(), ExecutorError>;
@@ -151,7 +157,7 @@ impl Base for RunnerBase {
         let recipe = &self.recipe;
         let always = true;
         // What there is nothing to do for is no step, so that the progress counts what is done.
-        let steps: [(&'static str, Duration, bool, StepFn<'_>); 16] = [
+        let steps: [(&'static str, Duration, bool, StepFn<'_>); 17] = [
             ("waiting for cloud-init", COMPLEX, always, self.work(Self::wait_for_cloud_init)),
             // First of all what would work beside us.
             ("masking units", SIMPLE, !recipe.masked_units.is_empty(), self.work(Self::mask_units)),
@@ -174,6 +180,8 @@ impl Base for RunnerBase {
             ("creating users", SIMPLE, always, self.work(Self::create_users)),
             ("configuring the system", SIMPLE, recipe.writes_files(), self.work(Self::write_files)),
             ("installing the runner", UNPREDICTABLE, always, self.work(Self::install_runner)),
+            // Before the operator's own commands, which may say otherwise.
+            ("naming the image", SIMPLE, always, self.work(Self::name_the_image)),
             ("running commands", UNPREDICTABLE, !recipe.commands.is_empty(), self.work(Self::run_commands)),
             (
                 "running the external script",

@@ -9,9 +9,9 @@ use crate::instance::base::{CacheMount, setup};
 use crate::instance::executor::Output;
 use crate::instance::recipe::DEFAULT_RECIPE;
 use crate::instance::timeout::Timeout;
-use crate::model::{Arch, BaseImage};
+use crate::model::{Arch, BaseImage, Timestamp};
 
-fn base(recipe: &str) -> RunnerBase {
+pub(super) fn base(recipe: &str) -> RunnerBase {
     let target = Target { base: BaseImage::Noble, arch: Arch::X64 };
     RunnerBase {
         target,
@@ -22,6 +22,11 @@ fn base(recipe: &str) -> RunnerBase {
         script_variables: BTreeMap::new(),
         environment: CommandEnvironment::new(),
         apt_mirror: None,
+        image: ImageInfo {
+            application: "app".into(),
+            base_image: Timestamp::of_rfc3339("2026-05-01T12:00:00Z").unwrap(),
+            built: Timestamp::of_rfc3339("2026-05-02T14:05:00Z").unwrap(),
+        },
     }
 }
 
@@ -121,6 +126,7 @@ fn only_what_the_recipe_asks_for_is_a_step() {
             "upgrading packages",
             "creating users",
             "installing the runner",
+            "naming the image",
             "giving both users the same groups",
             "cleaning up"
         ]

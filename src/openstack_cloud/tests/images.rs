@@ -74,6 +74,25 @@ fn waiting_for_an_image_ends_when_it_cannot_become_active() {
 }
 
 #[test]
+fn another_user_beside_a_connection_works_in_its_region_whatever_comes_first_in_the_catalog() {
+    let server = Server::scripted(|origin| {
+        let two = "http://192.0.2.1:9";
+        let flavors = Reply::json(200, r#"{"flavors":[]}"#);
+        vec![
+            token_for(&[("One", origin), ("Two", two)], 59),
+            token_for(&[("Two", two), ("One", origin)], 59),
+            flavors,
+        ]
+    });
+    let cloud = connect(&server).unwrap();
+    let member = cloud.connect_beside(&config(&server), soon()).unwrap();
+    assert!(member.compute().flavors(soon()).unwrap().is_empty());
+    let named = |region: &str| CloudConfig { region_name: Some(region.to_owned()), ..config(&server) };
+    let regions = [&config(&server), &named("One"), &named("Two")];
+    assert_eq!(regions.map(|config| cloud.is_in_region_of(config)), [true, true, false]);
+}
+
+#[test]
 fn another_user_beside_a_connection_goes_its_ways_whatever_the_catalog_says() {
     let server = Server::scripted(|origin| {
         let member = Reply::json(200, r#"{"member_id":"p1","status":"accepted"}"#);

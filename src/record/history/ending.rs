@@ -87,7 +87,13 @@ mod tests {
 
     fn job(outcome: &str, phase: &str) -> PastJob {
         let (builds, target) = (Vec::new(), NOBLE);
-        let build = PastBuild { target, phase: phase.into(), built: None, seconds: Default::default() };
+        let build = PastBuild {
+            target,
+            phase: phase.into(),
+            built: None,
+            changes: None,
+            seconds: Default::default(),
+        };
         PastJob {
             id: JobId::random(),
             reason: None,

@@ -11,7 +11,9 @@ use crate::model::{Target, Timestamp};
 use crate::openstack_cloud::ImageId;
 use crate::record::file::{RecordError, write_json};
 use crate::record::journal::build_state::{Failure, Job, Phase};
+use crate::record::journal::evidence::Revision;
 use crate::record::journal::{Image, Journal};
+use crate::record::manifest::Manifest;
 use crate::record::run_config::{BuilderRunConfig, CloudName, JobId};
 
 const FILE: &str = "history.json";
@@ -65,6 +67,9 @@ pub struct PastBuild {
     /// The build that was made, by its id in the build project.
     #[serde(default)]
     pub built: Option<ImageId>,
+    /// What has changed in it since the build of its target before, in one line, where both manifests are known.
+    #[serde(default)]
+    pub changes: Option<String>,
     /// How long each phase took, in seconds, as far as that is known.
     #[serde(default)]
     pub seconds: BTreeMap<String, u64>,
@@ -122,7 +127,14 @@ impl History {
     ) -> Result<Option<PastJob>, RecordError> {
         let Some(job) = &journal.job else { return Ok(None) };
         let mut history = Self::load(host)?;
-        let past = PastJob::of(job, journal);
+        let changes = |build: &Revision| match Manifest::changes(host, journal, build) {
+            Ok(changes) => changes.map(|changes| changes.to_string()),
+            Err(error) => {
+                log::warn!("what has changed in build {} is not known: {error}", build.id);
+                None
+            }
+        };
+        let past = PastJob::of(job, journal, changes);
         if history.jobs.iter().all(|known| known.id != job.id) {
             history.totals.add(job, &past, config, retries);
         }
@@ -135,7 +147,7 @@ impl History {
 }
 
 impl PastJob {
-    fn of(job: &Job, journal: &Journal) -> Self {
+    fn of(job: &Job, journal: &Journal, changes: impl Fn(&Revision) -> Option<String>) -> Self {
         let outcome = match (job.finished, job.failures.is_empty()) {
             (None, _) => "interrupted",
             (Some(_), true) => "succeeded",
@@ -152,6 +164,7 @@ impl PastJob {
                 target: build.target,
                 phase: build.phase.word().to_owned(),
                 built: made.map(|made| made.id.clone()),
+                changes: made.and_then(&changes),
                 seconds: seconds.collect(),
             }
         });

@@ -101,6 +101,12 @@ pub struct Contents {
     pub runner: String,
     /// When the list was signed that names its base image.
     pub base_image: Timestamp,
+    /// The serial of its base image, as the image says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_serial: Option<String>,
+    /// The SHA-256 of its manifest; absent of a build that an earlier version has made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
 }
 
 /// A copy of a build in a related project.
@@ -152,6 +158,20 @@ impl Known {
     /// The image of `target` in `cloud`.
     pub fn image(&self, target: Target, cloud: &CloudName) -> Option<&Image> {
         self.images.iter().find(|image| image.is_of(target, cloud))
+    }
+
+    /// The builds of `target` that relations of `clouds` are told, each with the images that they are told of it.
+    pub fn told(&self, target: Target, clouds: &[CloudName]) -> Vec<Choice> {
+        let of_build = |build: &Revision| {
+            let told = |cloud: &CloudName| {
+                let image =
+                    self.image(target, cloud).filter(|image| image.revision.as_ref() == Some(&build.id));
+                image.map(|image| (cloud.clone(), Some(image.result.id.clone())))
+            };
+            let places: Vec<_> = clouds.iter().filter_map(told).collect();
+            (!places.is_empty()).then(|| Choice { build: build.clone(), places })
+        };
+        self.revisions.iter().filter(|build| build.target == target).filter_map(of_build).collect()
     }
 }
 

@@ -22,19 +22,24 @@ impl Journal {
         if newer.is_none() || pin.is_none() || pin != image.revision.as_ref() {
             return self.publish(image);
         }
+        let (cloud, id) = (&image.result.config.cloud_name, &image.result.id);
+        let build = image.revision.as_ref().and_then(|build| self.revision(build));
+        let is_known =
+            build.is_some_and(|build| build.copies.iter().any(|copy| copy.cloud == *cloud && copy.id == *id));
         self.note_copy(&image);
-        self.job.iter_mut().for_each(|job| job.delivered.push(image.result.config.clone()));
+        if let Some(job) = &mut self.job {
+            let places = if is_known { &mut job.found } else { &mut job.delivered };
+            places.push(image.result.config);
+        }
     }
 }
 
 impl Known {
-    /// What the job of `request` works with: what was revoked counts as not built, and what was chosen is served, by a job
-    /// for that alone after a look at each project.
+    /// What the job of `request` works with: what was revoked counts as not built, and what was chosen is served, after a look
+    /// at each project.
     pub fn of_job(journal: &Journal, levers: &Levers, request: &Request) -> Self {
-        let choices = levers.choices(journal, &request.config).into_iter();
         let choices = match request.task {
-            Task::Serve => choices.collect(),
-            Task::Build => choices.filter_map(Choice::where_it_lacks).collect(),
+            Task::Serve | Task::Build => levers.choices(journal, &request.config),
             Task::TakeOver(_) | Task::CleanUp | Task::Search(_) => Vec::new(),
         };
         let mut known = Self { choices, ..Self::of(journal) };

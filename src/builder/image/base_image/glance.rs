@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use sha2::Sha256;
 
 use super::{BaseImageError, Opened, UpstreamImage, open};
+use crate::builder::ownership::description;
 use crate::builder::ownership::labels::{self, DIGEST, Stage};
 use crate::host::random_uuid;
 use crate::http::HttpClient;
@@ -86,7 +87,7 @@ impl BaseImages<'_> {
         self.tracker.makes(&noted)?;
         let (images, began) = (self.cloud.images(), Instant::now());
         let created = images.create(&image, deadline).map_err(BaseImageError::from);
-        let result = created.and_then(|_| transfer(self.cloud, self.http, &id, offer, deadline));
+        let result = created.and_then(|_| transfer(self.cloud, self.http, &id, (offer, target), deadline));
         self.tracker.conclude(&images, &id, &noted, &result);
         result.map(|()| {
             log::info!("{target}: base image {id} is in the build cloud after {}", Elapsed::since(began));
@@ -105,7 +106,7 @@ fn transfer(
     cloud: &Cloud,
     http: &HttpClient,
     id: &ImageId,
-    offer: &UpstreamImage,
+    (offer, target): (&UpstreamImage, Target),
     deadline: Deadline,
 ) -> Result<(), BaseImageError> {
     let Opened { reader, size, .. } =
@@ -119,7 +120,7 @@ fn transfer(
         return Err(BaseImageError::Digest { url, found, promised });
     }
     images.wait_until_active(id, deadline.at_most(Duration::from_secs(1800)))?;
-    let checked = [ImageChange::Add(DIGEST.into(), found.into())];
-    images.update(id, &checked, deadline)?;
+    let checked = vec![ImageChange::Add(DIGEST.into(), found.into())];
+    description::update(&images, id, checked, description::properties(target, None), deadline)?;
     Ok(())
 }

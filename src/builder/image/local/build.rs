@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use super::workspace::{Workspace, WorkspaceError};
 use crate::builder::image::base_image::{BaseImageError, UpstreamImage};
+use crate::builder::image::manifest::WithManifest;
 use crate::builder::image::verify::{self, Expected, VerificationError};
 use crate::disk_image::{DiskError, DiskImage};
 use crate::host::{FileError, Host, Namespaces, ProcessError};
 use crate::http::HttpClient;
 use crate::instance::{BaseError, CacheMount, ChrootExecutor, ExecutorError, RunnerBase, Timeout, setup};
 use crate::model::{Cause, Classified, Deadline};
-use crate::record::Phase;
+use crate::record::{Manifest, Phase};
 
 /// The disk of a built image, as large as builder VMs have theirs at least.
 const DISK: u64 = 20 << 30;
@@ -85,6 +86,8 @@ pub struct LocalImage {
     folder: PathBuf,
     /// The disk that it needs, in GiB.
     pub min_disk: u64,
+    /// What is in it.
+    pub manifest: Option<Manifest>,
 }
 
 impl LocalImage {
@@ -114,6 +117,8 @@ pub struct LocalBuild<'a> {
     pub offer: &'a UpstreamImage,
     /// What goes into it.
     pub base: &'a RunnerBase,
+    /// Both as one digest.
+    pub fingerprint: &'a str,
     /// Whether it is looked at before it is packed.
     pub verify: bool,
     /// Told of each phase.
@@ -129,10 +134,12 @@ impl LocalBuild<'_> {
         let namespaces = Namespaces::open()?;
         let original = self.workspace.cache.raw(self.host, &namespaces, self.http, self.offer, deadline)?;
         let folder = self.workspace.folder(self.host, &self.base.target.to_string())?;
-        let image = LocalImage { folder, min_disk: DISK >> 30 };
+        let mut image = LocalImage { folder, min_disk: DISK >> 30, manifest: None };
         let disk = DiskImage::copy(&namespaces, &original, image.folder.join("disk.raw"), deadline)?;
         disk.grow(DISK, deadline)?;
-        self.set_up(&namespaces, &disk, &image.folder.join("root"), deadline)?;
+        let base = WithManifest::new(self.base, self.offer, self.fingerprint);
+        self.set_up(&base, &namespaces, &disk, &image.folder.join("root"), deadline)?;
+        image.manifest = base.made();
         (self.progress)(Phase::Packing);
         disk.pack(&image.path(), deadline)?;
         self.host.remove_file(&image.folder.join("disk.raw"))?;
@@ -141,6 +148,7 @@ impl LocalBuild<'_> {
 
     fn set_up(
         &self,
+        base: &WithManifest<'_>,
         namespaces: &Namespaces,
         disk: &DiskImage<'_>,
         root: &Path,
@@ -153,7 +161,7 @@ impl LocalBuild<'_> {
         let progress = |step: &'static str, number, of| {
             (self.progress)(Phase::Installing { step: step.to_owned(), number, of });
         };
-        setup(self.base, &chroot, Timeout::Until(deadline), CacheMount::Leave, &progress)?;
+        setup(base, &chroot, Timeout::Until(deadline), CacheMount::Leave, &progress)?;
         if self.verify {
             (self.progress)(Phase::Verifying);
             verify::check(&chroot, &Expected::of(self.base), deadline)?;

@@ -23,6 +23,8 @@ pub struct Quirks {
     pub nulls: bool,
     /// An nginx in front of Glance refuses bodies that are longer than this.
     pub proxy_limit: Option<u64>,
+    /// Glance keeps its users from setting the properties that say what an image is (`os_distro` and its like).
+    pub protected_properties: bool,
 }
 
 /// Fields that are null with [`Quirks::nulls`].
@@ -37,6 +39,9 @@ const NULLED: [&str; 9] = [
     "port_security_enabled",
     "created",
 ];
+
+/// Properties that are protected with [`Quirks::protected_properties`].
+const PROTECTED: [&str; 4] = ["os_distro", "os_version", "os_type", "os_admin_user"];
 
 /// What stands between the services of a region and their clients.
 #[derive(Default)]
@@ -97,6 +102,11 @@ impl Front {
             lock(&self.fresh).extend(made(bytes));
         }
         self.nulled(request.method == "GET", response)
+    }
+
+    /// Whether Glance keeps its users from setting a property.
+    pub fn protects(&self, key: &str) -> bool {
+        self.quirks.protected_properties && PROTECTED.contains(&key)
     }
 
     /// Whether an id that nobody has asked for yet stands in `text`; from now on it is known.

@@ -111,6 +111,7 @@ fn fresh(tree: &Path, name: &str, properties: &BTreeMap<String, String>) -> io::
         "PRETTY_NAME=\"Ubuntu {version} LTS\"\nNAME=\"Ubuntu\"\nVERSION_ID=\"{version}\"\nVERSION=\"{version} LTS\"\n\
          VERSION_CODENAME={code}\nID=ubuntu\nID_LIKE=debian\nUBUNTU_CODENAME={code}\n"
     );
+    std::os::unix::fs::symlink("vmlinuz-6.8.0-31-generic", tree.join("boot/vmlinuz"))?;
     let architecture = architecture(name, properties);
     let archive =
         if architecture == "amd64" { "archive.ubuntu.com/ubuntu" } else { "ports.ubuntu.com/ubuntu-ports" };
@@ -145,6 +146,8 @@ fn fresh(tree: &Path, name: &str, properties: &BTreeMap<String, String>) -> io::
         ("etc/resolv.conf", "nameserver 127.0.0.53\n", 0o644),
         ("etc/fstab", "LABEL=cloudimg-rootfs / ext4 discard,errors=remount-ro 0 1\n", 0o644),
         ("etc/ssh/sshd_config", "Include /etc/ssh/sshd_config.d/*.conf\nUsePAM yes\n", 0o644),
+        ("boot/vmlinuz-6.8.0-31-generic", "", 0o600),
+        ("etc/cloud/build.info", "build_name: server\nserial: 20260423\n", 0o644),
         ("etc/cloud/cloud.cfg", "users:\n   - default\n", 0o644),
         ("etc/sysctl.conf", "", 0o644),
         ("etc/timezone", "Etc/UTC\n", 0o644),

@@ -53,6 +53,11 @@ pub(super) fn patch(call: Call<'_, '_>, id: &str) -> Answer {
         return Err(Refusal::new(400, "Request body must be a JSON array of operation objects."));
     };
     let mut image = editable(&call, id, "modify_image")?;
+    let key =
+        |operation: &Value| operation["path"].as_str().unwrap_or_default().trim_start_matches('/').to_owned();
+    if let Some(key) = operations.iter().map(key).find(|key| call.region.front.protects(key)) {
+        return Err(Refusal::new(403, format!("Property '{key}' is protected")));
+    }
     for operation in &operations {
         apply(&mut image, operation)?;
     }

@@ -52,7 +52,9 @@ inside)
     ;;
 people)
     PATH=/.host/usr/bin
-    for place in /home /tmp /var/tmp; do mount -n --bind "$place" "$place"; done
+    for place in /home /tmp /var/tmp /opt/hostedtoolcache; do
+        [ ! -d "$place" ] || mount -n --bind "$place" "$place"
+    done
     protect /
     echo $$
     exec sleep infinity > /dev/null

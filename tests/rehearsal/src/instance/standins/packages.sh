@@ -232,9 +232,19 @@ standin_dpkg-query() {
         shift
     done
     [ -n "$show" ] || unknown "no action"
-    [ ${#names[@]} -gt 0 ] || mapfile -t names < <(sed -n 's/^Package: //p' "$status")
+    # Read once, without a process for each package: a build asks for all of them.
+    local key value package= all=()
+    declare -A versions=() architectures=()
+    while IFS=': ' read -r key value; do
+        case $key in
+            Package) package=$value all+=("$value") ;;
+            Version) versions[$package]=$value ;;
+            Architecture) architectures[$package]=$value ;;
+        esac
+    done < "$status"
+    [ ${#names[@]} -gt 0 ] || names=("${all[@]}")
     for name in "${names[@]}"; do
-        if ! installed "$name"; then
+        if [ -z "${versions[$name]-}" ]; then
             printf 'dpkg-query: no packages found matching %s\n' "$name" >&2
             code=1
             continue
@@ -242,8 +252,8 @@ standin_dpkg-query() {
         local line=$format
         line=${line//'${Package}'/$name}
         line=${line//'${binary:Package}'/$name}
-        line=${line//'${Version}'/$(version_of "$name")}
-        line=${line//'${Architecture}'/$architecture}
+        line=${line//'${Version}'/${versions[$name]}}
+        line=${line//'${Architecture}'/${architectures[$name]}}
         line=${line//'${Status}'/install ok installed}
         line=${line//'${db:Status-Status}'/installed}
         line=${line//'${db:Status-Abbrev}'/ii }
@@ -339,11 +349,13 @@ standin_snap() {
 }
 
 standin_npm() {
-    local verb=${1:-} name names=() global=
+    local verb=${1:-} name names=() global= json= version file
     shift
     while [ $# -gt 0 ]; do
         case $1 in
             -g | --global | --location=global) global=1 ;;
+            --depth=0) ;;
+            --json) json=1 ;;
             --no-fund | --no-audit | --silent | --quiet | --loglevel=* | --prefix=* | --registry=* | -s) ;;
             -*) unknown "$1" ;;
             *) names+=("$1") ;;
@@ -355,15 +367,28 @@ standin_npm() {
         install | i | add)
             [ -n "$global" ] || unknown "install without --global"
             for name in "${names[@]}"; do
-                mkdir -p "/usr/local/lib/node_modules/${name%@*}" || exit 1
-                printf '{"name": "%s", "version": "1.0.0"}\n' "${name%@*}" > "/usr/local/lib/node_modules/${name%@*}/package.json"
-                printf '#!/bin/sh\necho 1.0.0\n' > "/usr/local/bin/${name%@*}"
-                chmod 0755 "/usr/local/bin/${name%@*}"
+                version=1.0.0
+                # The first character may be that of a scope.
+                case ${name:1} in *@*) version=${name##*@} name=${name%@*} ;; esac
+                mkdir -p "/usr/local/lib/node_modules/$name" || exit 1
+                printf '{"name": "%s", "version": "%s"}\n' "$name" "$version" > "/usr/local/lib/node_modules/$name/package.json"
+                printf '#!/bin/sh\necho %s\n' "$version" > "/usr/local/bin/${name##*/}"
+                chmod 0755 "/usr/local/bin/${name##*/}"
             done
             printf 'added %s packages\n' "${#names[@]}" ;;
         cache) ;;
         config) ;;
-        list | ls) ls /usr/local/lib/node_modules 2> /dev/null ;;
+        list | ls)
+            [ -n "$global$json" ] || unknown "list without --global --json"
+            printf '{\n  "name": "lib",\n  "dependencies": {'
+            version=
+            for file in /usr/local/lib/node_modules/*/package.json /usr/local/lib/node_modules/@*/*/package.json; do
+                [ -e "$file" ] || continue
+                name=${file#/usr/local/lib/node_modules/}
+                printf '%s\n    "%s": %s' "$version" "${name%/package.json}" "$(cat "$file")"
+                version=,
+            done
+            printf '\n  }\n}\n' ;;
         *) unknown "$verb" ;;
     esac
 }

@@ -214,7 +214,9 @@ standin_sysctl() {
                 need_root "sysctl: permission denied on key \"${1%%=*}\""
                 mkdir -p "$state"; printf '%s\n' "$1" >> "$state/sysctl"
                 [ -n "$quiet" ] || printf '%s = %s\n' "${1%%=*}" "${1#*=}" ;;
-            *.*) sed -n "s/^$1=//p" "$state/sysctl" 2> /dev/null | tail -n 1 ;;
+            *.*)
+                # What is set by hand goes before what the boot has set.
+                cat /etc/sysctl.d/*.conf "$state/sysctl" 2> /dev/null | sed -n "s/^$1 *= *//p" | tail -n 1 ;;
             *) die 255 "sysctl: cannot stat /proc/sys/$1: No such file or directory" ;;
         esac
         shift

@@ -1,0 +1,245 @@
+//! What is inside of an image, and what differs between two. Read from the unit's records alone, so it may be asked at any time.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::levers::{self, LeverError};
+use crate::charm::dispatch::{DispatchError, Unit};
+use crate::host::Host;
+use crate::model::{Target, Timestamp};
+use crate::openstack_cloud::ImageId;
+use crate::record::{Component, Difference, JobId, Journal, MANIFEST_PATH, Manifest, RecordError, Revision};
+
+/// The longest text that an action returns: Juju's tool takes it as an argument, of which Linux allows 128 KiB.
+const LONGEST: usize = 100_000;
+
+/// An image cannot be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum ShowError {
+    /// No build is meant, or several are.
+    #[error(transparent)]
+    Lever(#[from] LeverError),
+    /// Nothing is kept of a target.
+    #[error("no build of {0} is kept; list-images has those that there are")]
+    NoBuild(Target),
+    /// There is nothing to compare it with.
+    #[error("only one build of {0} is kept; name two (list-images)")]
+    OnlyOne(Target),
+    /// Its manifest is not here.
+    #[error("{}", missing(build, manifest.as_deref()))]
+    NoManifest {
+        /// The build.
+        build: ImageId,
+        /// The digest of its manifest, unless it was built without.
+        manifest: Option<String>,
+    },
+    /// Nothing is known of its bytes.
+    #[error(
+        "the bytes of build {0} were not read yet, so that there is no digest to state its provenance for; they are when it is delivered"
+    )]
+    Unread(ImageId),
+    /// A record could not be read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+fn missing(build: &ImageId, manifest: Option<&str>) -> String {
+    match manifest {
+        Some(digest) => format!(
+            "the manifest of build {build} is not on this unit: another unit has built it; ask that one, or read {MANIFEST_PATH} \
+             (SHA-256 {digest}) in a machine of the image"
+        ),
+        None => format!("what is in build {build} is not known: it was built before manifests were kept"),
+    }
+}
+
+/// A build and its content; displays as a page of text, serialises as JSON.
+#[derive(Debug, Serialize)]
+pub struct ShownImage {
+    /// Its id in the build project.
+    pub build: ImageId,
+    /// What it was built for, as `noble-x64`.
+    pub target: String,
+    /// When it was built.
+    pub built: Timestamp,
+    /// The job that built it.
+    pub job: JobId,
+    /// The SHA-512 of its bytes, once they were read.
+    pub sha512: Option<String>,
+    /// The number of its bytes, once they were read.
+    pub size: Option<u64>,
+    /// The SHA-256 of its manifest, as the image itself has it.
+    pub manifest_sha256: String,
+    /// The manifest.
+    pub manifest: Manifest,
+}
+
+impl ShownImage {
+    /// The build that `word` means: its id or that of a copy, the beginning of either, the SHA-512 of its bytes, or a target,
+    /// whose newest it is.
+    pub fn load(host: &Host, word: &str) -> Result<Self, ShowError> {
+        Self::of(host, find(&Journal::load(host)?, word)?)
+    }
+
+    fn of(host: &Host, build: &Revision) -> Result<Self, ShowError> {
+        let manifest = build.contents.as_ref().and_then(|contents| contents.manifest.clone());
+        let (Some(known), Some(digest)) = (Manifest::of(host, build)?, &manifest) else {
+            return Err(ShowError::NoManifest { build: build.id.clone(), manifest });
+        };
+        Ok(Self {
+            build: build.id.clone(),
+            target: build.target.to_string(),
+            built: build.built,
+            job: build.job.clone(),
+            sha512: build.proof.as_ref().map(|proof| proof.sha512.clone()),
+            size: build.proof.as_ref().map(|proof| proof.size),
+            manifest_sha256: digest.clone(),
+            manifest: known,
+        })
+    }
+}
+
+/// Two builds and what differs in the second; displays as a page of text whose first line sums it up.
+#[derive(Debug, Serialize)]
+pub struct ImageDifference {
+    /// The one that is compared with.
+    pub before: Side,
+    /// The other.
+    pub after: Side,
+    /// The difference in a line.
+    pub summary: String,
+    /// All of it.
+    pub difference: Difference,
+}
+
+/// One of two builds.
+#[derive(Debug, Serialize)]
+pub struct Side {
+    /// Its id in the build project.
+    pub build: ImageId,
+    /// What it was built for.
+    pub target: String,
+    /// When it was built.
+    pub built: Timestamp,
+}
+
+impl ImageDifference {
+    /// What differs between the builds that two words mean; of one, between the build before and it.
+    pub fn load(host: &Host, first: &str, second: Option<&str>) -> Result<Self, ShowError> {
+        let journal = Journal::load(host)?;
+        let (before, after) = match second {
+            Some(second) => (find(&journal, first)?, find(&journal, second)?),
+            None => {
+                let after = find(&journal, first)?;
+                (journal.build_before(after).ok_or(ShowError::OnlyOne(after.target))?, after)
+            }
+        };
+        let (before, after) = (ShownImage::of(host, before)?, ShownImage::of(host, after)?);
+        let difference = Difference::between(&before.manifest, &after.manifest);
+        let side = |shown: ShownImage| Side { build: shown.build, target: shown.target, built: shown.built };
+        Ok(Self { before: side(before), after: side(after), summary: difference.to_string(), difference })
+    }
+}
+
+/// The build that a word means.
+fn find<'a>(journal: &'a Journal, word: &str) -> Result<&'a Revision, ShowError> {
+    if let Some(target) = Target::parse(word) {
+        let builds = journal.revisions.iter().filter(|build| build.target == target);
+        return builds.max_by_key(|build| build.built).ok_or(ShowError::NoBuild(target));
+    }
+    let digest = word.strip_prefix("sha512:").unwrap_or(word);
+    let has_bytes = |build: &&Revision| build.proof.as_ref().is_some_and(|proof| proof.sha512 == digest);
+    match journal.revisions.iter().find(has_bytes) {
+        Some(build) => Ok(build),
+        None => Ok(levers::kept_build(journal, word)?),
+    }
+}
+
+impl fmt::Display for ShownImage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { build, target, built, job, sha512, size, manifest_sha256, manifest } = self;
+        let Manifest { base_image, runner, tools, recipe_sha256, script_sha256, inventory, .. } = manifest;
+        let unknown = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());
+        writeln!(f, "build {build} of {target}, built {built} by job {job}")?;
+        if let (Some(sha512), Some(size)) = (sha512, size) {
+            writeln!(f, "image: {} MiB, sha512:{sha512}", size.div_ceil(1 << 20))?;
+        }
+        writeln!(f, "manifest: sha256:{manifest_sha256}, {MANIFEST_PATH} in the image")?;
+        let serial = unknown(&inventory.base_serial);
+        writeln!(
+            f,
+            "base image: serial {serial}, signed {}, sha256:{}",
+            base_image.signed, base_image.sha256
+        )?;
+        writeln!(f, "kernel: {}", unknown(&inventory.kernel))?;
+        writeln!(f, "recipe: sha256:{recipe_sha256}")?;
+        script_sha256.iter().try_for_each(|digest| writeln!(f, "script: sha256:{digest}"))?;
+        writeln!(f, "runner: {} sha256:{}", runner.version, runner.sha256)?;
+        for Component { path, version, sha256 } in tools {
+            writeln!(f, "tool: {path} {version} sha256:{sha256}")?;
+        }
+        for snap in &inventory.snaps {
+            let channel = snap.channel.as_ref().map_or(String::new(), |channel| format!(" {channel}"));
+            writeln!(f, "snap: {} {}{channel}", snap.name, snap.release())?;
+        }
+        inventory.npm.iter().try_for_each(|npm| writeln!(f, "npm: {} {}", npm.name, npm.version))?;
+        writeln!(f, "packages: {}", inventory.packages.len())?;
+        let mut packages = inventory.packages.iter();
+        packages.try_for_each(|package| writeln!(f, "  {} {}", package.name, package.version))
+    }
+}
+
+impl fmt::Display for ImageDifference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { before, after, summary, difference } = self;
+        writeln!(f, "{summary}")?;
+        for (word, Side { build, target, built }) in [("from", before), ("to", after)] {
+            writeln!(f, "{word} build {build} of {target}, built {built}")?;
+        }
+        difference.lines().iter().try_for_each(|line| writeln!(f, "  {line}"))
+    }
+}
+
+impl Unit<'_> {
+    /// Shows what is inside of an image.
+    pub(in crate::charm) fn show_image(&self) -> Result<(), DispatchError> {
+        let parameters = self.tools.action_get()?;
+        let word = parameters.get("image").and_then(|word| word.as_str()).unwrap_or_default().trim();
+        self.answer(ShownImage::load(self.host, word).map(|shown| {
+            let command = format!("show-image {}", shown.build);
+            (shown.to_string(), serde_json::to_string(&shown).unwrap_or_default(), command)
+        }))
+    }
+
+    /// Shows what differs between two images.
+    pub(in crate::charm) fn diff_images(&self) -> Result<(), DispatchError> {
+        let parameters = self.tools.action_get()?;
+        let word =
+            |name: &str| parameters.get(name).and_then(|word| word.as_str()).unwrap_or_default().trim();
+        let second = Some(word("with")).filter(|word| !word.is_empty());
+        let (first, second) = second.map_or((word("image"), None), |with| (with, Some(word("image"))));
+        self.answer(ImageDifference::load(self.host, first, second).map(|shown| {
+            let command = format!("diff-images {} {}", shown.before.build, shown.after.build);
+            (shown.to_string(), serde_json::to_string(&shown).unwrap_or_default(), command)
+        }))
+    }
+
+    /// Returns a text, and the same for programs; what an action cannot hold is left to the command that shows it.
+    fn answer(&self, shown: Result<(String, String, String), ShowError>) -> Result<(), DispatchError> {
+        let (text, json, command) = match shown {
+            Ok(shown) => shown,
+            Err(ShowError::Record(error)) => return Err(error.into()),
+            Err(refusal) => return Ok(self.tools.action_fail(&format!("{refusal}."))?),
+        };
+        let unit = &self.environment.unit;
+        let mut results = vec![("json", json), ("text", text)];
+        let length = results.len();
+        results.retain(|(_, value)| value.len() <= LONGEST);
+        if results.len() < length {
+            let whole = format!("juju exec --unit {unit} './dispatch {command} --format json'");
+            results.push(("too-long", format!("The image has too many packages for an action: {whole}")));
+        }
+        Ok(self.tools.action_set(&results)?)
+    }
+}
