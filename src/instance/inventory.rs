@@ -284,7 +284,7 @@ mod tests {
             assert!(crate::model::is_printable_line(&unread[0]), "{line}");
         }
         for npm in
-            ["[]", "{", r#"{"dependencies": {"a b": {"version": "1"}}}"#, r#"{"dependencies": {"a": {}}}"#]
+            ["7", "{", r#"{"dependencies": {"a b": {"version": "1"}}}"#, r#"{"dependencies": {"a": {}}}"#]
         {
             let (inventory, unread) = parse(format!("[npm]\n{npm}").as_bytes());
             assert_eq!((inventory, unread.len()), (Inventory::default(), 1), "{npm}");

@@ -114,8 +114,9 @@ fn long_work_moves_a_line_on_a_terminal_and_tells_plain_lines_in_a_pipe() {
 fn what_is_in_an_image_keeps_to_its_schema() {
     let site = Plan::new().bare();
     let schema = |text: &str| -> Value { serde_json::from_str(text).unwrap() };
-    let manifest = include_str!("../packaging/sbom/manifest.json");
-    let mut journal: Value = serde_json::from_str(include_str!("../packaging/sbom/journal.json")).unwrap();
+    let manifest = include_str!("../packaging/image-sbom/manifest.json");
+    let mut journal: Value =
+        serde_json::from_str(include_str!("../packaging/image-sbom/journal.json")).unwrap();
     let newer = manifest.replace("1.22.22", "1.22.23").replace("2.337.1", "2.338.0");
     let package = |number: u32| json!({"name": format!("p{number}"), "version": "1", "architecture": "all"});
     let mut many: Value = serde_json::from_str(manifest).unwrap();

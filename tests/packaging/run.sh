@@ -43,7 +43,7 @@ for file in dispatch hooks/upgrade-charm config.yaml; do
 done
 
 say "SBOM and provenance are what they say, by public validators"
-"$PWD/tests/packaging/sbom.sh" target/charm/dispatch "$scratch/sbom"
+"$PWD/tests/packaging/image-sbom.sh" target/charm/dispatch "$scratch/image-sbom"
 
 say "packed by charmcraft"
 venv=$scratch/venv

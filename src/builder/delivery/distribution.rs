@@ -320,8 +320,7 @@ impl<'a> Distributor<'a> {
         let (target, revision) = (artifact.target(), &artifact.revision);
         let id: ImageId = random_uuid().parse().map_err(|_| DeliveryError::NoId)?;
         let mut properties = labels::of_copy(self.owner, self.job, &id, &revision.fingerprint);
-        properties.insert("architecture".into(), target.arch.glance().into());
-        properties.extend(labels::firmware(&artifact.image));
+        properties.extend(description::firmware(target, &artifact.image));
         let new = NewImage {
             id: Some(id.clone()),
             name: crate::model::image_name(&self.owner.application, target),
@@ -346,10 +345,8 @@ impl<'a> Distributor<'a> {
             images.upload(&id, artifact.image.size, bytes, deadline)?;
             let proof = artifact.proof().ok_or_else(|| DeliveryError::Different(id.clone()))?;
             compare(&images, &id, proof, deadline)?;
-            let mut described = description::properties(target, revision.contents.as_ref());
-            described.extend(description::hardware(&artifact.image));
-            description::update(&images, &id, labels::publish(), described, deadline)?;
-            Ok(())
+            let described = description::of_copy(revision, &artifact.image);
+            Ok(description::update(&images, &id, labels::publish(), described, deadline).map(drop)?)
         })();
         match result {
             Ok(()) => {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::model::{Deadline, Target};
 use crate::openstack_cloud::{ErrorKind, Image, ImageChange, ImageId, Images, OpenStackError};
-use crate::record::{Contents, Manifest};
+use crate::record::{Contents, Manifest, Revision};
 
 /// The SHA-256 of the image's manifest.
 const MANIFEST: &str = "runner_image_builder_manifest";
@@ -64,10 +64,20 @@ pub fn properties(target: Target, contents: Option<&Contents>) -> BTreeMap<Strin
     properties.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
-/// The hardware that machines of `image` get, for its copies: Nova carries it over from the base image to the build.
-pub fn hardware(image: &Image) -> BTreeMap<String, String> {
+/// The properties of a copy of `build`, which is `image`: also the hardware that its machines get, which Nova carries over
+/// from the base image.
+pub fn of_copy(build: &Revision, image: &Image) -> BTreeMap<String, String> {
     let of_hardware = image.properties.iter().filter(|(name, _)| name.starts_with(HARDWARE));
-    of_hardware.take(MOST).map(|(name, value)| (name.clone(), value.clone())).collect()
+    let of_hardware = of_hardware.take(MOST).map(|(name, value)| (name.clone(), value.clone()));
+    properties(build.target, build.contents.as_ref()).into_iter().chain(of_hardware).collect()
+}
+
+/// The properties without which a copy of `image`, which is for `target`, would not boot as it does.
+pub fn firmware(target: Target, image: &Image) -> BTreeMap<String, String> {
+    const NAMES: [&str; 2] = ["hw_firmware_type", "hw_machine_type"];
+    let property = |name: &str| Some((name.to_owned(), image.properties.get(name)?.clone()));
+    let architecture = ("architecture".to_owned(), target.arch.glance().to_owned());
+    NAMES.into_iter().filter_map(property).chain([architecture]).collect()
 }
 
 /// Makes `changes`, without which an image is not what it should be, and adds `properties` unless the cloud refuses them.

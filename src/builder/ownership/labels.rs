@@ -129,13 +129,6 @@ pub fn of_copy(owner: &Owner, job: &JobId, id: &ImageId, fingerprint: &str) -> B
     labels
 }
 
-/// The properties without which a copy of `image` would not boot as it does.
-pub fn firmware(image: &Image) -> BTreeMap<String, String> {
-    const NAMES: [&str; 2] = ["hw_firmware_type", "hw_machine_type"];
-    let property = |name: &str| Some((name.to_owned(), image.properties.get(name)?.clone()));
-    NAMES.into_iter().filter_map(property).collect()
-}
-
 /// The labels of a snapshot of our `server`, whose own id Nova chooses.
 pub fn of_snapshot(
     owner: &Owner,

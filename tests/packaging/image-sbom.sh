@@ -1,6 +1,6 @@
 #!/bin/bash
 # Prints SBOM and provenance of a build that a unit has on record, and has public validators check them:
-# sbom.sh DISPATCH SCRATCH
+# image-sbom.sh DISPATCH SCRATCH
 set -euo pipefail
 sources=$(cd "$(dirname "$0")" && pwd)
 dispatch=$(realpath "$1")
@@ -20,13 +20,13 @@ unit=$scratch/unit
 state=$unit/var/lib/runner-image-builder
 rm -rf "$unit"
 (umask 0077 && mkdir -p "$state/manifests")
-digest=$(sha256sum "$sources/sbom/manifest.json" | cut -d' ' -f1)
-install -m 0600 "$sources/sbom/manifest.json" "$state/manifests/$digest.json"
-sed "s/DIGEST/$digest/" "$sources/sbom/journal.json" >"$state/journal.json"
+digest=$(sha256sum "$sources/image-sbom/manifest.json" | cut -d' ' -f1)
+install -m 0600 "$sources/image-sbom/manifest.json" "$state/manifests/$digest.json"
+sed "s/DIGEST/$digest/" "$sources/image-sbom/journal.json" >"$state/journal.json"
 
 show() { RUNNER_IMAGE_BUILDER_ROOT=$unit "$dispatch" show-image noble-x64 --format "$1"; }
 show spdx >"$scratch/image.spdx.json"
 show spdx | cmp - "$scratch/image.spdx.json" # the same each time
 show slsa >"$scratch/image.slsa.json"
-"$scratch/venv/bin/python" -B "$sources/spdx.py" "$scratch/image.spdx.json" "$sources/sbom/manifest.json"
+"$scratch/venv/bin/python" -B "$sources/spdx.py" "$scratch/image.spdx.json" "$sources/image-sbom/manifest.json"
 "$scratch/venv/bin/python" -B "$sources/provenance.py" "$scratch/image.slsa.json"
