@@ -1,6 +1,7 @@
 //! clouds.yaml: the credentials of the build cloud, of each relation, and of clouds that have yet to be left clean. Each cloud
 //! is reached with exactly what was brought for it.
 
+use super::image_relation::remembered::Remembered;
 use super::image_relation::said::ImageRelations;
 use super::reconcile::{ReconcileError, is_open};
 use super::state::CharmState;
@@ -59,7 +60,7 @@ pub fn forget_departed(
     }
     let journal = Journal::load(host)?;
     let build_cloud = Request::load(host)?.map(|request| request.config.build_cloud);
-    let relations = ImageRelations::load(tools, environment, broken)?.usable;
+    let relations = ImageRelations::load(tools, environment, broken, &Remembered::default())?.usable;
     let is_build_cloud = |name: &CloudName, config: &_| {
         let was_named = *name == builder::cloud_name(config);
         let former = was_named.then(|| builder::former_cloud_name(config));

@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind};
 use super::actions::FollowError;
 use super::cos_agent::{self, metrics_socket};
 use super::event::{Action, Event, RelationChange};
+use super::image_relation::remembered::Remembered;
 use super::peers::{self, Exchange};
 use super::reconcile::{self, ReconcileError};
 use super::removal::{self, RemovalError};
@@ -18,7 +19,7 @@ use crate::host::{FileError, Host, NotOurs, Written};
 use crate::juju::{Environment, HookToolError, HookTools, RelationId, Status};
 use crate::model::Timestamp;
 use crate::record::{
-    self, BuildMode, Findings, Image, JobId, Journal, Levers, PastJob, RecordError, Upstream,
+    self, BuildMode, Findings, Image, JobId, Journal, LastHook, Levers, PastJob, RecordError, Upstream,
 };
 use crate::worker::{self, WorkerError};
 
@@ -105,11 +106,12 @@ impl Unit<'_> {
     /// the operator's affair and no failure of the hook; an action fails with the same words.
     pub fn dispatch(&self, event: &Event) -> Result<(), DispatchError> {
         let Err(error) = self.handle(event) else { return Ok(()) };
+        LastHook::forget(self.host)?;
         let Some(remedy) = error.remedy() else { return Err(error) };
         if matches!(event, Event::Action(_)) {
             self.tools.action_fail(&remedy)?;
         }
-        Ok(self.tools.status_set(&status::machine_in_trouble(&remedy))?)
+        Ok(self.show_status(&status::machine_in_trouble(&remedy))?)
     }
 
     fn handle(&self, event: &Event) -> Result<(), DispatchError> {
@@ -172,8 +174,13 @@ impl Unit<'_> {
         }
     }
 
+    /// Lets Juju show `status`.
+    pub(super) fn show_status(&self, status: &Status) -> Result<(), HookToolError> {
+        status::shown::show(self.host, self.tools, status)
+    }
+
     fn install(&self, event: &Event) -> Result<(), DispatchError> {
-        self.tools.status_set(&Status::Maintenance("Setting up Builder.".into()))?;
+        self.show_status(&Status::Maintenance("Setting up Builder.".into()))?;
         self.tell_version();
         self.initialize()?;
         // The worker installs what is missing before each job, so a package server that is down blocks nothing here.
@@ -184,7 +191,7 @@ impl Unit<'_> {
     }
 
     fn upgrade(&self, event: &Event) -> Result<(), DispatchError> {
-        self.tools.status_set(&Status::Maintenance("Running builder upgrade.".into()))?;
+        self.show_status(&Status::Maintenance("Running builder upgrade.".into()))?;
         self.tell_version();
         // This may be the unit's first event: another charm may have been here.
         self.initialize()?;
@@ -229,17 +236,18 @@ impl Unit<'_> {
             Err(error) => log::warn!("{error}; jobs that have ended are not told here, only by `history`"),
         }
         if self.departs(event)? {
-            return Ok(self.tools.status_set(&Status::Maintenance("Being removed.".into()))?);
+            return Ok(self.show_status(&Status::Maintenance("Being removed.".into()))?);
         }
         let state = match self.state(event) {
             Ok(state) => state,
             Err(StateError::Invalid(reason)) => {
+                LastHook::forget(self.host)?;
                 peers::missed(self.host, event)?;
                 reconcile::missed_secret(self.host, event)?;
                 let broken = self.broken_relation(event);
                 credentials::forget_departed(self.host, self.tools, self.environment, broken)?;
                 worker::tend(self.host, &proxies(self.environment))?;
-                return Ok(self.tools.status_set(&status::invalid(&reason))?);
+                return Ok(self.show_status(&status::invalid(&reason))?);
             }
             Err(StateError::Juju(error)) => return Err(error.into()),
         };
@@ -248,7 +256,8 @@ impl Unit<'_> {
     }
 
     fn state(&self, event: &Event) -> Result<CharmState, StateError> {
-        CharmState::load(self.tools, self.environment, self.broken_relation(event))
+        let remembered = Remembered::in_event(self.host, event);
+        CharmState::load(self.tools, self.environment, self.broken_relation(event), remembered)
     }
 
     /// The relation that ends with `event`.
@@ -269,6 +278,8 @@ impl Unit<'_> {
         self.initialize()?;
         let mut journal = state.journal(self.host)?;
         let written = reconcile::host_files(self.host, self.environment, state, &journal)?;
+        // It names clouds of clouds.yaml.
+        state.last_hook.save(self.host)?;
         reconcile::check(self.host, self.environment, state, &journal, event, written)?;
         let event = match (written, event) {
             // Juju does not tell of everything that changes.
@@ -295,7 +306,7 @@ impl Unit<'_> {
     pub(super) fn show(&self, state: &CharmState, journal: &Journal) -> Result<(), HookToolError> {
         let status = status::status(state, journal, Findings::load(self.host).as_ref());
         let (upstream, now) = (Upstream::load(self.host), Timestamp::now());
-        self.tools.status_set(&status::with_runners(status, state, journal, &upstream, now))
+        self.show_status(&status::with_runners(status, state, journal, &upstream, now))
     }
 
     /// Publishes what the journal has, to related applications and to the other units; once more when those have told of
@@ -323,7 +334,7 @@ impl Unit<'_> {
         match self.state(event) {
             Ok(state) => Ok(Some(state)),
             Err(StateError::Invalid(reason)) => {
-                self.tools.status_set(&status::invalid(&reason))?;
+                self.show_status(&status::invalid(&reason))?;
                 self.tools.action_fail(&reason.to_string())?;
                 Ok(None)
             }

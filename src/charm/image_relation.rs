@@ -1,6 +1,7 @@
 //! The image relation, interface `github_runner_image_v0`: the cloud that a related application wants its images
 //! in, and the databag in which it finds them.
 
+pub mod remembered;
 pub mod said;
 
 use serde::{Deserialize, Serialize};

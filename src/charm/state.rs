@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::image_relation::ImageRelation;
+use super::image_relation::remembered::Remembered;
 use super::image_relation::said::ImageRelations;
 use super::options::{CloudSecret, Connection, InvalidOption, Options};
 use crate::builder::{Clouds, cloud_name, former_names, inherit_connection};
@@ -13,8 +14,8 @@ use crate::model::Secret;
 use crate::openstack_cloud::CloudConfig;
 use crate::openstack_cloud::openstack_manager::ProxyConfig;
 use crate::record::{
-    BaseImageSource, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, FormerNames, Journal, Levers,
-    Owner, RecordError, RunnerSource,
+    BaseImageSource, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, FormerNames, Journal, LastHook,
+    Levers, Owner, RecordError, RunnerSource,
 };
 
 /// The state cannot be known, or makes no sense.
@@ -51,14 +52,17 @@ pub struct CharmState {
     pub secrets: BuildSecrets,
     /// The secret option of the external script, to know its event by.
     pub script_secret: Option<SecretUri>,
+    /// What the next hook need not ask.
+    pub last_hook: LastHook,
 }
 
 impl CharmState {
-    /// Asks Juju for everything and parses it. `broken` is a relation that ends with this hook.
+    /// Asks Juju for everything that is not `remembered`, and parses it. `broken` is a relation that ends with this hook.
     pub fn load(
         tools: &dyn HookTools,
         environment: &Environment,
         broken: Option<&RelationId>,
+        remembered: Remembered,
     ) -> Result<Self, StateError> {
         let options = tools.config_get().map_err(|error| match error {
             HookToolError::TooLong { .. } => StateError::from(InvalidOption::new(
@@ -110,12 +114,15 @@ impl CharmState {
         let verify_image = options.flag("verify-image")?;
 
         let leader = tools.is_leader()?;
-        let mut relations = ImageRelations::load(tools, environment, broken)?;
+        let remembered = remembered.beside(&build_cloud_config);
+        let mut relations = ImageRelations::load(tools, environment, broken, &remembered)?;
         relations.refuse_near(&build_cloud_config);
-        let ImageRelations { ids: relation_ids, usable: mut relations, refused } = relations;
         relations
+            .usable
             .values_mut()
             .for_each(|relation| inherit_connection(&mut relation.config, &build_cloud_config));
+        let last_hook = remembered.then(&relations, &build_cloud_config);
+        let ImageRelations { ids: relation_ids, usable: relations, refused } = relations;
 
         let build_cloud = cloud_name(&build_cloud_config);
         let related = |relation: &ImageRelation| (relation.cloud.clone(), relation.config.clone());
@@ -159,6 +166,7 @@ impl CharmState {
             run,
             secrets,
             script_secret,
+            last_hook,
         })
     }
 

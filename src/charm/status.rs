@@ -6,6 +6,7 @@
 mod images;
 mod progress;
 mod runner;
+pub mod shown;
 mod text;
 mod trouble;
 

@@ -1,11 +1,14 @@
 //! A process of ours: it leads a process group of its own, is killed with it, and ends with us.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, getpid, getppid, kill_process_group, set_parent_process_death_signal};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, getpid, getppid, kill_process_group, pidfd_open, set_parent_process_death_signal,
+};
 
 /// Starts `command` as the leader of a process group of its own.
 pub fn spawn(command: &mut Command) -> io::Result<Child> {
@@ -29,6 +32,12 @@ fn tie(command: &mut Command) {
     };
     // SAFETY: what runs between fork and exec makes two system calls, and neither allocates nor takes a lock.
     unsafe { command.pre_exec(tie) };
+}
+
+/// What becomes readable when `child` has ended.
+pub fn exit_of(child: &Child) -> io::Result<OwnedFd> {
+    let pid = Pid::from_raw(child.id().cast_signed()).ok_or(Errno::SRCH)?;
+    Ok(pidfd_open(pid, PidfdFlags::empty())?)
 }
 
 /// Kills `child` with all of its group, and waits for its end.

@@ -2,10 +2,12 @@
 //! read waits for us.
 
 use std::cell::Cell;
-use std::io::Read;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::io::{ErrorKind, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::process::{Child, ChildStderr, ChildStdout};
 use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::ending::Ending;
 
@@ -15,8 +17,6 @@ const KEPT: usize = 1 << 20;
 const LAST: usize = 4096;
 /// A longer line is handed on in pieces.
 const LINE: usize = 4096;
-/// How many lines may wait for us.
-const WAITING: usize = 64;
 /// How much of a program's lines is handed on, in bytes; the rest is read and dropped, with a note.
 const TOLD: usize = 4 << 20;
 
@@ -34,14 +34,6 @@ pub struct Output {
     pub is_cut: bool,
     /// The last KiB of its standard error, as text.
     pub stderr: String,
-}
-
-/// What has been read so far, and counts also when an end never comes.
-#[derive(Default)]
-struct Kept {
-    stdout: Vec<u8>,
-    is_cut: bool,
-    stderr: Vec<u8>,
 }
 
 /// Hands lines on until there were too many of them: a program that prints without end fills no log.
@@ -69,99 +61,125 @@ impl<'a> Bounded<'a> {
     }
 }
 
-/// What a look at the two outputs has brought.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// What a look at a program has brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// Something new.
+    /// It has printed something, or closed an output.
     News,
     /// Nothing, in the time given.
     Nothing,
-    /// Both are closed, and all of them has been read.
-    End,
+    /// It has ended, and nothing that it printed waits to be read.
+    Exited,
 }
 
-/// The two outputs of a program.
+/// The two outputs of a program. It is read, and its end seen, as soon as the kernel tells of it.
 pub struct Streams {
-    lines: Receiver<String>,
-    kept: Arc<Mutex<Kept>>,
+    stdout: Option<Stream<ChildStdout>>,
+    stderr: Option<Stream<ChildStderr>>,
+    kept: Vec<u8>,
+    is_cut: bool,
+    last: Vec<u8>,
 }
 
 impl Streams {
-    /// Begins to read.
-    pub fn read(
-        stdout: Option<impl Read + Send + 'static>,
-        stderr: Option<impl Read + Send + 'static>,
-    ) -> Self {
-        let (teller, lines) = sync_channel(WAITING);
-        let kept = Arc::new(Mutex::new(Kept::default()));
-        if let Some(pipe) = stdout {
-            let (teller, kept) = (teller.clone(), Arc::clone(&kept));
-            std::thread::spawn(move || {
-                follow(pipe, &teller, |bytes| {
-                    let mut kept = lock(&kept);
-                    let room = bytes.len().min(KEPT - kept.stdout.len());
-                    kept.stdout.extend_from_slice(&bytes[..room]);
-                    kept.is_cut |= room < bytes.len();
-                });
-            });
-        }
-        if let Some(pipe) = stderr {
-            let kept = Arc::clone(&kept);
-            std::thread::spawn(move || {
-                follow(pipe, &teller, |bytes| {
-                    let stderr = &mut lock(&kept).stderr;
-                    stderr.extend_from_slice(bytes);
-                    stderr.drain(..stderr.len().saturating_sub(LAST));
-                });
-            });
-        }
-        Self { lines, kept }
+    /// Of a program that has just been started.
+    pub fn of(child: &mut Child) -> Self {
+        let (stdout, stderr) = (child.stdout.take().map(Stream::new), child.stderr.take().map(Stream::new));
+        Self { stdout, stderr, kept: Vec::new(), is_cut: false, last: Vec::new() }
     }
 
-    /// Waits so long for something new, and hands it on.
-    pub fn next(&mut self, wait: Duration, sink: &Bounded<'_>) -> Seen {
-        match self.lines.recv_timeout(wait) {
-            Ok(line) => sink.tell(&line),
-            Err(RecvTimeoutError::Timeout) => return Seen::Nothing,
-            Err(RecvTimeoutError::Disconnected) => return Seen::End,
+    /// Whether an end of both has been read.
+    pub fn are_closed(&self) -> bool {
+        self.stdout.is_none() && self.stderr.is_none()
+    }
+
+    /// Waits so long for something new, and hands it on; `exit` becomes readable when the program has ended.
+    pub fn next(&mut self, wait: Duration, exit: Option<BorrowedFd<'_>>, sink: &Bounded<'_>) -> Seen {
+        let pipes = [self.stdout.as_ref().map(Stream::as_fd), self.stderr.as_ref().map(Stream::as_fd)];
+        let [stdout, stderr, exited] = is_readable([pipes[0], pipes[1], exit], wait);
+        if stdout {
+            let (kept, is_cut) = (&mut self.kept, &mut self.is_cut);
+            follow(&mut self.stdout, sink, |bytes| {
+                let room = bytes.len().min(KEPT - kept.len());
+                kept.extend_from_slice(&bytes[..room]);
+                *is_cut |= room < bytes.len();
+            });
         }
-        Seen::News
+        if stderr {
+            let last = &mut self.last;
+            follow(&mut self.stderr, sink, |bytes| {
+                last.extend_from_slice(bytes);
+                last.drain(..last.len().saturating_sub(LAST));
+            });
+        }
+        match (stdout || stderr, exited) {
+            (true, _) => Seen::News,
+            (false, true) => Seen::Exited,
+            (false, false) => Seen::Nothing,
+        }
     }
 
     /// All that was kept.
     pub fn output(self, ending: Ending) -> Output {
-        let Kept { stdout, is_cut, stderr } = std::mem::take(&mut *lock(&self.kept));
-        Output { ending, stdout, is_cut, stderr: last_words(&stderr) }
+        Output { ending, stdout: self.kept, is_cut: self.is_cut, stderr: last_words(&self.last) }
     }
 
     /// The end of what was kept of the standard error.
-    pub fn last_words(self) -> String {
-        last_words(&lock(&self.kept).stderr)
+    pub fn last_words(&self) -> String {
+        last_words(&self.last)
     }
 }
 
-fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
-    kept.lock().unwrap_or_else(PoisonError::into_inner)
+/// One output, and the line that has begun in it.
+struct Stream<R> {
+    pipe: R,
+    line: Vec<u8>,
 }
 
-/// Reads to the end; whoever does not listen any more misses lines, and the program is not stopped by that.
-fn follow(mut pipe: impl Read, teller: &SyncSender<String>, mut keep: impl FnMut(&[u8])) {
-    let (mut line, mut buffer) = (Vec::new(), [0; 8192]);
-    while let Ok(read @ 1..) = pipe.read(&mut buffer) {
-        let bytes = &buffer[..read];
-        keep(bytes);
-        for &byte in bytes {
-            if byte == b'\n' || line.len() >= LINE {
-                let _ = teller.send(String::from_utf8_lossy(&line).trim_end().to_owned());
-                line.clear();
-            }
-            if byte != b'\n' {
-                line.push(byte);
-            }
+impl<R: AsFd> Stream<R> {
+    fn new(pipe: R) -> Self {
+        Self { pipe, line: Vec::new() }
+    }
+
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
+}
+
+/// Which of these can be read, as soon as one can.
+fn is_readable<const N: usize>(files: [Option<BorrowedFd<'_>>; N], wait: Duration) -> [bool; N] {
+    let mut polled: Vec<PollFd<'_>> =
+        files.iter().flatten().map(|file| PollFd::from_borrowed_fd(*file, PollFlags::IN)).collect();
+    // A signal ends the wait early: the caller looks at the time and comes again.
+    let _ = poll(&mut polled, Timespec::try_from(wait).ok().as_ref());
+    let mut ready = polled.iter().map(|polled| !polled.revents().is_empty());
+    files.map(|file| file.is_some() && ready.next().unwrap_or_default())
+}
+
+/// Reads what is there of a stream, without waiting, and hands its lines on.
+fn follow<R: Read>(stream: &mut Option<Stream<R>>, sink: &Bounded<'_>, mut keep: impl FnMut(&[u8])) {
+    let Some(Stream { pipe, line }) = stream else { return };
+    let mut buffer = [0; 8192];
+    let read = match pipe.read(&mut buffer) {
+        Err(error) if error.kind() == ErrorKind::Interrupted => return,
+        read => read.unwrap_or_default(),
+    };
+    let bytes = &buffer[..read];
+    keep(bytes);
+    for &byte in bytes {
+        if byte == b'\n' || line.len() >= LINE {
+            sink.tell(String::from_utf8_lossy(line).trim_end());
+            line.clear();
+        }
+        if byte != b'\n' {
+            line.push(byte);
         }
     }
-    if !line.is_empty() {
-        let _ = teller.send(String::from_utf8_lossy(&line).into_owned());
+    if read == 0 {
+        if !line.is_empty() {
+            sink.tell(&String::from_utf8_lossy(line));
+        }
+        *stream = None;
     }
 }
 

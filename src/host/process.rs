@@ -7,11 +7,12 @@
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::child::{kill_group, spawn, spawn_tied};
+use super::child::{exit_of, kill_group, spawn, spawn_tied};
 use super::command_line::command_line;
 use super::ending::Ending;
 use super::output::{Bounded, LineSink, Output, Seen, Streams, last_words};
@@ -190,15 +191,17 @@ impl Program {
         command.stdout(output()).stderr(output());
         let child = if outlives_us { spawn(&mut command) } else { spawn_tied(&mut command) };
         let mut child = child.map_err(|source| ProcessError::Start { program: program.clone(), source })?;
-        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         // The feeder is a thread that nobody joins: a program that does not read its input must not hold us
         // longer than its deadline; when it dies, the pipe breaks and the thread ends.
-        feed(stdin, pipes.0);
-        let (mut streams, sink) = (Streams::read(pipes.1, pipes.2), Bounded::new(sink));
-        let ending = wait(&mut child, deadline, &mut streams, &sink);
+        feed(stdin, child.stdin.take());
+        let (mut streams, sink) = (Streams::of(&mut child), Bounded::new(sink));
+        let ending = wait(&mut child, deadline, &mut streams, &sink)
+            .map_err(|source| ProcessError::Start { program: program.clone(), source })?;
         // A grandchild may hold the pipes open for ever: what has not come by then is not waited for.
         let rest = Deadline::after(GRACE);
-        while !rest.passed() && streams.next(rest.remaining(), &sink) == Seen::News {}
+        while !streams.are_closed() && !rest.passed() {
+            streams.next(rest.remaining(), None, &sink);
+        }
         match ending {
             Some(ending) => Ok(streams.output(ending)),
             None => Err(ProcessError::Deadline { program, stderr: streams.last_words() }),
@@ -248,24 +251,20 @@ impl Drop for Running {
 }
 
 /// How it has ended; `None` when the deadline came first and it was killed.
-fn wait(child: &mut Child, deadline: Deadline, streams: &mut Streams, sink: &Bounded<'_>) -> Option<Ending> {
-    let mut pause = Duration::from_micros(500);
-    loop {
-        if let Ok(Some(status)) = child.try_wait() {
-            return Some(status.into());
+fn wait(
+    child: &mut Child,
+    deadline: Deadline,
+    streams: &mut Streams,
+    sink: &Bounded<'_>,
+) -> io::Result<Option<Ending>> {
+    let exit = exit_of(child).inspect_err(|_| kill_group(child))?;
+    while !deadline.passed() {
+        if streams.next(deadline.remaining(), Some(exit.as_fd()), sink) == Seen::Exited {
+            return Ok(Some(child.wait()?.into()));
         }
-        if deadline.passed() {
-            kill_group(child);
-            return None;
-        }
-        match streams.next(pause.min(deadline.remaining()), sink) {
-            Seen::News => continue,
-            Seen::Nothing => (),
-            // The end of the program is near as a rule.
-            Seen::End => std::thread::sleep(pause),
-        }
-        pause = (pause * 2).min(Duration::from_millis(20));
     }
+    kill_group(child);
+    Ok(None)
 }
 
 fn feed(stdin: Stdin, pipe: Option<std::process::ChildStdin>) {

@@ -36,7 +36,7 @@ pub use levers::{Choice, Levers, Pin, Revocation};
 pub use manifest::{BaseImageOrigin, Change, Changes, Component, Difference, MANIFEST_PATH, Manifest};
 pub use orphans::{Orphans, Work};
 pub use progress::Progress;
-pub use relations::{Announcement, FormerNames, Own, Peer, Peers, Published, Told};
+pub use relations::{Announcement, FormerNames, Heard, LastHook, Own, Peer, Peers, Published, Told};
 pub use request::{Reason, Rebuild, Request, Settings, Task, TaskKind, worker_lives, worker_lock};
 pub use resource::{Resource, ResourceKind};
 pub use resource_tracker::ResourceTracker;

@@ -9,6 +9,7 @@ mod overdue;
 mod process;
 mod record;
 mod reporter;
+mod shared_journal;
 mod take_over;
 mod work;
 

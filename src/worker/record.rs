@@ -1,8 +1,7 @@
 //! The record of a job: what its builds tell is written into the journal, and the unit hears of it.
 
-use std::sync::{Mutex, PoisonError};
-
 use super::reporter::{News, Reporter};
+use super::shared_journal::SharedJournal;
 use crate::host::Host;
 use crate::model::{Elapsed, Target, Timestamp, redacted};
 use crate::openstack_cloud::ProjectId;
@@ -20,7 +19,7 @@ pub(super) struct Record<'a> {
     /// What operators have decided about images.
     pub levers: Levers,
     /// What is written.
-    pub journal: Mutex<Journal>,
+    pub journal: SharedJournal<'a>,
     /// Who passes the news on.
     pub reporter: &'a Reporter,
 }
@@ -28,9 +27,7 @@ pub(super) struct Record<'a> {
 impl Record<'_> {
     /// Changes the journal and writes it down.
     pub fn write(&self, change: impl FnOnce(&mut Journal)) -> Result<(), RecordError> {
-        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut journal);
-        journal.save(self.host)
+        self.journal.write(change)
     }
 
     /// The same where nothing is made: a disk that is full now may have room when the job ends; the build goes on.
@@ -86,7 +83,10 @@ impl Progress for Record<'_> {
     }
 
     fn swept(&self, cloud: &CloudName) {
-        self.change(|journal| journal.job.iter_mut().for_each(|job| job.is_clean(cloud)));
+        let is_in = |resource: &Resource| resource.cloud == *cloud;
+        if self.journal.look(|journal| journal.resources().any(is_in)) {
+            self.change(|journal| journal.job.iter_mut().for_each(|job| job.is_clean(cloud)));
+        }
     }
 
     fn searched(&self) {
@@ -118,9 +118,7 @@ impl Progress for Record<'_> {
     }
 
     fn joins(&self, cloud: &CloudName, project: &ProjectId) -> Result<(), RecordError> {
-        let journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_known = journal.member(cloud) == Some(project);
-        drop(journal);
+        let is_known = self.journal.look(|journal| journal.member(cloud) == Some(project));
         if is_known { Ok(()) } else { self.write(|journal| journal.joins(cloud, project)) }
     }
 
@@ -139,6 +137,11 @@ impl Progress for Record<'_> {
     }
 
     fn published(&self, image: Image) {
+        let cloud = &image.result.config.cloud_name;
+        if self.journal.look(|journal| journal.image(image.target(), cloud) == Some(&image)) {
+            // That it was found is told when the job ends.
+            return self.journal.note(|journal| journal.publish_under(&self.levers, image));
+        }
         self.change(|journal| journal.publish_under(&self.levers, image));
         self.reporter.tell(News::Important);
     }

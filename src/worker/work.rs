@@ -2,7 +2,6 @@
 //! a hook when there is news. One lives at a time; one that dies is replaced by the next hook.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::check::Checks;
@@ -10,6 +9,7 @@ use super::error::WorkerError;
 use super::process::start_worker;
 use super::record::Record;
 use super::reporter::{News, Reporter, Standing};
+use super::shared_journal::SharedJournal;
 use super::take_over::{Announced, take_over};
 use crate::builder::{
     BuilderSetupError, RunContext, Sweep, clean_up, deliver_chosen, former_names, install_dependencies,
@@ -201,7 +201,8 @@ fn do_request(
         return Ok(None);
     };
     secrets_stay_out_of_logs(&secrets);
-    let record = Record { host, job: &request.id, levers, journal: Mutex::new(journal), reporter };
+    let record =
+        Record { host, job: &request.id, levers, journal: SharedJournal::new(host, journal), reporter };
     let context = RunContext {
         host,
         job: &request.id,
@@ -228,7 +229,7 @@ fn do_request(
             Err(error) => whole(error.to_string(), Remedy::Retry),
         },
     };
-    let mut journal = record.journal.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut journal = record.journal.into_inner();
     // What a cloud has that nobody is related to any more may be gone when somebody is again.
     journal.images.retain(|image| request.config.clouds.contains(&image.result.config.cloud_name));
     let BuilderRunConfig { build_cloud, clouds, .. } = &request.config;

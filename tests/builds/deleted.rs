@@ -96,7 +96,7 @@ fn an_image_that_is_gone_everywhere_is_said_to_be_and_built_anew_as_soon_as_that
     fixture.cloud.project(PROJECT).remove_image(&first);
     fixture.cloud.project(BUILD).remove_image(&build);
     let job = look(&fixture);
-    let said = format!("build {build} is not in the build project any more");
+    let said = format!("build {build} is no longer in the build project");
     let told_so = |failure: &runner_image_builder::record::Failure| failure.message.contains(&said);
     assert!(job.failures.len() == 2 && job.failures.iter().any(told_so), "{:?}", job.failures);
     fixture.site.heal();

@@ -93,6 +93,45 @@ fn in_steady_state_every_hook_is_within_the_budget() {
 }
 
 #[test]
+fn a_hook_that_is_about_no_relation_costs_the_same_however_many_there_are() {
+    let (site, related) = site(20);
+    // What the hook before has written is read back.
+    site.next_hook();
+    for path in ["hooks/update-status", "worker"] {
+        site.unit().exec(&format!("JUJU_DISPATCH_PATH={path} ./dispatch")).unwrap();
+        let run = site.model.runs().pop().unwrap();
+        assert!(run.succeeded() && run.calls.len() <= 8, "{path}: {:?}", run.tool_counts());
+    }
+    // One that is about a relation reads that one.
+    for run in related[0].0.set_remote_unit(0, &[("password", "new")]).unwrap() {
+        assert!(succeeded(run.clone()).calls.len() <= 8 + 3, "{:?}", run.tool_counts());
+    }
+    assert!(site.clouds_yaml().contains("new"));
+    // What was tampered with, or may have been missed, is read again.
+    let clouds = site.host().state_dir().join("clouds.yaml");
+    let good = std::fs::read_to_string(&clouds).unwrap();
+    std::fs::write(&clouds, good.replace("password: new", "password: old")).unwrap();
+    site.next_hook();
+    assert_eq!(std::fs::read_to_string(&clouds).unwrap(), good);
+    let run = succeeded(site.unit().fire("config-changed").unwrap());
+    assert_eq!(run.tool_counts()["relation-list"], 20);
+}
+
+#[test]
+fn a_status_that_is_shown_is_not_set_again() {
+    let (site, _related) = site(1);
+    site.next_hook();
+    let sets = |run: &HookRun| run.tool_counts().get("status-set").copied().unwrap_or_default();
+    let status = site.unit().status().unwrap();
+    assert_eq!(sets(&site.next_hook()), 0);
+    assert_eq!(site.unit().status().unwrap(), status);
+    site.app.set_config(&[("paused", "true")]).unwrap();
+    assert_ne!(site.unit().status().unwrap(), status);
+    assert_eq!(sets(&site.next_hook()), 0);
+    assert_eq!(sets(&succeeded(site.unit().fire("config-changed").unwrap())), 1);
+}
+
+#[test]
 fn hooks_that_publish_are_within_the_budget() {
     for relations in [1, 3] {
         let (site, related) = site(relations);

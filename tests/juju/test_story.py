@@ -32,7 +32,8 @@ def builds(status):
 
 def at_rest(status):
     """Whether every unit is up to date, and none builds."""
-    return not builds(status) and says(status, "active", "noble-x64 ")
+    messages = [unit.workload_status.message for unit in units(status).values()]
+    return not builds(status) and says(status, "active", "") and all("noble-x64 " in message for message in messages)
 
 
 def image_of(status, consumer):

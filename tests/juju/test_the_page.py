@@ -44,4 +44,6 @@ def test_each_command_does_what_the_page_says(shell, juju):
         done = shell(line.replace("secret:ID", secret or "secret:ID"))
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
         secret = secret or done.stdout.strip()
+        # As somebody who reads the status before going on.
+        juju.wait(jubilant.all_agents_idle, error=jubilant.any_error, successes=1)
     juju.wait(lambda status: "image-builder" not in status.apps, error=jubilant.any_error, successes=1)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::ImageRelation;
+use super::remembered::Remembered;
 use crate::builder::related_cloud_name;
 use crate::charm::event::IMAGE_ENDPOINT;
 use crate::http::Url;
@@ -33,19 +34,23 @@ pub struct ImageRelations {
 }
 
 impl ImageRelations {
-    /// Asks Juju for them. `broken` is one that ends with this hook.
+    /// Asks Juju for those that the event is about and those that are not `remembered`. `broken` is one that ends with this hook.
     pub fn load(
         tools: &dyn HookTools,
         environment: &Environment,
         broken: Option<&RelationId>,
+        remembered: &Remembered,
     ) -> Result<Self, HookToolError> {
         let mut ids = tools.relation_ids(IMAGE_ENDPOINT)?;
         ids.retain(|id| Some(id) != broken);
         let mut relations = Self { ids, ..Self::default() };
         for id in &relations.ids {
-            let changed =
-                environment.remote_unit.as_ref().filter(|_| environment.relation_id.as_ref() == Some(id));
-            match Said::load(tools, id, changed)? {
+            let is_about = environment.relation_id.as_ref() == Some(id);
+            let said = match remembered.of(id).filter(|_| !is_about) {
+                Some(said) => said,
+                None => Said::load(tools, id, environment.remote_unit.as_ref().filter(|_| is_about))?,
+            };
+            match said {
                 Said::Usable(relation) => drop(relations.usable.insert(id.clone(), *relation)),
                 Said::Refused(why) => drop(relations.refused.insert(id.clone(), why)),
                 Said::Incomplete => (),

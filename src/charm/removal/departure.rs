@@ -40,7 +40,7 @@ impl Unit<'_> {
     }
 
     pub(in crate::charm) fn stop(&self) -> Result<(), DispatchError> {
-        self.tools.status_set(&Status::Maintenance("Removing builder VMs and base images.".into()))?;
+        self.show_status(&Status::Maintenance("Removing builder VMs and base images.".into()))?;
         let owner = record::Owner {
             model_uuid: self.environment.model_uuid.clone(),
             application: self.environment.unit.application().to_owned(),
@@ -55,7 +55,7 @@ impl Unit<'_> {
         }
         if !left.is_empty() {
             let message = format!("Left behind in the cloud: {}", left.join("; "));
-            self.tools.status_set(&Status::Maintenance(message.chars().take(400).collect()))?;
+            self.show_status(&Status::Maintenance(message.chars().take(400).collect()))?;
         }
         Ok(())
     }

@@ -50,6 +50,7 @@ pub(super) fn state() -> CharmState {
         },
         secrets: BuildSecrets::default(),
         script_secret: None,
+        last_hook: Default::default(),
     }
 }
 

@@ -1,8 +1,9 @@
-//! The words of the commands that show images.
+//! The words of the commands that show images and decide about them.
 
 use clap::ValueEnum;
 
-use super::Output;
+use super::{Output, parse_target};
+use crate::model::Target;
 
 /// `dispatch show-image`.
 #[derive(Debug, clap::Args)]
@@ -37,6 +38,44 @@ pub struct DiffImages {
     /// The later build
     pub second: Option<String>,
     /// How the difference is printed.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `dispatch pin`.
+#[derive(Debug, clap::Args)]
+pub struct Pin {
+    /// The ID of the build or of a copy of it, or its first characters (at least 4)
+    pub image: String,
+    /// Pin the build even if GitHub no longer assigns jobs to its runner
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `dispatch unpin`.
+#[derive(Debug, clap::Args)]
+pub struct Unpin {
+    /// Target to unpin, such as noble-x64; all by default
+    #[arg(value_parser = parse_target)]
+    pub target: Option<Target>,
+}
+
+/// `dispatch revoke`.
+#[derive(Debug, clap::Args)]
+pub struct Revoke {
+    /// The ID of the build or of a copy of it, or its first characters (at least 4)
+    pub image: String,
+    /// Reason, which the status and list-images show
+    pub reason: String,
+}
+
+/// `dispatch clean-up`.
+#[derive(Debug, clap::Args)]
+pub struct CleanUp {
+    /// The IDs of what is to be deleted, as listed; without IDs nothing is deleted
+    #[arg(value_name = "ID")]
+    pub ids: Vec<String>,
+    /// How the list is printed.
     #[command(flatten)]
     pub output: Output,
 }

@@ -9,7 +9,7 @@ use super::files;
 use super::record::HookRun;
 use super::relation::{RelationState, announce_remotes, network_keys};
 use super::units::settle;
-use super::world::{App, Event, Step, World};
+use super::world::{App, Event, Job, Shared, Step, UnitId, World};
 
 impl Application {
     /// Replaces the charm in place in every unit: upgrade-charm, config-changed, and the peer relations that are new.
@@ -39,10 +39,15 @@ impl Application {
         }
         for unit in units {
             let state = world.unit_mut(&unit)?;
-            let dir = self.shared.charm_dir(state.machine, &unit);
-            state.manifest = files::deploy(charm.as_ref(), &dir, &state.manifest)?;
+            state.upgrades = true;
+            // What runs keeps its charm to its end.
+            if state.running.is_none() {
+                bring(&self.shared, &mut world, &unit)?;
+            }
             for hook in ["upgrade-charm", "config-changed"] {
-                jobs.extend(world.enqueue(&unit, Event::plain(hook)).map(|job| (unit.clone(), job)));
+                // Also where an earlier one still waits, which runs with the charm of before.
+                let job = world.enqueue_job(&unit, Job::Hook(Event::plain(hook)));
+                jobs.extend(job.map(|job| (unit.clone(), job)));
             }
             for id in &peers {
                 let created = world.relations[id].event(*id, "created", Step::Created, "");
@@ -55,6 +60,17 @@ impl Application {
         drop(world);
         settle(&self.shared, &jobs)
     }
+}
+
+/// Brings a unit the charm of a refresh, if it has not got it yet; nothing of the unit runs meanwhile.
+pub(super) fn bring(shared: &Shared, world: &mut World, unit: &UnitId) -> Result<()> {
+    let source = world.app(&unit.app)?.source.clone();
+    let state = world.unit_mut(unit)?;
+    if std::mem::take(&mut state.upgrades) {
+        let dir = shared.charm_dir(state.machine, unit);
+        state.manifest = files::deploy(&source, &dir, &state.manifest)?;
+    }
+    Ok(())
 }
 
 /// Refuses another name, an established relation that the charm does not implement, and more of them than it allows.

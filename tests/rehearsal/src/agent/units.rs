@@ -10,6 +10,7 @@ use super::error::{AgentError, Result};
 use super::integration;
 use super::model::JujuVersion;
 use super::record::{HookRun, Level};
+use super::refresh;
 use super::relation::{announce_remotes, network_keys};
 use super::turn;
 use super::world::{Event, Job, Queued, Shared, Step, UnitId, World, status};
@@ -68,7 +69,14 @@ fn next(shared: &Shared, unit: &UnitId) -> Option<(Queued, Option<u64>)> {
 }
 
 fn hook(shared: &Shared, unit: &UnitId, id: u64, event: Event) {
-    before(&mut shared.lock(), unit, &event);
+    let mut world = shared.lock();
+    if event.hook == "upgrade-charm"
+        && let Err(error) = refresh::bring(shared, &mut world, unit)
+    {
+        world.note(&unit.name(), Level::Error, "agent", error.to_string());
+    }
+    before(&mut world, unit, &event);
+    drop(world);
     let succeeded = turn::hook(shared, unit, id, &event);
     let mut world = shared.lock();
     if succeeded {

@@ -94,6 +94,8 @@ pub(super) struct UnitState {
     pub workload_version: String,
     pub seen: BTreeMap<u32, BTreeSet<String>>,
     pub manifest: BTreeSet<PathBuf>,
+    /// Whether a refresh has still to bring it the new charm, since something ran.
+    pub upgrades: bool,
     pub queue: VecDeque<Queued>,
     pub running: Option<u64>,
     pub failed: Option<Event>,
@@ -342,6 +344,7 @@ impl UnitState {
             workload_version: String::new(),
             seen: BTreeMap::new(),
             manifest: BTreeSet::new(),
+            upgrades: false,
             queue: VecDeque::new(),
             running: None,
             failed: None,

@@ -135,3 +135,24 @@ fn logs_tell_what_units_said() {
         );
     });
 }
+
+#[test]
+fn a_hook_that_runs_keeps_its_charm_when_that_is_replaced() {
+    kept(|juju| {
+        let gate = juju.folder.join("gate");
+        let waits = format!(
+            "[ $HOOK != install ] || while [ ! -e {} ]; do sleep 0.05; done\n. ./words",
+            gate.display()
+        );
+        let charm = juju.sample(&waits);
+        fs::write(juju.folder.join("sample/words"), "status-set active \"old $HOOK\"").unwrap();
+        juju.run(&["deploy", &charm]);
+        juju.wait(&["status"], |table| table.contains("(install)"));
+        fs::write(juju.folder.join("sample/words"), "status-set active \"new $HOOK\"").unwrap();
+        juju.run(&["refresh", "sample", "--path", &charm]);
+        fs::write(&gate, "").unwrap();
+        juju.wait_for_message("sample/0", "new config-changed");
+        let history = juju.run(&["show-status-log", "sample/0"]);
+        assert!(history.contains("old install") && history.contains("new upgrade-charm"), "{history}");
+    });
+}
