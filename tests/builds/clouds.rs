@@ -63,7 +63,7 @@ fn an_application_credential_takes_the_place_of_user_password_and_project() {
     assert_eq!(fixture.leftovers(), [] as [String; 0]);
     secret.update(&[("secret", "revoked")]).unwrap();
     let job = fixture.build_again();
-    let told = format!("Keystone refuses the credentials of application credential {}", credential.id);
+    let told = format!("Keystone refuses application credential {} (HTTP 401); check ", credential.id);
     assert!(job.failures[0].message.contains(&told), "{:?}", job.failures);
     assert!(!format!("{:?}", job.failures).contains("revoked"));
     assert_eq!(job.failures[0].remedy, Remedy::Operator);
