@@ -41,7 +41,7 @@ pub struct StepCheck {
 }
 
 /// All steps, in order.
-pub const STEPS: [StepCheck; 16] = [
+pub const STEPS: [StepCheck; 18] = [
     StepCheck { step: "waiting for cloud-init", look: waited_for_cloud_init },
     StepCheck { step: "masking units", look: has_no_timers },
     StepCheck { step: "choosing package sources", look: used_the_mirror },
@@ -53,10 +53,12 @@ pub const STEPS: [StepCheck; 16] = [
     StepCheck { step: "creating users", look: has_users },
     StepCheck { step: "configuring the system", look: is_configured },
     StepCheck { step: "installing the runner", look: has_the_runner },
+    StepCheck { step: "naming the image", look: has_a_name },
     StepCheck { step: "running commands", look: ran_commands },
     StepCheck { step: "running the external script", look: ran_the_script },
     StepCheck { step: "giving both users the same groups", look: shares_groups },
     StepCheck { step: "restoring package sources", look: has_its_own_sources },
+    StepCheck { step: "listing what is installed", look: has_a_manifest },
     StepCheck { step: "cleaning up", look: is_clean },
 ];
 
@@ -71,6 +73,8 @@ pub fn steps_in(log: &str) -> impl Iterator<Item = &str> {
 }
 
 const SOURCES: &str = "etc/apt/sources.list.d/ubuntu.sources";
+
+const MANIFEST: &str = "usr/share/runner-image/manifest.json";
 
 fn require(holds: bool, otherwise: impl Into<String>) -> Result<(), String> {
     if holds { Ok(()) } else { Err(otherwise.into()) }
@@ -228,6 +232,26 @@ fn has_the_runner(image: &Evidence) -> Verdict {
         count += 1;
     }
     Ok(format!("{count} files, byte for byte those of the tarball with sha256:{}", digest(&image.tarball)))
+}
+
+fn has_a_name(image: &Evidence) -> Verdict {
+    let variables = image.tree.text("etc/environment");
+    for name in ["ImageOS", "ImageVersion", "RUNNER_TOOL_CACHE"] {
+        let is_set = variables.lines().any(|line| line.starts_with(&format!("{name}=")));
+        require(is_set, format!("/etc/environment has no {name}"))?;
+    }
+    require(image.tree.has("opt/hostedtoolcache"), "/opt/hostedtoolcache is missing")?;
+    Ok("jobs find ImageOS, ImageVersion and a tool cache".into())
+}
+
+fn has_a_manifest(image: &Evidence) -> Verdict {
+    let manifest: serde_json::Value = serde_json::from_str(image.tree.text(MANIFEST))
+        .map_err(|error| format!("/{MANIFEST} is no manifest: {error}"))?;
+    let listed = manifest["packages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let is_missing = |name: &&str| listed.iter().all(|package| package["name"] != *name);
+    let missing: Vec<&str> = PACKAGES.into_iter().filter(is_missing).collect();
+    require(missing.is_empty(), format!("/{MANIFEST} does not list {}", missing.join(" ")))?;
+    Ok(format!("/{MANIFEST} lists {} packages", listed.len()))
 }
 
 fn ran_the_script(image: &Evidence) -> Verdict {
