@@ -189,6 +189,7 @@ impl<'a> Run<'a> {
         match script {
             Ok(script) => Ok(Self { script, ..run }),
             Err(error) => {
+                context.known.choices.iter().for_each(|choice| _ = run.deliver_chosen(choice));
                 run.targets().into_iter().for_each(|target| run.restore_told(target));
                 Err(Failure::of(&error, error.operator_must_act()))
             }

@@ -106,12 +106,16 @@ impl Unit<'_> {
     /// the operator's affair and no failure of the hook; an action fails with the same words.
     pub fn dispatch(&self, event: &Event) -> Result<(), DispatchError> {
         let Err(error) = self.handle(event) else { return Ok(()) };
-        LastHook::forget(self.host)?;
+        // What another unit remembers is its own.
+        let is_ours = !matches!(error, DispatchError::Setup(BuilderSetupError::Taken { .. }));
+        if is_ours {
+            self.forget();
+        }
         let Some(remedy) = error.remedy() else { return Err(error) };
         if matches!(event, Event::Action(_)) {
             self.tools.action_fail(&remedy)?;
         }
-        Ok(self.show_status(&status::machine_in_trouble(&remedy))?)
+        Ok(self.tools.status_set(&status::machine_in_trouble(&remedy))?)
     }
 
     fn handle(&self, event: &Event) -> Result<(), DispatchError> {
@@ -171,6 +175,14 @@ impl Unit<'_> {
                 log::info!("event {event} is none of this charm's, nothing to do");
                 Ok(())
             }
+        }
+    }
+
+    /// Lets the next hook ask Juju for everything. A disk that is read-only keeps what the last hook has left there, for an
+    /// hour at most.
+    fn forget(&self) {
+        if let Err(error) = LastHook::forget(self.host) {
+            log::warn!("{error}; the next hook may miss what this one has missed");
         }
     }
 
@@ -241,7 +253,7 @@ impl Unit<'_> {
         let state = match self.state(event) {
             Ok(state) => state,
             Err(StateError::Invalid(reason)) => {
-                LastHook::forget(self.host)?;
+                self.forget();
                 peers::missed(self.host, event)?;
                 reconcile::missed_secret(self.host, event)?;
                 let broken = self.broken_relation(event);

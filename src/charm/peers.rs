@@ -8,6 +8,7 @@ use super::reconcile::{self, ReconcileError};
 use super::state::CharmState;
 use crate::host::Host;
 use crate::juju::{Databag, Environment, HookToolError, HookTools, RelationId};
+use crate::model::Timestamp;
 use crate::record::{self, Announcement, Image, Journal, Levers, Own, Peer, Peers, Request};
 
 /// The keys of the application's databag: the announced images, and the evidence for the builds that they are copies of.
@@ -123,7 +124,11 @@ impl Exchange<'_> {
         let names = self.state.former_names();
         let inherited =
             peers.announcement().map(|said| said.renewed(&names).allowed_by(&self.journal.levers));
-        if inherited.as_ref().is_some_and(|said| said.is_inherited_by(self.journal, &self.state.run)) {
+        let worked_since = peers.heard.is_some_and(|heard| self.journal.has_built_since(heard));
+        if inherited.as_ref().is_some_and(|said| {
+            said.is_inherited_by(self.journal, &self.state.run)
+                && (worked_since || said.revisions_are_in(self.journal))
+        }) {
             (peers.announcement, peers.builds) = (None, None);
         }
         let announcement = Announcement::of(self.journal, inherited.as_ref(), &self.state.run, &names);
@@ -157,6 +162,7 @@ impl Exchange<'_> {
         let application = self.environment.unit.application();
         let mut said = self.tools.relation_get_application(relation, application)?;
         (peers.announcement, peers.builds) = (said.remove(IMAGES), said.remove(BUILDS));
+        peers.heard = Some(Timestamp::now());
         said.get(LEVERS).map_or(Ok(()), |levers| Ok(Levers::hear(self.host, levers)?))
     }
 

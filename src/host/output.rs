@@ -68,7 +68,7 @@ pub enum Seen {
     News,
     /// Nothing, in the time given.
     Nothing,
-    /// It has ended, and nothing that it printed waits to be read.
+    /// It has ended; what it printed last may wait to be read.
     Exited,
 }
 
@@ -112,9 +112,9 @@ impl Streams {
                 last.drain(..last.len().saturating_sub(LAST));
             });
         }
-        match (stdout || stderr, exited) {
-            (true, _) => Seen::News,
-            (false, true) => Seen::Exited,
+        match (exited, stdout || stderr) {
+            (true, _) => Seen::Exited,
+            (false, true) => Seen::News,
             (false, false) => Seen::Nothing,
         }
     }

@@ -369,6 +369,12 @@ mod tests {
     }
 
     #[test]
+    fn a_grandchild_that_prints_without_end_does_not_keep_us() {
+        let output = Program::new("sh").args(["-c", "yes & echo $! >&2"]).run(soon()).unwrap();
+        Program::new("kill").args([output.stderr.trim()]).run(soon()).unwrap();
+    }
+
+    #[test]
     fn a_grandchild_that_keeps_the_pipe_does_not_keep_us() {
         let output = Program::new("sh").args(["-c", "sleep 900 & echo $!"]).run(soon()).unwrap();
         assert!(output.ending.is_success());

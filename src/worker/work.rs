@@ -170,7 +170,7 @@ fn do_request(
     log::info!("job {} started: {request}", request.id);
     let mut journal = Journal::load(host)?;
     let announced = Peers::load(host)?.announcement();
-    if request.task == Task::Build {
+    if matches!(request.task, Task::Build | Task::Serve) {
         announced.iter().for_each(|announced| journal.inherit(announced));
     }
     if let Ok(clouds) = read_clouds_yaml(host) {
@@ -249,8 +249,8 @@ fn do_request(
         let (target, phase, total) = (build.target, build.phase.word(), build.total().as_secs());
         log::info!("job {}: {target}: {phase} after {total} s: {}", request.id, build.times());
     }
-    tell_changes(host, &journal, &request.id);
     note(host, &journal, request, retries().saturating_sub(began));
+    tell_changes(host, &journal, &request.id);
     reporter.tell(News::Important);
     Ok(Some(secrets))
 }

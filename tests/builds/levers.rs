@@ -185,6 +185,25 @@ fn a_new_leader_keeps_to_what_was_decided() {
 }
 
 #[test]
+fn a_leader_that_came_late_can_go_back_to_builds_that_it_has_not_seen() {
+    let (fixture, relation, first, second) = with_two_builds(&[]);
+    let late = fixture.app.add_unit(fixture.charm()).unwrap();
+    wait_for("the late unit to tell the newest image", || {
+        late.wait_idle(PATIENCE).unwrap();
+        (told_by(&late, &relation, "id").as_deref() == Some(&*second)).then_some(())
+    });
+    fixture.app.set_leader(late.number()).unwrap();
+    assert_eq!(fixture.job_of(&late).failures, []);
+    late.wait_idle(PATIENCE).unwrap();
+    let pinned = late.run_action("pin", json!({"image": first})).unwrap();
+    assert_eq!(pinned.status, ActionStatus::Completed, "{pinned:?}");
+    wait_for("the older image", || {
+        late.wait_idle(PATIENCE).unwrap();
+        (told_by(&late, &relation, "id").as_deref() == Some(&*first)).then_some(())
+    });
+}
+
+#[test]
 fn an_action_that_waits_shows_its_jobs_progress_and_not_the_failure_before() {
     let fixture = Fixture::set(&[]);
     let missing =

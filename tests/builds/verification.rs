@@ -128,6 +128,15 @@ fn an_image_that_does_not_work_is_refused_by_name_and_the_last_one_kept_aside() 
 }
 
 #[test]
+fn a_script_may_set_the_kernels_limits_lower() {
+    let fixture = Fixture::set(&[]);
+    let script = "#!/bin/bash\necho fs.inotify.max_user_watches = 8192 >/etc/sysctl.d/99-mine.conf\n";
+    fixture.app.set_config(&[("script-url", &fixture.site.serve_script("limits.sh", script))]).unwrap();
+    fixture.integrate("upload");
+    assert_eq!(fixture.job_ended().failures, []);
+}
+
+#[test]
 fn a_unit_that_had_failed_in_the_base_image_already_says_nothing_of_the_image() {
     const BASE: &str = "noble-server-cloudimg-amd64.img";
     let fixture = Fixture::set(&[("verify-image", "false")]);

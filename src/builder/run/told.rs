@@ -6,7 +6,7 @@ use crate::builder::delivery::chosen::{ChosenDelivery, Remedy};
 use crate::builder::delivery::outcome::Outcome;
 use crate::builder::run_context::RunContext;
 use crate::model::Target;
-use crate::record::{BuilderRunConfig, Choice, CloudName, Failure, Phase};
+use crate::record::{BuilderRunConfig, Choice, CloudName, Failure, Levers, Phase};
 
 /// Brings the builds that operators have chosen to the projects that lack them, and builds nothing. Returns what went wrong.
 pub fn deliver_chosen(context: &RunContext<'_>, config: &BuilderRunConfig) -> Vec<Failure> {
@@ -39,7 +39,11 @@ impl Run<'_> {
         if known.choices.iter().any(|choice| choice.build.target == target) {
             return;
         }
-        known.told(target, &self.config.clouds).iter().for_each(|told| _ = self.serve(told, Remedy::Build));
+        // What was revoked since the job began is not brought back.
+        let levers = Levers::load(self.context.host).unwrap_or_default();
+        let told = known.told(target, &self.config.clouds);
+        let kept = told.iter().filter(|told| levers.revocation(&told.build.id).is_none());
+        kept.for_each(|told| _ = self.serve(told, Remedy::Build));
     }
 
     fn serve(&self, choice: &Choice, remedy: Remedy) -> bool {

@@ -20,7 +20,8 @@ pub fn with_runners(
 ) -> Status {
     let Runners { refused, ending, none_serves } = Runners::of(state, journal, upstream, now);
     let said = || refused.iter().chain(&ending).cloned();
-    if said().next().is_none() || state.relations.is_empty() {
+    // Only the leader looks at GitHub: what another unit knows may be out of date.
+    if !state.leader || said().next().is_none() || state.relations.is_empty() {
         return status;
     }
     let before = |text: String| sentence(said().chain([uncapitalised(text)]));

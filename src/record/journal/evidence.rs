@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Target, Timestamp};
 use crate::openstack_cloud::{Image as CloudImage, ImageId, ImageStatus, ProjectId};
+use crate::record::journal::build_state::Job;
 use crate::record::journal::{Image, Journal};
 use crate::record::levers::Choice;
 use crate::record::relations::Announcement;
@@ -225,6 +226,13 @@ impl Journal {
         self.revisions.retain(|revision| {
             stays(revision) || images.iter().any(|image| image.revision.as_ref() == Some(&revision.id))
         });
+    }
+
+    /// Whether a job that was taken up at `moment` or later has ended and looked at targets: it has begun with what was
+    /// [inherited](Self::inherit).
+    pub fn has_built_since(&self, moment: Timestamp) -> bool {
+        let is_it = |job: &Job| job.finished.is_some() && job.started >= moment && !job.builds.is_empty();
+        self.job.as_ref().is_some_and(is_it)
     }
 
     /// Takes over what a leader before this one has announced and this journal lacks.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Backoff, Target, Timestamp};
 use crate::record::journal::Journal;
 use crate::record::journal::build_state::{Failure, Job, Remedy};
+use crate::record::journal::evidence::Revision;
 use crate::record::request::{Reason, Rebuild, Request, Task, TaskKind};
 use crate::record::run_config::{BuildConfig, BuilderRunConfig, CloudName, JobId};
 
@@ -129,9 +130,20 @@ impl Journal {
             let scope = (request.task.kind(), Some(target), Some(cloud_name.clone()));
             self.standing(scope).last_success = Some(now);
         }
+        // What was built is a success of the target, where it had failed.
+        for standing in self.standings.iter_mut().filter(|known| known.cloud.is_none()) {
+            let is_made = |build: &Revision| build.job == job.id && Some(build.target) == standing.target;
+            if standing.task == request.task.kind() && self.revisions.iter().any(is_made) {
+                standing.last_success = Some(now);
+            }
+        }
         let failed = by_scope(request, &job.failures);
         let mut standings = std::mem::take(&mut self.standings);
         for standing in standings.iter_mut().filter(|standing| !failed.contains_key(&standing.scope())) {
+            // Of a target of which nothing could be made, projects have at best what they had.
+            if failed.contains_key(&(standing.task, standing.target, None)) {
+                continue;
+            }
             if self.succeeded(request, &job, standing) {
                 standing.open = None;
             }
@@ -154,9 +166,19 @@ impl Journal {
     /// nothing, has not.
     fn succeeded(&self, request: &Request, job: &Job, standing: &Standing) -> bool {
         let Some(open) = &standing.open else { return false };
-        // They are about other builds than the newest, and about none.
-        if matches!(request.task, Task::Serve | Task::Search(_)) {
-            return false;
+        match request.task {
+            // It is about other builds than the newest; but it has reached the build project, while nothing may be built.
+            Task::Serve => {
+                let of_build_cloud =
+                    |failure: &Failure| failure.cloud.as_ref() == Some(&request.config.build_cloud);
+                return standing.task == TaskKind::Build
+                    && standing.cloud.is_none()
+                    && open.rebuild == Rebuild::Due
+                    && !job.builds.is_empty()
+                    && open.failures.iter().all(of_build_cloud);
+            }
+            Task::Search(_) => return false,
+            Task::Build | Task::TakeOver(_) | Task::CleanUp => (),
         }
         let kind = request.task.kind();
         let Some(target) = standing.target else {

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::former_names::FormerNames;
 use crate::host::{FileError, Host};
-use crate::model::hex;
+use crate::model::{Timestamp, hex};
 use crate::record::file::{RecordError, write_json};
 use crate::record::journal::evidence::Revision;
 use crate::record::journal::{Image, Journal};
@@ -124,6 +124,11 @@ impl Announcement {
         !config.clouds.is_empty() && named.all(|is_inherited| is_inherited)
     }
 
+    /// Whether `journal` knows all builds that it has evidence for.
+    pub fn revisions_are_in(&self, journal: &Journal) -> bool {
+        self.revisions.iter().all(|revision| journal.revision(&revision.id).is_some())
+    }
+
     /// What acknowledges it.
     pub fn digest(&self) -> String {
         let mut digest = hex(&Sha256::digest(&self.text));
@@ -202,6 +207,9 @@ pub struct Peers {
     pub announcement: Option<String>,
     /// The evidence that goes with them.
     pub builds: Option<String>,
+    /// When these were read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard: Option<Timestamp>,
     /// Our unit's databag.
     pub unit_databag: Own,
     /// The application's databag.

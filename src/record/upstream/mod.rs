@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::acceptance::{Acceptance, WARNING};
 use super::file::{RecordError, write_json};
-use super::request::{Request, Task};
+use super::request::{Reason, Request, Task};
 use crate::github::{Deprecation, RunnerVersion};
 use crate::host::Host;
 use crate::model::{Target, Timestamp};
@@ -124,13 +124,18 @@ impl Upstream {
 
     /// Whether something has appeared for one of `targets` since `last` was asked for, which would have built it.
     pub fn has_news_for(&self, targets: &[Target], last: &Request) -> bool {
+        // Who has cancelled does not want the same at once.
         let is_about = |target: Target| {
-            last.task == Task::Build && (last.bases.is_empty() || last.bases.contains(&target.base))
+            last.reason == Reason::Cancel
+                || last.task == Task::Build && (last.bases.is_empty() || last.bases.contains(&target.base))
         };
+        // A clock that was ahead has left a time to come.
+        let now = Timestamp::now();
         self.offers
             .iter()
             .filter(|offer| targets.contains(&offer.target))
-            .any(|offer| offer.appeared.is_some_and(|appeared| !is_about(offer.target) || appeared > last.at))
+            .filter_map(|offer| Some((offer.target, offer.appeared?.min(now))))
+            .any(|(target, appeared)| !is_about(target) || appeared > last.at)
     }
 }
 
@@ -170,6 +175,20 @@ mod tests {
         assert!(!is_due(asked(300, Task::Build, vec![BaseImage::Noble])));
         assert!(is_due(asked(300, Task::Build, vec![BaseImage::Jammy])), "it was about others");
         assert!(is_due(asked(300, Task::Serve, vec![])), "it has built nothing");
+        let cancelled = Request { reason: Reason::Cancel, ..asked(300, Task::CleanUp, vec![]) };
+        assert!(!is_due(cancelled), "nobody cancels what is to begin again at once");
+    }
+
+    #[test]
+    fn what_a_clock_that_was_ahead_has_noted_is_news_once() {
+        let mut known = Upstream::default();
+        known.plans(NOBLE, "1.0.0", "aa");
+        known.finds(NOBLE, "1.0.1", "aa", Timestamp::now().plus(std::time::Duration::from_secs(3600)));
+        let asked_now = Request {
+            at: Timestamp::now().plus(std::time::Duration::from_secs(60)),
+            ..request(run_config())
+        };
+        assert!(!known.has_news_for(&[NOBLE], &asked_now));
     }
 
     #[test]

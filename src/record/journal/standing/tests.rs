@@ -192,3 +192,27 @@ fn what_a_job_was_about_and_did_not_come_to_is_put_off_too() {
     job(&mut journal, &all, &[], &[failure(Some(NOBLE), None)]);
     assert!(journal.next_try(&config(), TaskKind::Build).unwrap() > Timestamp::now());
 }
+
+#[test]
+fn what_projects_had_before_is_no_success_while_nothing_new_can_be_made() {
+    let (mut journal, asked) = (Journal::default(), request(config()));
+    job(&mut journal, &asked, &[], &[failure(Some(NOBLE), Some("ci-1"))]);
+    let had = image(NOBLE, "ci-1", "a", Timestamp(1));
+    job(&mut journal, &asked, &[had], &[failure(Some(NOBLE), None)]);
+    assert_eq!(failing(&journal), ["noble-x64 1", "noble-x64 ci-1 1"]);
+}
+
+#[test]
+fn a_delivery_that_reaches_the_build_project_ends_the_failure_to_reach_it_and_no_other() {
+    let (mut journal, asked) = (Journal::default(), request(config()));
+    let serve = || Request { task: Task::Serve, ..request(config()) };
+    let build_cloud = config().build_cloud;
+    let unreached = failure(None, Some(build_cloud.as_str()));
+    job(&mut journal, &serve(), &[], &[unreached]);
+    job(&mut journal, &asked, &[], &[failure(Some(NOBLE), Some("ci-1"))]);
+    assert_eq!(failing(&journal), ["jammy-x64 1", "noble-x64 1", "noble-x64 ci-1 1"]);
+    journal.job = Some(Job::new(&serve()));
+    journal.job.as_mut().unwrap().build(NOBLE);
+    journal.end(&serve(), vec![]);
+    assert_eq!(failing(&journal), ["noble-x64 ci-1 1"]);
+}
