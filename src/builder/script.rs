@@ -62,13 +62,16 @@ impl Classified for ScriptError {
 
     fn summary(&self) -> String {
         match self {
+            Self::Http(error @ HttpError::Status { .. }) => {
+                format!("script-url: {}; correct script-url", error.summary())
+            }
             Self::Http(error) => format!("script-url: {}", error.summary()),
             Self::Read { source, .. } => format!("script-url: {source}"),
             Self::TooLarge { .. } => {
                 "the script at script-url is larger than 1 MiB; let a short script fetch the rest".to_owned()
             }
             Self::Digest { found, .. } => format!(
-                "the script at script-url has SHA-256 {found}; set this digest in script-url if the script is right"
+                "the script does not match the #sha256= of script-url; if it is right, set {found} there"
             ),
         }
     }

@@ -82,7 +82,7 @@ impl GithubError {
     pub fn summary(&self) -> String {
         let operation = match self {
             Self::Shared(error) => return error.summary(),
-            Self::Http { source, .. } => return source.summary(),
+            Self::Http { source, .. } => return format!("GitHub: {}", source.summary()),
             Self::Unauthorized { operation }
             | Self::RateLimited { operation, .. }
             | Self::Forbidden { operation, .. }

@@ -71,7 +71,12 @@ impl ProcessError {
     /// What a command that failed said last, and how it ended: `E: Unable to locate package x (exit code 100)`.
     pub fn summary_of(command: &str, status: &str, output: &str) -> String {
         match output.lines().map(str::trim).rfind(|line| !line.is_empty()) {
-            Some(last) => format!("{} ({status})", last.trim_end_matches('.')),
+            Some(last) => {
+                // A shell names the file of its script first: `/root/script: line 4: x: command not found`.
+                let (file, words) = last.split_once(": ").unwrap_or(("", last));
+                let said = if file.starts_with('/') && words.starts_with("line ") { words } else { last };
+                format!("{} ({status})", said.trim_end_matches('.'))
+            }
             None => format!("{status} ({command})"),
         }
     }
@@ -313,6 +318,18 @@ mod tests {
             let text = Program::new("sh").args(["-c", script, "x"]).run(soon()).unwrap_err().to_string();
             assert!(text.starts_with("running sh -c '") && text.ends_with(told), "{text}");
         }
+    }
+
+    #[test]
+    fn in_short_a_failure_is_its_last_words_without_the_file_of_a_script() {
+        let said = "/root/runner-image-builder-script: line 4: no-such: command not found";
+        let summary = ProcessError::summary_of("bash x", "exit code 127", said);
+        assert_eq!(summary, "line 4: no-such: command not found (exit code 127)");
+        let said = "/etc/fstab: No such file or directory.";
+        assert_eq!(
+            ProcessError::summary_of("x", "exit code 1", said),
+            "/etc/fstab: No such file or directory (exit code 1)"
+        );
     }
 
     #[test]

@@ -162,6 +162,13 @@ impl Classified for HttpError {
     fn summary(&self) -> String {
         match self {
             Self::Connect { peer, reason, .. } => format!("{peer}: {reason}"),
+            // An error page says nothing in its first words.
+            Self::Status { operation, status, message } if message.starts_with('<') || message.is_empty() => {
+                format!("{}: HTTP {status}", host_of(operation))
+            }
+            Self::Status { operation, status, message } => {
+                format!("{}: HTTP {status}: {message}", host_of(operation))
+            }
             Self::Unusable { operation, .. }
             | Self::Tls { operation, .. }
             | Self::Proxy { operation, .. }
@@ -170,7 +177,6 @@ impl Classified for HttpError {
             | Self::TooLarge { operation, .. }
             | Self::NotUnderstood { operation, .. }
             | Self::Redirected { operation, .. }
-            | Self::Status { operation, .. }
             | Self::Source { operation, .. } => {
                 let text = self.to_string();
                 let what = text.strip_prefix(operation.as_str()).unwrap_or(&text);
@@ -341,6 +347,12 @@ mod tests {
         assert_eq!(refused.summary(), "the proxy squid:3128: Connection refused");
         let missing = HttpError::Status { operation: operation(), status: 404, message: "none".into() };
         assert_eq!(missing.summary(), "cloud.example:5000: HTTP 404: none");
+        let page = HttpError::Status {
+            operation: "GET https://mirror.example/script.sh".into(),
+            status: 404,
+            message: "<html><title>404 Not Found".into(),
+        };
+        assert_eq!(page.summary(), "mirror.example: HTTP 404");
         assert!(missing.to_string().contains("/v3/auth/tokens (4 attempts)"));
     }
 }

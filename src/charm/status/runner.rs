@@ -55,8 +55,12 @@ impl Runners {
             .filter_map(|(target, cloud)| Some((target, journal.runner_of(journal.image(target, cloud)?))))
             .collect();
         let told = images.iter().filter_map(|(target, runner)| Some((*target, (*runner)?)));
-        // What is configured is told before there is an image of it, too.
-        let pinned = targets.iter().filter_map(|target| Some((*target, Pin::of(state, *target)?.version)));
+        // What is configured is told before there is an image of it, too; unless that is what cannot be built.
+        let can_be_built = |target: &&Target| !is_failing(state, journal, **target);
+        let pinned = targets
+            .iter()
+            .filter(can_be_built)
+            .filter_map(|target| Some((*target, Pin::of(state, *target)?.version)));
         let pinned: Vec<(Target, String)> = pinned.collect();
         let pinned = pinned.iter().map(|(target, runner)| (*target, runner.as_str()));
         let mut said = Self::default();
@@ -84,8 +88,12 @@ impl Runners {
 
 /// Whether no newer image of `target` comes for now.
 fn is_stuck(state: &CharmState, journal: &Journal, target: Target) -> bool {
+    state.paused || is_failing(state, journal, target)
+}
+
+fn is_failing(state: &CharmState, journal: &Journal, target: Target) -> bool {
     let mut failing = journal.failing(&state.run, TaskKind::Build);
-    state.paused || failing.any(|(standing, _)| standing.target.is_none_or(|failing| failing == target))
+    failing.any(|(standing, _)| standing.target.is_none_or(|failing| failing == target))
 }
 
 /// What ends that images of a target have this runner.

@@ -12,7 +12,7 @@ use crate::refusal::duration;
 #[derive(Parser)]
 #[command(name = "juju", disable_help_subcommand = true, max_term_width = 100)]
 pub struct Words {
-    /// The model to operate in, as [CONTROLLER:]MODEL.
+    /// The model to operate in: MODEL, or CONTROLLER:MODEL.
     #[arg(short, long, global = true)]
     pub model: Option<String>,
     /// Show no informational output.
