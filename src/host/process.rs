@@ -325,11 +325,8 @@ mod tests {
         let said = "/root/runner-image-builder-script: line 4: no-such: command not found";
         let summary = ProcessError::summary_of("bash x", "exit code 127", said);
         assert_eq!(summary, "line 4: no-such: command not found (exit code 127)");
-        let said = "/etc/fstab: No such file or directory.";
-        assert_eq!(
-            ProcessError::summary_of("x", "exit code 1", said),
-            "/etc/fstab: No such file or directory (exit code 1)"
-        );
+        let summary = ProcessError::summary_of("x", "exit code 1", "/etc/fstab: no such file.");
+        assert_eq!(summary, "/etc/fstab: no such file (exit code 1)");
     }
 
     #[test]
