@@ -67,5 +67,5 @@ pub fn second_unit(session: &mut Session<'_>) -> Result<(), SessionError> {
     session.screen.say("The other unit hears of it at its next hook.");
     first.update_status()?;
     let status = session.status_of(&first)?;
-    session.holds("and is a standby", status.starts_with("Standby: "), status)
+    session.holds("and is a standby", status.starts_with("active: Standby: "), status)
 }
