@@ -27,7 +27,7 @@ def says(status, state, beginning):
 
 
 def builds(status):
-    return any("Building" in unit.workload_status.message for unit in units(status).values())
+    return any("building " in unit.workload_status.message.lower() for unit in units(status).values())
 
 
 def at_rest(status):
