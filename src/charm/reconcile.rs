@@ -307,18 +307,8 @@ pub fn search(
     if Request::load(host)?.is_some_and(|last| is_open(&last, journal)) {
         return Ok(None);
     }
-    let request = Request {
-        id: JobId::random(),
-        at: Timestamp::now(),
-        reason: Reason::Action,
-        task: Task::Search(ids),
-        rebuild: Rebuild::Due,
-        bases: Vec::new(),
-        unit_name: environment.unit.to_string(),
-        config: state.run.clone(),
-        has_secrets: !state.secrets.is_empty(),
-        continues: Vec::new(),
-    };
+    let unit = environment.unit.to_string();
+    let request = Request::search(unit, state.run.clone(), ids, !state.secrets.is_empty());
     ask(host, state, request, lives).map(Some)
 }
 

@@ -1,6 +1,7 @@
 //! Records as files of the state folder: JSON for people, written whole.
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::host::{FileError, Host};
 use crate::model::{Cause, Classified};
@@ -25,6 +26,15 @@ impl Classified for RecordError {
     fn cause(&self) -> Cause {
         Cause::Unit
     }
+}
+
+/// What a file of the state folder holds that hooks can begin anew: the default where it is gone or not understood.
+pub fn read_json_or_default<T: DeserializeOwned + Default>(
+    host: &Host,
+    file: &'static str,
+) -> Result<T, FileError> {
+    let bytes = host.read(&host.state_dir().join(file))?;
+    Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default())
 }
 
 /// Writes `value` as a file of the state folder, whole or not at all.

@@ -170,6 +170,23 @@ const FILE: &str = "request.json";
 const SECRETS: &str = "secrets-";
 
 impl Request {
+    /// Asks for what nothing needs in the build project of `config`, and to delete of it what has one of `ids`, now and for
+    /// whoever runs the action.
+    pub fn search(unit_name: String, config: BuilderRunConfig, ids: Vec<String>, has_secrets: bool) -> Self {
+        Self {
+            id: JobId::random(),
+            at: Timestamp::now(),
+            reason: Reason::Action,
+            task: Task::Search(ids),
+            rebuild: Rebuild::Due,
+            bases: Vec::new(),
+            unit_name,
+            config,
+            has_secrets,
+            continues: Vec::new(),
+        }
+    }
+
     /// The newest request on disk; none when there is none that this version can read.
     pub fn load(host: &Host) -> Result<Option<Self>, RecordError> {
         Ok(Self::read(host)?.ok().flatten())

@@ -11,8 +11,8 @@ use crate::charm::event::Event;
 use crate::charm::reconcile::{self, ReconcileError};
 use crate::charm::turn::Turn;
 use crate::host::Host;
-use crate::model::{Deadline, Timestamp, printable_line};
-use crate::record::{BuildSecrets, Found, JobId, Journal, Reason, Rebuild, Request, Task, Unneeded};
+use crate::model::{Deadline, printable_line};
+use crate::record::{BuildSecrets, Found, JobId, Journal, Request, Unneeded};
 use crate::worker;
 
 /// Asks the worker what nothing needs in the build project, with the configuration of the last request, and to delete of it
@@ -25,17 +25,7 @@ pub fn clean_up(
 ) -> Result<Option<JobId>, ReconcileError> {
     let (last, journal) = (Request::load(host)?, Journal::load(host)?);
     let Some(last) = last.filter(|last| !reconcile::is_open(last, &journal)) else { return Ok(None) };
-    let request = Request {
-        id: JobId::random(),
-        at: Timestamp::now(),
-        reason: Reason::Action,
-        task: Task::Search(ids),
-        rebuild: Rebuild::Due,
-        bases: Vec::new(),
-        has_secrets: !secrets.is_empty(),
-        continues: Vec::new(),
-        ..last
-    };
+    let request = Request::search(last.unit_name, last.config, ids, !secrets.is_empty());
     request.save(host, secrets)?;
     worker::start_worker(host)?;
     drop(turn);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::{FileError, Host};
 use crate::model::Timestamp;
-use crate::record::file::{RecordError, write_json};
+use crate::record::file::{RecordError, read_json_or_default, write_json};
 use crate::record::run_config::CloudName;
 
 const FILE: &str = "last-hook.json";
@@ -54,8 +54,7 @@ pub struct LastHook {
 impl LastHook {
     /// As the last hook has left it; nothing where that is not understood.
     pub fn load(host: &Host) -> Result<Self, FileError> {
-        let bytes = host.read(&host.state_dir().join(FILE))?;
-        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default())
+        read_json_or_default(host, FILE)
     }
 
     /// Leaves it to the next hook.

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::former_names::FormerNames;
 use crate::host::{FileError, Host};
 use crate::model::{Timestamp, hex};
-use crate::record::file::{RecordError, write_json};
+use crate::record::file::{RecordError, read_json_or_default, write_json};
 use crate::record::journal::evidence::Revision;
 use crate::record::journal::{Image, Journal};
 use crate::record::levers::Levers;
@@ -221,8 +221,7 @@ const FILE: &str = "peers.json";
 impl Peers {
     /// What the last hooks left; nothing when the file is gone or broken, since Juju can be asked again.
     pub fn load(host: &Host) -> Result<Self, FileError> {
-        let bytes = host.read(&host.state_dir().join(FILE))?;
-        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default())
+        read_json_or_default(host, FILE)
     }
 
     /// Keeps it for the next hook, and for the worker.
