@@ -2,17 +2,19 @@
 
 use super::plan::BuildInputs;
 use super::run_context::RunContext;
-use crate::builder::image::base_image::BaseImages;
-use crate::builder::image::external::ExternalBuild;
-use crate::builder::image::local::{LocalBuild, LocalImage, Workspace};
+use crate::builder::image::base_image::{BaseImageError, BaseImages};
+use crate::builder::image::external::{Begin, ExternalBuild, ExternalBuildError};
+use crate::builder::image::local::{LocalBuild, LocalBuildError, LocalImage, Preparation, Workspace};
+use crate::builder::image::prepared::prepared_image_name;
 use crate::builder::image::site::Site;
 use crate::builder::image::verify::{Expected, Verification, VerificationError};
 use crate::builder::image::vm::Launcher;
 use crate::host::Host;
 use crate::http::HttpClient;
+use crate::instance::{Part, RunnerBase};
 use crate::model::{Deadline, Target};
 use crate::openstack_cloud::{Cloud, Image};
-use crate::record::{BuildMode, BuilderRunConfig, Failure, Phase, ResourceTracker};
+use crate::record::{BuildMode, BuilderRunConfig, BuiltOn, Failure, Phase, PreparedImages, ResourceTracker};
 
 /// A backend that is ready for builds.
 pub enum Backend {
@@ -30,6 +32,42 @@ pub enum Built {
     File(Box<LocalImage>),
 }
 
+/// A backend has made no image.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// There is no base image to build on.
+    #[error(transparent)]
+    BaseImage(#[from] BaseImageError),
+    /// The build in a builder VM came to nothing.
+    #[error(transparent)]
+    External(#[from] ExternalBuildError),
+    /// The build on this machine came to nothing.
+    #[error(transparent)]
+    Local(#[from] LocalBuildError),
+}
+
+impl BackendError {
+    /// Whether what failed is the operator's own, wherever it is built: the recipe's commands, or the script.
+    pub fn is_of_the_operator(&self) -> bool {
+        matches!(self, Self::External(error) if error.is_of_the_operator())
+    }
+
+    /// Whether a preparation gave way to something else.
+    pub fn gave_way(&self) -> bool {
+        matches!(self, Self::External(ExternalBuildError::GaveWay))
+    }
+}
+
+impl From<BackendError> for Failure {
+    fn from(error: BackendError) -> Self {
+        match error {
+            BackendError::BaseImage(error) => Self::of(&error, error.operator_must_act()),
+            BackendError::External(error) => Self::of(&error, error.operator_must_act()),
+            BackendError::Local(error) => Self::of(&error, error.operator_must_act()),
+        }
+    }
+}
+
 impl Backend {
     /// Chooses the backend that `config` asks for, and makes it ready.
     pub fn choose(
@@ -45,41 +83,60 @@ impl Backend {
                     .map(Self::OpenStack)
                     .map_err(|error| Failure::of(&error, error.operator_must_act()))
             }
-            BuildMode::Local => Workspace::open(host)
-                .map(Self::Local)
-                .map_err(|error| Failure::of(&error, error.operator_must_act())),
+            BuildMode::Local => {
+                let workspace =
+                    Workspace::open(host).map_err(|error| Failure::of(&error, error.operator_must_act()))?;
+                if config.prepared_images == PreparedImages::Off {
+                    workspace.prepared.clear(host);
+                }
+                Ok(Self::Local(workspace))
+            }
         }
     }
 
-    /// Builds one image.
+    /// Builds one image: in a builder VM on `prepared`, where there is such an image, and on the base image otherwise.
     pub fn build(
         &self,
         context: &RunContext<'_>,
         config: &BuilderRunConfig,
-        cloud: &Cloud,
+        (cloud, prepared): (&Cloud, Option<&Image>),
         http: &HttpClient,
         inputs: &BuildInputs,
         deadline: Deadline,
-    ) -> Result<Built, Failure> {
+    ) -> Result<Built, BackendError> {
         let BuildInputs { base, offer, fingerprint } = inputs;
         let progress = |phase| context.progress.phase(base.target, phase);
         progress(Phase::Preparing);
         match self {
             Self::OpenStack(site) => {
-                let (owner, job) = (&config.owner, context.job);
-                let tracker = ResourceTracker { progress: context.progress, target: base.target };
-                let cloud_name = &config.build_cloud;
-                let base_image = BaseImages { cloud, cloud_name, http, owner, job, tracker }
-                    .ensure(offer, deadline)
-                    .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
                 let launcher = launcher(context, config, cloud, site, base.target);
-                ExternalBuild { launcher: &launcher, base, offer, fingerprint, progress: &progress }
-                    .run(&base_image, deadline)
-                    .map(|image| Built::Snapshot(Box::new(image)))
-                    .map_err(|error| Failure::of(&error, error.operator_must_act()))
+                let build = |base: &RunnerBase, begin: Begin<'_>| {
+                    let progress = &progress;
+                    let build = ExternalBuild { launcher: &launcher, base, offer, fingerprint, progress };
+                    build.run(begin, deadline)
+                };
+                let image = match prepared {
+                    Some(image) => {
+                        context.progress.built_on(base.target, BuiltOn::PreparedImage);
+                        let base = RunnerBase { part: Part::OnPrepared, ..base.clone() };
+                        build(&base, Begin::Prepared(image))?
+                    }
+                    None => {
+                        context.progress.built_on(base.target, BuiltOn::BaseImage);
+                        let id =
+                            base_images(context, config, cloud, http, base.target).ensure(offer, deadline)?;
+                        build(base, Begin::BaseImage(&id))?
+                    }
+                };
+                Ok(Built::Snapshot(Box::new(image)))
             }
             Self::Local(workspace) => {
                 let (host, verify) = (context.host, config.verify_image);
+                let (key, age) = (&inputs.preparation_key(), config.prepared_image_age());
+                let prepared = match config.prepared_images {
+                    PreparedImages::Kept => Some(Preparation { key, age }),
+                    PreparedImages::Off => None,
+                };
                 let build = LocalBuild {
                     host,
                     workspace,
@@ -87,15 +144,36 @@ impl Backend {
                     offer,
                     base,
                     fingerprint,
+                    prepared,
                     verify,
                     progress: &progress,
+                    built_on: &|built_on| context.progress.built_on(base.target, built_on),
                 };
-                build
-                    .run(deadline)
-                    .map(|image| Built::File(Box::new(image)))
-                    .map_err(|error| Failure::of(&error, error.operator_must_act()))
+                Ok(Built::File(Box::new(build.run(deadline)?)))
             }
         }
+    }
+
+    /// Makes the prepared image with the key of `inputs`, unless somebody waits for something else. `None` where builds need
+    /// none.
+    pub fn prepare(
+        &self,
+        context: &RunContext<'_>,
+        config: &BuilderRunConfig,
+        (cloud, http): (&Cloud, &HttpClient),
+        inputs: &BuildInputs,
+        is_waited_for: &(dyn Fn() -> bool + Sync),
+        deadline: Deadline,
+    ) -> Result<Option<Image>, BackendError> {
+        let Self::OpenStack(site) = self else { return Ok(None) };
+        let BuildInputs { base, offer, fingerprint } = inputs;
+        let target = base.target;
+        let id = base_images(context, config, cloud, http, target).ensure(offer, deadline)?;
+        let launcher = &launcher(context, config, cloud, site, target);
+        let base = &RunnerBase { part: Part::Preparation, ..base.clone() };
+        let (name, key) = (prepared_image_name(&config.owner.application, target), inputs.preparation_key());
+        let build = ExternalBuild { launcher, base, offer, fingerprint, progress: &|_| () };
+        Ok(Some(build.prepare(&id, (&name, &key), is_waited_for, deadline)?))
     }
 
     /// Proves a snapshot with a VM of it. What is built here was looked at before it was packed, and is not booted.
@@ -113,6 +191,18 @@ impl Backend {
         let expected = Expected::of(&inputs.base);
         Verification { launcher: &launcher, expected }.run(snapshot, deadline)
     }
+}
+
+fn base_images<'a>(
+    context: &RunContext<'a>,
+    config: &'a BuilderRunConfig,
+    cloud: &'a Cloud,
+    http: &'a HttpClient,
+    target: Target,
+) -> BaseImages<'a> {
+    let (owner, job, cloud_name) = (&config.owner, context.job, &config.build_cloud);
+    let tracker = ResourceTracker { progress: context.progress, target };
+    BaseImages { cloud, cloud_name, http, owner, job, tracker }
 }
 
 fn launcher<'a>(

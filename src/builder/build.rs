@@ -8,6 +8,7 @@ use super::plan::{Plan, built};
 use super::run::Run;
 use crate::builder::delivery::revisions::Revisions;
 use crate::builder::delivery::source::Artifact;
+use crate::builder::image::prepared;
 use crate::builder::image::verify::VerificationError;
 use crate::model::{Deadline, Elapsed, Target, Timestamp};
 use crate::openstack_cloud::{Deletion, Image as CloudImage};
@@ -38,21 +39,13 @@ impl Run<'_> {
             Some(snapshot) => {
                 log::info!("{target}: going on with snapshot {} of an earlier run", snapshot.id);
                 self.context.progress.made(target, &self.noted(snapshot));
+                if self.config.verify_image {
+                    self.verify(plan, self.backend()?, snapshot, deadline).map_err(failure)?;
+                }
                 (Built::Snapshot(Box::new(snapshot.clone())), built(snapshot).min(Timestamp::now()))
             }
-            None => {
-                let Self { context, config, http, .. } = self;
-                let inputs = &plan.inputs;
-                let build =
-                    self.backend()?.build(context, config, &self.build_cloud, http, inputs, deadline)?;
-                (build, Timestamp::now())
-            }
+            None => (self.build(plan, deadline)?, Timestamp::now()),
         };
-        if self.config.verify_image
-            && let Built::Snapshot(snapshot) = &image
-        {
-            self.verify(plan, self.backend()?, snapshot, deadline)?;
-        }
         let described = match &image {
             Built::Snapshot(snapshot) => Description::of_image(snapshot),
             Built::File(file) => {
@@ -86,8 +79,74 @@ impl Run<'_> {
         Ok(Artifact::new(revision, image))
     }
 
+    /// Builds the image and proves it: on a prepared image, if there is one and it is of use, and else on the base image.
+    fn build(&self, plan: &Plan, deadline: Deadline) -> Result<Built, Failure> {
+        let (backend, target) = (self.backend()?, plan.target());
+        let build = |prepared: Option<&CloudImage>| {
+            let Self { context, config, build_cloud, http, .. } = self;
+            backend.build(context, config, (build_cloud, prepared), http, &plan.inputs, deadline)
+        };
+        let prepared = self.prepared_image(plan);
+        if let Some(prepared) = &prepared {
+            log::info!("{target}: building on prepared image {}", prepared.id);
+            let reason = match build(Some(prepared)) {
+                Ok(built) => match self.verified(plan, backend, built, deadline) {
+                    Err(error @ VerificationError::Failed { .. }) => error.to_string(),
+                    verified => return verified.map_err(failure),
+                },
+                // The base image would not change it.
+                Err(error) if error.is_of_the_operator() => return Err(error.into()),
+                Err(error) => Failure::from(error).message,
+            };
+            let id = &prepared.id;
+            log::warn!(
+                "{target}: building on prepared image {id}: {reason}; beginning anew on the base image"
+            );
+        }
+        let built = build(None).map_err(Failure::from)?;
+        let built = self.verified(plan, backend, built, deadline).map_err(failure)?;
+        // Where the base image does not help either, something else is to blame.
+        prepared.iter().for_each(|prepared| {
+            self.prepared_images(target).remove(&prepared.id, Deadline::after(LIMIT));
+        });
+        Ok(built)
+    }
+
+    /// The prepared image that the build of `plan` begins on.
+    fn prepared_image(&self, plan: &Plan) -> Option<CloudImage> {
+        if !self.config.keeps_prepared_images() {
+            return None;
+        }
+        let key = plan.inputs.preparation_key();
+        let found = self.prepared_images(plan.target()).find(&key, Deadline::after(LIMIT));
+        found.unwrap_or_else(|error| {
+            log::warn!("{}: prepared images are not known: {error}", plan.target());
+            None
+        })
+    }
+
+    pub(super) fn prepared_images(&self, target: Target) -> prepared::PreparedImages<'_> {
+        prepared::PreparedImages { cloud: &self.build_cloud, config: self.config, target }
+    }
+
+    /// What was built, once it has proven itself where it has to.
+    fn verified(
+        &self,
+        plan: &Plan,
+        backend: &Backend,
+        built: Built,
+        deadline: Deadline,
+    ) -> Result<Built, VerificationError> {
+        if self.config.verify_image
+            && let Built::Snapshot(snapshot) = &built
+        {
+            self.verify(plan, backend, snapshot, deadline)?;
+        }
+        Ok(built)
+    }
+
     /// Where images are built, made ready with the first that is.
-    fn backend(&self) -> Result<&Backend, Failure> {
+    pub(super) fn backend(&self) -> Result<&Backend, Failure> {
         let choose = || {
             let deadline = Deadline::after(LIMIT);
             Backend::choose(self.context.host, &self.build_cloud, self.config, deadline)
@@ -102,7 +161,7 @@ impl Run<'_> {
         backend: &Backend,
         snapshot: &CloudImage,
         deadline: Deadline,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), VerificationError> {
         let target = plan.target();
         self.context.progress.phase(target, Phase::Verifying);
         let began = Instant::now();
@@ -121,7 +180,7 @@ impl Run<'_> {
                 log::warn!("{target}: snapshot {} waits for the next try", snapshot.id);
             }
         }
-        Err(Failure::of(&error, error.operator_must_act()))
+        Err(error)
     }
 
     fn noted(&self, snapshot: &CloudImage) -> Resource {
@@ -149,4 +208,8 @@ impl Run<'_> {
             }
         }
     }
+}
+
+fn failure(error: VerificationError) -> Failure {
+    Failure::of(&error, error.operator_must_act())
 }

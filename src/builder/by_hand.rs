@@ -79,7 +79,7 @@ impl ByHand<'_> {
         let Self { host, secrets, progress, .. } = *self;
         let target = target.supported().map_err(|error| Failure::of(&error, true))?;
         let workspace = Workspace::open(host)
-            .and_then(|workspace| workspace.is_ready_for(target).map(|()| workspace))
+            .and_then(|workspace| workspace.is_ready_for(host, target).map(|()| workspace))
             .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         progress(Phase::Checking);
         let http = http_client(secrets)?;
@@ -89,7 +89,19 @@ impl ByHand<'_> {
         let planner = Planner { host, http: &http, github, config, secrets, script: script.as_ref(), runner };
         let BuildInputs { base, offer, fingerprint } = &planner.inputs(target, deadline)?;
         let (workspace, http, verify) = (&workspace, &http, config.verify_image);
-        let build = LocalBuild { host, workspace, http, offer, base, fingerprint, verify, progress };
+        let (prepared, built_on) = (None, &|_| ());
+        let build = LocalBuild {
+            host,
+            workspace,
+            http,
+            offer,
+            base,
+            fingerprint,
+            prepared,
+            verify,
+            progress,
+            built_on,
+        };
         let image = build.run(deadline).map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         let placed = place(&image.path(), file);
         placed.map_err(|error| {

@@ -35,28 +35,54 @@ pub fn fingerprint(base: &RunnerBase, base_image_sha256: &str, script_secret: Op
     hex(&Sha256::digest(serde_json::to_vec(&inputs).unwrap_or_default()))
 }
 
+#[derive(Serialize)]
+struct PreparationInputs<'a> {
+    steps: u32,
+    target: Target,
+    base_image: &'a str,
+    mirror: Option<&'a str>,
+    recipe: Recipe,
+}
+
+/// The key of the prepared image that `base` is built on instead of the base image with this SHA-256: all that the steps of a
+/// preparation read, as one digest. Of proxies nothing stays in an image.
+pub fn preparation_key(base: &RunnerBase, base_image_sha256: &str) -> String {
+    let inputs = PreparationInputs {
+        steps: STEPS_VERSION,
+        target: base.target,
+        base_image: base_image_sha256,
+        mirror: base.apt_mirror.as_deref(),
+        recipe: base.recipe.preparation(),
+    };
+    hex(&Sha256::digest(serde_json::to_vec(&inputs).unwrap_or_default()))
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::instance::{DEFAULT_RECIPE, ExternalScript, ImageInfo, RunnerTarball, ToolDownload};
-    use crate::model::{Arch, BaseImage, Timestamp};
+    use crate::instance::{DEFAULT_RECIPE, ExternalScript, ImageInfo, Part, RunnerTarball, ToolDownload};
+    use crate::model::{Arch, BaseImage, Secret, Timestamp};
 
-    #[test]
-    fn every_ingredient_counts_and_nothing_else_does() {
-        let tarball =
-            |digest: &str| RunnerTarball { version: "1".into(), url: "u".into(), sha256: digest.into() };
-        let target = Target { base: BaseImage::Noble, arch: Arch::X64 };
-        let tool = |digest: &str| ToolDownload {
-            path: "/t".into(),
-            version: "1".into(),
-            url: "u".into(),
-            sha256: digest.into(),
-        };
-        let recipe = |text: &str| text.parse::<Recipe>().unwrap().of(target);
-        let base = RunnerBase {
-            target,
+    const NOBLE: Target = Target { base: BaseImage::Noble, arch: Arch::X64 };
+
+    fn tarball(digest: &str) -> RunnerTarball {
+        RunnerTarball { version: "1".into(), url: "u".into(), sha256: digest.into() }
+    }
+
+    fn tool(digest: &str) -> ToolDownload {
+        ToolDownload { path: "/t".into(), version: "1".into(), url: "u".into(), sha256: digest.into() }
+    }
+
+    fn recipe(text: &str) -> Recipe {
+        text.parse::<Recipe>().unwrap().of(NOBLE)
+    }
+
+    fn base() -> RunnerBase {
+        RunnerBase {
+            part: Part::Whole,
+            target: NOBLE,
             recipe: recipe(DEFAULT_RECIPE),
             tools: vec![tool("a")],
             runner: tarball("a"),
@@ -65,7 +91,46 @@ mod tests {
             environment: BTreeMap::new(),
             apt_mirror: None,
             image: ImageInfo { application: "a".into(), base_image: Timestamp(1), built: Timestamp(2) },
-        };
+        }
+    }
+
+    #[test]
+    fn a_prepared_image_is_of_what_its_steps_read_and_of_nothing_else() {
+        let plain = preparation_key(&base(), "1");
+        let with = |text: String| RunnerBase { recipe: recipe(&text), ..base() };
+        let other_target = Target { base: BaseImage::Jammy, arch: Arch::X64 };
+        assert_ne!(plain, preparation_key(&base(), "2"));
+        assert_ne!(plain, preparation_key(&RunnerBase { target: other_target, ..base() }, "1"));
+        assert_ne!(plain, preparation_key(&RunnerBase { apt_mirror: Some("m".into()), ..base() }, "1"));
+        for section in [
+            "packages: [zip]",
+            "removed_packages: [zip]",
+            "apt_sources: [{name: a, url: 'https://h/', components: [main], keyring: /k}]",
+            "snaps: [go]",
+            "npm: [yarn]",
+            "masked_units: [a.service]",
+        ] {
+            let [one, none] = [section, "packages: []"].map(|text| with(format!("{text}\nrunner: []\n")));
+            assert_ne!(preparation_key(&one, "1"), preparation_key(&none, "1"), "{section}");
+        }
+        let script = Some(ExternalScript { content: vec![], sha256: "s".into() });
+        let proxy = Some(Secret::new("http://p".to_owned()));
+        let commands = with(DEFAULT_RECIPE.replace("commands:\n", "commands:\n  - 'true'\n"));
+        assert_ne!(commands.recipe, base().recipe);
+        for same in [
+            commands,
+            RunnerBase { script, ..base() },
+            RunnerBase { runner: tarball("b"), tools: vec![tool("b")], ..base() },
+            RunnerBase { environment: BTreeMap::from([("https_proxy".into(), proxy)]), ..base() },
+            RunnerBase { part: Part::Preparation, ..base() },
+        ] {
+            assert_eq!(plain, preparation_key(&same, "1"));
+        }
+    }
+
+    #[test]
+    fn every_ingredient_counts_and_nothing_else_does() {
+        let base = base();
         let plain = fingerprint(&base, "1", None);
         assert_ne!(plain, fingerprint(&base, "1", Some("secret:other")));
         let script = Some(ExternalScript { content: vec![], sha256: "s".into() });
@@ -85,6 +150,7 @@ mod tests {
         assert_eq!(plain, fingerprint(&RunnerBase { recipe: same, ..base.clone() }, "1", None));
         let later = ImageInfo { built: Timestamp(3), ..base.image.clone() };
         assert_eq!(plain, fingerprint(&RunnerBase { image: later, ..base.clone() }, "1", None));
+        assert_eq!(plain, fingerprint(&RunnerBase { part: Part::OnPrepared, ..base.clone() }, "1", None));
         assert_eq!(plain, fingerprint(&RunnerBase { apt_mirror: Some("m".into()), ..base }, "1", None));
     }
 }

@@ -44,7 +44,7 @@ pub use cron::{CRON_FILE, Schedule, configure_cron};
 pub use image::base_image::PIN_AGE;
 pub use image::vm::UBUNTU_USER;
 pub use releases::{News, look};
-pub use run::{BuilderRunError, clean_up, deliver_chosen, run, search};
+pub use run::{BuilderRunError, Preparation, clean_up, deliver_chosen, prepare, run, search};
 pub use run_context::{RunContext, Sweep};
 pub use setup::packages::PackageError;
 pub use setup::python_charm::remove_python_charm;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::fingerprint::fingerprint;
+use super::fingerprint::{fingerprint, preparation_key};
 use super::releases::{find_runner, find_tools};
 use crate::builder::delivery::revisions;
 use crate::builder::image::base_image::{self, UpstreamImage};
@@ -10,7 +10,7 @@ use crate::builder::ownership::labels::{self, FINGERPRINT, Stage};
 use crate::github::GithubClient;
 use crate::host::Host;
 use crate::http::HttpClient;
-use crate::instance::{ExternalScript, ImageInfo, RunnerBase, RunnerTarball};
+use crate::instance::{ExternalScript, ImageInfo, Part, RunnerBase, RunnerTarball};
 use crate::model::{Deadline, Target, Timestamp};
 use crate::openstack_cloud::{Cloud, Image as CloudImage, ImageStatus, OpenStackError};
 use crate::record::{
@@ -32,6 +32,11 @@ pub struct BuildInputs {
 }
 
 impl BuildInputs {
+    /// What a prepared image must have been made of to be built on.
+    pub fn preparation_key(&self) -> String {
+        preparation_key(&self.base, &self.offer.sha256)
+    }
+
     /// What people are told of it, beside what the image itself says.
     pub fn contents(&self) -> Contents {
         let (base_serial, manifest) = (None, None);
@@ -116,6 +121,7 @@ impl Planner<'_> {
         let tools = find_tools(self.github, source, &recipe, deadline)
             .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         let base = RunnerBase {
+            part: Part::Whole,
             target,
             recipe,
             tools,

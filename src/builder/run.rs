@@ -1,12 +1,14 @@
 //! One run over all targets and clouds: find out what is due, build it side by side, deliver it, and tell of each
 //! result as soon as there is one.
 
+mod prepared;
 mod told;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{Scope, scope};
 use std::time::Duration;
 
+pub use self::prepared::{Preparation, prepare};
 pub use self::told::deliver_chosen;
 use super::backend::Backend;
 use super::lane::Lane;
@@ -25,6 +27,7 @@ use crate::builder::delivery::publisher::Publisher;
 use crate::builder::delivery::queue::{DeliveryQueue, Slots};
 use crate::builder::delivery::revisions;
 use crate::builder::image::base_image::base_image_name;
+use crate::builder::image::prepared::prepared_image_name;
 use crate::builder::image::site::remove_security_group;
 use crate::builder::upkeep::adoption::{Adoption, adopt};
 use crate::builder::upkeep::leave::leave_clouds;
@@ -284,7 +287,11 @@ impl<'a> Run<'a> {
             targets.iter().map(|target| format!("base image {}", base_image_name(application, *target)));
         let bases = bases.filter(|_| self.config.build_mode == BuildMode::External);
         let builds = targets.iter().map(|target| format!("build {}", revisions::name(application, *target)));
-        bases.chain(builds).collect()
+        let prepared = targets
+            .iter()
+            .map(|target| format!("prepared image {}", prepared_image_name(application, *target)));
+        let prepared = prepared.filter(|_| self.config.keeps_prepared_images());
+        bases.chain(prepared).chain(builds).collect()
     }
 
     fn targets(&self) -> Vec<Target> {

@@ -112,6 +112,7 @@ impl CharmState {
         };
         let max_image_age_hours = options.max_image_age()?;
         let verify_image = options.flag("verify-image")?;
+        let prepared_images = options.prepared_images()?;
 
         let leader = tools.is_leader()?;
         let remembered = remembered.beside(&build_cloud_config);
@@ -153,6 +154,7 @@ impl CharmState {
             adopt: options.flag("adopt")?,
             revision_history_limit,
             max_image_age_hours,
+            prepared_images,
         };
         let secrets = BuildSecrets { script, github_token, proxies: proxies(environment) };
         Ok(Self {

@@ -39,7 +39,7 @@ use crate::model::{Secret, Target};
 use crate::openstack_cloud::openstack_manager::ProxyConfig;
 use crate::record::{
     BaseImageSource, BuildMode, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, Delivery, Failure,
-    Owner, Phase, RunnerSource,
+    Owner, Phase, PreparedImages, RunnerSource,
 };
 
 /// A command that was not done.
@@ -174,6 +174,8 @@ fn build_config(target: Target, settings: &[String]) -> Result<BuilderRunConfig,
         adopt: false,
         revision_history_limit: options.revision_history_limit()?,
         max_image_age_hours: options.max_image_age()?,
+        // Whoever builds by hand waits for this image, and not for the next one.
+        prepared_images: PreparedImages::Off,
     })
 }
 

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::executor::ExecutorError;
+use super::runner::{RUNNING_COMMANDS, RUNNING_SCRIPT};
 use crate::host::FileError;
 use crate::model::{Cause, Classified, Target};
 
@@ -203,6 +204,12 @@ impl BaseError {
         matches!(source.as_ref(), ProviderError::Configuration(BaseConfigurationError::NoCandidate { .. }))
     }
 
+    /// Whether what failed is the operator's own: the recipe's commands, or the script.
+    pub fn is_of_the_operator(&self) -> bool {
+        let Self::Configuration(BaseConfigurationError::Step { step, .. }) = self else { return false };
+        [RUNNING_COMMANDS, RUNNING_SCRIPT].contains(step)
+    }
+
     /// What `error` means to the caller of the operation whose `step` it stopped.
     pub(super) fn in_step(step: &'static str, error: ProviderError) -> Self {
         match error {
@@ -221,7 +228,7 @@ impl Classified for BaseError {
             ProviderError::Configuration(BaseConfigurationError::NoNetwork { .. }) => Cause::Network,
             ProviderError::Configuration(BaseConfigurationError::NoCandidate { .. }) => Cause::Recipe,
             _ => match *step {
-                "running the external script" => Cause::Script,
+                RUNNING_SCRIPT => Cause::Script,
                 "installing the runner" => Cause::Github,
                 step if step.contains("packages") || step.contains("snaps") => Cause::Mirror,
                 _ => Cause::Recipe,

@@ -28,8 +28,8 @@ pub use instance_config::{INSTANCE_CONFIG_PATH, InstanceConfiguration, SnapRecor
 pub use inventory::{InstalledSnap, Inventory, NpmPackage, Package, take_inventory};
 pub use recipe::{DEFAULT_RECIPE, Recipe, RecipeError, Tool, ToolOrigin};
 pub use runner::{
-    ExternalScript, ImageInfo, LIMITS, RUNNER_HOME, RUNNER_USER, RunnerBase, RunnerTarball, STEPS_VERSION,
-    ToolDownload,
+    ExternalScript, ImageInfo, LIMITS, Part, RUNNER_HOME, RUNNER_USER, RunnerBase, RunnerTarball,
+    STEPS_VERSION, ToolDownload,
 };
 pub use snaps::Snap;
 pub use timeout::Timeout;

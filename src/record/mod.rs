@@ -25,7 +25,7 @@ pub use history::{
     Totals, Unneeded, take_unlogged,
 };
 pub use journal::aside::{put_aside, put_aside_locked};
-pub use journal::build_state::{Build, Failure, Job, Phase, Remedy};
+pub use journal::build_state::{Build, BuiltOn, Failure, Job, Phase, Remedy};
 pub use journal::evidence::{Comparison, Contents, Copy, FAILED_READS, Known, Proof, Revision};
 pub use journal::membership::Membership;
 pub use journal::phases::{ImpossibleTransition, Took};
@@ -42,6 +42,6 @@ pub use resource::{Resource, ResourceKind};
 pub use resource_tracker::ResourceTracker;
 pub use run_config::{
     BaseImageSource, BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm,
-    CloudName, Delivery, JobId, Owner, ProxyConfig, RunnerSource,
+    CloudName, Delivery, JobId, Owner, PreparedImages, ProxyConfig, RunnerSource,
 };
 pub use upstream::{Acceptance, Answered, Offer, Upstream, Validator, WARNING};

@@ -1,7 +1,7 @@
 //! What a run tells while it works.
 
 use super::journal::Image;
-use super::journal::build_state::Phase;
+use super::journal::build_state::{BuiltOn, Phase};
 use super::journal::evidence::Revision;
 use super::resource::Resource;
 use super::run_config::{BuilderRunConfig, CloudName};
@@ -15,6 +15,8 @@ pub trait Progress: Sync {
     fn phase(&self, target: Target, phase: Phase);
     /// A target's phase takes longer than it should, for this reason as far as is known.
     fn hampered(&self, _target: Target, _reason: &str) {}
+    /// What a target's image is built on is decided.
+    fn built_on(&self, _target: Target, _built_on: BuiltOn) {}
     /// Something is about to be made for a target; if this cannot be written down, it must not be made.
     fn makes(&self, target: Target, resource: &Resource) -> Result<(), RecordError>;
     /// It is there.

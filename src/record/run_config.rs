@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -182,6 +183,23 @@ impl Delivery {
     }
 }
 
+/// Whether prepared images are kept, which have packages and snaps already and on which builds begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PreparedImages {
+    /// One of each target.
+    #[default]
+    Kept,
+    /// None.
+    Off,
+}
+
+impl PreparedImages {
+    fn are_kept(&self) -> bool {
+        *self == Self::Kept
+    }
+}
+
 /// The configuration of one run of the builder (seed `builder`: `BuilderRunConfig`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuilderRunConfig {
@@ -219,9 +237,25 @@ pub struct BuilderRunConfig {
     pub revision_history_limit: u32,
     /// An image older than this many hours is built anew even when nothing changed.
     pub max_image_age_hours: u32,
+    /// Whether builds may begin on prepared images.
+    #[serde(default, skip_serializing_if = "PreparedImages::are_kept")]
+    pub prepared_images: PreparedImages,
 }
 
+/// The longest that a prepared image is built on.
+const PREPARED_AGE: Duration = Duration::from_secs(24 * 3600);
+
 impl BuilderRunConfig {
+    /// Whether the build project keeps prepared images. Of builds on the unit, the unit does.
+    pub fn keeps_prepared_images(&self) -> bool {
+        self.prepared_images == PreparedImages::Kept && self.build_mode == BuildMode::External
+    }
+
+    /// How old a prepared image may be that is built on: what is built anew because it has grown old begins on the base image.
+    pub fn prepared_image_age(&self) -> Duration {
+        PREPARED_AGE.min(Duration::from_secs(u64::from(self.max_image_age_hours) * 1800))
+    }
+
     /// A digest of all of it: two configurations with the same digest ask for the same.
     pub fn digest(&self) -> String {
         // A struct of strings and numbers always serialises.

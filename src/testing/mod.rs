@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use crate::instance::DEFAULT_RECIPE;
 use crate::model::{Arch, BaseImage, Target, Timestamp};
 use crate::record::{
-    BaseImageSource, BuildMode, BuilderRunConfig, BuilderVm, CloudName, Delivery, JobId, Owner, Reason,
-    Rebuild, Request, RunnerSource, Task,
+    BaseImageSource, BuildMode, BuilderRunConfig, BuilderVm, CloudName, Delivery, JobId, Owner,
+    PreparedImages, Reason, Rebuild, Request, RunnerSource, Task,
 };
 
 /// To build noble-x64 in `builders-1`, for nobody yet.
@@ -46,6 +46,7 @@ pub fn run_config() -> BuilderRunConfig {
         adopt: false,
         revision_history_limit: 5,
         max_image_age_hours: 24,
+        prepared_images: PreparedImages::Kept,
     }
 }
 

@@ -88,6 +88,11 @@ impl<'a> Checks<'a> {
         self.open(&self.lock()).is_some()
     }
 
+    /// Whether a check waits for its turn.
+    pub fn is_waiting(&self) -> bool {
+        self.open(&self.lock()).is_some_and(|order| takes_its_turn(&order))
+    }
+
     fn open(&self, state: &State) -> Option<CheckOrder> {
         let order = CheckOrder::load(self.host)?;
         (state.done.as_ref() != Some(&order.id) && order.is_open(self.host)).then_some(order)

@@ -6,6 +6,7 @@ mod error;
 mod launch;
 mod launcher;
 mod overdue;
+mod preparation;
 mod process;
 mod record;
 mod reporter;

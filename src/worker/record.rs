@@ -6,8 +6,8 @@ use crate::host::Host;
 use crate::model::{Elapsed, Target, Timestamp, redacted};
 use crate::openstack_cloud::ProjectId;
 use crate::record::{
-    BuilderRunConfig, CloudName, Image, JobId, Journal, Levers, Phase, Progress, RecordError, Request,
-    Resource, Revision, Took,
+    BuilderRunConfig, BuiltOn, CloudName, Image, JobId, Journal, Levers, Phase, Progress, RecordError,
+    Request, Resource, Revision, Took,
 };
 
 /// Writes progress into the journal, and passes the news on.
@@ -62,9 +62,19 @@ impl Progress for Record<'_> {
     fn hampered(&self, target: Target, reason: &str) {
         let reason = redacted(reason);
         self.change(|journal| {
-            journal.job.iter_mut().for_each(|job| job.build(target).hampered = Some(reason.clone()));
+            let build = journal.job.as_mut().map(|job| job.build(target));
+            // What follows a build that is over concerns nobody who waits for it.
+            build.filter(|build| !build.phase.is_over()).into_iter().for_each(|build| {
+                build.hampered = Some(reason.clone());
+            });
         });
         self.reporter.tell(News::Progress);
+    }
+
+    fn built_on(&self, target: Target, built_on: BuiltOn) {
+        self.change(|journal| {
+            journal.job.iter_mut().for_each(|job| job.build(target).built_on = Some(built_on));
+        });
     }
 
     fn makes(&self, target: Target, resource: &Resource) -> Result<(), RecordError> {

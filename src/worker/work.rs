@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::check::Checks;
 use super::error::WorkerError;
+use super::preparation::prepare;
 use super::process::start_worker;
 use super::record::Record;
 use super::reporter::{News, Reporter, Standing};
@@ -74,8 +75,8 @@ fn work_in(host: &Host, ours: fn(&Request) -> bool) -> Result<(), WorkerError> {
 /// What builds put into the run folder, and what a worker that was killed has left there.
 const RUN_FILES: [&str; 3] = ["key-", "ssh-", "sums-"];
 
-/// Does requests until there is none and Juju has heard of all that came of them; then prunes. While Juju cannot be
-/// reached, it prunes what it may already.
+/// Does requests until there is none and Juju has heard of all that came of them; then prunes, and prepares the builds to
+/// come. While Juju cannot be reached, it prunes what it may already.
 fn do_all(
     host: &Host,
     reporter: &Reporter,
@@ -115,6 +116,7 @@ fn do_all(
             reporter.rest(LOOK);
         } else if let Some((request, secrets)) = last.take() {
             prune(host, &request, &secrets)?;
+            prepare(host, reporter, checks, &request, &secrets)?;
         } else if checks.end_if_idle() {
             return Ok(());
         } else {

@@ -22,6 +22,7 @@ mod migration;
 mod neighbours;
 mod orders;
 mod ownership;
+mod prepared;
 mod recipe;
 mod recovery;
 mod regions;

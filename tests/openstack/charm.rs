@@ -225,6 +225,8 @@ pub fn options(build: &Project) -> Vec<(&'static str, String)> {
         ("openstack-auth-url", build.auth("auth_url").to_owned()),
         // All projects have one Keystone: copies are to be seen all the same.
         ("delivery", "copy".into()),
+        // Each is a build of its own, which emulated machines take minutes for.
+        ("prepared-images", "false".into()),
         ("recipe", recipe()),
     ]
 }

@@ -76,7 +76,11 @@ fn a_hook_in_an_image_out_and_nothing_left_behind() {
     });
     let steps = dice.two_steps();
     case("survives the death of its worker at two steps", || scenario.survives_two_kills(steps, &mut dice));
+    case("builds nothing when images are to be prepared", || scenario.prepares_images(true));
     case("prunes the oldest image after the third build and no other", || scenario.prunes_the_oldest());
+    case("builds a changed script on the prepared image", || {
+        scenario.builds_a_changed_script_on_the_prepared_image();
+    });
     case("leaves published images and nothing else when it is removed", || scenario.is_removed());
 }
 

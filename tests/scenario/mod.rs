@@ -6,6 +6,7 @@
 mod failures;
 mod kills;
 mod life;
+mod prepared;
 mod sharing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -164,6 +165,9 @@ impl<E: Environment> Scenario<E> {
         let (rejected, rest): (Vec<String>, Vec<String>) =
             self.made().into_iter().partition(|line| line.ends_with(" hidden"));
         let kept = |word: &str| format!(" {APPLICATION}-image-builder-{word}-noble-x64");
+        let (prepared, rest): (Vec<String>, Vec<String>) =
+            rest.into_iter().partition(|line| line.contains(&kept("prepared")));
+        assert!(prepared.len() <= 1, "{prepared:?}");
         let (builds, rest): (Vec<String>, Vec<String>) =
             rest.into_iter().partition(|line| line.contains(&kept("revision")));
         assert_eq!(builds.len(), self.revisions.len().min(HISTORY), "{builds:?}");

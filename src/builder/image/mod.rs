@@ -4,6 +4,7 @@ pub mod base_image;
 pub mod external;
 pub mod local;
 pub mod manifest;
+pub mod prepared;
 pub mod site;
 pub mod user_data;
 pub mod verify;

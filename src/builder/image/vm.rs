@@ -85,19 +85,21 @@ pub enum Purpose {
     Build,
     /// The image that it was booted from is looked at.
     Verification,
+    /// A prepared image is made of it.
+    Preparation,
 }
 
 impl Purpose {
     fn kind(self) -> ResourceKind {
         match self {
-            Self::Build => ResourceKind::BuilderVm,
+            Self::Build | Self::Preparation => ResourceKind::BuilderVm,
             Self::Verification => ResourceKind::VerificationVm,
         }
     }
 
     fn host_key_use(self) -> HostKeyUse {
         match self {
-            Self::Build => HostKeyUse::InPlace,
+            Self::Build | Self::Preparation => HostKeyUse::InPlace,
             Self::Verification => HostKeyUse::Aside,
         }
     }
@@ -107,6 +109,7 @@ impl Purpose {
         match self {
             Self::Build => "",
             Self::Verification => "verify-",
+            Self::Preparation => "prepare-",
         }
     }
 }

@@ -42,12 +42,16 @@ const EXPIRES: &str = "runner_image_builder_expires";
 pub const FINGERPRINT: &str = "runner_image_builder_fingerprint";
 /// The checked SHA-256 of a base image; an image without it has not been checked.
 pub const DIGEST: &str = "runner_image_builder_sha256";
+/// What went into a prepared image.
+pub const PREPARATION: &str = "runner_image_builder_preparation";
 
 /// What an image of ours is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// An Ubuntu cloud image to boot builders from.
     Base,
+    /// One that has the recipe's packages and snaps already.
+    Prepared,
     /// A snapshot of a builder, to be delivered.
     Snapshot,
     /// A finished build, of which copies are made.
@@ -65,6 +69,7 @@ impl Stage {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Base => "base",
+            Self::Prepared => "prepared",
             Self::Snapshot => "snapshot",
             Self::Revision => "revision",
             Self::Delivering => "delivering",
@@ -147,11 +152,41 @@ pub fn of_snapshot(
     labels
 }
 
-/// What turns a complete snapshot into one that proves itself, and rids it of what it inherited from its base image.
+/// The labels of a snapshot of our `server` that is to become a prepared image. They name no target: nobody goes on with it
+/// as with the snapshot of a build, and a sweep removes it.
+pub fn of_preparation(
+    owner: &Owner,
+    job: &JobId,
+    server: &ServerId,
+    key: &str,
+    origin: &Origin,
+) -> BTreeMap<String, String> {
+    let mut labels = common(owner, job);
+    labels.insert(STAGE.into(), Stage::Snapshot.as_str().into());
+    labels.extend(origin.labels());
+    labels.insert(SERVER.into(), server.to_string());
+    labels.insert(PREPARATION.into(), key.into());
+    labels
+}
+
+/// What turns a complete snapshot into one that proves itself, and rids it of what it inherited from the image that its
+/// builder was booted from.
 pub fn seal(snapshot: &Image) -> Vec<ImageChange> {
-    let inherited = snapshot.properties.contains_key(DIGEST).then(|| ImageChange::Remove(DIGEST.into()));
+    prove(snapshot, &[DIGEST, PREPARATION])
+}
+
+fn prove(snapshot: &Image, inherited: &[&str]) -> Vec<ImageChange> {
     let own_id = ImageChange::Add(SELF.into(), snapshot.id.as_str().into());
-    std::iter::once(own_id).chain(inherited).collect()
+    let inherited = inherited.iter().filter(|label| snapshot.properties.contains_key(**label));
+    std::iter::once(own_id).chain(inherited.map(|label| ImageChange::Remove((*label).into()))).collect()
+}
+
+/// What turns a complete snapshot of a preparation into a prepared image.
+pub fn keep_prepared(snapshot: &Image, name: &str) -> Vec<ImageChange> {
+    let mut changes = prove(snapshot, &[DIGEST]);
+    changes.push(ImageChange::Replace("name".into(), name.into()));
+    changes.push(ImageChange::Replace(STAGE.into(), Stage::Prepared.as_str().into()));
+    changes
 }
 
 /// The machine that a snapshot was taken of.
@@ -321,70 +356,4 @@ fn is_ours(owner: &Owner, project: &str, stage: Stage, image: &Image) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn owner(application: &str) -> Owner {
-        Owner { model_uuid: "m".into(), application: application.into(), unit: 0 }
-    }
-
-    fn image(properties: &[(&str, &str)]) -> Image {
-        let mut fields = serde_json::json!({
-            "id": "own", "status": "active", "visibility": "private", "owner": "project",
-            "created_at": "2026-05-01T12:00:00Z", "os_hash_algo": "sha512", "os_hash_value": "ab",
-        });
-        for (name, value) in properties {
-            fields[*name] = (*value).into();
-        }
-        serde_json::from_value(fields).unwrap()
-    }
-
-    #[test]
-    fn only_a_label_on_this_very_image_makes_it_ours() {
-        let published = [(OWNER, "m/rib"), (STAGE, "published"), (SELF, "own")];
-        let is_ours =
-            |properties: &[_]| is_ours(&owner("rib"), "project", Stage::Published, &image(properties));
-        assert!(is_ours(&published));
-        assert!(!super::is_ours(&owner("rib"), "another", Stage::Published, &image(&published)));
-        for (index, value) in [(0, "m/rib-2"), (0, "m/ri"), (0, "n/rib"), (1, "snapshot"), (2, "other")] {
-            let mut changed = published;
-            changed[index].1 = value;
-            assert!(!is_ours(&changed), "{changed:?}");
-        }
-        let copied_by_nova = [&published[..2], &[(SERVER, "vm"), (NOVA_SOURCE, "vm")]].concat();
-        assert!(!is_ours(&copied_by_nova), "only a snapshot is ours by its server");
-    }
-
-    #[test]
-    fn a_snapshot_is_ours_by_our_server_until_it_is_by_its_own_id() {
-        let common = [(OWNER, "m/rib"), (STAGE, "snapshot")];
-        let is_ours = |properties: &[(&str, &str)]| {
-            let properties = [&common[..], properties].concat();
-            is_ours(&owner("rib"), "project", Stage::Snapshot, &image(&properties))
-        };
-        assert!(is_ours(&[(SERVER, "vm"), (NOVA_SOURCE, "vm"), (SELF, "base")]));
-        assert!(is_ours(&[(SELF, "own")]));
-        assert!(!is_ours(&[(SERVER, "vm"), (NOVA_SOURCE, "a tenant's"), (SELF, "base")]));
-        assert!(!is_ours(&[(NOVA_SOURCE, "vm"), (SELF, "base")]) && !is_ours(&[]));
-    }
-
-    #[test]
-    fn a_runner_stays_until_it_expires_and_a_builder_as_long_as_its_unit_works() {
-        let server = |labels: BTreeMap<String, String>| -> Server {
-            let fields = serde_json::json!({"id": "s", "status": "ACTIVE", "metadata": labels});
-            serde_json::from_value(fields).unwrap()
-        };
-        let (job, hour) = (JobId::random(), Duration::from_secs(3600));
-        let [past, future] = [Timestamp(1), Timestamp::now().plus(hour)];
-        let others = Owner { unit: 1, ..owner("rib") };
-        for (made_by, expires, goes) in
-            [(owner("rib"), future, false), (owner("rib"), past, true), (others.clone(), past, true)]
-        {
-            let runner = server(of_runner(&made_by, &job, expires));
-            assert_eq!(may_remove_server(&owner("rib"), &runner), goes, "{made_by:?} {expires}");
-            assert!(!may_remove_server(&owner("rib-2"), &runner));
-        }
-        assert!(may_remove_server(&owner("rib"), &server(of_server(&owner("rib"), &job, hour))));
-        assert!(!may_remove_server(&owner("rib"), &server(of_server(&others, &job, hour))));
-    }
-}
+mod tests;

@@ -4,6 +4,7 @@ pub mod adoption;
 mod all_images;
 pub mod leave;
 pub mod memberships;
+pub mod prepared;
 pub mod prune;
 pub mod python_charm;
 pub mod sweep;

@@ -12,6 +12,7 @@ use crate::builder::clouds::projects::{Part, Projects};
 use crate::builder::delivery::revisions;
 use crate::builder::ownership::labels::{self, Stage};
 use crate::builder::upkeep::memberships::{Ending, Members};
+use crate::builder::upkeep::prepared::prune_prepared;
 use crate::host::Host;
 use crate::model::{Deadline, Target, Timestamp};
 use crate::openstack_cloud::{
@@ -67,6 +68,7 @@ pub fn prune_all(
         }
         if *name == config.build_cloud {
             pruner.end_memberships(config, deadline);
+            prune_prepared(&cloud, config, deadline);
         }
     });
     *journal = noted.into_inner().unwrap_or_else(PoisonError::into_inner);

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::slice;
 
 use super::all_images::all_images;
+use super::prepared::Newest;
 use crate::builder::delivery::revisions;
 use crate::builder::image::base_image::base_image_name;
 use crate::builder::image::site::{remove_security_group, remove_security_groups};
@@ -15,7 +16,8 @@ use crate::record::{BuildMode, BuilderRunConfig, JobId, Owner, Told};
 /// What a sweep leaves in place.
 #[derive(Clone, Copy)]
 pub enum Keep<'a> {
-    /// What the next run of this configuration can go on with: complete snapshots, finished builds, base images; the last
+    /// What the next run of this configuration can go on with: complete snapshots, finished builds, base images, prepared
+    /// images; the last
     /// image of each target that failed its verification; and what this job makes.
     Usable(&'a BuilderRunConfig, &'a JobId),
     /// The same without snapshots.
@@ -33,7 +35,7 @@ pub enum Extent {
     /// What it made itself and nobody else needs: VMs, snapshots, images that failed, copies that are not complete, its
     /// security group. Other units stay.
     Unit,
-    /// The same of all units, base images and finished builds that are not shared. It is the last unit.
+    /// The same of all units, base images, prepared images and finished builds that are not shared. It is the last unit.
     Application,
     /// Published images as well, the shared ones among them.
     ApplicationAndImages,
@@ -62,7 +64,7 @@ impl<'a> Keep<'a> {
 }
 
 /// Removes from a cloud what this unit has made there, and what other units have abandoned: VMs, snapshots, images that
-/// failed, base images, finished builds, copies, the security group; published images only when `keep` says so. For whoever holds the
+/// failed, base images, prepared images, finished builds, copies, the security group; published images only when `keep` says so. For whoever holds the
 /// worker's lock: then nothing of this unit is in use. What relations are `told` of stays. Returns what had to stay, and
 /// why.
 pub fn sweep_cloud(
@@ -82,6 +84,8 @@ pub fn sweep_cloud(
     // The newest comes first.
     remove(Stage::Rejected, &mut |image| is_of_a_target(image, keep) && failed.insert(image.name.clone()));
     remove(Stage::Base, &mut |image| is_wanted_base(image, keep));
+    let mut newest = Newest::default();
+    remove(Stage::Prepared, &mut |image| is_wanted_prepared(image, keep, &mut newest));
     let mut named = Vec::new();
     remove(Stage::Revision, &mut |image| {
         let is_wanted = is_wanted_revision(image, keep);
@@ -173,6 +177,12 @@ fn is_wanted_base(image: &Image, keep: Keep<'_>) -> bool {
         && image.properties.contains_key(DIGEST)
 }
 
+fn is_wanted_prepared(image: &Image, keep: Keep<'_>, newest: &mut Newest) -> bool {
+    // Others may build on it.
+    let Some(config) = keep.config() else { return matches!(keep, Keep::After(Extent::Unit)) };
+    newest.stays(image, config)
+}
+
 fn is_wanted_revision(image: &Image, keep: Keep<'_>) -> bool {
     let Some(config) = keep.config() else {
         return match keep {
@@ -209,7 +219,7 @@ fn remove_images(
         Keep::After(Extent::Unit) => labels::is_of_this_unit(owner, image),
         Keep::After(_) => true,
         // No unit is configured to boot or to copy from it.
-        Keep::OfJob(_) if matches!(stage, Stage::Base | Stage::Revision) => true,
+        Keep::OfJob(_) if matches!(stage, Stage::Base | Stage::Prepared | Stage::Revision) => true,
         Keep::OfJob(_) => {
             let goes = labels::is_abandoned(owner, image);
             left.extend((!goes).then(|| others_have(&image.name)));

@@ -4,7 +4,9 @@
 use super::all_images::all_images;
 use crate::builder::delivery::revisions;
 use crate::builder::image::base_image::base_image_name;
+use crate::builder::image::prepared::is_young;
 use crate::builder::ownership::labels::{self, Stage};
+use crate::builder::upkeep::prepared::is_wanted;
 use crate::builder::upkeep::python_charm::{self, Remnant};
 use crate::model::Deadline;
 use crate::openstack_cloud::{Cloud, Deletion, Image, OpenStackError};
@@ -32,7 +34,14 @@ impl Search<'_> {
 
     fn own(&self, deadline: Deadline) -> Result<Vec<Unneeded>, OpenStackError> {
         let mut found = self.servers(deadline)?;
-        for stage in [Stage::Base, Stage::Snapshot, Stage::Revision, Stage::Delivering, Stage::Rejected] {
+        for stage in [
+            Stage::Base,
+            Stage::Prepared,
+            Stage::Snapshot,
+            Stage::Revision,
+            Stage::Delivering,
+            Stage::Rejected,
+        ] {
             let owner = &self.config.owner;
             let images = all_images(self.cloud, owner, stage, deadline)?;
             found.extend(images.iter().filter_map(|image| self.unneeded(image, stage)));
@@ -130,6 +139,8 @@ impl Search<'_> {
                 "a base image of no configured target"
             }
             Stage::Base if config.build_mode == BuildMode::Local => "a base image; builds are local",
+            Stage::Prepared if !is_wanted(image, config) => "a prepared image that no build would begin on",
+            Stage::Prepared if !is_young(image, config) => "a prepared image that is too old to be built on",
             Stage::Revision if !is_configured(&|target| revisions::name(application, target)) => {
                 "a build of no configured target"
             }

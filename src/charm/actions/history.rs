@@ -172,7 +172,19 @@ fn write_result(f: &mut fmt::Formatter<'_>, result: &PastJob) -> fmt::Result {
             .iter()
             .map(|(phase, seconds)| format!("{} {seconds} s", phase.replace('_', " ")))
             .collect();
-        writeln!(f, "  {}: {}{made}; {}", build.target, build.phase.replace('_', " "), seconds.join(", "))?;
+        let on =
+            build.built_on.as_ref().map_or(String::new(), |on| format!(" on the {}", printable_line(on)));
+        writeln!(
+            f,
+            "  {}: {}{made}{on}; {}",
+            build.target,
+            build.phase.replace('_', " "),
+            seconds.join(", ")
+        )?;
+        build
+            .preparation
+            .iter()
+            .try_for_each(|what| writeln!(f, "    prepared image: {}", printable_line(what)))?;
         build
             .changes
             .iter()

@@ -14,7 +14,7 @@ use crate::github::{GithubScope, NotAScope};
 use crate::instance::{DEFAULT_RECIPE, Recipe};
 use crate::juju::SecretUri;
 use crate::model::{Arch, BaseImage, ReleaseDate, Target};
-use crate::record::{BuildMode, Delivery};
+use crate::record::{BuildMode, Delivery, PreparedImages};
 
 /// An option makes no sense; its text is the message of the blocked status.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -170,6 +170,11 @@ impl Options {
     /// Hours after which an image is built anew.
     pub fn max_image_age(&self) -> Checked<u32> {
         self.number("max-image-age", &AGES, "Option max-image-age must be from 1 to 8760 hours.")
+    }
+
+    /// Whether builds begin on prepared images.
+    pub fn prepared_images(&self) -> Checked<PreparedImages> {
+        Ok(if self.flag("prepared-images")? { PreparedImages::Kept } else { PreparedImages::Off })
     }
 
     /// What the last unit takes with it, beside what only builds need.

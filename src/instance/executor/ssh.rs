@@ -5,6 +5,7 @@
 //! command. What ran when it broke is not run again: nobody knows how far it came.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -39,6 +40,7 @@ pub struct SshExecutor {
     target: SshTarget,
     folder: PathBuf,
     master: Mutex<Option<Running>>,
+    is_abandoned: AtomicBool,
 }
 
 impl SshExecutor {
@@ -61,7 +63,8 @@ impl SshExecutor {
         tell: &dyn Fn(&str),
         deadline: Deadline,
     ) -> Result<Self, ExecutorError> {
-        let executor = Self { target, folder, master: Mutex::new(None) };
+        let (master, is_abandoned) = (Mutex::new(None), AtomicBool::new(false));
+        let executor = Self { target, folder, master, is_abandoned };
         prepare(host, &executor.target, &executor.folder)
             .map_err(|error| executor.lost(error.to_string()))?;
         executor.open(tell, deadline)?;
@@ -71,6 +74,9 @@ impl SshExecutor {
     /// Opens the connection unless it is open.
     fn open(&self, tell: &dyn Fn(&str), deadline: Deadline) -> Result<(), ExecutorError> {
         let mut master = self.master.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_abandoned.load(Ordering::SeqCst) {
+            return Err(self.lost("the connection was given up".to_owned()));
+        }
         if master.as_mut().is_some_and(|master| master.ended().is_none()) {
             return Ok(());
         }
@@ -101,6 +107,12 @@ impl SshExecutor {
             Some(_) => Ok(()),
             None => Err(self.lost(format!("{}{attempts}", last.unwrap_or_default()))),
         }
+    }
+
+    /// Ends the connection, and with it what runs, for good. For another thread than the one that runs commands.
+    pub fn abandon(&self) {
+        self.is_abandoned.store(true, Ordering::SeqCst);
+        self.close();
     }
 
     /// Closes what is left of the connection, so that the next command opens a new one.

@@ -107,6 +107,25 @@ pub struct Recipe {
 }
 
 impl Recipe {
+    /// What of it a preparation reads: packages and snaps, where they come from, and what must not disturb.
+    pub fn preparation(&self) -> Self {
+        Self {
+            packages: self.packages.clone(),
+            removed_packages: self.removed_packages.clone(),
+            apt_sources: self.apt_sources.clone(),
+            snaps: self.snaps.clone(),
+            npm: self.npm.clone(),
+            masked_units: self.masked_units.clone(),
+            tools: Vec::new(),
+            sysctl: BTreeMap::new(),
+            groups: Vec::new(),
+            users: Vec::new(),
+            files: Vec::new(),
+            commands: Vec::new(),
+            runner: Vec::new(),
+        }
+    }
+
     /// What of it is for `target`: nothing that is left depends on base or architecture any more.
     pub fn of(&self, target: Target) -> Self {
         fn chosen<T: Conditional + Clone>(entries: &[T], target: Target) -> Vec<T> {

@@ -35,6 +35,11 @@ pub const RUNNER_USER: &str = "ubuntu";
 /// Where the runner application is.
 pub const RUNNER_HOME: &str = "/home/ubuntu/actions-runner";
 
+/// The step of the recipe's commands.
+pub(super) const RUNNING_COMMANDS: &str = "running commands";
+/// The step of the operator's script.
+pub(super) const RUNNING_SCRIPT: &str = "running the external script";
+
 /// A step that answers at once.
 const SIMPLE: Duration = Duration::from_secs(120);
 /// A step that works for a while.
@@ -75,9 +80,22 @@ pub struct ExternalScript {
     pub sha256: String,
 }
 
+/// Which part of an image's set-up is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All of it, on a base image.
+    Whole,
+    /// Packages and snaps alone, on a base image: it becomes a prepared one.
+    Preparation,
+    /// What a prepared image lacks. Its packages are brought to the versions that they would have on a base image now.
+    OnPrepared,
+}
+
 /// The base of runner images.
 #[derive(Clone, Debug)]
 pub struct RunnerBase {
+    /// Which part of the set-up is done.
+    pub part: Part,
     /// The release and architecture.
     pub target: Target,
     /// What goes into the image, for this target.
@@ -156,41 +174,63 @@ impl Base for RunnerBase {
     fn steps(&self) -> Vec<Step<'_>> {
         let recipe = &self.recipe;
         let always = true;
+        // Packages come from elsewhere and take long; all else follows them.
+        let (prepares, completes) = (self.part != Part::OnPrepared, self.part != Part::Preparation);
         // What there is nothing to do for is no step, so that the progress counts what is done.
         let steps: [(&'static str, Duration, bool, StepFn<'_>); 17] = [
             ("waiting for cloud-init", COMPLEX, always, self.work(Self::wait_for_cloud_init)),
             // First of all what would work beside us.
-            ("masking units", SIMPLE, !recipe.masked_units.is_empty(), self.work(Self::mask_units)),
+            (
+                "masking units",
+                SIMPLE,
+                prepares && !recipe.masked_units.is_empty(),
+                self.work(Self::mask_units),
+            ),
             ("choosing package sources", UNPREDICTABLE, always, self.work(Self::choose_sources)),
             ("upgrading packages", UNPREDICTABLE, always, self.work(Self::upgrade)),
             (
                 "installing packages",
                 UNPREDICTABLE,
-                !recipe.packages.is_empty(),
+                prepares && !recipe.packages.is_empty(),
                 self.work(Self::install_packages),
             ),
-            ("installing snaps", UNPREDICTABLE, !recipe.snaps.is_empty(), self.work(Self::install_snaps)),
+            (
+                "installing snaps",
+                UNPREDICTABLE,
+                prepares && !recipe.snaps.is_empty(),
+                self.work(Self::install_snaps),
+            ),
             (
                 "installing npm packages",
                 UNPREDICTABLE,
-                !recipe.npm.is_empty(),
+                prepares && !recipe.npm.is_empty(),
                 self.work(Self::install_npm_packages),
             ),
-            ("installing tools", UNPREDICTABLE, !self.tools.is_empty(), self.work(Self::install_tools)),
-            ("creating users", SIMPLE, always, self.work(Self::create_users)),
-            ("configuring the system", SIMPLE, recipe.writes_files(), self.work(Self::write_files)),
-            ("installing the runner", UNPREDICTABLE, always, self.work(Self::install_runner)),
-            // Before the operator's own commands, which may say otherwise.
-            ("naming the image", SIMPLE, always, self.work(Self::name_the_image)),
-            ("running commands", UNPREDICTABLE, !recipe.commands.is_empty(), self.work(Self::run_commands)),
             (
-                "running the external script",
+                "installing tools",
                 UNPREDICTABLE,
-                self.script.is_some(),
-                self.work(Self::run_script),
+                completes && !self.tools.is_empty(),
+                self.work(Self::install_tools),
             ),
+            ("creating users", SIMPLE, completes, self.work(Self::create_users)),
+            (
+                "configuring the system",
+                SIMPLE,
+                completes && recipe.writes_files(),
+                self.work(Self::write_files),
+            ),
+            ("installing the runner", UNPREDICTABLE, completes, self.work(Self::install_runner)),
+            // Before the operator's own commands, which may say otherwise.
+            ("naming the image", SIMPLE, completes, self.work(Self::name_the_image)),
+            (
+                RUNNING_COMMANDS,
+                UNPREDICTABLE,
+                completes && !recipe.commands.is_empty(),
+                self.work(Self::run_commands),
+            ),
+            (RUNNING_SCRIPT, UNPREDICTABLE, completes && self.script.is_some(), self.work(Self::run_script)),
             // Once more: packages of commands and the script itself may have added one of the two names to groups.
-            ("giving both users the same groups", SIMPLE, always, self.work(Self::share_groups)),
+            ("giving both users the same groups", SIMPLE, completes, self.work(Self::share_groups)),
             ("restoring package sources", SIMPLE, self.apt_mirror.is_some(), self.work(Self::leave_mirror)),
             ("cleaning up", COMPLEX, always, self.work(Self::clean)),
         ];

@@ -2,7 +2,7 @@
 //! booted as it does in a machine.
 
 use super::fetching::fetch;
-use super::{Done, RunnerBase, UNPREDICTABLE};
+use super::{Done, Part, RunnerBase, UNPREDICTABLE};
 use crate::instance::error::{BaseConfigurationError, ProviderError};
 use crate::instance::executor::{Command, Executor, ExecutorError};
 use crate::instance::recipe::{AptSource, Package, SourceKey};
@@ -171,7 +171,9 @@ impl RunnerBase {
     }
 
     pub(super) fn upgrade(&self, executor: &dyn Executor, deadline: Deadline) -> Done {
-        for Package { name, .. } in &self.recipe.removed_packages {
+        // In a prepared image they are gone, unless what was installed since depends on them.
+        let removed = self.recipe.removed_packages.iter().filter(|_| self.part != Part::OnPrepared);
+        for Package { name, .. } in removed {
             let known = self.command(&["dpkg-query", "--show", name.as_str()]);
             if executor.execute(known, deadline)?.code == 0 {
                 executor.run(self.apt(&["purge", name.as_str()]), deadline)?;

@@ -14,6 +14,7 @@ use crate::model::{Arch, BaseImage, Timestamp};
 pub(super) fn base(recipe: &str) -> RunnerBase {
     let target = Target { base: BaseImage::Noble, arch: Arch::X64 };
     RunnerBase {
+        part: Part::Whole,
         target,
         recipe: recipe.parse::<Recipe>().unwrap().of(target),
         tools: Vec::new(),
@@ -290,4 +291,50 @@ fn a_fetched_key_lies_where_apt_knows_its_form_and_comes_over_https_only() {
     let fetched = commands.iter().find(|command| command.contains("https://h/k?a=$b&c")).unwrap();
     assert!(fetched.ends_with(" bash https://h/k?a=$b&c a"), "arguments, not script: {fetched}");
     assert!(fetched.contains("--proto '=https' "));
+}
+
+fn names(base: &RunnerBase, part: Part) -> Vec<&'static str> {
+    RunnerBase { part, ..base.clone() }.steps().iter().map(|step| step.name).collect()
+}
+
+#[test]
+fn a_preparation_and_what_follows_on_a_prepared_image_are_the_whole() {
+    let script = Some(ExternalScript { content: b"#!/bin/sh\n".to_vec(), sha256: "0".repeat(64) });
+    let (path, version, sha256) = ("/t".into(), "1".into(), "0".repeat(64));
+    let tools = vec![ToolDownload { path, version, url: "https://h/t".into(), sha256 }];
+    let apt_mirror = Some("http://m/ubuntu".into());
+    let base = RunnerBase { script, tools, apt_mirror, ..base(DEFAULT_RECIPE) };
+    let [whole, prepared, rest] =
+        [Part::Whole, Part::Preparation, Part::OnPrepared].map(|part| names(&base, part));
+    assert_eq!(whole.len(), 17);
+    let twice: Vec<&str> = prepared.iter().filter(|step| rest.contains(step)).copied().collect();
+    assert_eq!(
+        twice,
+        [
+            "waiting for cloud-init",
+            "choosing package sources",
+            "upgrading packages",
+            "restoring package sources",
+            "cleaning up"
+        ]
+    );
+    assert!(whole.iter().all(|step| prepared.contains(step) || rest.contains(step)));
+    let is_in_order = |part: &[&str]| {
+        let places = part.iter().map(|step| whole.iter().position(|known| known == step).unwrap());
+        places.is_sorted()
+    };
+    assert!(is_in_order(&prepared) && is_in_order(&rest));
+}
+
+#[test]
+fn what_a_prepared_image_has_got_back_with_its_packages_is_not_removed_again() {
+    let recipe = "packages: [jq]\nremoved_packages: [postfix]\nrunner: []";
+    let says = |part, words: &str| {
+        let commands = Notes::of(&RunnerBase { part, ..base(recipe) }, true);
+        commands.iter().any(|command| command.contains(words))
+    };
+    for part in [Part::Whole, Part::Preparation] {
+        assert!(says(part, "purge postfix") && says(part, " dist-upgrade") && says(part, " install "));
+    }
+    assert!(!says(Part::OnPrepared, "purge") && says(Part::OnPrepared, " dist-upgrade"));
 }

@@ -91,6 +91,8 @@ mod tests {
             target,
             phase: phase.into(),
             built: None,
+            built_on: None,
+            preparation: None,
             changes: None,
             seconds: Default::default(),
         };

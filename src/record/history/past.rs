@@ -67,6 +67,12 @@ pub struct PastBuild {
     /// The build that was made, by its id in the build project.
     #[serde(default)]
     pub built: Option<ImageId>,
+    /// What it was built on: `base image` or `prepared image`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub built_on: Option<String>,
+    /// What came of the prepared image that was to be made after it, for the builds that follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preparation: Option<String>,
     /// What has changed in it since the build of its target before, in one line, where both manifests are known.
     #[serde(default)]
     pub changes: Option<String>,
@@ -146,6 +152,18 @@ impl History {
     }
 }
 
+impl History {
+    /// Notes what came of the prepared image that was to be made for `target` after `job`.
+    pub fn note_preparation(host: &Host, job: &JobId, target: Target, what: &str) -> Result<(), RecordError> {
+        let mut history = Self::load(host)?;
+        let jobs = history.jobs.iter_mut().filter(|known| known.id == *job);
+        for build in jobs.flat_map(|job| &mut job.builds).filter(|build| build.target == target) {
+            build.preparation = Some(what.to_owned());
+        }
+        write_json(host, FILE, &history)
+    }
+}
+
 impl PastJob {
     fn of(job: &Job, journal: &Journal, changes: impl Fn(&Revision) -> Option<String>) -> Self {
         let outcome = match (job.finished, job.failures.is_empty()) {
@@ -159,13 +177,18 @@ impl PastJob {
                 journal.revisions.iter().find(|made| made.target == build.target && made.job == job.id);
             let total = ("total".to_owned(), end.0.saturating_sub(build.since.0));
             let phases = build.took.iter().map(|took| (took.phase.clone(), took.seconds));
-            let seconds = phases.chain([total]).filter(|_| build.phase != Phase::Waiting);
+            let phases = phases.chain([total]).filter(|_| build.phase != Phase::Waiting);
+            // What was done twice took both.
+            let mut seconds = BTreeMap::<String, u64>::new();
+            phases.for_each(|(phase, took)| *seconds.entry(phase).or_default() += took);
             PastBuild {
                 target: build.target,
                 phase: build.phase.word().to_owned(),
                 built: made.map(|made| made.id.clone()),
+                built_on: build.built_on.map(|built_on| built_on.as_str().to_owned()),
+                preparation: None,
                 changes: made.and_then(&changes),
-                seconds: seconds.collect(),
+                seconds,
             }
         });
         let failures = job.failures.iter().map(|failure| PastFailure {

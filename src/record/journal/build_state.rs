@@ -95,14 +95,37 @@ pub struct Build {
     /// How long the phases and steps before took.
     #[serde(default)]
     pub took: Vec<Took>,
+    /// What it was built on, once that is decided; absent where nothing is built, and where an older version has built.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub built_on: Option<BuiltOn>,
+}
+
+/// What a build begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BuiltOn {
+    /// The base image.
+    BaseImage,
+    /// A prepared image.
+    PreparedImage,
+}
+
+impl BuiltOn {
+    /// For people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BaseImage => "base image",
+            Self::PreparedImage => "prepared image",
+        }
+    }
 }
 
 impl Build {
     /// A build whose turn has not come.
     pub fn waiting(target: Target) -> Self {
         let (since, resources) = (Timestamp::now(), Vec::new());
-        let (hampered, entered, took) = (None, None, Vec::new());
-        Self { target, phase: Phase::Waiting, hampered, since, resources, entered, took }
+        let (hampered, entered, took, built_on) = (None, None, Vec::new(), None);
+        Self { target, phase: Phase::Waiting, hampered, since, resources, entered, took, built_on }
     }
 
     /// Notes `resource`, or its id when it is noted already.

@@ -72,7 +72,7 @@ impl Phase {
     }
 
     /// Whether `next` may follow. What works may fail; what a builder VM does not need is left out, and so is what an
-    /// earlier build has done already.
+    /// earlier build has done already. What comes to nothing on a prepared image begins anew on the base image.
     fn leads_to(&self, next: &Self) -> bool {
         use Phase::{
             Checking, Delivering, Done, Failed, Installing, Launching, Packing, Preparing, Snapshotting,
@@ -83,6 +83,7 @@ impl Phase {
             (Done | UpToDate | Failed, _) => false,
             (_, Failed) => true,
             (Checking, next) => matches!(next, Preparing | Verifying | Delivering | UpToDate),
+            (Launching | Installing { .. } | Snapshotting | Verifying | Packing, Preparing) => true,
             (Preparing, next) => matches!(next, Preparing | Launching | Installing { .. }),
             (Launching, next) => matches!(next, Installing { .. }),
             (Installing { number, .. }, Installing { number: next, .. }) => next > number,
@@ -177,6 +178,18 @@ mod tests {
             ],
             vec![Checking, Preparing, Launching, step(1), Snapshotting, Delivering, Done],
             vec![Checking, Verifying, Delivering, Failed],
+            // On a prepared image that is of no use, then on the base image.
+            vec![
+                Checking,
+                Preparing,
+                Launching,
+                step(2),
+                Preparing,
+                Launching,
+                step(1),
+                Snapshotting,
+                Failed,
+            ],
             // On this machine.
             vec![Checking, Preparing, Preparing, step(1), step(3), Verifying, Packing, Delivering, Done],
             // Nothing to build.

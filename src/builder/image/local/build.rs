@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::prepared::Preparation;
 use super::workspace::{Workspace, WorkspaceError};
 use crate::builder::image::base_image::{BaseImageError, UpstreamImage};
 use crate::builder::image::manifest::WithManifest;
@@ -9,9 +10,11 @@ use crate::builder::image::verify::{self, Expected, VerificationError};
 use crate::disk_image::{DiskError, DiskImage};
 use crate::host::{FileError, Host, Namespaces, ProcessError};
 use crate::http::HttpClient;
-use crate::instance::{BaseError, CacheMount, ChrootExecutor, ExecutorError, RunnerBase, Timeout, setup};
+use crate::instance::{
+    Base, BaseError, CacheMount, ChrootExecutor, ExecutorError, Part, RunnerBase, Timeout, setup,
+};
 use crate::model::{Cause, Classified, Deadline};
-use crate::record::{Manifest, Phase};
+use crate::record::{BuiltOn, Manifest, Phase};
 
 /// The disk of a built image, as large as builder VMs have theirs at least.
 const DISK: u64 = 20 << 30;
@@ -55,6 +58,11 @@ impl LocalBuildError {
             Self::Base(error) => error.operator_must_act(),
             Self::Disk(_) | Self::Executor(_) | Self::Process(_) | Self::File(_) => false,
         }
+    }
+
+    /// Whether what failed is the operator's own: the recipe's commands, or the script.
+    fn is_of_the_operator(&self) -> bool {
+        matches!(self, Self::Base(error) if error.is_of_the_operator())
     }
 }
 
@@ -119,26 +127,96 @@ pub struct LocalBuild<'a> {
     pub base: &'a RunnerBase,
     /// Both as one digest.
     pub fingerprint: &'a str,
+    /// The prepared disk that it may begin on, and otherwise makes.
+    pub prepared: Option<Preparation<'a>>,
     /// Whether it is looked at before it is packed.
     pub verify: bool,
     /// Told of each phase.
     pub progress: &'a dyn Fn(Phase),
+    /// Told what it begins on.
+    pub built_on: &'a dyn Fn(BuiltOn),
 }
 
 impl LocalBuild<'_> {
     /// Builds the image. Nothing of a build that fails stays; of one that is killed only its folder, which the next one
     /// removes.
     pub fn run(&self, deadline: Deadline) -> Result<LocalImage, LocalBuildError> {
-        self.workspace.is_ready_for(self.base.target)?;
+        let (host, target) = (self.host, self.base.target);
+        self.workspace.is_ready_for(host, target)?;
         (self.progress)(Phase::Preparing);
         let namespaces = Namespaces::open()?;
-        let original = self.workspace.cache.raw(self.host, &namespaces, self.http, self.offer, deadline)?;
+        let disks = &self.workspace.prepared;
+        if let Some(disk) = self.prepared.and_then(|wanted| disks.find(host, target, wanted)) {
+            (self.built_on)(BuiltOn::PreparedImage);
+            match self.build(&namespaces, &disk, Part::OnPrepared, 0, deadline) {
+                Err(error) if !error.is_of_the_operator() => {
+                    let disk = disk.display();
+                    log::warn!("{target}: building on {disk}: {error}; beginning anew on the base image");
+                }
+                built => return built,
+            }
+            disks.remove(host, &disk);
+            (self.progress)(Phase::Preparing);
+        }
+        (self.built_on)(BuiltOn::BaseImage);
+        let original = self.workspace.cache.raw(host, &namespaces, self.http, self.offer, deadline)?;
+        match self.prepared.filter(|_| self.workspace.has_room_to_prepare()) {
+            Some(wanted) => self.build_and_prepare(&namespaces, &original, wanted, deadline),
+            None => self.build(&namespaces, &original, Part::Whole, 0, deadline),
+        }
+    }
+
+    /// Builds in two parts, and keeps what is there between them.
+    fn build_and_prepare(
+        &self,
+        namespaces: &Namespaces,
+        original: &Path,
+        wanted: Preparation<'_>,
+        deadline: Deadline,
+    ) -> Result<LocalImage, LocalBuildError> {
+        let (host, target) = (self.host, self.base.target);
+        let folder = self.workspace.folder(host, &format!("{target}-prepared"))?;
+        let disk = DiskImage::copy(namespaces, original, folder.join("disk.raw"), deadline)?;
+        disk.grow(DISK, deadline)?;
+        let base = RunnerBase { part: Part::Preparation, ..self.base.clone() };
+        let steps = base.steps().len();
+        self.set_up(&base, namespaces, (&disk, &folder.join("root")), 0, |_| Ok(()), deadline)?;
+        let disk = folder.join("disk.raw");
+        let built = self.build(namespaces, &disk, Part::OnPrepared, steps, deadline);
+        if built.as_ref().err().is_none_or(LocalBuildError::is_of_the_operator)
+            && let Err(error) = self.workspace.prepared.keep(host, &disk, target, wanted)
+        {
+            log::warn!("{target}: no prepared disk is kept: {error}");
+        }
+        if let Err(error) = host.remove_dir(&folder) {
+            log::warn!("{error}; the next build retries");
+        }
+        built
+    }
+
+    /// Builds a `part` of the image on a copy of the disk `original`, after so many steps before.
+    fn build(
+        &self,
+        namespaces: &Namespaces,
+        original: &Path,
+        part: Part,
+        before: usize,
+        deadline: Deadline,
+    ) -> Result<LocalImage, LocalBuildError> {
         let folder = self.workspace.folder(self.host, &self.base.target.to_string())?;
         let mut image = LocalImage { folder, min_disk: DISK >> 30, manifest: None };
-        let disk = DiskImage::copy(&namespaces, &original, image.folder.join("disk.raw"), deadline)?;
+        let disk = DiskImage::copy(namespaces, original, image.folder.join("disk.raw"), deadline)?;
         disk.grow(DISK, deadline)?;
-        let base = WithManifest::new(self.base, self.offer, self.fingerprint);
-        self.set_up(&base, &namespaces, &disk, &image.folder.join("root"), deadline)?;
+        let base = RunnerBase { part, ..self.base.clone() };
+        let base = WithManifest::new(&base, self.offer, self.fingerprint);
+        let verified = |chroot: &ChrootExecutor<'_>| {
+            if self.verify {
+                (self.progress)(Phase::Verifying);
+                verify::check(chroot, &Expected::of(self.base), deadline)?;
+            }
+            Ok(())
+        };
+        self.set_up(&base, namespaces, (&disk, &image.folder.join("root")), before, verified, deadline)?;
         image.manifest = base.made();
         (self.progress)(Phase::Packing);
         disk.pack(&image.path(), deadline)?;
@@ -148,10 +226,11 @@ impl LocalBuild<'_> {
 
     fn set_up(
         &self,
-        base: &WithManifest<'_>,
+        base: &dyn Base,
         namespaces: &Namespaces,
-        disk: &DiskImage<'_>,
-        root: &Path,
+        (disk, root): (&DiskImage<'_>, &Path),
+        before: usize,
+        then: impl FnOnce(&ChrootExecutor<'_>) -> Result<(), LocalBuildError>,
         deadline: Deadline,
     ) -> Result<(), LocalBuildError> {
         self.host.private_dir(root)?;
@@ -159,13 +238,11 @@ impl LocalBuild<'_> {
         let name = format!("the disk image of {}", self.base.target);
         let chroot = ChrootExecutor::enter(namespaces, root, name, deadline)?;
         let progress = |step: &'static str, number, of| {
+            let (number, of) = (before + number, before + of);
             (self.progress)(Phase::Installing { step: step.to_owned(), number, of });
         };
         setup(base, &chroot, Timeout::Until(deadline), CacheMount::Leave, &progress)?;
-        if self.verify {
-            (self.progress)(Phase::Verifying);
-            verify::check(&chroot, &Expected::of(self.base), deadline)?;
-        }
+        then(&chroot)?;
         chroot.leave(deadline)?;
         Ok(disk.unmount(root, deadline)?)
     }

@@ -3,12 +3,16 @@
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
+use super::prepared::PreparedDisks;
 use crate::builder::image::base_image::BaseImageCache;
 use crate::host::{Exclusive, FileError, Host};
 use crate::model::{Cause, Classified, Target};
 
 /// What a build may need at a time: the base image, its copy with everything installed, and that packed.
 const ROOM: u64 = 10 << 30;
+
+/// What a prepared disk may need besides.
+const ROOM_TO_PREPARE: u64 = 6 << 30;
 
 /// The programs that a local build calls, and the packages that they come with.
 const TOOLS: [(&str, &str); 3] =
@@ -86,6 +90,8 @@ pub struct Workspace {
     folder: PathBuf,
     /// The base images.
     pub cache: BaseImageCache,
+    /// The prepared disks.
+    pub prepared: PreparedDisks,
     _lock: Exclusive,
 }
 
@@ -112,7 +118,8 @@ impl Workspace {
         // Nothing is mounted below it: mounts go with the build that made them, however it ends.
         host.remove_dir(&builds(&folder))?;
         let cache = BaseImageCache::open(host, folder.join("base-images"))?;
-        Ok(Self { folder, cache, _lock: lock })
+        let prepared = PreparedDisks::open(host, folder.join("prepared"))?;
+        Ok(Self { folder, cache, prepared, _lock: lock })
     }
 
     /// Gives its disk space back, where nothing is to be built on this machine any more.
@@ -132,15 +139,27 @@ impl Workspace {
     }
 
     /// Whether an image of `target` can be built here now.
-    pub fn is_ready_for(&self, target: Target) -> Result<(), WorkspaceError> {
+    pub fn is_ready_for(&self, host: &Host, target: Target) -> Result<(), WorkspaceError> {
         check_architecture(target)?;
-        // What cannot be known is found out by trying.
-        let Ok(disk) = rustix::fs::statvfs(&self.folder) else { return Ok(()) };
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        if free < ROOM {
-            return Err(WorkspaceError::NoRoom { folder: self.folder.clone(), free });
+        if self.free().is_some_and(|free| free < ROOM) {
+            // They are worth less than a build.
+            self.prepared.clear(host);
         }
-        Ok(())
+        match self.free() {
+            Some(free) if free < ROOM => Err(WorkspaceError::NoRoom { folder: self.folder.clone(), free }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether there is room for a prepared disk beside a build.
+    pub fn has_room_to_prepare(&self) -> bool {
+        self.free().is_none_or(|free| free >= ROOM + ROOM_TO_PREPARE)
+    }
+
+    /// What is free, in bytes. What cannot be known is found out by trying.
+    fn free(&self) -> Option<u64> {
+        let disk = rustix::fs::statvfs(&self.folder).ok()?;
+        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
     /// A new folder for one build.
