@@ -16,7 +16,10 @@ pub(super) fn abandoned(state: &CharmState, journal: &Journal, worker_lives: boo
     let next_try = journal.next_try(&state.run, TaskKind::CleanUp);
     let is_time = next_try.is_none_or(|at| at <= Timestamp::now());
     // While builds are merely paused, a finished snapshot may wait.
-    let left = if state.paused { journal.is_building() } else { journal.left_something() };
+    let left = match state.paused {
+        true => journal.is_building() || journal.is_preparing(),
+        false => journal.left_something(),
+    };
     let leaves = !journal.clouds_to_leave(&state.run).is_empty();
     let shares = state.leader && journal.has_former_members(&state.run);
     ((((left || shares) && is_time) || leaves) && !worker_lives)
@@ -95,6 +98,8 @@ pub(super) fn due(
         .into_iter()
         .any(|task| journal.failing(&state.run, task).next().is_some());
     let leaves = !fails && !journal.clouds_to_leave(&state.run).is_empty();
+    // A worker that has died at what follows its job has left a VM.
+    let leaves = leaves || (journal.is_preparing() && !worker_lives);
     leaves.then(|| Due::whatever(Reason::Orphans))
 }
 

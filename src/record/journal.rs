@@ -195,7 +195,12 @@ impl Journal {
 
     /// Whether a job has left something in a cloud, or may have: it died, or could not remove it.
     pub fn left_something(&self) -> bool {
-        self.is_building() || self.resources().next().is_some()
+        self.is_building() || self.is_preparing() || self.resources().next().is_some()
+    }
+
+    /// Whether the last job has ended and its worker makes prepared images, or has died at it.
+    pub fn is_preparing(&self) -> bool {
+        self.job.as_ref().is_some_and(|job| job.finished.is_some() && job.prepares)
     }
 
     /// Whether a job has begun to build, and has not ended. One that only takes over what the leader has built has not.

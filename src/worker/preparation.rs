@@ -49,8 +49,11 @@ pub(super) fn prepare(
     };
     let is_waited_for = || record.is_waited_for() || checks.is_waiting();
     let told = |target, preparation| tell(host, &request.id, target, preparation);
+    let prepares =
+        |whether| record.write(|journal| journal.job.iter_mut().for_each(|job| job.prepares = whether));
+    prepares(true)?;
     builder::prepare(&context, &request.config, &targets, &is_waited_for, &told);
-    Ok(())
+    Ok(prepares(false)?)
 }
 
 /// Logs what has come of a prepared image, and has people find it in the history.

@@ -35,6 +35,9 @@ pub struct Job {
     pub delivered: Vec<BuildConfig>,
     /// What went wrong, for the whole or for one cloud.
     pub failures: Vec<Failure>,
+    /// Whether, since it has ended, its worker makes prepared images: what there is of them is noted with its builds.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub prepares: bool,
 }
 
 impl Job {
@@ -51,6 +54,7 @@ impl Job {
             found: Vec::new(),
             delivered: Vec::new(),
             failures: Vec::new(),
+            prepares: false,
         }
     }
 
