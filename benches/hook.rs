@@ -123,6 +123,7 @@ fn settled(model: &Model, charm: &Path, root: &Path) -> Application {
         found: Vec::new(),
         delivered: Vec::new(),
         failures: Vec::new(),
+        prepares: false,
     });
     journal.save(&host).expect("the journal");
     app
