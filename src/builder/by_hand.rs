@@ -12,6 +12,7 @@ use crate::builder::image::local::{LocalBuild, Workspace};
 use crate::builder::ownership::labels;
 use crate::builder::plan::{BuildInputs, Planner};
 use crate::builder::{releases, script};
+use crate::disk_image::DiskFormat;
 use crate::github::{GithubClient, GithubPath, RunnerApplication};
 use crate::host::Host;
 use crate::instance::{Recipe, RunnerTarball};
@@ -89,7 +90,8 @@ impl ByHand<'_> {
         let planner = Planner { host, http: &http, github, config, secrets, script: script.as_ref(), runner };
         let BuildInputs { base, offer, fingerprint } = &planner.inputs(target, deadline)?;
         let (workspace, http, verify) = (&workspace, &http, config.verify_image);
-        let build = LocalBuild { host, workspace, http, offer, base, fingerprint, verify, progress };
+        let format = DiskFormat::Qcow2;
+        let build = LocalBuild { host, workspace, http, offer, base, fingerprint, format, verify, progress };
         let image = build.run(deadline).map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         let placed = place(&image.path(), file);
         placed.map_err(|error| {

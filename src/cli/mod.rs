@@ -38,7 +38,7 @@ use crate::instance::{BaseConfigurationError, BaseError, ExecutorError, Provider
 use crate::model::{Secret, Target};
 use crate::openstack_cloud::openstack_manager::ProxyConfig;
 use crate::record::{
-    BaseImageSource, BuildMode, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, Delivery, Failure,
+    BaseImageSource, BuildMode, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, Delivery, Failure, ImageFormat,
     Owner, Phase, RunnerSource,
 };
 
@@ -148,6 +148,7 @@ fn build_config(target: Target, settings: &[String]) -> Result<BuilderRunConfig,
         clouds: Vec::new(),
         build_mode: BuildMode::Local,
         delivery: Delivery::Copy,
+        image_format: ImageFormat::Auto,
         base_image: BaseImageSource {
             url: options.base_image_source()?,
             keyring: options.base_image_keyring()?,

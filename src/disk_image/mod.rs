@@ -9,7 +9,7 @@ mod partitions;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::host::{Namespaces, ProcessError};
+use crate::host::{Namespaces, ProcessError, Program};
 use crate::model::{Backoff, Deadline, poll};
 use partitions::{FileSystem, Partition};
 
@@ -21,6 +21,25 @@ const RELEASE: Duration = Duration::from_secs(30);
 
 /// What is kept free behind the last partition, for the second copy of its table.
 const TAIL: u64 = 1 << 20;
+
+/// The format of a disk image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskFormat {
+    /// QEMU's own, which takes no room for what is empty.
+    Qcow2,
+    /// The bytes of the disk.
+    Raw,
+}
+
+impl DiskFormat {
+    /// What Glance and QEMU call it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Qcow2 => "qcow2",
+            Self::Raw => "raw",
+        }
+    }
+}
 
 /// Something could not be done with a disk image.
 #[derive(Debug, thiserror::Error)]
@@ -60,17 +79,16 @@ pub struct DiskImage<'a> {
 }
 
 impl<'a> DiskImage<'a> {
-    /// Makes a raw image at `raw` of the qcow2 image at `packed`.
+    /// Makes a raw image at `raw` of the qcow2 image at `packed`, by `qemu_img`.
     pub fn unpack(
-        namespaces: &'a Namespaces,
+        qemu_img: Program,
         packed: &Path,
         raw: &Path,
         deadline: Deadline,
     ) -> Result<(), DiskError> {
         // The format is said, not guessed: a file must not choose how it is read.
         let arguments = ["convert", "-f", "qcow2", "-O", "raw", "-W", "-m", "8"];
-        let program = namespaces.program("qemu-img").args(arguments).args([packed, raw]);
-        let result = program.run(deadline);
+        let result = qemu_img.args(arguments).args([packed, raw]).run(deadline);
         result.map(drop).map_err(|source| program_error("unpacking", packed, source))
     }
 
