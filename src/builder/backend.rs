@@ -14,9 +14,7 @@ use crate::host::Host;
 use crate::http::HttpClient;
 use crate::model::{Deadline, Target};
 use crate::openstack_cloud::{Cloud, Image};
-use crate::record::{
-    BuildMode, BuilderRunConfig, Failure, ImageFormat, Phase, ResourceTracker, Revision,
-};
+use crate::record::{BuildMode, BuilderRunConfig, Failure, ImageFormat, Phase, ResourceTracker, Revision};
 
 /// A backend that is ready for builds.
 pub enum Backend {
@@ -98,9 +96,10 @@ impl Backend {
                 let tracker = ResourceTracker { progress: context.progress, target: base.target };
                 let cloud_name = &config.build_cloud;
                 let (format, converter) = (*format, converter.as_ref());
-                let base_image = BaseImages { cloud, cloud_name, http, owner, job, tracker, format, converter }
-                    .ensure(offer, deadline)
-                    .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
+                let base_image =
+                    BaseImages { cloud, cloud_name, http, owner, job, tracker, format, converter }
+                        .ensure(offer, deadline)
+                        .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
                 let launcher = launcher(context, config, cloud, site, base.target);
                 ExternalBuild { launcher: &launcher, base, offer, fingerprint, progress: &progress }
                     .run(&base_image, deadline)

@@ -38,8 +38,8 @@ use crate::instance::{BaseConfigurationError, BaseError, ExecutorError, Provider
 use crate::model::{Secret, Target};
 use crate::openstack_cloud::openstack_manager::ProxyConfig;
 use crate::record::{
-    BaseImageSource, BuildMode, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, Delivery, Failure, ImageFormat,
-    Owner, Phase, RunnerSource,
+    BaseImageSource, BuildMode, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, Delivery, Failure,
+    ImageFormat, Owner, Phase, RunnerSource,
 };
 
 /// A command that was not done.

@@ -80,12 +80,7 @@ pub struct DiskImage<'a> {
 
 impl<'a> DiskImage<'a> {
     /// Makes a raw image at `raw` of the qcow2 image at `packed`, by `qemu_img`.
-    pub fn unpack(
-        qemu_img: Program,
-        packed: &Path,
-        raw: &Path,
-        deadline: Deadline,
-    ) -> Result<(), DiskError> {
+    pub fn unpack(qemu_img: Program, packed: &Path, raw: &Path, deadline: Deadline) -> Result<(), DiskError> {
         // The format is said, not guessed: a file must not choose how it is read.
         let arguments = ["convert", "-f", "qcow2", "-O", "raw", "-W", "-m", "8"];
         let result = qemu_img.args(arguments).args([packed, raw]).run(deadline);

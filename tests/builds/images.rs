@@ -290,8 +290,9 @@ fn base_images_have_the_wanted_format_and_those_of_another_go() {
 /// Publishes a base image of `size` bytes that QEMU can read.
 fn publish_disk(fixture: &Fixture, series: &str, size: u64) {
     let file = fixture.directory().join("disk.qcow2");
-    let made = Command::new("qemu-img").args(["create", "-q", "-f", "qcow2"]).arg(&file).arg(size.to_string());
-    assert!(made.status().expect("qemu-img").success());
+    let create = ["create", "-q", "-f", "qcow2"];
+    let made = Command::new("qemu-img").args(create).arg(&file).arg(size.to_string()).status();
+    assert!(made.expect("qemu-img").success());
     let bytes = fs::read(&file).unwrap();
     let name = format!("{series}-server-cloudimg-amd64.img");
     let sums = format!("{} *{name}\n", hex(&Sha256::digest(&bytes)));

@@ -15,9 +15,7 @@ use crate::host::random_uuid;
 use crate::http::HttpClient;
 use crate::model::{Deadline, Digesting, Elapsed, Metered, Target};
 use crate::openstack_cloud::{Cloud, Image, ImageChange, ImageId, ImageStatus, NewImage};
-use crate::record::{
-    CloudName, Comparison, JobId, Owner, Proof, Resource, ResourceKind, ResourceTracker,
-};
+use crate::record::{CloudName, Comparison, JobId, Owner, Proof, Resource, ResourceKind, ResourceTracker};
 
 /// How long an image may take to be usable after its upload.
 const SETTLE: Duration = Duration::from_secs(1800);
@@ -127,7 +125,7 @@ impl BaseImages<'_> {
             Ok(description::update(&images, &id, checked, described, deadline)?)
         });
         self.tracker.conclude(&images, &id, &noted, &result);
-        result.map(|()| {
+        result.map(|_| {
             log::info!("{target}: base image {id} is in the build cloud after {}", Elapsed::since(began));
             id
         })

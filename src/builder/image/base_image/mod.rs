@@ -114,7 +114,9 @@ pub enum BaseImageError {
         promised: String,
     },
     /// The build cloud has other bytes than were sent.
-    #[error("copying the base image: image {id} in the build project differs from what was uploaded; check its Glance")]
+    #[error(
+        "copying the base image: image {id} in the build project differs from what was uploaded; check its Glance"
+    )]
     Changed {
         /// The copy.
         id: ImageId,
