@@ -9,10 +9,9 @@ use crate::builder::image::local::{LocalBuild, LocalImage, Workspace};
 use crate::builder::image::site::Site;
 use crate::builder::image::verify::{Expected, Verification, VerificationError};
 use crate::builder::image::vm::Launcher;
-use crate::disk_image::DiskFormat;
 use crate::host::Host;
 use crate::http::HttpClient;
-use crate::model::{Deadline, Target};
+use crate::model::{Deadline, DiskFormat, Target};
 use crate::openstack_cloud::{Cloud, Image};
 use crate::record::{BuildMode, BuilderRunConfig, Failure, ImageFormat, Phase, ResourceTracker, Revision};
 

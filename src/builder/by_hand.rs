@@ -12,11 +12,10 @@ use crate::builder::image::local::{LocalBuild, Workspace};
 use crate::builder::ownership::labels;
 use crate::builder::plan::{BuildInputs, Planner};
 use crate::builder::{releases, script};
-use crate::disk_image::DiskFormat;
 use crate::github::{GithubClient, GithubPath, RunnerApplication};
 use crate::host::Host;
 use crate::instance::{Recipe, RunnerTarball};
-use crate::model::{Deadline, Secret, Target};
+use crate::model::{Deadline, DiskFormat, Secret, Target};
 use crate::openstack_cloud::openstack_manager::{
     BuildImageConfig, BuildSite, DiskImageBuilder, MachineFile, build_image,
 };

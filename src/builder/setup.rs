@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use crate::builder::setup::packages::{PackageError, install_packages};
 use crate::builder::{APT_DEPENDENCIES, CONVERSION_DEPENDENCIES, LOCAL_BUILD_DEPENDENCIES};
-use crate::disk_image::DiskFormat;
 use crate::host::{FileError, Host};
 use crate::instance::LocalExecutor;
 use crate::model::Deadline;
+use crate::model::DiskFormat;
 use crate::record::{BuildMode, RecordError, put_aside, worker_lives};
 
 /// What is needed to set the host up (seed `builder`: `BuilderInitConfig`).

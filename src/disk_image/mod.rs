@@ -22,25 +22,6 @@ const RELEASE: Duration = Duration::from_secs(30);
 /// What is kept free behind the last partition, for the second copy of its table.
 const TAIL: u64 = 1 << 20;
 
-/// The format of a disk image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DiskFormat {
-    /// QEMU's own, which takes no room for what is empty.
-    Qcow2,
-    /// The bytes of the disk.
-    Raw,
-}
-
-impl DiskFormat {
-    /// What Glance and QEMU call it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Qcow2 => "qcow2",
-            Self::Raw => "raw",
-        }
-    }
-}
-
 /// Something could not be done with a disk image.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {

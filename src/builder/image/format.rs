@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use super::base_image::{BaseImageCache, BaseImageError, UpstreamImage};
-use crate::disk_image::DiskFormat;
 use crate::host::{Exclusive, FileError, Host, Program};
 use crate::http::HttpClient;
-use crate::model::{Cause, Classified, Deadline};
+use crate::model::{Cause, Classified, Deadline, DiskFormat};
 use crate::record::{ImageFormat, Revision};
 
 /// The format that is wanted of what is uploaded. `None` leaves what is there as it is; what is new is qcow2.

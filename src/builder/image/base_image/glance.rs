@@ -10,10 +10,9 @@ use super::{BaseImageError, Opened, UpstreamImage, open};
 use crate::builder::image::format::Converter;
 use crate::builder::ownership::description;
 use crate::builder::ownership::labels::{self, DIGEST, Stage};
-use crate::disk_image::DiskFormat;
 use crate::host::random_uuid;
 use crate::http::HttpClient;
-use crate::model::{Deadline, Digesting, Elapsed, Metered, Target};
+use crate::model::{Deadline, Digesting, DiskFormat, Elapsed, Metered, Target};
 use crate::openstack_cloud::{Cloud, Image, ImageChange, ImageId, ImageStatus, NewImage};
 use crate::record::{CloudName, Comparison, JobId, Owner, Proof, Resource, ResourceKind, ResourceTracker};
 

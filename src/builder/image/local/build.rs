@@ -6,11 +6,11 @@ use super::workspace::{Workspace, WorkspaceError};
 use crate::builder::image::base_image::{BaseImageError, UpstreamImage};
 use crate::builder::image::manifest::WithManifest;
 use crate::builder::image::verify::{self, Expected, VerificationError};
-use crate::disk_image::{DiskError, DiskFormat, DiskImage};
+use crate::disk_image::{DiskError, DiskImage};
 use crate::host::{FileError, Host, Namespaces, ProcessError};
 use crate::http::HttpClient;
 use crate::instance::{BaseError, CacheMount, ChrootExecutor, ExecutorError, RunnerBase, Timeout, setup};
-use crate::model::{Cause, Classified, Deadline};
+use crate::model::{Cause, Classified, Deadline, DiskFormat};
 use crate::record::{Manifest, Phase};
 
 /// The disk of a built image, as large as builder VMs have theirs at least.
