@@ -4,6 +4,7 @@ use super::plan::BuildInputs;
 use super::run_context::RunContext;
 use crate::builder::image::base_image::{BaseImageError, BaseImages};
 use crate::builder::image::external::{Begin, ExternalBuild, ExternalBuildError};
+use crate::builder::image::format::{Converter, wanted_format};
 use crate::builder::image::local::{LocalBuild, LocalBuildError, LocalImage, Preparation, Workspace};
 use crate::builder::image::prepared::prepared_image_name;
 use crate::builder::image::site::Site;
@@ -12,16 +13,31 @@ use crate::builder::image::vm::Launcher;
 use crate::host::Host;
 use crate::http::HttpClient;
 use crate::instance::{Part, RunnerBase};
-use crate::model::{Deadline, Target};
+use crate::model::{Deadline, DiskFormat, Target};
 use crate::openstack_cloud::{Cloud, Image};
-use crate::record::{BuildMode, BuilderRunConfig, BuiltOn, Failure, Phase, PreparedImages, ResourceTracker};
+use crate::record::{
+    BuildMode, BuilderRunConfig, BuiltOn, Failure, ImageFormat, Phase, PreparedImages, ResourceTracker,
+    Revision,
+};
 
 /// A backend that is ready for builds.
 pub enum Backend {
     /// Builder VMs of the build cloud.
-    OpenStack(Site),
+    OpenStack {
+        /// Where they are put.
+        site: Site,
+        /// The format of base images, if it matters.
+        format: Option<DiskFormat>,
+        /// Makes raw ones, where these are wanted.
+        converter: Option<Converter>,
+    },
     /// This machine.
-    Local(Workspace),
+    Local {
+        /// Where images are built.
+        workspace: Workspace,
+        /// Their format.
+        format: DiskFormat,
+    },
 }
 
 /// What a build has made, and where it is until it is kept.
@@ -74,14 +90,26 @@ impl Backend {
         host: &Host,
         cloud: &Cloud,
         config: &BuilderRunConfig,
+        builds: &[Revision],
         deadline: Deadline,
     ) -> Result<Self, Failure> {
+        let format = wanted_format(config.image_format, builds);
         match config.build_mode {
             BuildMode::External => {
                 Workspace::close(host);
-                Site::choose(cloud, &config.owner, &config.vm, deadline)
-                    .map(Self::OpenStack)
-                    .map_err(|error| Failure::of(&error, error.operator_must_act()))
+                let site = Site::choose(cloud, &config.owner, &config.vm, deadline)
+                    .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
+                if format != Some(DiskFormat::Raw) {
+                    return Ok(Self::OpenStack { site, format, converter: None });
+                }
+                match Converter::open(host) {
+                    Ok(converter) => Ok(Self::OpenStack { site, format, converter: Some(converter) }),
+                    Err(error) if config.image_format == ImageFormat::Auto => {
+                        log::warn!("{error}; base images stay qcow2");
+                        Ok(Self::OpenStack { site, format: None, converter: None })
+                    }
+                    Err(error) => Err(Failure::of(&error, false)),
+                }
             }
             BuildMode::Local => {
                 let workspace =
@@ -89,7 +117,7 @@ impl Backend {
                 if config.prepared_images == PreparedImages::Off {
                     workspace.prepared.clear(host);
                 }
-                Ok(Self::Local(workspace))
+                Ok(Self::Local { workspace, format: format.unwrap_or(DiskFormat::Qcow2) })
             }
         }
     }
@@ -108,7 +136,7 @@ impl Backend {
         let progress = |phase| context.progress.phase(base.target, phase);
         progress(Phase::Preparing);
         match self {
-            Self::OpenStack(site) => {
+            Self::OpenStack { site, .. } => {
                 let launcher = launcher(context, config, cloud, site, base.target);
                 let build = |base: &RunnerBase, begin: Begin<'_>| {
                     let progress = &progress;
@@ -123,14 +151,15 @@ impl Backend {
                     }
                     None => {
                         context.progress.built_on(base.target, BuiltOn::BaseImage);
-                        let id =
-                            base_images(context, config, cloud, http, base.target).ensure(offer, deadline)?;
+                        let id = self
+                            .base_images(context, config, (cloud, http), base.target)
+                            .ensure(offer, deadline)?;
                         build(base, Begin::BaseImage(&id))?
                     }
                 };
                 Ok(Built::Snapshot(Box::new(image)))
             }
-            Self::Local(workspace) => {
+            Self::Local { workspace, format } => {
                 let (host, verify) = (context.host, config.verify_image);
                 let (key, age) = (&inputs.preparation_key(), config.prepared_image_age());
                 let prepared = match config.prepared_images {
@@ -144,6 +173,7 @@ impl Backend {
                     offer,
                     base,
                     fingerprint,
+                    format: *format,
                     prepared,
                     verify,
                     progress: &progress,
@@ -165,15 +195,32 @@ impl Backend {
         is_waited_for: &(dyn Fn() -> bool + Sync),
         deadline: Deadline,
     ) -> Result<Option<Image>, BackendError> {
-        let Self::OpenStack(site) = self else { return Ok(None) };
+        let Self::OpenStack { site, .. } = self else { return Ok(None) };
         let BuildInputs { base, offer, fingerprint } = inputs;
         let target = base.target;
-        let id = base_images(context, config, cloud, http, target).ensure(offer, deadline)?;
+        let id = self.base_images(context, config, (cloud, http), target).ensure(offer, deadline)?;
         let launcher = &launcher(context, config, cloud, site, target);
         let base = &RunnerBase { part: Part::Preparation, ..base.clone() };
         let (name, key) = (prepared_image_name(&config.owner.application, target), inputs.preparation_key());
         let build = ExternalBuild { launcher, base, offer, fingerprint, progress: &|_| () };
         Ok(Some(build.prepare(&id, (&name, &key), is_waited_for, deadline)?))
+    }
+
+    /// The build cloud's base images of `target`.
+    fn base_images<'a>(
+        &'a self,
+        context: &RunContext<'a>,
+        config: &'a BuilderRunConfig,
+        (cloud, http): (&'a Cloud, &'a HttpClient),
+        target: Target,
+    ) -> BaseImages<'a> {
+        let (owner, job, cloud_name) = (&config.owner, context.job, &config.build_cloud);
+        let tracker = ResourceTracker { progress: context.progress, target };
+        let (format, converter) = match self {
+            Self::OpenStack { format, converter, .. } => (*format, converter.as_ref()),
+            Self::Local { .. } => (None, None),
+        };
+        BaseImages { cloud, cloud_name, http, owner, job, tracker, format, converter }
     }
 
     /// Proves a snapshot with a VM of it. What is built here was looked at before it was packed, and is not booted.
@@ -186,23 +233,11 @@ impl Backend {
         snapshot: &Image,
         deadline: Deadline,
     ) -> Result<(), VerificationError> {
-        let Self::OpenStack(site) = self else { return Ok(()) };
+        let Self::OpenStack { site, .. } = self else { return Ok(()) };
         let launcher = launcher(context, config, cloud, site, inputs.base.target);
         let expected = Expected::of(&inputs.base);
         Verification { launcher: &launcher, expected }.run(snapshot, deadline)
     }
-}
-
-fn base_images<'a>(
-    context: &RunContext<'a>,
-    config: &'a BuilderRunConfig,
-    cloud: &'a Cloud,
-    http: &'a HttpClient,
-    target: Target,
-) -> BaseImages<'a> {
-    let (owner, job, cloud_name) = (&config.owner, context.job, &config.build_cloud);
-    let tracker = ResourceTracker { progress: context.progress, target };
-    BaseImages { cloud, cloud_name, http, owner, job, tracker }
 }
 
 fn launcher<'a>(

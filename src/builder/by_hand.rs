@@ -15,7 +15,7 @@ use crate::builder::{releases, script};
 use crate::github::{GithubClient, GithubPath, RunnerApplication};
 use crate::host::Host;
 use crate::instance::{Recipe, RunnerTarball};
-use crate::model::{Deadline, Secret, Target};
+use crate::model::{Deadline, DiskFormat, Secret, Target};
 use crate::openstack_cloud::openstack_manager::{
     BuildImageConfig, BuildSite, DiskImageBuilder, MachineFile, build_image,
 };
@@ -89,7 +89,7 @@ impl ByHand<'_> {
         let planner = Planner { host, http: &http, github, config, secrets, script: script.as_ref(), runner };
         let BuildInputs { base, offer, fingerprint } = &planner.inputs(target, deadline)?;
         let (workspace, http, verify) = (&workspace, &http, config.verify_image);
-        let (prepared, built_on) = (None, &|_| ());
+        let (format, prepared, built_on) = (DiskFormat::Qcow2, None, &|_| ());
         let build = LocalBuild {
             host,
             workspace,
@@ -97,6 +97,7 @@ impl ByHand<'_> {
             offer,
             base,
             fingerprint,
+            format,
             prepared,
             verify,
             progress,

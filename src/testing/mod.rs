@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use crate::instance::DEFAULT_RECIPE;
 use crate::model::{Arch, BaseImage, Target, Timestamp};
 use crate::record::{
-    BaseImageSource, BuildMode, BuilderRunConfig, BuilderVm, CloudName, Delivery, JobId, Owner,
+    BaseImageSource, BuildMode, BuilderRunConfig, BuilderVm, CloudName, Delivery, ImageFormat, JobId, Owner,
     PreparedImages, Reason, Rebuild, Request, RunnerSource, Task,
 };
 
@@ -24,6 +24,7 @@ pub fn run_config() -> BuilderRunConfig {
         clouds: Vec::new(),
         build_mode: BuildMode::External,
         delivery: Delivery::Auto,
+        image_format: ImageFormat::Auto,
         base_image: BaseImageSource { url: text("https://u"), keyring: text("/k"), pins: BTreeMap::new() },
         vm: BuilderVm {
             flavor: None,

@@ -32,7 +32,7 @@ pub(super) fn prepare(
     if targets.is_empty() || !request.config.keeps_prepared_images() || !Peers::load(host)?.leads {
         return Ok(());
     }
-    let (levers, known) = (Levers::load(host)?, Known::default());
+    let (levers, known) = (Levers::load(host)?, Known::of(&journal));
     let journal = SharedJournal::new(host, journal);
     let record = Record { host, job: &request.id, levers, journal, reporter };
     let context = RunContext {

@@ -13,11 +13,13 @@ use crate::http::HttpClient;
 use crate::instance::{
     Base, BaseError, CacheMount, ChrootExecutor, ExecutorError, Part, RunnerBase, Timeout, setup,
 };
-use crate::model::{Cause, Classified, Deadline};
+use crate::model::{Cause, Classified, Deadline, DiskFormat};
 use crate::record::{BuiltOn, Manifest, Phase};
 
 /// The disk of a built image, as large as builder VMs have theirs at least.
 const DISK: u64 = 20 << 30;
+/// Its file.
+const DISK_FILE: &str = "disk.raw";
 
 /// A build on this machine came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +94,8 @@ impl Classified for LocalBuildError {
 #[derive(Debug)]
 pub struct LocalImage {
     folder: PathBuf,
+    /// Its format.
+    pub format: DiskFormat,
     /// The disk that it needs, in GiB.
     pub min_disk: u64,
     /// What is in it.
@@ -99,9 +103,12 @@ pub struct LocalImage {
 }
 
 impl LocalImage {
-    /// The qcow2 file.
+    /// The file.
     pub fn path(&self) -> PathBuf {
-        self.folder.join("image.qcow2")
+        self.folder.join(match self.format {
+            DiskFormat::Qcow2 => "image.qcow2",
+            DiskFormat::Raw => DISK_FILE,
+        })
     }
 }
 
@@ -127,6 +134,8 @@ pub struct LocalBuild<'a> {
     pub base: &'a RunnerBase,
     /// Both as one digest.
     pub fingerprint: &'a str,
+    /// The format of the image.
+    pub format: DiskFormat,
     /// The prepared disk that it may begin on, and otherwise makes.
     pub prepared: Option<Preparation<'a>>,
     /// Whether it is looked at before it is packed.
@@ -144,11 +153,14 @@ impl LocalBuild<'_> {
         let (host, target) = (self.host, self.base.target);
         self.workspace.is_ready_for(host, target)?;
         (self.progress)(Phase::Preparing);
-        let namespaces = Namespaces::open()?;
         let disks = &self.workspace.prepared;
         if let Some(disk) = self.prepared.and_then(|wanted| disks.find(host, target, wanted)) {
             (self.built_on)(BuiltOn::PreparedImage);
-            match self.build(&namespaces, &disk, Part::OnPrepared, 0, deadline) {
+            // What it may leave mounted goes with its namespaces.
+            let on_prepared = Namespaces::open()
+                .map_err(LocalBuildError::from)
+                .and_then(|namespaces| self.build(&namespaces, &disk, Part::OnPrepared, 0, deadline));
+            match on_prepared {
                 Err(error) if !error.is_of_the_operator() => {
                     let disk = disk.display();
                     log::warn!("{target}: building on {disk}: {error}; beginning anew on the base image");
@@ -159,7 +171,14 @@ impl LocalBuild<'_> {
             (self.progress)(Phase::Preparing);
         }
         (self.built_on)(BuiltOn::BaseImage);
-        let original = self.workspace.cache.raw(host, &namespaces, self.http, self.offer, deadline)?;
+        let namespaces = Namespaces::open()?;
+        let original = self.workspace.cache.raw(
+            host,
+            namespaces.program("qemu-img"),
+            self.http,
+            self.offer,
+            deadline,
+        )?;
         match self.prepared.filter(|_| self.workspace.has_room_to_prepare()) {
             Some(wanted) => self.build_and_prepare(&namespaces, &original, wanted, deadline),
             None => self.build(&namespaces, &original, Part::Whole, 0, deadline),
@@ -176,12 +195,12 @@ impl LocalBuild<'_> {
     ) -> Result<LocalImage, LocalBuildError> {
         let (host, target) = (self.host, self.base.target);
         let folder = self.workspace.folder(host, &format!("{target}-prepared"))?;
-        let disk = DiskImage::copy(namespaces, original, folder.join("disk.raw"), deadline)?;
+        let disk = DiskImage::copy(namespaces, original, folder.join(DISK_FILE), deadline)?;
         disk.grow(DISK, deadline)?;
         let base = RunnerBase { part: Part::Preparation, ..self.base.clone() };
         let steps = base.steps().len();
         self.set_up(&base, namespaces, (&disk, &folder.join("root")), 0, |_| Ok(()), deadline)?;
-        let disk = folder.join("disk.raw");
+        let disk = folder.join(DISK_FILE);
         let built = self.build(namespaces, &disk, Part::OnPrepared, steps, deadline);
         if built.as_ref().err().is_none_or(LocalBuildError::is_of_the_operator)
             && let Err(error) = self.workspace.prepared.keep(host, &disk, target, wanted)
@@ -204,8 +223,8 @@ impl LocalBuild<'_> {
         deadline: Deadline,
     ) -> Result<LocalImage, LocalBuildError> {
         let folder = self.workspace.folder(self.host, &self.base.target.to_string())?;
-        let mut image = LocalImage { folder, min_disk: DISK >> 30, manifest: None };
-        let disk = DiskImage::copy(namespaces, original, image.folder.join("disk.raw"), deadline)?;
+        let mut image = LocalImage { folder, format: self.format, min_disk: DISK >> 30, manifest: None };
+        let disk = DiskImage::copy(namespaces, original, image.folder.join(DISK_FILE), deadline)?;
         disk.grow(DISK, deadline)?;
         let base = RunnerBase { part, ..self.base.clone() };
         let base = WithManifest::new(&base, self.offer, self.fingerprint);
@@ -218,9 +237,11 @@ impl LocalBuild<'_> {
         };
         self.set_up(&base, namespaces, (&disk, &image.folder.join("root")), before, verified, deadline)?;
         image.manifest = base.made();
-        (self.progress)(Phase::Packing);
-        disk.pack(&image.path(), deadline)?;
-        self.host.remove_file(&image.folder.join("disk.raw"))?;
+        if image.format == DiskFormat::Qcow2 {
+            (self.progress)(Phase::Packing);
+            disk.pack(&image.path(), deadline)?;
+            self.host.remove_file(&image.folder.join(DISK_FILE))?;
+        }
         Ok(image)
     }
 
