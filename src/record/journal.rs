@@ -109,7 +109,7 @@ pub struct Image {
 impl Image {
     /// What it was built for.
     pub fn target(&self) -> Target {
-        Target { base: self.result.config.base, arch: self.result.config.arch }
+        self.result.config.target()
     }
 
     /// Whether it is the image of `target` in `cloud`.

@@ -40,6 +40,15 @@ fn every_unit_serves_what_the_leader_has_built_once() {
     let told = status(&fixture.app.unit(1));
     assert!(told.starts_with("active: Standby: noble-x64 "), "{told}");
     assert_eq!(fixture.leftovers(), [] as [String; 0]);
+    // Each counts what it has done itself.
+    let counted = |unit: &Unit, metric: &str| {
+        let metrics = unit.exec("./dispatch metrics").unwrap().stdout;
+        let sample = format!("runner_image_builder_{metric}{{");
+        metrics.lines().filter(|line| line.starts_with(&sample)).count()
+    };
+    let [leader, standby] = [fixture.app.unit(0), fixture.app.unit(1)];
+    assert_eq!((counted(&leader, "results_total"), counted(&leader, "delivered_bytes_total")), (3, 1));
+    assert_eq!((counted(&standby, "results_total"), counted(&standby, "delivered_bytes_total")), (0, 0));
 }
 
 #[test]

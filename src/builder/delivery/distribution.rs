@@ -356,6 +356,7 @@ impl<'a> Distributor<'a> {
                     "{target}: build {build} delivered to {name} as image {id}: {bytes} bytes after {after}"
                 );
                 let image = revision.image(name, id);
+                self.publisher.progress.sent(&image, bytes);
                 self.publisher.published(&image);
                 tracker.settled(&noted);
                 Ok(())

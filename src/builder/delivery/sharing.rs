@@ -192,7 +192,9 @@ impl Distributor<'_> {
         share(self.build_cloud, cloud, id, proof, Deadline::after(LIMIT))?;
         let (target, after) = (artifact.target(), Elapsed::since(began));
         log::info!("{target}: build {id} shared with {name} (project {}) after {after}", cloud.project_id());
-        self.publisher.published(&artifact.revision.image(name, id.clone()));
+        let image = artifact.revision.image(name, id.clone());
+        self.publisher.progress.sent(&image, 0);
+        self.publisher.published(&image);
         Ok(())
     }
 }

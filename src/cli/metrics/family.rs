@@ -136,13 +136,14 @@ pub(super) const JOBS: Family = counter(
 pub(super) const RESULTS: Family = counter(
     "results_total",
     &["target", "cloud", "reason"],
-    "Builds, whose label cloud is empty, and deliveries that have ended; the reason is the class of the failure's cause, and \
-     empty for a success. Nothing that was up to date is counted.",
+    "Builds and deliveries of this unit that have ended. The label cloud is empty for a build. The reason is the class of the \
+     failure's cause, and empty for a success. A delivery counts once for a project, and an image that is up to date does \
+     not count.",
 );
 pub(super) const DELIVERED_BYTES: Family = counter(
     "delivered_bytes_total",
     &["target"],
-    "The bytes that were sent to related projects; none for shared images.",
+    "The bytes that this unit has sent to related projects; none for shared images.",
 );
 pub(super) const RETRIES: Family = counter(
     "retries_total",
