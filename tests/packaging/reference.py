@@ -7,6 +7,7 @@ Without --write, a page that is not in step with its source is a fault.
 import sys
 from pathlib import Path
 
+import faults
 import yaml_files
 
 OPTIONS = """# Options
@@ -88,11 +89,7 @@ def main():
     if sys.argv[2:] == ["--write"]:
         for path, text in pages(folder).items():
             path.write_text(text, encoding="utf-8")
-    faults = list(check(folder))
-    for fault in faults:
-        print(fault, file=sys.stderr)
-    print(f"reference pages: {len(faults) or 'no'} faults")
-    sys.exit(bool(faults))
+    faults.end("reference pages", check(folder))
 
 
 if __name__ == "__main__":
