@@ -13,12 +13,12 @@ use crate::builder::delivery::outcome::Outcome;
 use crate::builder::delivery::publisher::Publisher;
 use crate::builder::delivery::queue::Report;
 use crate::builder::delivery::sharing::is_shared;
-use crate::builder::ownership::{description, labels};
+use crate::builder::ownership::description;
 use crate::builder::upkeep::leave::leave_clouds;
 use crate::builder::upkeep::sweep::{Keep, sweep_copies, sweep_servers};
 use crate::http::HttpClient;
 use crate::model::{Deadline, Target};
-use crate::openstack_cloud::{Cloud, OpenStackError};
+use crate::openstack_cloud::{Cloud, Image as CloudImage, OpenStackError};
 use crate::record::{
     BuilderRunConfig, CloudName, Comparison, Delivery, Failure, Image, Proof, ResourceKind, ResourceTracker,
     Revision,
@@ -181,9 +181,8 @@ impl Lane<'_> {
     fn salvage(&self, cloud: &Cloud, plans: &[Plan]) -> Vec<Image> {
         let mut salvaged = Vec::new();
         for (target, resource) in &self.context.known.noted {
-            let plan = plans.iter().find(|plan| plan.target() == *target);
-            let revision = plan.and_then(|plan| plan.current.as_ref());
-            let Some((revision, proof)) = revision.and_then(with_proof) else { continue };
+            let Some(plan) = plans.iter().find(|plan| plan.target() == *target) else { continue };
+            let Some((revision, proof)) = plan.current.as_ref().and_then(with_proof) else { continue };
             let is_copy = resource.kind == ResourceKind::Copy
                 && resource.cloud == *self.name
                 && resource.revision.as_ref() == Some(&revision.id);
@@ -194,14 +193,14 @@ impl Lane<'_> {
             let images = cloud.images();
             let published = images.get(&id, deadline).and_then(|found| {
                 let project = cloud.project_id();
-                let is_complete = found.is_some_and(|found| {
-                    proof.holds_for(&found, &project) && proof.compare(&found) == Comparison::Same
-                });
-                if is_complete {
-                    let described = description::properties(*target, revision.contents.as_ref());
-                    description::update(&images, &id, labels::publish(), described, deadline)?;
-                }
-                Ok(is_complete)
+                let is_complete = |found: &CloudImage| {
+                    proof.holds_for(found, &project) && proof.compare(found) == Comparison::Same
+                };
+                let Some(found) = found.filter(is_complete) else { return Ok(false) };
+                // A build that is gone has given its copy what that cannot boot without.
+                let build = plan.source.as_ref().unwrap_or(&found);
+                description::publish_copy(&images, &id, revision, build, deadline)?;
+                Ok(true)
             });
             match published {
                 Ok(true) => {

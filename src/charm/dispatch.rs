@@ -13,7 +13,7 @@ use super::removal::{self, RemovalError};
 use super::state::{CharmState, StateError, proxies};
 use super::turn::Turn;
 use super::{credentials, status};
-use crate::builder::{self, BuilderInitConfig, BuilderSetupError};
+use crate::builder::{self, BuilderInitConfig, BuilderSetupError, Clouds};
 use crate::charm::cos_agent::metrics_socket::MetricsSocketError;
 use crate::host::{FileError, Host, NotOurs, Written};
 use crate::juju::{Environment, HookToolError, HookTools, RelationId, Status};
@@ -250,14 +250,15 @@ impl Unit<'_> {
         if self.departs(event)? {
             return Ok(self.show_status(&Status::Maintenance("Being removed.".into()))?);
         }
-        let state = match self.state(event) {
+        let installed = builder::read_clouds_yaml(self.host).unwrap_or_default();
+        let state = match self.state(event, installed.clone()) {
             Ok(state) => state,
             Err(StateError::Invalid(reason)) => {
                 self.forget();
                 peers::missed(self.host, event)?;
                 reconcile::missed_secret(self.host, event)?;
                 let broken = self.broken_relation(event);
-                credentials::forget_departed(self.host, self.tools, self.environment, broken)?;
+                credentials::forget_departed(self.host, self.tools, self.environment, broken, installed)?;
                 worker::tend(self.host, &proxies(self.environment))?;
                 return Ok(self.show_status(&status::invalid(&reason))?);
             }
@@ -267,8 +268,9 @@ impl Unit<'_> {
         Ok(())
     }
 
-    fn state(&self, event: &Event) -> Result<CharmState, StateError> {
-        let remembered = Remembered::in_event(self.host, event);
+    /// What Juju says; `installed` stands in clouds.yaml.
+    fn state(&self, event: &Event, installed: Clouds) -> Result<CharmState, StateError> {
+        let remembered = Remembered::in_event(self.host, event, installed);
         CharmState::load(self.tools, self.environment, self.broken_relation(event), remembered)
     }
 
@@ -343,7 +345,7 @@ impl Unit<'_> {
 
     /// The state that an action works on; none when the configuration is refused, and then the action has failed.
     pub(super) fn state_for_action(&self, event: &Event) -> Result<Option<CharmState>, DispatchError> {
-        match self.state(event) {
+        match self.state(event, builder::read_clouds_yaml(self.host).unwrap_or_default()) {
             Ok(state) => Ok(Some(state)),
             Err(StateError::Invalid(reason)) => {
                 self.show_status(&status::invalid(&reason))?;

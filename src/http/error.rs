@@ -169,20 +169,13 @@ impl Classified for HttpError {
             Self::Status { operation, status, message } => {
                 format!("{}: HTTP {status}: {message}", host_of(operation))
             }
-            Self::Unusable { operation, .. }
-            | Self::Tls { operation, .. }
-            | Self::Proxy { operation, .. }
-            | Self::Timeout { operation, .. }
-            | Self::Broken { operation, .. }
-            | Self::TooLarge { operation, .. }
-            | Self::NotUnderstood { operation, .. }
-            | Self::Redirected { operation, .. }
-            | Self::Source { operation, .. } => {
-                let text = self.to_string();
-                let what = text.strip_prefix(operation.as_str()).unwrap_or(&text);
-                format!("{}{what}", host_of(operation))
-            }
             Self::ProxySetting { .. } | Self::Certificate { .. } | Self::Address { .. } => self.to_string(),
+            // The text of any other begins with the operation, which has no space behind a colon.
+            _ => {
+                let text = self.to_string();
+                let (operation, cause) = text.split_once(": ").unwrap_or((&text, "no answer"));
+                format!("{}: {cause}", host_of(operation))
+            }
         }
     }
 }
@@ -354,5 +347,7 @@ mod tests {
         };
         assert_eq!(page.summary(), "mirror.example: HTTP 404");
         assert!(missing.to_string().contains("/v3/auth/tokens (4 attempts)"));
+        let broken = HttpError::Broken { operation: operation(), reason: "reading: reset".into() };
+        assert_eq!(broken.summary(), "cloud.example:5000: the connection broke: reading: reset");
     }
 }

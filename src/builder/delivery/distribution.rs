@@ -345,8 +345,7 @@ impl<'a> Distributor<'a> {
             images.upload(&id, artifact.image.size, bytes, deadline)?;
             let proof = artifact.proof().ok_or_else(|| DeliveryError::Different(id.clone()))?;
             compare(&images, &id, proof, deadline)?;
-            let described = description::of_copy(revision, &artifact.image);
-            Ok(description::update(&images, &id, labels::publish(), described, deadline).map(drop)?)
+            Ok(description::publish_copy(&images, &id, revision, &artifact.image, deadline)?)
         })();
         match result {
             Ok(()) => {
