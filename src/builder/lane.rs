@@ -65,7 +65,7 @@ impl Lane<'_> {
         let (cloud, way) = match self.reach() {
             Ok(reached) => reached,
             Err(failure) => {
-                self.outcome.fail(Failure { cloud: Some(self.name.clone()), ..failure });
+                self.outcome.could_not_reach(self.name, failure);
                 return Vec::new();
             }
         };

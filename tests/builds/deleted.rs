@@ -106,6 +106,18 @@ fn an_image_that_is_gone_everywhere_is_said_to_be_and_built_anew_as_soon_as_that
 }
 
 #[test]
+fn a_project_that_cannot_be_reached_is_one_failure_however_many_images_it_is_told() {
+    let (fixture, ..) = delivered(&[("base-image", "noble,jammy")]);
+    hide_base_images(&fixture);
+    let refused = What::Status(401, vec![], String::new());
+    fixture.cloud.inject(Fault::new("POST", "/v3/auth/tokens$", refused).unwrap().of_project(PROJECT));
+    let job = look(&fixture);
+    let (of_project, others): (Vec<_>, Vec<_>) = job.failures.iter().partition(|failure| failure.cloud.is_some());
+    assert_eq!((of_project.len(), others.len()), (1, 2), "{:?}", job.failures);
+    assert_eq!(of_project[0].target, None);
+}
+
+#[test]
 fn a_pinned_image_that_was_deleted_is_delivered_again() {
     let (fixture, relation, first) = delivered(&[]);
     assert_eq!(fixture.build_again().failures, []);

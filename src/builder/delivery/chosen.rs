@@ -126,9 +126,12 @@ impl ChosenDelivery<'_> {
         let fail = |failure| {
             self.outcome.fail(Failure { target: Some(target), cloud: Some(name.clone()), ..failure });
         };
+        if self.outcome.is_unreachable(name) {
+            return;
+        }
         let (cloud, way) = match (self.reach)(name) {
             Ok(reached) => reached,
-            Err(failure) => return fail(failure),
+            Err(failure) => return self.outcome.could_not_reach(name, failure),
         };
         if let Part::Sharer(images) = publisher.projects.join(name, &cloud) {
             return images.into_iter().for_each(|image| publisher.note(image));
