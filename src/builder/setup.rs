@@ -31,7 +31,7 @@ pub enum BuilderSetupError {
     Packages(#[from] PackageError),
     /// Another unit on this machine has our folders.
     #[error(
-        "setting up the host: {path} belongs to unit {other}; place the application on a machine of its own"
+        "setting up the host: {path} belongs to unit {other}; deploy this application to a machine of its own"
     )]
     Taken {
         /// The folder.

@@ -51,7 +51,7 @@ pub enum DispatchError {
     #[error(transparent)]
     MetricsSocket(#[from] MetricsSocketError),
     /// We do not know our own executable.
-    #[error("finding our own executable: {0}")]
+    #[error("finding the executable of the charm: {0}")]
     Executable(std::io::Error),
 }
 

@@ -38,7 +38,7 @@ pub enum ReconcileError {
     Start(#[from] StartError),
     /// The worker could not be stopped.
     #[error(
-        "the worker could not be stopped; see the unit's log and kill the process whose id is in worker.lock"
+        "the worker could not be stopped; see the unit's log and kill the process whose ID is in worker.lock"
     )]
     StillWorks,
 }

@@ -16,8 +16,7 @@ use crate::model::{Deadline, Secret};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Operation {
     /// Set up a new machine
-    Setup,
-    /// Make a machine ready that was set up before
+    Setup,    /// Prepare a machine that is already set up
     Warmup,
     /// Wait for the machine's services and network
     Wait,
@@ -29,11 +28,10 @@ pub struct InstanceOptions {
     /// The Ubuntu release, by name or version
     #[arg(long, value_name = "RELEASE", value_parser = parse_alias)]
     alias: BuilddBaseAlias,
-    /// The machine: root, or a user whose sudo asks for no password
+    /// The machine; the user is root, or has sudo without a password
     #[arg(long, value_name = "USER@HOST", value_parser = parse_place, required_unless_present = "local",
         conflicts_with = "local", requires = "key", requires = "host_key")]
-    ssh: Option<(String, String)>,
-    /// Set up this very machine
+    ssh: Option<(String, String)>,    /// Use this machine
     #[arg(long)]
     local: bool,
     /// The private key for ssh
@@ -42,7 +40,7 @@ pub struct InstanceOptions {
     /// The machine's public ed25519 key (a .pub file or a line of known_hosts)
     #[arg(long, value_name = "FILE")]
     host_key: Option<PathBuf>,
-    /// An option of the ssh client, such as Port=2222; may be given again
+    /// An option of the ssh client, such as Port=2222; can be repeated
     #[arg(long = "ssh-option", value_name = "NAME=VALUE")]
     ssh_options: Vec<String>,
     /// The compatibility tag; buildd-base-v7 by default
@@ -51,28 +49,28 @@ pub struct InstanceOptions {
     /// The host name; craft-buildd-instance by default
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
-    /// A further package; may be given again
+    /// An additional package; can be repeated
     #[arg(long = "package", value_name = "NAME")]
     packages: Vec<String>,
-    /// Do not install the packages that builders have by default
+    /// Do not install the default packages of builders
     #[arg(long)]
     no_default_packages: bool,
-    /// A snap from the store; may be given again
+    /// A snap from the store; can be repeated
     #[arg(long = "snap", value_name = "NAME=CHANNEL[,classic]")]
     snaps: Vec<String>,
-    /// A variable of /etc/environment, which every user can read; may be given again
+    /// A variable for /etc/environment, which every user can read; can be repeated
     #[arg(long = "environment", value_name = "NAME=VALUE", value_parser = parse_variable)]
     environment: Vec<(String, Secret<String>)>,
-    /// A variable to remove from the environment; may be given again
+    /// A variable to remove from the environment; can be repeated
     #[arg(long, value_name = "NAME")]
     unset: Vec<String>,
-    /// A folder for pip's cache, shared by machines that can mount it
+    /// A folder for pip's cache, shared with machines that can mount it
     #[arg(long, value_name = "FOLDER")]
     cache_path: Option<PathBuf>,
     /// Do not mount the cache
     #[arg(long)]
     no_cache: bool,
-    /// How long the whole may take, 3600 by default; none lifts every limit
+    /// Time limit of the whole operation in seconds, 3600 by default; none for no limit
     #[arg(long, value_name = "SECONDS|none", value_parser = parse_timeout, allow_negative_numbers = true)]
     timeout: Option<Timeout>,
 }

@@ -16,13 +16,13 @@ use rustix::process::{
 pub enum NotOurs {
     /// A symbolic link.
     #[error(
-        "it is a symbolic link, which is not followed; find out who made it, then remove it (to have the folder on \
-         another disk, use a bind mount)"
+        "it is a symbolic link, which the charm does not follow; find out who created it, then remove it (to use another \
+         disk for the folder, use a bind mount)"
     )]
     Link,
     /// Another user's.
     #[error(
-        "it belongs to user {owner}, not to user {us}; find out who made it, then remove it, or run: chown -R {us} {}",
+        "it belongs to user {owner}, not to user {us}; find out who created it, then remove it, or run: chown -R {us} {}",
         path.display()
     )]
     Owner {

@@ -259,7 +259,7 @@ pub(super) fn explain(operation: &str, url: &Url, proxy: Option<&str>, error: ur
     let connect = |reason: String| HttpError::Connect { operation: operation.clone(), peer: peer(), reason };
     match error {
         ureq::Error::Timeout(which) => timeout(operation, which, &peer()),
-        ureq::Error::HostNotFound => connect("the name has no address".to_owned()),
+        ureq::Error::HostNotFound => connect("the host name does not resolve".to_owned()),
         ureq::Error::Io(cause) => match cause.kind() {
             io::ErrorKind::ConnectionRefused
             | io::ErrorKind::HostUnreachable
@@ -305,8 +305,8 @@ fn timeout(operation: String, which: ureq::Timeout, peer: &str) -> HttpError {
             let reason = "timed out".to_owned();
             return HttpError::Connect { operation, peer: peer.to_owned(), reason };
         }
-        ureq::Timeout::PerRead => "waiting for the server to send something",
-        ureq::Timeout::PerWrite => "waiting for the server to take what is sent",
+        ureq::Timeout::PerRead => "waiting for the server to send data",
+        ureq::Timeout::PerWrite => "waiting for the server to accept data",
         _ => "at its deadline",
     };
     let deadline_passed = match which {

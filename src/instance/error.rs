@@ -156,7 +156,7 @@ pub enum BaseConfigurationError {
         target: Target,
     },
     /// The store did not give a snap.
-    #[error("installing snap {name} from channel {channel}: {source}; look at https://status.snapcraft.io")]
+    #[error("installing snap {name} from channel {channel}: {source}; check https://status.snapcraft.io")]
     Snap {
         /// The snap.
         name: String,

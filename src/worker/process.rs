@@ -51,7 +51,7 @@ pub enum StartError {
     #[error("starting the background process: {0}")]
     Process(#[from] ProcessError),
     /// We do not know our own executable.
-    #[error("starting the background process: finding our own executable: {0}")]
+    #[error("starting the background process: finding the executable of the charm: {0}")]
     Executable(std::io::Error),
 }
 

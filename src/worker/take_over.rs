@@ -21,7 +21,7 @@ enum TakeOverError {
     #[error(transparent)]
     Cloud(#[from] OpenStackError),
     /// It is not what the leader says.
-    #[error("checking announced image {id}: {problem}; the last one stays published")]
+    #[error("checking announced image {id}: {problem}; the last image stays published")]
     Refused {
         /// The image.
         id: String,

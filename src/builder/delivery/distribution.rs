@@ -41,10 +41,10 @@ pub enum DeliveryError {
     #[error(transparent)]
     Cloud(#[from] OpenStackError),
     /// The copy is not what was sent.
-    #[error("comparing image {0} with what was sent: it has other bytes; it was removed")]
+    #[error("comparing image {0} with the uploaded data: the content differs; the image was deleted")]
     Different(ImageId),
     /// The copy could not be read back, and its Glance names no digest that could be compared.
-    #[error("reading image {id} back, since its Glance names no SHA-512: {problem}; it was removed")]
+    #[error("reading image {id} back, because its Glance reports no SHA-512: {problem}; the image was deleted")]
     Unread {
         /// The copy.
         id: ImageId,
@@ -52,7 +52,7 @@ pub enum DeliveryError {
         problem: String,
     },
     /// It takes its image slowly, and others wait.
-    #[error("delivering: the transfer is too slow and other work is waiting; retried later")]
+    #[error("delivering: the transfer is too slow and other work is waiting; it is retried later")]
     Slow,
     /// The copy could not be noted in the journal, and was not begun.
     #[error("{0}; the image is not delivered, because the delivery cannot be recorded")]
@@ -61,7 +61,7 @@ pub enum DeliveryError {
     #[error(transparent)]
     Sharing(#[from] SharingError),
     /// No id could be made for the copy.
-    #[error("no random image id could be made")]
+    #[error("generating an image ID failed; please report this")]
     NoId,
 }
 

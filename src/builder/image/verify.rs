@@ -31,7 +31,7 @@ pub enum VerificationError {
     #[error("verifying the image: {0}")]
     Vm(#[from] VmError),
     /// The image does not do what it should.
-    #[error("verifying the image: {check}: {problem}; it was not published{}", kept(kept_as))]
+    #[error("verifying the image: {check}: {problem}; the image is not published{}", kept(kept_as))]
     Failed {
         /// What was checked, as a gerund.
         check: &'static str,

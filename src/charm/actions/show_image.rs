@@ -21,10 +21,10 @@ pub enum ShowError {
     #[error(transparent)]
     Lever(#[from] LeverError),
     /// Nothing is kept of a target.
-    #[error("no build of {0} is kept; list-images has those that there are")]
+    #[error("no build of {0} is kept; see list-images")]
     NoBuild(Target),
     /// There is nothing to compare it with.
-    #[error("only one build of {0} is kept; name two (list-images)")]
+    #[error("only one build of {0} is kept; name two builds (see list-images)")]
     OnlyOne(Target),
     /// Its manifest is not here.
     #[error("{}", missing(build, manifest.as_deref()))]
@@ -36,7 +36,7 @@ pub enum ShowError {
     },
     /// Nothing is known of its bytes.
     #[error(
-        "the bytes of build {0} were not read yet, so that there is no digest to state its provenance for; they are when it is delivered"
+        "the digest of build {0}, which its provenance requires, is not known yet; it is once the build has been delivered"
     )]
     Unread(ImageId),
     /// A record could not be read.

@@ -61,7 +61,7 @@ pub enum BaseImageError {
     },
     /// The list of digests was signed before the release that it should be of.
     #[error(
-        "{url} was signed {signed}, before the day that the base is pinned to: the image server serves another list; check \
+        "{url} was signed on {signed}, before the pinned release date: the image server serves the wrong list; check \
          base-image and base-image-source"
     )]
     OfAnotherRelease {
@@ -84,8 +84,8 @@ pub enum BaseImageError {
     },
     /// A newer list has been seen at the same place.
     #[error(
-        "{url} was signed {signed}, and one of {newest} was seen there before: the image server serves an old list; wait \
-         until it serves a newer one, or check base-image-source"
+        "{url} was signed on {signed}, but a list signed on {newest} was seen there before: the image server serves an \
+         outdated list; wait until it serves a newer one, or check base-image-source"
     )]
     Older {
         /// The list.
@@ -96,7 +96,7 @@ pub enum BaseImageError {
         newest: Timestamp,
     },
     /// The signed list does not name the image.
-    #[error("{url} does not list {file}: this release has no image for this architecture")]
+    #[error("{url} does not list {file}: this release has no image for this architecture; change base-image or architecture")]
     NotListed {
         /// The list.
         url: String,
@@ -104,7 +104,7 @@ pub enum BaseImageError {
         file: String,
     },
     /// The image's bytes are not those that the signed list promises.
-    #[error("checking {url}: its SHA-256 is {found}, the signed list says {promised}")]
+    #[error("verifying {url}: its SHA-256 is {found}, but the signed list has {promised}; check base-image-source")]
     Digest {
         /// The image.
         url: String,
@@ -123,7 +123,7 @@ pub enum BaseImageError {
     #[error("{0}; the base image is not uploaded, because it cannot be recorded")]
     Journal(#[from] RecordError),
     /// It could not be kept on this machine.
-    #[error("keeping {url} in {}: {source}{}", folder.display(), remedy(source))]
+    #[error("storing {url} in {}: {source}{}", folder.display(), remedy(source))]
     Store {
         /// The image.
         url: String,
