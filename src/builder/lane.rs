@@ -74,7 +74,7 @@ impl Lane<'_> {
         leave_clouds(host, former, (job, progress), config, http, build_cloud, &|former| former == name);
         let publisher = Publisher { progress, outcome: self.outcome, projects: self.projects };
         if let Part::Sharer(images) = self.projects.join(name, &cloud) {
-            log::info!("{name} shares the project of another relation, which is served for both");
+            log::info!("{name} is related to the same project as another relation; images are delivered once for both");
             images.into_iter().for_each(|image| publisher.note(image));
             for target in self.projects.take_unseen(name) {
                 let plan = plans.iter().find(|plan| plan.target() == target);
@@ -117,7 +117,7 @@ impl Lane<'_> {
                     let failure = Failure::of(&error, error.operator_must_act());
                     let failure = Failure { target: Some(target), cloud: Some(name.clone()), ..failure };
                     let Some(next) = self.projects.could_not_look(&name, target, failure) else { return };
-                    log::warn!("{target} in {name}: {error}; {} leads to the same project", next.0);
+                    log::warn!("{target} in {name}: {error}; retrying as {}, which is related to the same project", next.0);
                     (name, cloud) = next;
                 }
             }
@@ -168,7 +168,7 @@ impl Lane<'_> {
         match sweep_servers(cloud, &config.owner, keep, Deadline::after(RUNNERS)) {
             Ok(runners) => left.extend(runners),
             // Builds have no need of that cloud's Nova, and the launcher has notes of its own.
-            Err(error) => log::info!("{name}: runners that have expired are not looked for: {error}"),
+            Err(error) => log::info!("{name}: expired runners could not be looked for: {error}"),
         }
         if left.is_empty() {
             self.context.progress.swept(name);
@@ -210,7 +210,7 @@ impl Lane<'_> {
                     salvaged.push(image);
                 }
                 Ok(false) => (),
-                Err(error) => log::warn!("{resource}: whether it is complete is not known: {error}"),
+                Err(error) => log::warn!("{resource}: could not be checked for completeness: {error}"),
             }
         }
         salvaged
@@ -269,7 +269,7 @@ impl Lane<'_> {
             if !found.is_some_and(|found| proof.holds_for(&found, &cloud.project_id())) {
                 if known.is_of(target, name) {
                     log::warn!(
-                        "{target} in {name}: image {} is gone, or not what was delivered",
+                        "{target} in {name}: image {} is missing, or is not what was delivered",
                         known.result.id
                     );
                 }

@@ -122,7 +122,7 @@ pub enum UpgradeApplicationError {
 /// worker clears up after it.
 pub fn upgrade_app(host: &Host) -> Result<(), UpgradeApplicationError> {
     if worker_lives(host)? {
-        log::info!("a worker is building; it goes on with the version that it has");
+        log::info!("a worker is running; it continues with the version that started it");
         return Ok(());
     }
     put_aside(host)?;

@@ -131,7 +131,7 @@ impl<'a> DiskImage<'a> {
         let deadline = deadline.at_most(SHORT);
         let place = shown(place);
         if let Err(error) = self.run("trimming", "fstrim", &[&place], deadline) {
-            log::warn!("the image will be larger than it could be: {error}");
+            log::warn!("the image is larger than necessary: {error}");
         }
         // A command's own namespaces may live on for a moment; nothing is written through them any more.
         self.run("closing", "mount", &["-o", "remount,ro", &place], deadline)?;

@@ -106,7 +106,7 @@ pub fn kill_own(pid: u32, ours: impl Fn(&Path) -> bool) -> io::Result<()> {
 pub fn dump_no_core() {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     if let Err(error) = setrlimit(Resource::Core, none) {
-        log::warn!("core dumps cannot be switched off: {error}");
+        log::warn!("core dumps could not be disabled: {error}");
     }
 }
 

@@ -108,7 +108,7 @@ impl Progress for Record<'_> {
     fn could_not_leave(&self, cloud: &CloudName, what: Option<Vec<String>>, why: Option<String>) {
         self.change(|journal| {
             if journal.could_not_leave(cloud, what, why) {
-                log::error!("retries in {cloud} have ended: delete what is left there yourself");
+                log::error!("retries in {cloud} have ended: delete what is left there by hand");
             }
         });
     }

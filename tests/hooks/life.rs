@@ -41,7 +41,7 @@ fn installation_is_seen_and_package_servers_that_are_down_do_not_stop_it() {
     let warned =
         |text: &str| log.iter().any(|line| line.level == Level::Warning && line.message.contains(text));
     assert!(warned("installing cron gpgv logrotate openssh-client xz-utils"), "{log:#?}");
-    assert!(warned("tried again before the first build"));
+    assert!(warned("retried before the first build"));
 }
 
 #[test]

@@ -276,7 +276,7 @@ impl<'a> Distributor<'a> {
             }
             Err(error) => {
                 if let Some((name, cloud)) = self.publisher.projects.next_after(&recipient.name) {
-                    log::warn!("{target} for {}: {error}; {name} leads to the same project", recipient.name);
+                    log::warn!("{target} for {}: {error}; retrying as {name}, which is related to the same project", recipient.name);
                     let next = Recipient { name, cloud, tries: 0, copy: None, ..recipient };
                     return self.queue.again(target, next);
                 }
@@ -296,7 +296,7 @@ impl<'a> Distributor<'a> {
         deadline: Deadline,
     ) -> Result<(), DeliveryError> {
         let name = &recipient.name;
-        log::warn!("{} for {name}: it takes its image too slowly; it is served alone", artifact.target());
+        log::warn!("{} for {name}: the upload is slower than the others; continuing with a download of its own", artifact.target());
         let _turn = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
         let deadline = deadline.at_most(LIMIT);
         let progress = self.publisher.progress;

@@ -120,7 +120,7 @@ fn share(
             if before.is_none()
                 && let Err(error) = images.unshare(id, &project, deadline)
             {
-                log::warn!("left for the next job: {error}");
+                log::warn!("not removed, the next job retries: {error}");
             }
             return Err(error.into());
         }

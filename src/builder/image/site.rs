@@ -41,7 +41,7 @@ impl Site {
             subnets.iter().map(|subnet| EtherType::of(subnet.cidr.addr())).collect();
         let ingress = ingress(&vm.ssh_ingress, &families, &network)?;
         let security_group = if network.port_security == Some(false) {
-            log::info!("network {} has no port security: no security group guards VMs there", network.name);
+            log::info!("network {} has no port security: no security group protects VMs there", network.name);
             None
         } else {
             Some(security_group(cloud, owner, ingress, deadline)?)

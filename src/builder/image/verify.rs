@@ -95,12 +95,12 @@ pub fn failed_units(executor: &dyn Executor, deadline: Deadline) -> String {
     let asked = executor.run(Command::shell(script).limit(MINUTE.saturating_mul(5)), deadline);
     let said = asked.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     let said = said.unwrap_or_else(|error| {
-        log::warn!("which units have failed in the base image is not known: {error}");
+        log::warn!("the failed units of the base image could not be listed: {error}");
         String::new()
     });
     let mut failed = said.split_whitespace().collect::<Vec<_>>().join(" ");
     if !failed.is_empty() {
-        log::warn!("{}: failed in the base image already: {failed}", executor.instance());
+        log::warn!("{}: units that fail already in the base image: {failed}", executor.instance());
     }
     if failed.len() > LABEL {
         let whole = failed[..failed.floor_char_boundary(LABEL)].rfind(' ').unwrap_or(0);
@@ -182,7 +182,7 @@ impl Verification<'_> {
                 let kept_as = match kept {
                     Ok(()) => Some(image.id.clone()),
                     Err(error) => {
-                        log::warn!("the image cannot be kept for inspection: {error}");
+                        log::warn!("the image could not be kept for inspection: {error}");
                         None
                     }
                 };
@@ -236,7 +236,7 @@ fn keep_aside(cloud: &Cloud, owner: &Owner, target: Target, image: &ImageId) -> 
     images.update(image, &labels::reject(image, &name), deadline)?;
     let kept = labels::hidden_images(cloud, owner, Stage::Rejected, Some(&name), deadline);
     let kept = kept.unwrap_or_else(|error| {
-        log::warn!("looking for an image that failed before: {error}");
+        log::warn!("looking for an earlier failed image: {error}");
         Vec::new()
     });
     for old in kept.iter().filter(|old| old.id != *image && labels::is_of_this_unit(owner, old)) {

@@ -193,7 +193,7 @@ impl Launcher<'_> {
         };
         match self.remove(&id) {
             Ok(()) => {
-                log::info!("{}: server {id} ({name}) deleted: its work is over", tracker.target);
+                log::info!("{}: server {id} ({name}) deleted: no longer needed", tracker.target);
                 tracker.settled(&noted);
             }
             Err(error) => {
@@ -291,7 +291,7 @@ impl Vm<'_> {
             // What the VM itself says of its boot is the first thing that one wants to know then.
             let compute = self.launcher.cloud.compute();
             let console = compute.console_output(&self.server.id, 30, Deadline::after(DELETE));
-            log::warn!("{name}: the end of its console: {}", console.unwrap_or_default());
+            log::warn!("{name}: last console output: {}", console.unwrap_or_default());
             error.into()
         })
     }

@@ -107,7 +107,7 @@ pub fn update(
             let changed = images.update(id, &changes, deadline)?;
             // Once more alone: what was refused may have been something else, and only once.
             Ok(images.update(id, &described, deadline).unwrap_or_else(|error| {
-                log::warn!("image {id} goes without the properties that describe it: {error}");
+                log::warn!("image {id} is published without descriptive properties: {error}");
                 changed
             }))
         }

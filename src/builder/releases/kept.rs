@@ -30,7 +30,7 @@ impl KeptReleases {
     fn read(&self) -> BTreeMap<String, KnownRelease> {
         let bytes = self.host.read(&self.host.state_dir().join(FILE)).ok().flatten();
         let read = bytes.map(|bytes| serde_json::from_slice(&bytes)).transpose();
-        let known = read.inspect_err(|error| log::info!("{FILE} is begun anew: {error}"));
+        let known = read.inspect_err(|error| log::info!("{FILE} cannot be read and is created again: {error}"));
         known.ok().flatten().unwrap_or_default()
     }
 }
@@ -46,7 +46,7 @@ impl ReleaseStore for KeptReleases {
         known.retain(|_, release| release.confirmed.age() < KEPT);
         known.insert(url.to_owned(), release.clone());
         if let Err(error) = write_json(&self.host, FILE, &known) {
-            log::warn!("GitHub's answer is not kept: {error}");
+            log::warn!("GitHub's answer could not be stored: {error}");
         }
     }
 }

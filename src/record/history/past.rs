@@ -131,7 +131,7 @@ impl History {
         let changes = |build: &Revision| match Manifest::changes(host, journal, build) {
             Ok(changes) => changes.map(|changes| changes.to_string()),
             Err(error) => {
-                log::warn!("what has changed in build {} is not known: {error}", build.id);
+                log::warn!("the changes in build {} could not be determined: {error}", build.id);
                 None
             }
         };

@@ -276,7 +276,7 @@ fn check_age(
         return Err(BaseImageError::Older { url: url.to_owned(), signed, newest });
     }
     if signed.is_past(LIST_AGE) {
-        log::warn!("{url} was signed {signed}: the image server may be outdated; check base-image-source");
+        log::warn!("{url} was signed on {signed}: the image server may be outdated; check base-image-source");
     }
     Ok(())
 }

@@ -127,7 +127,7 @@ impl Workspace {
             Err(error) => Err(error),
         };
         if let Err(error) = closed {
-            log::warn!("base images of local builds stay: {error}");
+            log::warn!("base images of local builds could not be removed: {error}");
         }
     }
 
