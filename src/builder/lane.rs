@@ -128,7 +128,7 @@ impl Lane<'_> {
     pub fn clean_up(&self, keep: Keep<'_>) -> Vec<String> {
         match self.connect() {
             Ok(cloud) => self.sweep(&cloud, keep),
-            Err(error) => vec![format!("{}: it could not be searched: {error}", self.name)],
+            Err(error) => vec![format!("{}: could not be searched: {error}", self.name)],
         }
     }
 
@@ -284,7 +284,7 @@ impl Lane<'_> {
 }
 
 /// What the delivery option asks for where it cannot be had.
-const NOT_SHARED: &str = "sharing images with it: its auth_url or region_name is not that of the build project \
+const NOT_SHARED: &str = "sharing images with the project: its auth_url or region_name differs from that of the build project \
     (openstack-auth-url, openstack-region-name); set delivery to auto or copy";
 
 /// What was seen in a project.

@@ -71,7 +71,7 @@ impl Classified for ScriptError {
                 "the script at script-url is larger than 1 MiB; use a short script that downloads the rest".to_owned()
             }
             Self::Digest { found, .. } => format!(
-                "the script does not match the #sha256= of script-url; if it is right, set {found} there"
+                "the script does not match the #sha256= of script-url; if it is trusted, set {found} there"
             ),
         }
     }

@@ -105,7 +105,7 @@ pub fn instance(
 fn parse_alias(word: &str) -> Result<BuilddBaseAlias, String> {
     BuilddBaseAlias::parse(word).ok_or_else(|| {
         let all = BuilddBaseAlias::ALL.map(BuilddBaseAlias::as_str).join(", ");
-        format!("it is none of {all}; other releases end on old-releases, which is not supported")
+        format!("it must be one of {all}; releases that have moved to old-releases are not supported")
     })
 }
 
@@ -157,7 +157,7 @@ impl InstanceOptions {
         match (&self.ssh, &self.key, &self.host_key) {
             (Some(place), Some(key), Some(host_key)) => self.connect(host, place, key, host_key, deadline),
             _ if self.local => Ok(Box::new(LocalExecutor)),
-            _ => Err(CliError::Usage("say either --ssh USER@HOST or --local".into())),
+            _ => Err(CliError::Usage("use either --ssh USER@HOST or --local".into())),
         }
     }
 
@@ -168,7 +168,7 @@ impl InstanceOptions {
         host.private_dir(&host.run_dir()).map_err(failed)?;
         let lock = host.run_dir().join(format!("{}.lock", file_name(place)));
         let taken =
-            || CliError::Failed(format!("another dispatch instance is at work on {place}; wait for it"));
+            || CliError::Failed(format!("another dispatch instance is running on {place}; wait until it ends"));
         Exclusive::try_acquire(&lock).map_err(failed)?.ok_or_else(taken)
     }
 
@@ -205,7 +205,7 @@ fn read(host: &Host, path: &Path) -> Result<String, CliError> {
     let failed = |problem: String| CliError::Failed(problem);
     let bytes = host.read(path).map_err(|error| failed(error.to_string()))?;
     let bytes = bytes.ok_or_else(|| failed(format!("{} does not exist", path.display())))?;
-    String::from_utf8(bytes).map_err(|_| failed(format!("{} is no text", path.display())))
+    String::from_utf8(bytes).map_err(|_| failed(format!("{} is not a text file", path.display())))
 }
 
 /// The key in a line of a `.pub` or known_hosts file: `ssh-ed25519 AAAA...`.
@@ -253,7 +253,7 @@ mod tests {
             ("--alias noble --local --timeout -1", "invalid timeout value -1"),
             ("--alias noble --local --timeout soon", "seconds, or none"),
             ("--alias noble --local --hostname ...", "invalid hostname"),
-            ("--alias noble --local --snap jq", "give a channel"),
+            ("--alias noble --local --snap jq", "use a channel of the store"),
             ("--alias noble --local --environment A", "NAME=VALUE"),
             ("--verbose", "unexpected argument '--verbose'"),
         ] {

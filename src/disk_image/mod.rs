@@ -101,7 +101,7 @@ impl<'a> DiskImage<'a> {
         let kib = format!("{}K", room / 1024);
         self.run("resizing", "resize2fs", &["-f", &place, &kib], deadline)?;
         let lengthen = |path: &Path| std::fs::OpenOptions::new().write(true).open(path)?.set_len(size);
-        lengthen(&self.path).map_err(|error| self.layout(format!("it cannot be made longer: {error}")))?;
+        lengthen(&self.path).map_err(|error| self.layout(format!("it cannot be enlarged: {error}")))?;
         let sectors = format!(",{}", room / root.sector);
         let number = root.number.to_string();
         let arguments = ["--quiet", "--no-reread", "--no-tell-kernel", "-N", &number];
@@ -166,7 +166,7 @@ impl<'a> DiskImage<'a> {
             Some(found) if found.kind == "ext4" => Ok(root),
             found => {
                 let found = found.as_ref().map_or("no file system", |found| &found.kind);
-                Err(self.layout(format!("its largest partition has {found}, and not ext4")))
+                Err(self.layout(format!("its largest partition has {found} instead of ext4")))
             }
         }
     }

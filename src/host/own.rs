@@ -81,7 +81,7 @@ pub fn refuse_link(path: &Path) -> io::Result<()> {
 /// alone, and that is an error.
 pub fn kill_own(pid: u32, ours: impl Fn(&Path) -> bool) -> io::Result<()> {
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
-        return Err(io::Error::other("this is no number of a process"));
+        return Err(io::Error::other("this is not a process ID"));
     };
     // From here on this very process is meant, even if its number is given to another.
     let process = match pidfd_open(pid, PidfdFlags::empty()) {
@@ -94,7 +94,7 @@ pub fn kill_own(pid: u32, ours: impl Fn(&Path) -> bool) -> io::Result<()> {
     let shown = executable.to_string_lossy();
     let path = Path::new(shown.strip_suffix(" (deleted)").unwrap_or(&shown));
     if !ours(path) {
-        return Err(io::Error::other(format!("it runs {shown}, which is none of ours")));
+        return Err(io::Error::other(format!("it runs {shown}, which is not this charm's")));
     }
     match pidfd_send_signal(&process, Signal::KILL) {
         Ok(()) | Err(Errno::SRCH) => Ok(()),

@@ -279,7 +279,7 @@ pub(super) fn explain(operation: &str, url: &Url, proxy: Option<&str>, error: ur
         },
         ureq::Error::LargeResponseHeader(_, limit) => HttpError::TooLarge { operation, limit: limit as u64 },
         ureq::Error::Protocol(cause) => {
-            HttpError::NotUnderstood { operation, reason: format!("not proper HTTP: {cause}") }
+            HttpError::NotUnderstood { operation, reason: format!("not valid HTTP: {cause}") }
         }
         other => HttpError::Unusable { operation, reason: other.to_string() },
     }

@@ -136,7 +136,7 @@ fn check<'a>(
     let revision = announced.revisions.iter().find(|revision| revision.id == *id);
     let Some((revision, proof)) = revision.and_then(|revision| Some((revision, revision.proof.as_ref()?)))
     else {
-        return refused("the leader does not say what its bytes are");
+        return refused("the leader announces no digest of it");
     };
     match proof.compare(&found) {
         Comparison::Different => refused(OTHER_BYTES),
@@ -147,4 +147,4 @@ fn check<'a>(
     }
 }
 
-const OTHER_BYTES: &str = "it has other bytes than the leader delivered";
+const OTHER_BYTES: &str = "its content differs from what the leader delivered";

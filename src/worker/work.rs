@@ -193,7 +193,7 @@ fn do_request(
     };
     let Some(secrets) = request.take_secrets(host)? else {
         let failures =
-            whole("the secrets of the build were lost with an earlier worker".into(), Remedy::Hook);
+            whole("the secrets of the build were lost when an earlier worker ended".into(), Remedy::Hook);
         journal.end(request, failures);
         journal.save(host)?;
         note(host, &journal, request, 0);

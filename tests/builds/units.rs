@@ -73,11 +73,11 @@ fn an_announced_image_with_other_bytes_is_not_taken_over() {
     journal.save(&host).unwrap();
     let second = fixture.app.add_unit(fixture.charm()).unwrap();
     let job = fixture.job_of(&second);
-    assert!(job.failures[0].message.contains("other bytes"), "{:?}", job.failures);
+    assert!(job.failures[0].message.contains("content differs"), "{:?}", job.failures);
     second.wait_idle(crate::fixture::PATIENCE).unwrap();
     assert_eq!(told_by(&second, &relation, "id"), None);
     let told = status(&second);
-    assert!(told.contains("check of the leader's image failed: ") && told.contains("other bytes"), "{told}");
+    assert!(told.contains("check of the leader's image failed: ") && told.contains("content differs"), "{told}");
 }
 
 #[test]

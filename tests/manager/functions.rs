@@ -403,7 +403,7 @@ fn what_a_killed_build_has_left_goes_first_or_is_told_of() {
     let error = world.build(&builder, None).unwrap_err();
     let OpenstackImageBuildError::Delete(ImageDeleteError { id, .. }) = &error else { panic!("{error}") };
     assert_eq!(id.as_str(), left);
-    assert!(error.to_string().contains("delete it yourself"), "{error}");
+    assert!(error.to_string().contains("delete it when it is no longer in use"), "{error}");
     assert!(builder.told.borrow().is_empty(), "nothing is built that would not fit");
     world.cloud.heal();
     let new = world.build(&builder, None).unwrap();

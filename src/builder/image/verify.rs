@@ -199,7 +199,7 @@ fn is_a_machine_of_its_own(
     origin: &Identity,
     deadline: Deadline,
 ) -> Result<(), VerificationError> {
-    let name = "telling the machine from its builder";
+    let name = "comparing the machine with its builder";
     let identity = once_more(deadline, || Identity::of(executor, deadline));
     let identity = identity.map_err(|gave_up| failed(name, &gave_up))?;
     match identity.problem(origin) {

@@ -47,10 +47,9 @@ pub enum ShowError {
 fn missing(build: &ImageId, manifest: Option<&str>) -> String {
     match manifest {
         Some(digest) => format!(
-            "the manifest of build {build} is not on this unit: another unit has built it; ask that one, or read {MANIFEST_PATH} \
-             (SHA-256 {digest}) in a machine of the image"
+            "the manifest of build {build} is not on this unit: another unit has built it; run this on that unit, or read {MANIFEST_PATH} (SHA-256 {digest}) in an instance of the image"
         ),
-        None => format!("what is in build {build} is not known: it was built before manifests were kept"),
+        None => format!("the content of build {build} is not known: it was built before manifests were kept"),
     }
 }
 

@@ -188,7 +188,7 @@ fn refusal(databag: &Databag) -> Option<String> {
             return Some(format!("{name} is longer than {} KiB", LONGEST >> 10));
         }
         if value.contains('\0') || (is_shown(&name) && !is_printable_line(value.trim())) {
-            return Some(format!("{name} has control characters"));
+            return Some(format!("{name} contains control characters"));
         }
     }
     let auth_url = databag.get("auth_url").map(|url| url.trim()).filter(|url| !url.is_empty())?;

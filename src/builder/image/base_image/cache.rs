@@ -156,7 +156,7 @@ impl BaseImageCache {
             emptied.map_err(|error| Trouble::Final(self.store(offer, error)))?;
         } else if opened.first != present.length {
             return Err(Trouble::Refused(fetch_error(
-                "the server sent another part of the file than requested".into(),
+                "the server sent a different part of the file than requested".into(),
             )));
         }
         log::info!("downloading {} from byte {}", offer.url, present.length);

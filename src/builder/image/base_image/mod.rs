@@ -144,7 +144,7 @@ pub enum BaseImageError {
 
 fn remedy(source: &io::Error) -> &'static str {
     if source.kind() == io::ErrorKind::StorageFull {
-        "; free some, or give the unit a larger disk"
+        "; free disk space, or give the unit a larger disk"
     } else {
         ""
     }
@@ -204,9 +204,9 @@ impl Classified for BaseImageError {
             Self::NotListed { file, .. } => {
                 format!("the release has no image {file}; change architecture or base-image")
             }
-            Self::Digest { url, .. } => format!("SHA-256 of the base image is not the signed one ({url})"),
+            Self::Digest { url, .. } => format!("SHA-256 of the base image differs from the signed one ({url})"),
             Self::Store { url, source, .. } => {
-                format!("base image not kept: {source} ({url}){}", remedy(source))
+                format!("base image not stored: {source} ({url}){}", remedy(source))
             }
             Self::Unusable { url, source } => format!("base image unusable: {source} ({url})"),
             Self::Cloud(error) => error.summary(),
