@@ -189,7 +189,7 @@ pub fn page() -> String {
         `127.0.0.1:9473/metrics`. Each unit reports what it knows; the collector adds Juju's topology labels. Times\n\
         are seconds since 1970-01-01 UTC; a metric without a value has no sample. Counters start with the first version that\n\
         has them, and start again at zero after a refresh to an older version and back.\n\n\
-        This page is made from the code: `make manual`.\n\n\
+        This page is generated from the code by `make manual`.\n\n\
         | metric | type | labels | meaning |\n|---|---|---|---|\n"
         .to_owned();
     for Family { name, kind, labels, help } in FAMILIES {
