@@ -145,7 +145,7 @@ impl Run<'_> {
                 log::warn!("snapshot {} is kept because it is in use: {why}", snapshot.id)
             }
             Err(error) => {
-                log::warn!("snapshot {} could not be deleted, the next sweep retries: {error}", snapshot.id)
+                log::warn!("snapshot {} could not be deleted; the next sweep retries: {error}", snapshot.id)
             }
         }
     }

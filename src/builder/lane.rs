@@ -269,7 +269,7 @@ impl Lane<'_> {
             if !found.is_some_and(|found| proof.holds_for(&found, &cloud.project_id())) {
                 if known.is_of(target, name) {
                     log::warn!(
-                        "{target} in {name}: image {} is missing, or is not what was delivered",
+                        "{target} in {name}: image {} is missing, or differs from what was delivered",
                         known.result.id
                     );
                 }

@@ -96,7 +96,7 @@ pub enum HttpError {
     },
 
     /// The connection broke before the answer was complete.
-    #[error("{operation}: the connection broke: {reason}")]
+    #[error("{operation}: the connection was interrupted: {reason}")]
     Broken {
         /// Method and address.
         operation: String,
@@ -114,7 +114,7 @@ pub enum HttpError {
     },
 
     /// The answer is not what was asked for.
-    #[error("{operation}: the answer is not understood: {reason}")]
+    #[error("{operation}: the answer is not valid: {reason}")]
     NotUnderstood {
         /// Method and address.
         operation: String,
@@ -348,6 +348,6 @@ mod tests {
         assert_eq!(page.summary(), "mirror.example: HTTP 404");
         assert!(missing.to_string().contains("/v3/auth/tokens (4 attempts)"));
         let broken = HttpError::Broken { operation: operation(), reason: "reading: reset".into() };
-        assert_eq!(broken.summary(), "cloud.example:5000: the connection broke: reading: reset");
+        assert_eq!(broken.summary(), "cloud.example:5000: the connection was interrupted: reading: reset");
     }
 }

@@ -100,7 +100,7 @@ pub enum BaseConfigurationError {
         source: Box<ProviderError>,
     },
     /// The timeout makes no sense.
-    #[error("invalid timeout value {value}; give a number of seconds above zero, or none")]
+    #[error("invalid timeout value {value}; use a positive number of seconds, or none")]
     InvalidTimeout {
         /// The value.
         value: String,

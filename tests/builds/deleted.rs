@@ -61,7 +61,7 @@ fn a_copy_that_was_deleted_is_delivered_again_while_the_base_image_cannot_be_loo
     let [failure] = job.failures.as_slice() else { panic!("one failure: {:?}", job.failures) };
     assert!(failure.message.contains("SHA256SUMS"), "{failure:?}");
     let log = std::fs::read_to_string(fixture.host(&fixture.unit()).log_dir().join("worker.log")).unwrap();
-    assert!(log.contains(&format!("image {first} is missing, or is not what was delivered")), "{log}");
+    assert!(log.contains(&format!("image {first} is missing, or differs from what was delivered")), "{log}");
 }
 
 #[test]

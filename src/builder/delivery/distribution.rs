@@ -296,7 +296,7 @@ impl<'a> Distributor<'a> {
         deadline: Deadline,
     ) -> Result<(), DeliveryError> {
         let name = &recipient.name;
-        log::warn!("{} for {name}: the upload is slower than the others; continuing with a download of its own", artifact.target());
+        log::warn!("{} for {name}: the upload is slower than the others; restarting it with a separate download", artifact.target());
         let _turn = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
         let deadline = deadline.at_most(LIMIT);
         let progress = self.publisher.progress;

@@ -27,7 +27,7 @@ pub enum SharingError {
     #[error("verifying shared image {0} as a member: the image is missing or differs from the build")]
     Different(ImageId),
     /// The build project did not give the build, to be proven.
-    #[error("verifying the build in the build project before it is shared: {0}")]
+    #[error("verifying the build before sharing it: {0}")]
     Unproven(String),
 }
 
@@ -120,7 +120,7 @@ fn share(
             if before.is_none()
                 && let Err(error) = images.unshare(id, &project, deadline)
             {
-                log::warn!("not removed, the next job retries: {error}");
+                log::warn!("not removed; the next job retries: {error}");
             }
             return Err(error.into());
         }

@@ -197,7 +197,7 @@ impl Launcher<'_> {
                 tracker.settled(&noted);
             }
             Err(error) => {
-                log::warn!("VM {name} ({id}) could not be deleted, the next sweep retries: {error}")
+                log::warn!("VM {name} ({id}) could not be deleted; the next sweep retries: {error}")
             }
         }
         result
@@ -235,7 +235,7 @@ impl Launcher<'_> {
         let ours = named.iter().filter(|server| labels::may_remove_server(self.owner, server));
         let removals: Vec<_> = ours.map(|server| self.remove(&server.id)).collect();
         removals.iter().flat_map(|removal| removal.as_ref().err()).for_each(|error| {
-            log::warn!("VM {name} could not be deleted, the next sweep retries: {error}");
+            log::warn!("VM {name} could not be deleted; the next sweep retries: {error}");
         });
         removals.iter().all(Result::is_ok)
     }

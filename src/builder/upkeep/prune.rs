@@ -147,7 +147,7 @@ impl Pruner<'_> {
         if left.is_empty() {
             self.journal().former_members_have_left(config);
         }
-        left.iter().for_each(|what| log::warn!("not removed, the next job retries: {what}"));
+        left.iter().for_each(|what| log::warn!("not removed; the next job retries: {what}"));
     }
 
     fn limit(&self) -> usize {

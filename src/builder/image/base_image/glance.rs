@@ -48,7 +48,7 @@ impl BaseImages<'_> {
         };
         for old in present.iter().filter(is_old) {
             match self.cloud.images().delete(&old.id, deadline) {
-                Ok(_) => log::info!("base image {} ({name}) deleted: {id} is newer", old.id),
+                Ok(_) => log::info!("base image {} ({name}) deleted: replaced by {id}", old.id),
                 Err(error) => log::warn!("an old base image could not be deleted: {error}"),
             }
         }
