@@ -74,7 +74,9 @@ impl Lane<'_> {
         leave_clouds(host, former, (job, progress), config, http, build_cloud, &|former| former == name);
         let publisher = Publisher { progress, outcome: self.outcome, projects: self.projects };
         if let Part::Sharer(images) = self.projects.join(name, &cloud) {
-            log::info!("{name} is related to the same project as another relation; images are delivered once for both");
+            log::info!(
+                "{name} is related to the same project as another relation; images are delivered once for both"
+            );
             images.into_iter().for_each(|image| publisher.note(image));
             for target in self.projects.take_unseen(name) {
                 let plan = plans.iter().find(|plan| plan.target() == target);
@@ -117,7 +119,10 @@ impl Lane<'_> {
                     let failure = Failure::of(&error, error.operator_must_act());
                     let failure = Failure { target: Some(target), cloud: Some(name.clone()), ..failure };
                     let Some(next) = self.projects.could_not_look(&name, target, failure) else { return };
-                    log::warn!("{target} in {name}: {error}; retrying as {}, which is related to the same project", next.0);
+                    log::warn!(
+                        "{target} in {name}: {error}; retrying as {}, which is related to the same project",
+                        next.0
+                    );
                     (name, cloud) = next;
                 }
             }

@@ -28,7 +28,10 @@ impl Turn {
             Ok(Some(lock)) => Some(lock),
             Ok(None) => {
                 let waited = WAIT.as_secs();
-                log::warn!("another process has held {} for {waited} s; continuing without the lock", path.display());
+                log::warn!(
+                    "another process has held {} for {waited} s; continuing without the lock",
+                    path.display()
+                );
                 None
             }
             // Nothing is installed yet.

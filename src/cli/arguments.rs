@@ -49,11 +49,13 @@ pub enum Command {
     /// Withdraw a build for good (requires root)
     Revoke(Revoke),
     /// List resources in the build project that nothing needs; delete those with the given IDs (requires root)
-    ///    /// Lists servers and images of this application, and what the Python charm has left. Deletes only resources whose IDs are
+    ///
+    /// Lists servers and images of this application, and what the Python charm has left. Deletes only resources whose IDs are
     /// given. Runs on the leader while no other job runs or waits, with the last configuration that the charm accepted.
     CleanUp(CleanUp),
     /// Check the prerequisites of builds and deliveries (requires root)
-    ///    /// Checks each project's credentials, catalog, flavor, network and quotas, base images, GitHub and the apt mirror, with
+    ///
+    /// Checks each project's credentials, catalog, flavor, network and quotas, base images, GitHub and the apt mirror, with
     /// the last configuration that the charm accepted. Fails if a check fails.
     Check(Check),
     /// Print the default recipe, which defines the contents of images
@@ -63,7 +65,8 @@ pub enum Command {
     /// Accepts the charm's options, with the defaults of config.yaml, except those that name secrets.
     LocalBuild(LocalBuild),
     /// Build an image on this machine and upload it to a cloud (requires root)
-    ///    /// The image contains the runner application that GitHub offers for PATH, and replaces the previously uploaded image.
+    ///
+    /// The image contains the runner application that GitHub offers for PATH, and replaces the previously uploaded image.
     /// Reads a GitHub token from standard input and prints the image's ID.
     BuildImage(BuildImage),
     /// Build an image in a builder VM of a cloud, or on this machine, and store it in that cloud

@@ -16,7 +16,8 @@ use crate::model::{Deadline, Secret};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Operation {
     /// Set up a new machine
-    Setup,    /// Prepare a machine that is already set up
+    Setup,
+    /// Prepare a machine that is already set up
     Warmup,
     /// Wait for the machine's services and network
     Wait,
@@ -31,7 +32,8 @@ pub struct InstanceOptions {
     /// The machine; the user is root, or has sudo without a password
     #[arg(long, value_name = "USER@HOST", value_parser = parse_place, required_unless_present = "local",
         conflicts_with = "local", requires = "key", requires = "host_key")]
-    ssh: Option<(String, String)>,    /// Use this machine
+    ssh: Option<(String, String)>,
+    /// Use this machine
     #[arg(long)]
     local: bool,
     /// The private key for ssh
@@ -167,8 +169,9 @@ impl InstanceOptions {
         let failed = |error: FileError| CliError::Failed(error.to_string());
         host.private_dir(&host.run_dir()).map_err(failed)?;
         let lock = host.run_dir().join(format!("{}.lock", file_name(place)));
-        let taken =
-            || CliError::Failed(format!("another dispatch instance is running on {place}; wait until it ends"));
+        let taken = || {
+            CliError::Failed(format!("another dispatch instance is running on {place}; wait until it ends"))
+        };
         Exclusive::try_acquire(&lock).map_err(failed)?.ok_or_else(taken)
     }
 
@@ -241,7 +244,7 @@ mod tests {
         for (words, problem) in [
             ("--alias", "a value is required for '--alias <RELEASE>'"),
             ("--local", "--alias <RELEASE>"),
-            ("--alias questing --local", "none of xenial"),
+            ("--alias questing --local", "one of xenial"),
             ("--alias noble", "--ssh <USER@HOST>"),
             ("--alias noble --local=false", "either --ssh USER@HOST or --local"),
             ("--alias noble --local --ssh a@b --key k --host-key h", "cannot be used with"),

@@ -120,7 +120,7 @@ mod tests {
     fn only_a_process_of_our_own_executable_is_killed() {
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         let refused = kill_own(child.id(), |_| false).unwrap_err().to_string();
-        assert!(refused.contains("sleep") && refused.contains("none of ours"), "{refused}");
+        assert!(refused.contains("sleep") && refused.contains("not this charm's"), "{refused}");
         assert!(child.try_wait().unwrap().is_none(), "it lives");
         kill_own(child.id(), |path| path.is_absolute()).unwrap();
         assert!(!child.wait().unwrap().success());

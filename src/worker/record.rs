@@ -139,7 +139,9 @@ impl Progress for Record<'_> {
     fn sent(&self, image: &Image, bytes: u64) {
         let place = image.result.config.clone();
         // That it is published is written down next.
-        self.journal.note(|journal| journal.job.iter_mut().for_each(|job| job.sent.push(Sent { place: place.clone(), bytes })));
+        self.journal.note(|journal| {
+            journal.job.iter_mut().for_each(|job| job.sent.push(Sent { place: place.clone(), bytes }))
+        });
     }
 
     fn published(&self, image: Image) {

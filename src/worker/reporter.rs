@@ -166,7 +166,9 @@ impl State {
         *tries += 1;
         let pause = PAUSES.pause_after(*tries);
         if now + pause > *since + PERSISTENCE {
-            log::error!("reporting to Juju, attempt {tries}: {error}; no further attempt: the next hook publishes the result");
+            log::error!(
+                "reporting to Juju, attempt {tries}: {error}; no further attempt: the next hook publishes the result"
+            );
             (self.unheard, self.due) = (None, None);
         } else {
             log::warn!("reporting to Juju, attempt {tries}: {error}; next attempt in {} s", pause.as_secs());

@@ -136,7 +136,10 @@ fn prune(host: &Host, request: &Request, secrets: &BuildSecrets) -> Result<(), W
     if !peers.leads {
         log::info!("not pruning: only the leader prunes");
     } else if !behind.is_empty() {
-        log::warn!("old images are kept until the next job: {} did not publish the new ones in time", behind.join(", "));
+        log::warn!(
+            "old images are kept until the next job: {} did not publish the new ones in time",
+            behind.join(", ")
+        );
     } else {
         // Published first; what relations name now, and what they named before, both stay. Nothing is pruned while it
         // is not known what they name.

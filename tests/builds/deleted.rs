@@ -112,7 +112,8 @@ fn a_project_that_cannot_be_reached_is_one_failure_however_many_images_it_is_tol
     let refused = What::Status(401, vec![], String::new());
     fixture.cloud.inject(Fault::new("POST", "/v3/auth/tokens$", refused).unwrap().of_project(PROJECT));
     let job = look(&fixture);
-    let (of_project, others): (Vec<_>, Vec<_>) = job.failures.iter().partition(|failure| failure.cloud.is_some());
+    let (of_project, others): (Vec<_>, Vec<_>) =
+        job.failures.iter().partition(|failure| failure.cloud.is_some());
     assert_eq!((of_project.len(), others.len()), (1, 2), "{:?}", job.failures);
     assert_eq!(of_project[0].target, None);
 }

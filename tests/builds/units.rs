@@ -77,7 +77,10 @@ fn an_announced_image_with_other_bytes_is_not_taken_over() {
     second.wait_idle(crate::fixture::PATIENCE).unwrap();
     assert_eq!(told_by(&second, &relation, "id"), None);
     let told = status(&second);
-    assert!(told.contains("check of the leader's image failed: ") && told.contains("content differs"), "{told}");
+    assert!(
+        told.contains("check of the leader's image failed: ") && told.contains("content differs"),
+        "{told}"
+    );
 }
 
 #[test]

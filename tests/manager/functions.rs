@@ -233,7 +233,7 @@ fn an_instance_is_refused_with_the_reason_and_leaves_nothing() {
         ("has no disk of its own", |launching| launching.flavor = Some("no-disk")),
         ("network \"none\" does not exist", |launching| launching.network = Some("none")),
         ("line break", |launching| launching.mirror = Some("a\nB=1")),
-        ("label \"a,b\" has a comma", |launching| launching.config.labels.push("a,b".into())),
+        ("label \"a,b\" contains a comma", |launching| launching.config.labels.push("a,b".into())),
         ("the disk is full; the server is not launched, because it cannot be recorded", |launching| {
             launching.notes.refuses = true
         }),

@@ -155,7 +155,9 @@ impl ChosenDelivery<'_> {
             }
             Ok(found) => {
                 if let Some(copy) = copy.filter(|_| found.is_some()) {
-                    log::warn!("{target} in {name}: image {copy} is missing, or differs from what was delivered");
+                    log::warn!(
+                        "{target} in {name}: image {copy} is missing, or differs from what was delivered"
+                    );
                 }
                 report.lacks(target, Recipient { name: name.clone(), cloud, way, copy: None, tries: 0 });
             }

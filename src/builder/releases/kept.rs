@@ -30,7 +30,8 @@ impl KeptReleases {
     fn read(&self) -> BTreeMap<String, KnownRelease> {
         let bytes = self.host.read(&self.host.state_dir().join(FILE)).ok().flatten();
         let read = bytes.map(|bytes| serde_json::from_slice(&bytes)).transpose();
-        let known = read.inspect_err(|error| log::info!("{FILE} cannot be read and is created again: {error}"));
+        let known =
+            read.inspect_err(|error| log::info!("{FILE} cannot be read and is created again: {error}"));
         known.ok().flatten().unwrap_or_default()
     }
 }
@@ -72,7 +73,8 @@ mod tests {
             for client in clients {
                 let (kept, now) = (KeptReleases::of(&host), &now);
                 scope.spawn(move || {
-                    (0..EACH).for_each(|number| kept.keep(&format!("https://{client}/{number}"), &known(now)));
+                    (0..EACH)
+                        .for_each(|number| kept.keep(&format!("https://{client}/{number}"), &known(now)));
                 });
             }
         });

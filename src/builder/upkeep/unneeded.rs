@@ -137,9 +137,7 @@ impl Search<'_> {
             Stage::Snapshot if labels::is_abandoned(&config.owner, image) => {
                 "a snapshot of a job that has ended"
             }
-            Stage::Delivering if labels::is_abandoned(&config.owner, image) => {
-                "an interrupted upload"
-            }
+            Stage::Delivering if labels::is_abandoned(&config.owner, image) => "an interrupted upload",
             Stage::Rejected => "an image that failed verification, kept for inspection",
             _ => return None,
         };

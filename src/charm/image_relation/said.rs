@@ -141,7 +141,9 @@ impl Said {
                 Ok(Self::Usable(relation))
             }
             Self::Refused(why) => {
-                log::warn!("relation {relation}: the data of {unit} is not used: {why}; correct it in that application");
+                log::warn!(
+                    "relation {relation}: the data of {unit} is not used: {why}; correct it in that application"
+                );
                 Ok(Self::Refused(why))
             }
             Self::Incomplete => Ok(Self::Incomplete),

@@ -7,7 +7,8 @@ use crate::model::Target;
 
 /// `dispatch show-image`.
 #[derive(Debug, clap::Args)]
-pub struct ShowImage {    /// The ID of the build or of a copy of it, its first characters (at least 4), the SHA-512 of the image, or a target such
+pub struct ShowImage {
+    /// The ID of the build or of a copy of it, its first characters (at least 4), the SHA-512 of the image, or a target such
     /// as noble-x64 to show its newest build
     pub image: String,
     /// How to print the result

@@ -144,11 +144,8 @@ pub(super) const DELIVERED_BYTES: Family = counter(
     &["target"],
     "The bytes that this unit has sent to related projects; none for shared images.",
 );
-pub(super) const RETRIES: Family = counter(
-    "retries_total",
-    &[],
-    "Attempts within jobs that follow a failed attempt at the same operation.",
-);
+pub(super) const RETRIES: Family =
+    counter("retries_total", &[], "Attempts within jobs that follow a failed attempt at the same operation.");
 
 /// All of them, in the order in which they are written.
 pub const FAMILIES: [&Family; 28] = [

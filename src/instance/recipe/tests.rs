@@ -144,7 +144,7 @@ fn a_refusal_says_line_and_column() {
         (
             "apt_sources: [{name: a, url: 'https://h/', components: [main], key_url: 'http://h/k'}]",
             "line 1 column 73",
-            "no https URL",
+            "not a valid https URL",
         ),
         ("apt_sources: [{name: a, keyring: '/a b'}]", "line 1 column 34", "keyring in the image"),
         ("packages: [jq}", "line 1 column 14", "did not find expected"),
@@ -158,7 +158,7 @@ fn a_refusal_says_line_and_column() {
 fn a_tool_needs_one_origin_and_a_digest_where_nobody_publishes_one() {
     let tool = |rest: &str| refusal(&format!("tools: [{{path: /usr/bin/x, version: '1', {rest}}}]"));
     for rest in ["url: 'https://h/x'", "github: a/b", "github: a/b, asset: x, url: 'https://h/x'"] {
-        assert!(tool(rest).contains("/usr/bin/x comes either from a release on GitHub"), "{}", tool(rest));
+        assert!(tool(rest).contains("/usr/bin/x requires either a release on GitHub"), "{}", tool(rest));
     }
     for rest in ["url: 'ftp://h/x'", "url: 'https://u:p@h/x'", "url: 'https://h/$(id)'"] {
         let told = tool(rest);

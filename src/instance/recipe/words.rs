@@ -28,7 +28,9 @@ impl<R: Rule> Word<R> {
     pub fn parse(text: &str) -> Result<Self, String> {
         match R::holds(text) {
             true => Ok(Self { text: text.to_owned(), rule: PhantomData }),
-            false => Err(format!("{:?} is not a valid {}", text.chars().take(80).collect::<String>(), R::WHAT)),
+            false => {
+                Err(format!("{:?} is not a valid {}", text.chars().take(80).collect::<String>(), R::WHAT))
+            }
         }
     }
 }

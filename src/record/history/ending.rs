@@ -86,8 +86,8 @@ impl fmt::Display for PastFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::history::Delivered;
     use crate::model::{Arch, BaseImage, Target, Timestamp};
+    use crate::record::history::Delivered;
     use crate::record::run_config::{CloudName, JobId};
 
     const NOBLE: Target = Target { base: BaseImage::Noble, arch: Arch::X64 };

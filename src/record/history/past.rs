@@ -10,9 +10,9 @@ use crate::host::Host;
 use crate::model::{Target, Timestamp};
 use crate::openstack_cloud::ImageId;
 use crate::record::file::{RecordError, write_json};
+use crate::record::journal::Journal;
 use crate::record::journal::build_state::{Failure, Job, Phase};
 use crate::record::journal::evidence::Revision;
-use crate::record::journal::Journal;
 use crate::record::manifest::Manifest;
 use crate::record::run_config::{BuilderRunConfig, CloudName, JobId};
 

@@ -157,9 +157,9 @@ mod tests {
     use crate::host::Host;
     use crate::model::{Arch, BaseImage, Cause, Target, Timestamp};
     use crate::record::history::History;
-    use crate::record::journal::{Image, Journal};
     use crate::record::journal::build_state::{Failure, Remedy};
     use crate::record::journal::phases::Took;
+    use crate::record::journal::{Image, Journal};
     use crate::record::run_config::{BuildConfig, BuildResult, CloudName};
     use crate::testing::{request, run_config};
 
@@ -249,7 +249,8 @@ mod tests {
         let (bytes, totals) = count(true);
         assert_eq!(bytes, [Some(7), None]);
         assert_eq!(totals.bytes, [Count { kind: NOBLE.to_string(), count: 7 }]);
-        let results: Vec<_> = totals.results.iter().map(|known| (known.kind.project.as_str(), known.count)).collect();
+        let results: Vec<_> =
+            totals.results.iter().map(|known| (known.kind.project.as_str(), known.count)).collect();
         assert_eq!(results, [("first", 1)]);
     }
 

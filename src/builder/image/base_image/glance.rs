@@ -64,7 +64,10 @@ impl BaseImages<'_> {
         let target = self.tracker.target;
         log::info!("{target}: copying base image {} to the build cloud", offer.url);
         let Ok(id) = random_uuid().parse::<ImageId>() else {
-            return Err(BaseImageError::Fetch { url: offer.url.clone(), problem: "generating an image ID failed".into() });
+            return Err(BaseImageError::Fetch {
+                url: offer.url.clone(),
+                problem: "generating an image ID failed".into(),
+            });
         };
         let mut properties = labels::of_image(self.owner, self.job, Stage::Base, &id);
         properties.insert("architecture".into(), target.arch.glance().into());
