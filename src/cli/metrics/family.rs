@@ -119,7 +119,7 @@ pub(super) const IMAGE_PINNED: Family =
 pub(super) const BUILDS_REVOKED: Family = gauge(
     "builds_revoked",
     &["target"],
-    "The revoked builds of a target, of which the last 50 are remembered.",
+    "The revoked builds of a target; at most the last 50.",
 );
 pub(super) const PHASE_DURATION: Family = Family {
     name: "phase_duration_seconds",
