@@ -116,11 +116,8 @@ pub(super) const IMAGE_INFO: Family = gauge(
 );
 pub(super) const IMAGE_PINNED: Family =
     gauge("image_pinned", &["target"], "1 for each target with a pinned build.");
-pub(super) const BUILDS_REVOKED: Family = gauge(
-    "builds_revoked",
-    &["target"],
-    "The revoked builds of a target; at most the last 50.",
-);
+pub(super) const BUILDS_REVOKED: Family =
+    gauge("builds_revoked", &["target"], "The revoked builds of a target; at most the last 50.");
 pub(super) const PHASE_DURATION: Family = Family {
     name: "phase_duration_seconds",
     kind: Kind::Histogram,
