@@ -119,10 +119,7 @@ impl Lane<'_> {
                     let failure = Failure::of(&error, error.operator_must_act());
                     let failure = Failure { target: Some(target), cloud: Some(name.clone()), ..failure };
                     let Some(next) = self.projects.could_not_look(&name, target, failure) else { return };
-                    log::warn!(
-                        "{target} in {name}: {error}; retrying as {}, which is related to the same project",
-                        next.0
-                    );
+                    log::warn!("{target} in {name}: {error}; retrying as {} (same project)", next.0);
                     (name, cloud) = next;
                 }
             }

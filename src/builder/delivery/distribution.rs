@@ -44,9 +44,7 @@ pub enum DeliveryError {
     #[error("comparing image {0} with the uploaded data: the content differs; the image was deleted")]
     Different(ImageId),
     /// The copy could not be read back, and its Glance names no digest that could be compared.
-    #[error(
-        "reading image {id} back, because its Glance reports no SHA-512: {problem}; the image was deleted"
-    )]
+    #[error("reading image {id} back, as Glance reports no SHA-512: {problem}; the image was deleted")]
     Unread {
         /// The copy.
         id: ImageId,
@@ -278,10 +276,7 @@ impl<'a> Distributor<'a> {
             }
             Err(error) => {
                 if let Some((name, cloud)) = self.publisher.projects.next_after(&recipient.name) {
-                    log::warn!(
-                        "{target} for {}: {error}; retrying as {name}, which is related to the same project",
-                        recipient.name
-                    );
+                    log::warn!("{target} for {}: {error}; retrying as {name} (same project)", recipient.name);
                     let next = Recipient { name, cloud, tries: 0, copy: None, ..recipient };
                     return self.queue.again(target, next);
                 }
@@ -301,10 +296,7 @@ impl<'a> Distributor<'a> {
         deadline: Deadline,
     ) -> Result<(), DeliveryError> {
         let name = &recipient.name;
-        log::warn!(
-            "{} for {name}: the upload is slower than the others; restarting it with a separate download",
-            artifact.target()
-        );
+        log::warn!("{} for {name}: the upload delays others; restarting it separately", artifact.target());
         let _turn = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
         let deadline = deadline.at_most(LIMIT);
         let progress = self.publisher.progress;

@@ -96,9 +96,7 @@ pub enum BaseImageError {
         newest: Timestamp,
     },
     /// The signed list does not name the image.
-    #[error(
-        "{url} does not list {file}: this release has no image for this architecture; change base-image or architecture"
-    )]
+    #[error("{url} lists no {file} for this architecture; change base-image or architecture")]
     NotListed {
         /// The list.
         url: String,
@@ -106,9 +104,7 @@ pub enum BaseImageError {
         file: String,
     },
     /// The image's bytes are not those that the signed list promises.
-    #[error(
-        "verifying {url}: its SHA-256 is {found}, but the signed list has {promised}; check base-image-source"
-    )]
+    #[error("verifying {url}: its SHA-256 is {found}, not the signed {promised}; check base-image-source")]
     Digest {
         /// The image.
         url: String,
@@ -217,9 +213,7 @@ impl Classified for BaseImageError {
             Self::NotListed { file, .. } => {
                 format!("the release has no image {file}; change architecture or base-image")
             }
-            Self::Digest { url, .. } => {
-                format!("SHA-256 of the base image differs from the signed one ({url})")
-            }
+            Self::Digest { url, .. } => format!("SHA-256 of the base image is not the signed one ({url})"),
             Self::Store { url, source, .. } => {
                 format!("base image not stored: {source} ({url}){}", remedy(source))
             }
