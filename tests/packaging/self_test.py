@@ -17,6 +17,7 @@ import dependencies
 import links
 import listing
 import reference
+import runbooks
 import sbom
 import yaml_files
 
@@ -388,6 +389,36 @@ class Documents(unittest.TestCase):
 
     def test_finds_a_reference_page_that_is_not_in_step(self):
         self.assertIn("docs/reference/options.md is not in step", "\n".join(reference.check(self.folder)))
+
+
+class Runbooks(unittest.TestCase):
+    def setUp(self):
+        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        for name in [runbooks.RULES, runbooks.PAGE]:
+            (self.folder / name).parent.mkdir(parents=True)
+            shutil.copy(SOURCES / name, self.folder / name)
+
+    def replace(self, name, before, after):
+        text = (self.folder / name).read_text(encoding="utf-8")
+        self.assertIn(before, text)
+        (self.folder / name).write_text(text.replace(before, after, 1), encoding="utf-8")
+
+    def assert_found(self, fault):
+        self.assertIn(fault, "\n".join(runbooks.check(self.folder)))
+
+    def test_accepts_the_project(self):
+        self.assertEqual(list(runbooks.check(SOURCES)), [])
+
+    def test_finds_an_alert_without_a_runbook_and_a_runbook_without_an_alert(self):
+        self.replace(runbooks.PAGE, "## HostDown", "## HostGone")
+        self.assert_found("HostDown: docs/how-to/alerts.md has no section")
+        self.assert_found("HostGone: docs/how-to/alerts.md has a section")
+
+    def test_finds_another_severity_and_another_address(self):
+        self.replace(runbooks.PAGE, "Critical: an image", "Warning: an image")
+        self.replace(runbooks.RULES, "#runnerimageold", "#runnerimagestale")
+        self.assert_found("RunnerImageStale: its section in docs/how-to/alerts.md does not begin with 'Critical: '")
+        self.assert_found("RunnerImageOld: runbook_url is not")
 
 
 class Listing(unittest.TestCase):
