@@ -74,7 +74,7 @@ def all_shown():
         page = str(file.relative_to(SOURCES))
         if file.suffix == ".md" and file.name != "CHANGELOG.md" and page not in ELSEWHERE:
             for line, command in shown.commands(file.read_text(encoding="utf-8")):
-                if command.startswith("juju"):
+                if command.split()[:1] == ["juju"]:
                     # What follows is a remark, `token#file=...` is none.
                     words = shlex.split(re.split(r"\s+# ", command)[0])
                     found.setdefault(plain(words), f"{page}:{line}")
@@ -227,15 +227,16 @@ def test_a_command_ends_well(shell, request, command):
     if pauses:
         shell.must(f"juju config {APP} paused=true")
     if line.startswith(f"juju config {APP} "):
-        changed = shown.ASSIGNMENT.findall(" ".join(word for word in shlex.split(line) if "=" in word))
-        shell.must(f"juju config {APP} --reset {','.join(sorted(set(changed)))}" if changed else "true")
-        restore(shell)
+        changed = [word.partition("=")[0] for word in shlex.split(line) if shown.ASSIGNMENT.match(word)]
+        restore(shell, changed)
     if place(command) >= len(FIRST):
         client.wait(lambda status: not jubilant.any_error(status), error=jubilant.any_error, successes=1)
 
 
-def restore(shell):
+def restore(shell, changed):
     """Sets the options as they were before a command changed them."""
+    if changed:
+        shell.must(f"juju config {APP} --reset {','.join(changed)}")
     secret = shell.filled("openstack-password-secret=secret:ID").partition("=")[2]
     shell.must(f"juju config {APP} --file options.yaml openstack-password-secret={secret} paused=true")
 
