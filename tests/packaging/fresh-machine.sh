@@ -1,7 +1,8 @@
 #!/bin/bash
-# fresh-machine.sh [--suite SUITE] [--mirror URL] [--keyring FILE] [--keep] [TARGET...]: runs `make TARGET...` (deps, unless said) in a clone
-# of HEAD on a machine that has only what CONTRIBUTING.md asks for: a minimal Debian 12, git, make and Rust. Root; needs
-# debootstrap, and tens of minutes for large targets.
+# fresh-machine.sh [--suite SUITE] [--mirror URL] [--keyring FILE] [--keep] [TARGET...]
+#
+# Runs `make TARGET...` (deps, unless said) in a clone of HEAD on a machine that has only what CONTRIBUTING.md asks for: a
+# minimal Debian 12, git, make and Rust. Root; needs debootstrap, and tens of minutes for large targets.
 #
 # Twice, each time on a machine of its own: as root, where make does all the set-up itself; and as an ordinary user, who must
 # be told one line that root runs, and needs nothing more afterwards. The machines are chroots in a mount and process
@@ -68,7 +69,7 @@ components=main
 scripts=/usr/share/debootstrap/scripts
 like=()
 [[ -e $scripts/$suite ]] || like=("$scripts/$([[ $mirror == *ubuntu* ]] && echo jammy || echo bookworm)")
-debootstrap --variant=minbase --include=git,make,ca-certificates --components="$components" \
+debootstrap --force-check-gpg --variant=minbase --include=git,make,ca-certificates --components="$components" \
     ${keyring:+--keyring="$keyring"} "$suite" "$work/base" "$mirror" "${like[@]}" | sed -n '/^[EW]:/p;$p'
 cp -a /usr/local/share/ca-certificates/. "$work/base/usr/local/share/ca-certificates/" 2>/dev/null || true
 chroot "$work/base" update-ca-certificates >/dev/null 2>&1
