@@ -112,19 +112,7 @@ fn settled(model: &Model, charm: &Path, root: &Path) -> Application {
         revision: None,
         built: Timestamp::now(),
     });
-    journal.job = Some(Job {
-        id: JobId::clone(&request.id),
-        reason: Some(request.reason),
-        config_digest: request.config.digest(),
-        owner: request.config.owner.clone(),
-        started: Timestamp::now(),
-        finished: Some(Timestamp::now()),
-        builds: Vec::new(),
-        found: Vec::new(),
-        delivered: Vec::new(),
-        failures: Vec::new(),
-        prepares: false,
-    });
+    journal.job = Some(Job { finished: Some(Timestamp::now()), ..Job::new(&request) });
     journal.save(&host).expect("the journal");
     app
 }
