@@ -10,9 +10,7 @@ use std::time::Duration;
 use rehearsal::agent::{Application, HookRun, JujuVersion, Model};
 use runner_image_builder::host::Host;
 use runner_image_builder::model::{Arch, BaseImage, Timestamp};
-use runner_image_builder::record::{
-    BuildConfig, BuildResult, CloudName, Image, Job, JobId, Journal, Request,
-};
+use runner_image_builder::record::{BuildConfig, BuildResult, CloudName, Image, Job, Journal, Request};
 
 const RUNS: usize = 50;
 
