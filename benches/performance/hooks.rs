@@ -37,7 +37,8 @@ pub fn measure(setting: &Setting, python: Result<&Python, &String>, report: &mut
         let rounds = setting.rounds(*rounds, 3);
         let stage = Stage::new(&setting.charm);
         let ours = stage.ours(OURS, &setting.charm, *relations);
-        let name = |what: &str| format!("{relations} relations: {what}");
+        let many = if *relations == 1 { "relation" } else { "relations" };
+        let name = |what: &str| format!("{relations} {many}: {what}");
         let mut runs = Vec::new();
         let mut own = || {
             let run = hook(&ours);

@@ -22,7 +22,7 @@ pub fn measure(setting: &Setting, report: &mut Report) {
         deployment
     };
     let deployments: Vec<Deployment> = projects.iter().map(deployed).collect();
-    let names: Vec<String> = projects.iter().map(|count| format!("{count} projects")).collect();
+    let names: Vec<String> = projects.iter().map(|count| of_projects(*count)).collect();
     report.group("Nothing has changed, 50 ms a request");
     let rounds = setting.rounds(7, 3);
     tell(&in_turn(rounds, &deployments, |_| ()), &names, Some(TARGET), report);
@@ -41,6 +41,10 @@ pub fn measure(setting: &Setting, report: &mut Report) {
         images.iter().map(|count| format!("1 project, {count} images of others")).collect();
     report.group("Nothing has changed in clouds with other people's images, with the hourly search");
     tell(&in_turn(rounds, &deployments, Deployment::search_is_due), &names, None, report);
+}
+
+fn of_projects(count: usize) -> String {
+    if count == 1 { "1 project".to_owned() } else { format!("{count} projects") }
 }
 
 /// What each deployment's job costs in each round.
