@@ -104,7 +104,8 @@ impl Pruner<'_> {
             return Ok(true);
         }
         let published = all_images(self.cloud, self.owner, Stage::Published, deadline.at_most(LIST))?;
-        Ok(last.iter().fold(true, |pruned, last| self.prune_copies_of(last, &published, deadline) && pruned))
+        let unpruned = last.iter().filter(|last| !self.prune_copies_of(last, &published, deadline));
+        Ok(unpruned.count() == 0)
     }
 
     /// The same for the target of `last`, the image that was told last.
@@ -140,7 +141,8 @@ impl Pruner<'_> {
         };
         let surplus = images.iter().enumerate().filter(|(index, image)| is_surplus(*index, image));
         let old = surplus.map(|(_, image)| image).chain(&hidden).filter(is_old);
-        old.fold(true, |pruned, image| self.delete(image, target, deadline) != Outcome::Failed && pruned)
+        let failed = old.filter(|image| self.delete(image, target, deadline) == Outcome::Failed);
+        failed.count() == 0
     }
 
     /// Keeps the newest finished builds of each target, those that relations name, and the newest that a relation has a copy
