@@ -68,7 +68,7 @@ impl Run<'_> {
             left.extend(lanes.into_iter().filter_map(|lane| lane.join().ok()).flatten());
             left
         });
-        left.iter().for_each(|what| log::warn!("left for the next sweep: {what}"));
+        left.iter().for_each(|what| log::warn!("not removed; the next sweep retries: {what}"));
         left
     }
 

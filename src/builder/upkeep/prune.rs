@@ -63,7 +63,7 @@ pub fn prune_all(
             let builds =
                 if *name == config.build_cloud { pruner.prune_builds(config, deadline) } else { Ok(true) };
             [copies, builds].into_iter().fold(true, |whole, part| {
-                let told = |error| log::warn!("{name} is not pruned any further: {error}");
+                let told = |error| log::warn!("pruning in {name} stopped: {error}");
                 part.map_err(told).unwrap_or(false) && whole
             })
         });
@@ -188,7 +188,7 @@ impl Pruner<'_> {
         if left.is_empty() {
             self.journal().former_members_have_left(config);
         }
-        left.iter().for_each(|what| log::warn!("left for the next job: {what}"));
+        left.iter().for_each(|what| log::warn!("not removed; the next job retries: {what}"));
         left.is_empty()
     }
 

@@ -134,7 +134,7 @@ pub fn sweep_servers(
     };
     // Only those go that have not been refused.
     servers.retain(|server| {
-        log::warn!("removing VM {} ({}) that is over", server.name, server.id);
+        log::warn!("deleting VM {} ({}): no longer needed", server.name, server.id);
         let refusal = refusal(&server.name, compute.delete_server(&server.id, deadline));
         let goes = refusal.is_none();
         left.extend(refusal);
@@ -238,7 +238,7 @@ fn remove_images(
         if !may_go(image, &mut left) || stays(image) {
             return true;
         }
-        log::warn!("removing image {} ({}), {}", image.name, image.id, stage.as_str());
+        log::warn!("deleting image {} ({}), stage {}", image.name, image.id, stage.as_str());
         let refusal = refusal(&image.name, cloud.images().delete(&image.id, deadline));
         let has_stayed = refusal.is_some();
         left.extend(refusal);
