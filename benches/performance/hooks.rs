@@ -188,6 +188,7 @@ fn settle(host: &Host) {
         builds: Vec::new(),
         found: Vec::new(),
         delivered: Vec::new(),
+        sent: Vec::new(),
         failures: Vec::new(),
     });
     journal.save(host).unwrap();
