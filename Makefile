@@ -212,7 +212,9 @@ clean: ## Remove all that was made
 	cargo clean
 	rm -rf target
 
+# QUICK=1 takes two minutes, SIZE=64 is that of images in MiB, ONLY='hooks delivery' names what is measured;
+# BASELINE=path/to/dispatch compares with that one, and fails if this one is slower.
 .PHONY: bench
-bench: charm ## Measure what a hook costs, and a local build beside the classic way (root)
-	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) cargo bench --locked --bench hook
-	cargo bench --locked --bench local_build
+bench: deps unpacked ## Measure what the charm costs, beside others (target/bench/figures.json; QUICK=1, ONLY=..., BASELINE=...)
+	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) SIZE='$(SIZE)' cargo bench --locked --bench performance -- \
+		$(if $(QUICK),--quick) $(if $(BASELINE),--baseline '$(BASELINE)') $(ONLY)

@@ -147,17 +147,27 @@ impl Lane<'_> {
             (Delivery::Copy, _) | (Delivery::Auto, false) => Ok((self.connect().map_err(failed)?, Way::Copy)),
             (Delivery::Share, false) => Err(Failure::of(&NOT_SHARED.to_owned(), true)),
             (Delivery::Auto | Delivery::Share, true) => {
+                if let Some(cloud) = context.connections.of(name) {
+                    return Ok((cloud, Way::Share));
+                }
                 let connected = build_cloud.connect_beside(related, Deadline::after(CONNECT));
                 let cloud = connected.map_err(|error| failed(error.into()))?;
                 let noted = context.progress.joins(name, &cloud.project_id());
                 noted.map_err(|error| Failure::of(&error, false))?;
+                context.connections.keep(name, &cloud);
                 Ok((cloud, Way::Share))
             }
         }
     }
 
     fn connect(&self) -> Result<Cloud, ConnectError> {
-        connect_to(self.known, self.name, self.http, Deadline::after(CONNECT))
+        let connections = self.context.connections;
+        if let Some(cloud) = connections.of(self.name) {
+            return Ok(cloud);
+        }
+        let cloud = connect_to(self.known, self.name, self.http, Deadline::after(CONNECT))?;
+        connections.keep(self.name, &cloud);
+        Ok(cloud)
     }
 
     /// Removes what earlier runs have left; returns what had to stay. The build project is swept as a whole.

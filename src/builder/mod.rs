@@ -33,7 +33,7 @@ pub mod upkeep;
 pub use by_hand::ByHand;
 pub use check::check;
 pub use clouds::clouds_yaml::{CloudsYamlError, install_clouds_yaml, read_clouds_file, read_clouds_yaml};
-pub use clouds::connect::{door, http_client, in_each};
+pub use clouds::connect::{Connections, door, http_client, in_each};
 pub use clouds::latest::{GetLatestImageConfig, GetLatestImageError, GetLatestImageResult, get_latest_image};
 pub use clouds::names::{
     Clouds, cloud_name, entry, former_cloud_name, former_name, former_names, inherit_connection,

@@ -6,13 +6,14 @@ use super::fingerprint::{fingerprint, preparation_key};
 use super::releases::{find_runner, find_tools};
 use crate::builder::delivery::revisions;
 use crate::builder::image::base_image::{self, UpstreamImage};
-use crate::builder::ownership::labels::{self, FINGERPRINT, Stage};
+use crate::builder::ownership::labels::{self, FINGERPRINT};
+use crate::builder::ownership::own_images::OwnImages;
 use crate::github::GithubClient;
 use crate::host::Host;
 use crate::http::HttpClient;
 use crate::instance::{ExternalScript, ImageInfo, Part, RunnerBase, RunnerTarball};
 use crate::model::{Deadline, Target, Timestamp};
-use crate::openstack_cloud::{Cloud, Image as CloudImage, ImageStatus, OpenStackError};
+use crate::openstack_cloud::{Image as CloudImage, ImageStatus};
 use crate::record::{
     BuildMode, BuildSecrets, BuilderRunConfig, Contents, FAILED_READS, Failure, JobId, Known, Rebuild,
     Revision, Upstream,
@@ -140,11 +141,11 @@ impl Planner<'_> {
         Ok(BuildInputs { base, offer, fingerprint })
     }
 
-    /// The plan for `target`, as far as `known` and `build_cloud` tell.
+    /// The plan for `target`, as far as `known` and our `own` images in the build project tell.
     pub fn plan(
         &self,
         target: Target,
-        build_cloud: &Cloud,
+        own: &Result<OwnImages, Failure>,
         known: &Known,
         wanted: Wanted<'_>,
         deadline: Deadline,
@@ -155,8 +156,8 @@ impl Planner<'_> {
         if let Err(error) = Upstream::change(self.host, planned) {
             log::warn!("{error}; the next check may request this build again");
         }
+        let own = own.as_ref().map_err(Clone::clone)?;
         let fingerprint = inputs.fingerprint.as_str();
-        let failure = |error: OpenStackError| Failure::of(&error, error.operator_must_act());
         let owner = &self.config.owner;
         let counts = |revision: &&Revision| {
             revision.target == target
@@ -165,15 +166,13 @@ impl Planner<'_> {
                 && wanted.accepts(revision)
         };
         let current = known.revisions.iter().filter(counts).max_by_key(|revision| revision.built);
-        let source = match current.filter(|revision| revision.failed_reads < FAILED_READS) {
-            Some(revision) => revisions::image(build_cloud, owner, revision, deadline).map_err(failure)?,
-            None => None,
-        };
+        let readable = current.filter(|revision| revision.failed_reads < FAILED_READS);
+        let source = readable.and_then(|revision| revisions::find(&own.builds, owner, revision)).cloned();
         // What was never read, nobody can have a copy of.
         let current = current.filter(|revision| source.is_some() || revision.proof.is_some()).cloned();
-        let mut stale =
-            labels::images(build_cloud, owner, Stage::Snapshot, None, deadline).map_err(failure)?;
-        stale.retain(|image| labels::is_of_this_unit(owner, image) && labels::is_for(target, image));
+        let is_for_it =
+            |image: &&CloudImage| labels::is_of_this_unit(owner, image) && labels::is_for(target, image);
+        let mut stale: Vec<CloudImage> = own.snapshots.iter().filter(is_for_it).cloned().collect();
         // One that is built here has no need of a snapshot, and no VM to verify it with.
         let lacks_build = source.is_none() && self.config.build_mode == BuildMode::External;
         let usable = |image: &CloudImage| {

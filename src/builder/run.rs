@@ -1,6 +1,7 @@
 //! One run over all targets and clouds: find out what is due, build it side by side, deliver it, and tell of each
 //! result as soon as there is one.
 
+mod clean_up;
 mod prepared;
 mod told;
 
@@ -8,6 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{Scope, scope};
 use std::time::Duration;
 
+pub use self::clean_up::{clean_up, search};
 pub use self::prepared::{Preparation, prepare};
 pub use self::told::deliver_chosen;
 use super::backend::Backend;
@@ -29,19 +31,15 @@ use crate::builder::delivery::revisions;
 use crate::builder::image::base_image::base_image_name;
 use crate::builder::image::prepared::prepared_image_name;
 use crate::builder::image::site::remove_security_group;
+use crate::builder::ownership::own_images::OwnImages;
 use crate::builder::upkeep::adoption::{Adoption, adopt};
 use crate::builder::upkeep::leave::leave_clouds;
-use crate::builder::upkeep::memberships::{Ending, Members};
-use crate::builder::upkeep::sweep::{Keep, sweep_cloud};
-use crate::builder::upkeep::unneeded::Search;
+use crate::builder::upkeep::sweep::{Keep, Swept, sweep_cloud};
 use crate::http::HttpClient;
 use crate::instance::ExternalScript;
 use crate::model::{Deadline, Target};
 use crate::openstack_cloud::Cloud;
-use crate::record::{
-    BuildMode, BuildResult, BuilderRunConfig, CloudName, Failure, Found, JobId, Journal, Phase, RecordError,
-    Told,
-};
+use crate::record::{BuildMode, BuildResult, BuilderRunConfig, CloudName, Failure, JobId, Phase, Told};
 
 /// How long those may take to get an image who are served together.
 const DELIVERY_LIMIT: Duration = Duration::from_secs(3 * 3600);
@@ -82,46 +80,6 @@ pub fn run(context: &RunContext<'_>, config: &BuilderRunConfig) -> Result<Vec<Bu
     if failures.is_empty() { Ok(results) } else { Err(BuilderRunError { results, failures }) }
 }
 
-/// Lists what neither we nor relations need in the build project, and deletes what has one of `ids`. Returns what went wrong.
-pub fn search(
-    context: &RunContext<'_>,
-    config: &BuilderRunConfig,
-    told: &Told,
-    ids: &[String],
-) -> Vec<Failure> {
-    let outcome = Outcome::default();
-    let search = || {
-        let run = Run::connect(context, config, &outcome)?;
-        let search = Search { cloud: &run.build_cloud, config, known: context.known, told };
-        let found = search.delete(ids, Deadline::after(LOOK_LIMIT));
-        let found = found.map_err(|error| Failure::of(&error, error.operator_must_act()))?;
-        Found::by(context.job, found).save(context.host).map_err(|error| Failure::of(&error, false))
-    };
-    if let Err(failure) = search() {
-        outcome.fail(failure);
-    }
-    outcome.into_parts().1
-}
-
-/// Removes what an earlier job has made and not published: all but published images, base images, and those that failed
-/// last. Returns what could not be done.
-pub fn clean_up(context: &RunContext<'_>, config: &BuilderRunConfig) -> Vec<Failure> {
-    let outcome = Outcome::default();
-    match Run::connect(context, config, &outcome) {
-        Err(failure) => outcome.fail(failure),
-        Ok(run) => {
-            let left = run.clean_up();
-            if left.is_empty() {
-                context.progress.searched();
-            } else {
-                outcome
-                    .fail(Failure::of(&format!("removing what a job has left: {}", left.join("; ")), false));
-            }
-        }
-    }
-    outcome.into_parts().1
-}
-
 /// One run, connected to the build project.
 pub(super) struct Run<'a> {
     pub(super) context: &'a RunContext<'a>,
@@ -139,6 +97,8 @@ pub(super) struct Run<'a> {
     pub(super) backend: OnceLock<Result<Backend, Failure>>,
     /// What earlier runs have left, and had to stay.
     left: Mutex<Vec<String>>,
+    /// What the build project has of ours, as the sweep has seen it.
+    own: Option<OwnImages>,
 }
 
 impl<'a> Run<'a> {
@@ -155,10 +115,11 @@ impl<'a> Run<'a> {
                 let failure = Failure::of(&error, error.operator_must_act());
                 Failure { cloud: Some(config.build_cloud.clone()), ..failure }
             })?;
+        context.connections.keep(&config.build_cloud, &build_cloud);
         // One machine builds one image after the other: two would only wait for the same disk.
         let builds = Slots::new(if config.build_mode == BuildMode::Local { 1 } else { BUILDS });
-        let (script, backend, left, projects) =
-            (None, OnceLock::new(), Mutex::default(), Projects::of(config.clouds.len()));
+        let (script, backend, left, own) = (None, OnceLock::new(), Mutex::default(), None);
+        let projects = Projects::of(config.clouds.len());
         Ok(Self {
             context,
             config,
@@ -171,6 +132,7 @@ impl<'a> Run<'a> {
             builds,
             backend,
             left,
+            own,
         })
     }
 
@@ -180,9 +142,11 @@ impl<'a> Run<'a> {
         config: &'a BuilderRunConfig,
         outcome: &'a Outcome,
     ) -> Result<Self, Failure> {
-        let run = Self::connect(context, config, outcome)?;
+        let mut run = Self::connect(context, config, outcome)?;
         if context.sweep == Sweep::Due {
-            run.had_to_stay(run.sweep(Keep::Usable(config, context.job)));
+            let Swept { left, own } = run.sweep(Keep::Usable(config, context.job));
+            run.had_to_stay(left);
+            run.own = own;
         }
         let noted = context.progress.works_in(&config.build_cloud, run.what_stays());
         noted.map_err(|error| Failure::of(&error, false))?;
@@ -199,17 +163,17 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Removes what earlier runs have left in the build project; returns what had to stay.
-    fn sweep(&self, keep: Keep<'_>) -> Vec<String> {
+    /// Removes what earlier runs have left in the build project.
+    fn sweep(&self, keep: Keep<'_>) -> Swept {
         let deadline = Deadline::after(LOOK_LIMIT);
-        let left = match Told::load(self.context.host) {
+        let swept = match Told::load(self.context.host) {
             Ok(told) => sweep_cloud(&self.build_cloud, &self.config.owner, keep, &told, deadline),
-            Err(error) => vec![error.to_string()],
+            Err(error) => Swept { left: vec![error.to_string()], own: None },
         };
-        if left.is_empty() {
+        if swept.left.is_empty() {
             self.context.progress.swept(&self.config.build_cloud);
         }
-        left
+        swept
     }
 
     /// Something of earlier runs is left.
@@ -225,43 +189,6 @@ impl<'a> Run<'a> {
         } else if self.context.sweep == Sweep::Due {
             self.context.progress.searched();
         }
-    }
-
-    /// Removes what an earlier job has left, everywhere and side by side; returns what had to stay.
-    fn clean_up(&self) -> Vec<String> {
-        let keep = Keep::BaseImages(self.config);
-        let left = scope(|scope| {
-            let lanes: Vec<_> = self
-                .config
-                .clouds
-                .iter()
-                .map(|name| scope.spawn(move || self.lane(name).clean_up(keep)))
-                .collect();
-            self.leave(scope);
-            let mut left = self.sweep(keep);
-            left.extend(self.end_memberships());
-            left.extend(lanes.into_iter().filter_map(|lane| lane.join().ok()).flatten());
-            left
-        });
-        left.iter().for_each(|what| log::warn!("not removed; the next sweep retries: {what}"));
-        left
-    }
-
-    /// Ends the memberships of projects that no relation leads to any more; returns what had to stay.
-    fn end_memberships(&self) -> Vec<String> {
-        let host = self.context.host;
-        let known =
-            Told::load(host).map_err(RecordError::from).and_then(|told| Ok((told, Journal::load(host)?)));
-        let (told, journal) = match known {
-            Ok(known) => known,
-            Err(error) => return vec![error.to_string()],
-        };
-        let members = Members::new(self.config, &journal, &told, Ending::OfFormer);
-        let left = members.end_others(&self.build_cloud, Deadline::after(LOOK_LIMIT));
-        if left.is_empty() {
-            self.context.progress.former_members_have_left(self.config);
-        }
-        left
     }
 
     /// Leaves the clouds that are not used any more, beside all else; those that are related projects now are left by
@@ -352,10 +279,11 @@ impl<'a> Run<'a> {
         let jobs: Vec<JobId> =
             [self.context.job].into_iter().chain(self.context.continues).cloned().collect();
         let wanted = Wanted { rebuild: self.context.rebuild, jobs: &jobs };
+        let own = self.own_images();
         let plans = side_by_side(&targets, |target| {
             self.context.progress.phase(*target, Phase::Checking);
             planner
-                .plan(*target, &self.build_cloud, self.context.known, wanted, Deadline::after(LOOK_LIMIT))
+                .plan(*target, &own, self.context.known, wanted, Deadline::after(LOOK_LIMIT))
                 .map_err(|failure| self.give_up(*target, failure))
                 .ok()
         });
@@ -363,6 +291,16 @@ impl<'a> Run<'a> {
             targets.iter().zip(&plans).filter(|(_, plan)| plan.is_none()).map(|(target, _)| *target);
         let without = without.collect();
         (plans.into_iter().flatten().collect(), without)
+    }
+
+    /// What the build project has of ours, listed unless the sweep has just done so.
+    fn own_images(&self) -> Result<OwnImages, Failure> {
+        match &self.own {
+            // What was delivered since may have changed them.
+            Some(own) if self.context.known.choices.is_empty() => Ok(own.clone()),
+            _ => OwnImages::list(&self.build_cloud, &self.config.owner, Deadline::after(LOOK_LIMIT))
+                .map_err(|error| Failure::of(&error, error.operator_must_act())),
+        }
     }
 
     fn give_up(&self, target: Target, failure: Failure) {

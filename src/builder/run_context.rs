@@ -1,5 +1,6 @@
 //! What a run works with beside its configuration.
 
+use crate::builder::clouds::connect::Connections;
 use crate::host::Host;
 use crate::model::BaseImage;
 use crate::record::{BuildSecrets, JobId, Known, Orphans, Progress, Rebuild};
@@ -31,6 +32,8 @@ pub struct RunContext<'a> {
     pub former: &'a [Orphans],
     /// What earlier jobs have built and delivered, and what they have left.
     pub known: &'a Known,
+    /// The clouds that the job has been let into.
+    pub connections: &'a Connections,
     /// Only these bases; all when empty.
     pub bases: &'a [BaseImage],
     /// Who hears of it.

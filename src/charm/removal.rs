@@ -70,7 +70,7 @@ pub fn remove_cloud_resources(
     let names: Vec<&CloudName> = clouds.keys().collect();
     let left = in_each(&clouds, &names, &http, deadline.at_most(CONNECT_LIMIT), |name, connection| {
         let left = match connection {
-            Ok(cloud) => sweep_cloud(&cloud, owner, Keep::After(extent), &told, deadline),
+            Ok(cloud) => sweep_cloud(&cloud, owner, Keep::After(extent), &told, deadline).left,
             Err(error) => vec![error.to_string()],
         };
         left.into_iter().map(|what| format!("{name}: {what}")).collect::<Vec<_>>()

@@ -20,6 +20,12 @@ pub struct Backoff {
 }
 
 impl Backoff {
+    /// The pauses between two looks whether something has come that takes seconds or minutes: a VM, a snapshot, a deletion. Each
+    /// is a tenth longer than the one before, so that what takes a moment is seen at once, and nothing is waited for much longer
+    /// than it takes. A minute costs about 40 looks, each minute after it about 20.
+    pub const POLLING: Self =
+        Self::growing(Duration::from_millis(250), 1.1, Duration::from_secs(4)).jittered();
+
     /// Always the same pause.
     pub const fn steady(pause: Duration) -> Self {
         Self::growing(pause, 1.0, pause)
@@ -293,6 +299,27 @@ mod tests {
         assert_eq!(poll(&clock, minutes(1), Ok(None)), Ok(None));
         let slept: Duration = clock.slept.into_inner().iter().sum();
         assert!(slept > SECOND * 59 && slept <= SECOND * 61, "{slept:?}");
+    }
+
+    /// The pauses of a wait that ends with its deadline.
+    fn waits(deadline: Deadline) -> Vec<Duration> {
+        let clock = Fake::new();
+        let waited = poll_by(&clock, Backoff::POLLING, deadline, || Ok::<Option<()>, ()>(None));
+        assert_eq!(waited, Ok(None));
+        clock.slept.into_inner()
+    }
+
+    #[test]
+    fn what_takes_minutes_costs_few_looks_and_is_seen_soon() {
+        let looks = waits(minutes(1)).len();
+        assert!((30..60).contains(&looks), "{looks} looks in a minute");
+        let looks = waits(minutes(20)).len();
+        assert!(looks < 700, "{looks} looks in twenty minutes");
+        let mut waited = Duration::ZERO;
+        for pause in waits(minutes(20)) {
+            assert!(pause <= SECOND / 4 + waited / 4 && pause <= SECOND * 4, "{pause:?} after {waited:?}");
+            waited += pause;
+        }
     }
 
     #[test]

@@ -20,7 +20,6 @@ use crate::model::{Backoff, Deadline, poll};
 
 /// How long a security group may be in use after the servers that had it are gone.
 const LINGER: Duration = Duration::from_secs(20);
-const PAUSES: Backoff = Backoff::growing(Duration::from_millis(500), 2.0, Duration::from_secs(4)).jittered();
 
 /// The network service of one cloud.
 #[derive(Clone, Copy, Debug)]
@@ -265,14 +264,15 @@ impl<'a> NetworkService<'a> {
         deadline: Deadline,
     ) -> Result<Deletion, OpenStackError> {
         let mut in_use = String::new();
-        let gone =
-            poll(PAUSES, deadline.at_most(LINGER), || match self.delete_security_group(id, deadline)? {
+        let gone = poll(Backoff::POLLING, deadline.at_most(LINGER), || {
+            match self.delete_security_group(id, deadline)? {
                 Deletion::InUse(why) => {
                     in_use = why;
                     Ok::<_, OpenStackError>(None)
                 }
                 gone => Ok(Some(gone)),
-            })?;
+            }
+        })?;
         Ok(gone.unwrap_or(Deletion::InUse(in_use)))
     }
 }

@@ -27,9 +27,6 @@ const FRESH: Duration = Duration::from_secs(60);
 /// The longest answer about one object, in bytes.
 const OBJECT: u64 = 256 << 10;
 
-/// The pauses between two questions for the same.
-const PAUSES: Backoff = Backoff::growing(Duration::from_millis(250), 1.5, Duration::from_secs(5)).jittered();
-
 /// One call to one service. `operation` says what it is for, as a gerund with its object.
 pub(super) struct Call {
     service: Service,
@@ -376,15 +373,14 @@ fn first_region(config: &CloudConfig, project_name: &str, access: &Access) -> Op
     Some(first.to_owned())
 }
 
-/// Asks `check` until it has an answer, at first a few times a second, soon every five: what takes a moment is not waited
-/// for longer, and what takes minutes is not asked for often. Trouble that may pass is waited out too.
+/// Asks `check` until it has an answer. Trouble that may pass is waited out too.
 pub(super) fn wait_for<T>(
     operation: &str,
     deadline: Deadline,
     mut check: impl FnMut() -> Result<Option<T>, OpenStackError>,
 ) -> Result<T, OpenStackError> {
     let (mut trouble, mut attempts) = (None, 0_u32);
-    let answer = poll(PAUSES, deadline, || {
+    let answer = poll(Backoff::POLLING, deadline, || {
         (trouble, attempts) = (None, attempts.saturating_add(1));
         match check() {
             Err(error) if error.kind() == ErrorKind::Unavailable => {

@@ -244,6 +244,11 @@ impl Journal {
         known.is_none_or(InUse::is_due)
     }
 
+    /// Whether it is time to try again to delete any.
+    pub fn retries_pruning(&self) -> bool {
+        self.in_use.iter().any(InUse::is_due)
+    }
+
     /// An old revision could not be deleted.
     pub fn is_in_use(&mut self, cloud: &CloudName, image: &ImageId, why: String) {
         let known = self.in_use.iter().find(|known| (&known.cloud, &known.image) == (cloud, image));

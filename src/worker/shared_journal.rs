@@ -1,10 +1,16 @@
 //! The journal while threads of a worker change it. Each change is on the disk before its maker goes on; those that come while
-//! the file is written go there together, so that many projects cost few writes.
+//! the file is written go there together, so that many projects cost few writes. A large file is written more rarely than a small
+//! one, so that what is written in all stays within bounds.
 
+use std::fs;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::host::Host;
 use crate::record::{Journal, RecordError};
+
+/// How many bytes are written in a second at most, as long as changes come: that of 2,000 images, 1 MB, twice.
+const RATE: f64 = 2e6;
 
 /// One journal, of one worker.
 pub(super) struct SharedJournal<'a> {
@@ -20,12 +26,14 @@ struct State {
     /// How many of them are on the disk.
     saved: u64,
     is_writing: bool,
+    /// When the next write may begin.
+    next: Instant,
 }
 
 impl<'a> SharedJournal<'a> {
     /// `journal`, as it is on the disk.
     pub fn new(host: &'a Host, journal: Journal) -> Self {
-        let state = State { journal, made: 0, saved: 0, is_writing: false };
+        let state = State { journal, made: 0, saved: 0, is_writing: false, next: Instant::now() };
         Self { host, state: Mutex::new(state), written: Condvar::new() }
     }
 
@@ -46,16 +54,24 @@ impl<'a> SharedJournal<'a> {
         state.made += 1;
         let ours = state.made;
         while state.saved < ours {
+            let pause = state.next.saturating_duration_since(Instant::now());
             if state.is_writing {
                 state = self.written.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            if !pause.is_zero() {
+                let waited = self.written.wait_timeout(state, pause);
+                state = waited.unwrap_or_else(PoisonError::into_inner).0;
                 continue;
             }
             state.is_writing = true;
             let (journal, made) = (state.journal.clone(), state.made);
             drop(state);
             let saved = journal.save(self.host);
+            let size = fs::metadata(Journal::path(self.host)).map_or(0, |file| file.len());
             state = self.lock();
             state.is_writing = false;
+            state.next = Instant::now() + Duration::from_secs_f64(size as f64 / RATE);
             if saved.is_ok() {
                 state.saved = made;
             }
@@ -104,6 +120,17 @@ mod tests {
             }
         });
         assert_eq!(shared.into_inner(), Journal::load(&host).unwrap());
+    }
+
+    #[test]
+    fn a_large_journal_is_written_more_rarely() {
+        let (_dir, host) = host();
+        let shared = SharedJournal::new(&host, Journal::default());
+        let name = CloudName::new("x".repeat(200_000));
+        shared.write(|journal| journal.works_in(&name, vec![])).unwrap();
+        let began = Instant::now();
+        (0..3).for_each(|_| shared.write(|_| ()).unwrap());
+        assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
     }
 
     #[test]

@@ -13,14 +13,14 @@ use super::reporter::{News, Reporter, Standing};
 use super::shared_journal::SharedJournal;
 use super::take_over::{Announced, take_over};
 use crate::builder::{
-    BuilderSetupError, RunContext, Sweep, clean_up, deliver_chosen, former_names, install_dependencies,
-    prune_all, read_clouds_yaml, remove_old_binaries, run, search, wanted_format,
+    BuilderSetupError, Connections, RunContext, Sweep, clean_up, deliver_chosen, former_names,
+    install_dependencies, prune_all, read_clouds_yaml, remove_old_binaries, run, search, wanted_format,
 };
 use crate::host::{Exclusive, Host};
 use crate::model::{Cause, Deadline, redact_from_now_on, retries};
 use crate::record::{
     Announcement, BuildMode, BuildSecrets, BuilderRunConfig, Failure, History, Job, JobId, Journal, Known,
-    Levers, Manifest, PastJob, Peers, Remedy, Request, Task, Told, put_aside_locked, worker_lock,
+    Levers, Manifest, PastJob, Peers, Pruned, Remedy, Request, Task, Told, put_aside_locked, worker_lock,
 };
 
 /// How often a newer request is looked for while Juju is told of the last one.
@@ -83,7 +83,7 @@ fn do_all(
     checks: &Checks<'_>,
     ours: fn(&Request) -> bool,
 ) -> Result<(), WorkerError> {
-    let (mut last, mut of_job) = (None, None);
+    let (mut last, mut of_job): (Option<(Request, BuildSecrets, Connections)>, _) = (None, None);
     let mut has_pruned = false;
     let mut patience = Deadline::after(FOLLOW);
     loop {
@@ -92,9 +92,11 @@ fn do_all(
             if !ours(&request) {
                 return Ok(());
             }
-            let secrets = do_request(host, reporter, &request)?;
+            let connections = Connections::default();
+            let secrets = do_request(host, reporter, &request, &connections)?;
             of_job.clone_from(&secrets);
-            last = secrets.filter(|_| request.task == Task::Build).map(|secrets| (request, secrets));
+            let secrets = secrets.filter(|_| request.task == Task::Build);
+            last = secrets.map(|secrets| (request, secrets, connections));
             (patience, has_pruned) = (Deadline::after(FOLLOW), false);
         } else if checks.take_turn(of_job.as_ref()) {
             // Its order may have come with a request.
@@ -106,16 +108,16 @@ fn do_all(
             patience = Deadline::after(FOLLOW);
             match last.as_ref().filter(|_| !has_pruned) {
                 None => reporter.rest(RARE_LOOK),
-                Some((request, secrets)) => {
+                Some((request, secrets, connections)) => {
                     // What relations still name stays, and goes once they have heard.
-                    prune(host, request, secrets)?;
+                    prune(host, request, secrets, connections)?;
                     has_pruned = true;
                 }
             }
         } else if last.is_some() && others_follow(host)? && !patience.passed() {
             reporter.rest(LOOK);
-        } else if let Some((request, secrets)) = last.take() {
-            prune(host, &request, &secrets)?;
+        } else if let Some((request, secrets, connections)) = last.take() {
+            prune(host, &request, &secrets, &connections)?;
             prepare(host, reporter, checks, &request, &secrets)?;
         } else if checks.end_if_idle() {
             return Ok(());
@@ -131,8 +133,13 @@ fn others_follow(host: &Host) -> Result<bool, WorkerError> {
     Ok(peers.leads && !peers.behind().is_empty())
 }
 
-/// Prunes, when that is ours to do and no unit may name an image that we do not know of.
-fn prune(host: &Host, request: &Request, secrets: &BuildSecrets) -> Result<(), WorkerError> {
+/// Prunes, when that is ours to do and no unit may name an image that we do not know of, unless nothing has changed since.
+fn prune(
+    host: &Host,
+    request: &Request,
+    secrets: &BuildSecrets,
+    connections: &Connections,
+) -> Result<(), WorkerError> {
     let peers = Peers::load(host)?;
     let behind = peers.behind();
     if !peers.leads {
@@ -148,9 +155,18 @@ fn prune(host: &Host, request: &Request, secrets: &BuildSecrets) -> Result<(), W
         let told = Told::load(host)?;
         if told.is_known() {
             let mut journal = Journal::load(host)?;
-            let told = told.with(Levers::load(host)?.held(&journal, &request.config));
-            prune_all(host, secrets, &request.config, &told, &mut journal);
-            journal.save(host)?;
+            let config = &request.config;
+            let told = told.with(Levers::load(host)?.held(&journal, config));
+            if !journal.retries_pruning() && Pruned::load(host)?.is_as(&Pruned::now(config, &told, &journal))
+            {
+                log::info!("nothing is to be pruned: nothing has changed since");
+            } else {
+                let whole = prune_all(host, secrets, config, (&told, connections), &mut journal);
+                journal.save(host)?;
+                if whole {
+                    Pruned::now(config, &told, &journal).save(host)?;
+                }
+            }
             Manifest::prune(host, &journal)?;
         }
     }
@@ -170,6 +186,7 @@ fn do_request(
     host: &Host,
     reporter: &Reporter,
     request: &Request,
+    connections: &Connections,
 ) -> Result<Option<BuildSecrets>, WorkerError> {
     let began = retries();
     log::info!("job {} started: {request}", request.id);
@@ -219,6 +236,7 @@ fn do_request(
         known: &known,
         bases: &request.bases,
         progress: &record,
+        connections,
     };
     let failures = match &request.task {
         Task::TakeOver(images) => {

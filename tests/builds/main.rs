@@ -34,6 +34,7 @@ mod shared;
 mod sharing;
 mod targets;
 mod tenants;
+mod unchanged;
 mod units;
 mod verification;
 

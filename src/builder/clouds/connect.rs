@@ -1,6 +1,8 @@
 //! The clouds of a run, by the credentials in clouds.yaml.
 
+use std::collections::BTreeMap;
 use std::panic::resume_unwind;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::names::{Clouds, cloud_name};
 use crate::http::HttpClient;
@@ -116,6 +118,48 @@ pub fn connect_to(
         .map_err(|error| ConnectError::of(error, known, name, config))
 }
 
+/// The clouds that a job has been let into: whoever works there later in the job needs no other token. Threads may share it.
+#[derive(Debug, Default)]
+pub struct Connections(Mutex<BTreeMap<CloudName, Cloud>>);
+
+impl Connections {
+    /// The cloud of this name, if the job has been let in.
+    pub fn of(&self, name: &CloudName) -> Option<Cloud> {
+        self.lock().get(name).cloned()
+    }
+
+    /// The job has been let into `cloud` under this name.
+    pub fn keep(&self, name: &CloudName, cloud: &Cloud) {
+        self.lock().insert(name.clone(), cloud.clone());
+    }
+
+    /// The same as [`in_each`], where clouds that the job has been let into are not connected to again.
+    pub fn in_each<T: Send>(
+        &self,
+        known: &Clouds,
+        names: &[&CloudName],
+        http: &HttpClient,
+        deadline: Deadline,
+        work: impl Fn(&CloudName, Result<Cloud, ConnectError>) -> T + Sync,
+    ) -> Vec<T> {
+        let connect =
+            |name: &CloudName| self.of(name).map_or_else(|| connect_to(known, name, http, deadline), Ok);
+        let visit = |name: &CloudName| work(name, connect(name));
+        let visit = &visit;
+        std::thread::scope(|scope| {
+            let visits: Vec<_> = names.iter().map(|name| scope.spawn(move || visit(name))).collect();
+            visits
+                .into_iter()
+                .map(|visit| visit.join().unwrap_or_else(|panic| resume_unwind(panic)))
+                .collect()
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<CloudName, Cloud>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Connects to each of these clouds, each within `deadline`, and does `work` with what came of it, side by side: one that
 /// hangs uses up the time of no other. The results come in the order of the names.
 pub fn in_each<T: Send>(
@@ -125,12 +169,7 @@ pub fn in_each<T: Send>(
     deadline: Deadline,
     work: impl Fn(&CloudName, Result<Cloud, ConnectError>) -> T + Sync,
 ) -> Vec<T> {
-    let visit = |name: &CloudName| work(name, connect_to(known, name, http, deadline));
-    let visit = &visit;
-    std::thread::scope(|scope| {
-        let visits: Vec<_> = names.iter().map(|name| scope.spawn(move || visit(name))).collect();
-        visits.into_iter().map(|visit| visit.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
-    })
+    Connections::default().in_each(known, names, http, deadline, work)
 }
 
 #[cfg(test)]

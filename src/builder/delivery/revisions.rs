@@ -99,12 +99,19 @@ pub fn image(
     revision: &Revision,
     deadline: Deadline,
 ) -> Result<Option<Image>, OpenStackError> {
-    let is_it = |image: &Image| image.id == revision.id && image.status == ImageStatus::Active;
-    let is_unchanged = |image: &Image| {
+    let found = images(cloud, owner, revision.target, deadline)?;
+    Ok(find(&found, owner, revision).cloned())
+}
+
+/// The same among the finished `builds` of all targets.
+pub fn find<'i>(builds: &'i [Image], owner: &Owner, revision: &Revision) -> Option<&'i Image> {
+    let name = name(&owner.application, revision.target);
+    let is_it =
+        |image: &&Image| image.id == revision.id && image.name == name && image.status == ImageStatus::Active;
+    let is_unchanged = |image: &&Image| {
         revision.proof.as_ref().is_none_or(|proof| proof.compare(image) != Comparison::Different)
     };
-    let found = images(cloud, owner, revision.target, deadline)?;
-    Ok(found.into_iter().find(|image| is_it(image) && is_unchanged(image)))
+    builds.iter().find(|image| is_it(image) && is_unchanged(image))
 }
 
 /// The name of an application's finished builds of a target.

@@ -3,3 +3,4 @@
 pub mod description;
 pub mod identity;
 pub mod labels;
+pub mod own_images;

@@ -58,7 +58,7 @@ pub fn leave_clouds(
             match work {
                 Some(Work::Deliveries) => sweep_copies(&cloud, &config.owner, Keep::OfJob(job), deadline),
                 Some(Work::Builds) | None => {
-                    sweep_cloud(&cloud, &config.owner, Keep::OfJob(job), &told, deadline)
+                    sweep_cloud(&cloud, &config.owner, Keep::OfJob(job), &told, deadline).left
                 }
             }
         });

@@ -41,11 +41,16 @@ impl<'a> Members<'a> {
             Ok(images) => images,
             Err(error) => return vec![format!("memberships: {error}")],
         };
-        let shared = images.iter().filter(|image| image.visibility == Visibility::Shared);
-        shared.flat_map(|image| self.end_others_of(build_cloud, image, deadline)).collect()
+        self.end_others_of(build_cloud, &images, deadline)
     }
 
-    fn end_others_of(&self, build_cloud: &Cloud, image: &Image, deadline: Deadline) -> Vec<String> {
+    /// The same in `images`, which are ours.
+    pub fn end_others_of(&self, build_cloud: &Cloud, images: &[Image], deadline: Deadline) -> Vec<String> {
+        let shared = images.iter().filter(|image| image.visibility == Visibility::Shared);
+        shared.flat_map(|image| self.end_others_in(build_cloud, image, deadline)).collect()
+    }
+
+    fn end_others_in(&self, build_cloud: &Cloud, image: &Image, deadline: Deadline) -> Vec<String> {
         let images = build_cloud.images();
         let members = match images.members(&image.id, deadline) {
             Ok(members) => members,

@@ -6,17 +6,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::builder::clouds::clouds_yaml::read_clouds_yaml;
-use crate::builder::clouds::connect::{http_client, in_each};
-use crate::builder::clouds::latest::published;
+use crate::builder::clouds::connect::{Connections, http_client};
 use crate::builder::clouds::projects::{Part, Projects};
 use crate::builder::delivery::revisions;
-use crate::builder::ownership::labels::{self, Stage};
+use crate::builder::ownership::labels::Stage;
+use crate::builder::upkeep::all_images::all_images;
 use crate::builder::upkeep::memberships::{Ending, Members};
 use crate::builder::upkeep::prepared::prune_prepared;
 use crate::host::Host;
 use crate::model::{Deadline, Target, Timestamp};
 use crate::openstack_cloud::{
-    Cloud, Deletion, Hidden, Image as CloudImage, ImageChange, ImageId, OpenStackError,
+    Cloud, Deletion, Hidden, Image as CloudImage, ImageChange, ImageId, ImageStatus, OpenStackError,
 };
 use crate::record::{BuildSecrets, BuilderRunConfig, CloudName, Image, Journal, Owner, Told};
 
@@ -24,17 +24,20 @@ use crate::record::{BuildSecrets, BuilderRunConfig, CloudName, Image, Journal, O
 const LIMIT: Duration = Duration::from_secs(120);
 /// How long a project may take to accept us.
 const CONNECT: Duration = Duration::from_secs(60);
+/// How long it may take to list the images of one stage.
+const LIST: Duration = Duration::from_secs(60);
 
 /// Prunes old revisions in every cloud of `config`, and ends memberships, after the new ones are published. What relations
-/// are `told` of stays. What could not be deleted is noted in `journal`.
+/// are `told` of stays. What could not be deleted is noted in `journal`. Clouds that the job has reached are not asked for
+/// another token. Returns whether every cloud was seen to: what something still uses aside, nothing is left to prune.
 pub fn prune_all(
     host: &Host,
     secrets: &BuildSecrets,
     config: &BuilderRunConfig,
-    told: &Told,
+    (told, connections): (&Told, &Connections),
     journal: &mut Journal,
-) {
-    let (Ok(http), Ok(known)) = (http_client(secrets), read_clouds_yaml(host)) else { return };
+) -> bool {
+    let (Ok(http), Ok(known)) = (http_client(secrets), read_clouds_yaml(host)) else { return false };
     // What has just failed to serve is not waited for again.
     let failures = journal.job.iter().flat_map(|job| &job.failures);
     let failed: BTreeSet<CloudName> = failures.filter_map(|failure| failure.cloud.clone()).collect();
@@ -43,35 +46,44 @@ pub fn prune_all(
     let deadline = Deadline::after(LIMIT);
     let noted = Mutex::new(std::mem::take(journal));
     let projects = Projects::default();
-    in_each(&known, &names, &http, deadline.at_most(CONNECT), |name, connection| {
-        let cloud = match connection {
-            Ok(cloud) => cloud,
-            Err(error) => return log::warn!("pruning in {name}: {error}"),
-        };
-        let (owner, limit) = (&config.owner, config.revision_history_limit);
-        let pruner = Pruner { name, cloud: &cloud, owner, limit, told, journal: &noted };
-        // Relations of one project have one pruner.
-        let prunes_copies = config.clouds.contains(name) && projects.join(name, &cloud) == Part::First;
-        for target in &config.targets {
-            let copies = match prunes_copies {
-                true => pruner.prune_copies(*target, deadline),
-                false => Ok(()),
+    let seen_to =
+        connections.in_each(&known, &names, &http, deadline.at_most(CONNECT), |name, connection| {
+            let cloud = match connection {
+                Ok(cloud) => cloud,
+                Err(error) => {
+                    log::warn!("pruning in {name}: {error}");
+                    return false;
+                }
             };
-            let builds = match *name == config.build_cloud {
-                true => pruner.prune_builds(*target, deadline),
-                false => Ok(()),
-            };
-            if let Err(error) = copies.and(builds) {
-                log::warn!("pruning in {name} stopped: {target}: {error}");
-                return;
+            let (owner, limit) = (&config.owner, config.revision_history_limit);
+            let pruner = Pruner { name, cloud: &cloud, owner, limit, told, journal: &noted };
+            // Relations of one project have one pruner.
+            let prunes_copies = config.clouds.contains(name) && projects.join(name, &cloud) == Part::First;
+            let copies =
+                if prunes_copies { pruner.prune_copies(&config.targets, deadline) } else { Ok(true) };
+            let is_build_cloud = *name == config.build_cloud;
+            let builds = if is_build_cloud { pruner.prune_builds(config, deadline) } else { Ok(true) };
+            if is_build_cloud {
+                prune_prepared(&cloud, config, deadline);
             }
-        }
-        if *name == config.build_cloud {
-            pruner.end_memberships(config, deadline);
-            prune_prepared(&cloud, config, deadline);
-        }
-    });
+            [copies, builds].into_iter().fold(true, |whole, part| {
+                let told = |error| log::warn!("pruning in {name} stopped: {error}");
+                part.map_err(told).unwrap_or(false) && whole
+            })
+        });
     *journal = noted.into_inner().unwrap_or_else(PoisonError::into_inner);
+    failed.is_empty() && seen_to.into_iter().all(|seen_to| seen_to)
+}
+
+/// What came of deleting an old image.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// It is gone.
+    Gone,
+    /// Something still uses it, which the journal notes.
+    InUse,
+    /// The cloud did not do it.
+    Failed,
 }
 
 /// What prunes one cloud.
@@ -87,25 +99,39 @@ struct Pruner<'a> {
 }
 
 impl Pruner<'_> {
-    /// Keeps the newest images of `target`, and all that relations name; deletes the others. What cannot be deleted now
-    /// is noted in the journal.
-    fn prune_copies(&self, target: Target, deadline: Deadline) -> Result<(), OpenStackError> {
-        let images = published(self.cloud, self.owner, target, deadline)?;
-        let (last, builds) = {
-            let journal = self.journal();
-            let builds = journal.revisions.iter().filter(|revision| revision.target == target);
-            (journal.image(target, self.name).cloned(), builds.map(|build| build.built).collect::<Vec<_>>())
-        };
-        let Some(last) = last else { return Ok(()) };
-        let copy = images.iter().find(|image| image.id == last.result.id);
+    /// Keeps the newest images of each of `targets`, and all that relations name; deletes the others. What cannot be deleted
+    /// now is noted in the journal. Returns whether nothing is left that should have gone.
+    fn prune_copies(&self, targets: &[Target], deadline: Deadline) -> Result<bool, OpenStackError> {
+        let last = |target: &Target| self.journal().image(*target, self.name).cloned();
+        let last: Vec<Image> = targets.iter().filter_map(last).collect();
+        if last.is_empty() {
+            return Ok(true);
+        }
+        let published = all_images(self.cloud, self.owner, Stage::Published, deadline.at_most(LIST))?;
+        let unpruned = last.iter().filter(|last| !self.prune_copies_of(last, &published, deadline));
+        Ok(unpruned.count() == 0)
+    }
+
+    /// The same for the target of `last`, the image that was told last.
+    fn prune_copies_of(&self, last: &Image, published: &[CloudImage], deadline: Deadline) -> bool {
+        let target = last.target();
+        let name = crate::model::image_name(&self.owner.application, target);
+        let (hidden, mut images): (Vec<&CloudImage>, Vec<&CloudImage>) = published
+            .iter()
+            .filter(|image| image.name == name)
+            .partition(|image| image.hidden == Hidden::Yes);
+        images.retain(|image| image.status == ImageStatus::Active);
+        let copy = images.iter().find(|image| image.id == last.result.id).copied();
         // An image that is not there any more says nothing about the age of others.
         if copy.is_none() && !last.is_shared() {
-            return Ok(());
+            return true;
         }
-        let image_name = crate::model::image_name(&self.owner.application, target);
-        let hidden =
-            labels::hidden_images(self.cloud, self.owner, Stage::Published, Some(&image_name), deadline)?;
-        let is_old = |image: &&CloudImage| {
+        let builds: Vec<Timestamp> = {
+            let journal = self.journal();
+            let builds = journal.revisions.iter().filter(|revision| revision.target == target);
+            builds.map(|build| build.built).collect()
+        };
+        let is_old = |image: &&&CloudImage| {
             copy.is_none_or(|copy| image.id != copy.id && image.created_at <= copy.created_at)
                 && !self.told.names(&image.id)
         };
@@ -114,42 +140,60 @@ impl Pruner<'_> {
             let made = Timestamp::of_rfc3339(&image.created_at);
             builds.iter().filter(|built| made.is_some_and(|made| **built > made)).count()
         };
-        let is_surplus = |(index, image): (usize, &'_ CloudImage)| {
+        let is_surplus = |index: usize, image: &CloudImage| {
             index >= self.limit() || (last.is_shared() && newer(image) >= self.limit())
         };
-        let surplus = images.iter().enumerate().filter(|(index, image)| is_surplus((*index, image)));
+        let surplus = images.iter().enumerate().filter(|(index, image)| is_surplus(*index, image));
         let old = surplus.map(|(_, image)| image).chain(&hidden).filter(is_old);
-        old.for_each(|image| self.delete(image, target, deadline));
-        Ok(())
+        let failed = old.filter(|image| self.delete(image, target, deadline) == Outcome::Failed);
+        failed.count() == 0
     }
 
-    /// Keeps the newest finished builds of `target`, those that relations name, and the newest that a relation has a copy
-    /// of; deletes the others.
-    fn prune_builds(&self, target: Target, deadline: Deadline) -> Result<(), OpenStackError> {
-        let images = revisions::images(self.cloud, self.owner, target, deadline)?;
-        let name = revisions::name(&self.owner.application, target);
-        let hidden = labels::hidden_images(self.cloud, self.owner, Stage::Revision, Some(&name), deadline)?;
-        let newest = newest_told(&self.journal(), target);
-        let old = images.iter().skip(self.limit()).chain(&hidden);
-        let is_told = |image: &CloudImage| Some(&image.id) == newest.as_ref() || self.told.names(&image.id);
-        for image in old.filter(|image| !is_told(image)) {
-            self.delete(image, target, deadline);
+    /// Keeps the newest finished builds of each target, those that relations name, and the newest that a relation has a copy
+    /// of; deletes the others, and shares nothing any more with those that have no relation, or a copy now. Returns whether
+    /// nothing is left that should have gone.
+    fn prune_builds(&self, config: &BuilderRunConfig, deadline: Deadline) -> Result<bool, OpenStackError> {
+        let mut builds = all_images(self.cloud, self.owner, Stage::Revision, deadline.at_most(LIST))?;
+        let mut pruned = true;
+        for target in &config.targets {
+            let name = revisions::name(&self.owner.application, *target);
+            let newest = newest_told(&self.journal(), *target);
+            let is_told =
+                |image: &CloudImage| Some(&image.id) == newest.as_ref() || self.told.names(&image.id);
+            let (mut place, mut kept) = (0, Vec::new());
+            builds.retain(|image| {
+                if image.name != name {
+                    return true;
+                }
+                let is_listed = image.hidden == Hidden::No;
+                let is_new = is_listed && place < self.limit();
+                place += usize::from(is_listed);
+                if is_listed && (is_new || is_told(image)) {
+                    kept.push(image.id.clone());
+                }
+                if is_new || is_told(image) {
+                    return true;
+                }
+                let outcome = self.delete(image, *target, deadline);
+                pruned &= outcome != Outcome::Failed;
+                outcome != Outcome::Gone
+            });
+            self.journal()
+                .forget_revisions(|revision| revision.target != *target || kept.contains(&revision.id));
         }
-        let kept = images.iter().enumerate().filter(|(place, image)| *place < self.limit() || is_told(image));
-        let kept: Vec<&ImageId> = kept.map(|(_, image)| &image.id).collect();
-        self.journal().forget_revisions(|revision| revision.target != target || kept.contains(&&revision.id));
-        Ok(())
+        Ok(self.end_memberships(config, &builds, deadline) && pruned)
     }
 
-    /// Shares nothing any more with those that have no relation, or a copy now.
-    fn end_memberships(&self, config: &BuilderRunConfig, deadline: Deadline) {
+    /// Shares `builds` no more with those that have no relation, or a copy now. Returns whether all of it has ended.
+    fn end_memberships(&self, config: &BuilderRunConfig, builds: &[CloudImage], deadline: Deadline) -> bool {
         let journal = self.journal().clone();
         let members = Members::new(config, &journal, self.told, Ending::OfFormerAndCopied);
-        let left = members.end_others(self.cloud, deadline);
+        let left = members.end_others_of(self.cloud, builds, deadline);
         if left.is_empty() {
             self.journal().former_members_have_left(config);
         }
         left.iter().for_each(|what| log::warn!("not removed; the next job retries: {what}"));
+        left.is_empty()
     }
 
     fn limit(&self) -> usize {
@@ -160,9 +204,9 @@ impl Pruner<'_> {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn delete(&self, image: &CloudImage, target: Target, deadline: Deadline) {
+    fn delete(&self, image: &CloudImage, target: Target, deadline: Deadline) -> Outcome {
         if !self.journal().may_prune(self.name, &image.id) {
-            return;
+            return Outcome::InUse;
         }
         match self.cloud.images().delete(&image.id, deadline) {
             Ok(Deletion::Deleted | Deletion::Absent) => {
@@ -172,6 +216,7 @@ impl Pruner<'_> {
                     image.id
                 );
                 self.journal().is_gone(self.name, &image.id);
+                Outcome::Gone
             }
             Ok(Deletion::InUse(why)) => {
                 log::warn!("image {} ({target}) is hidden and kept because it is in use: {why}", image.id);
@@ -182,8 +227,12 @@ impl Pruner<'_> {
                 {
                     log::warn!("image {} ({target}) could not be hidden: {error}", image.id);
                 }
+                Outcome::InUse
             }
-            Err(error) => log::warn!("image {} ({target}) could not be deleted: {error}", image.id),
+            Err(error) => {
+                log::warn!("image {} ({target}) could not be deleted: {error}", image.id);
+                Outcome::Failed
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::builder::delivery::revisions;
 use crate::builder::image::base_image::base_image_name;
 use crate::builder::image::site::{remove_security_group, remove_security_groups};
 use crate::builder::ownership::labels::{self, DIGEST, Stage};
+use crate::builder::ownership::own_images::OwnImages;
 use crate::model::{Deadline, Target};
 use crate::openstack_cloud::{Cloud, Deletion, Image, ImageStatus, OpenStackError, Server, Visibility};
 use crate::record::{BuildMode, BuilderRunConfig, JobId, Owner, Told};
@@ -63,23 +64,26 @@ impl<'a> Keep<'a> {
     }
 }
 
+/// What came of a sweep.
+pub struct Swept {
+    /// What had to stay, and why.
+    pub left: Vec<String>,
+    /// The snapshots and finished builds that stay, if they could be listed.
+    pub own: Option<OwnImages>,
+}
+
 /// Removes from a cloud what this unit has made there, and what other units have abandoned: VMs, snapshots, images that
-/// failed, base images, prepared images, finished builds, copies, the security group; published images only when `keep` says so. For whoever holds the
-/// worker's lock: then nothing of this unit is in use. What relations are `told` of stays. Returns what had to stay, and
-/// why.
-pub fn sweep_cloud(
-    cloud: &Cloud,
-    owner: &Owner,
-    keep: Keep<'_>,
-    told: &Told,
-    deadline: Deadline,
-) -> Vec<String> {
+/// failed, base images, prepared images, finished builds, copies, the security group; published images only when `keep` says so.
+/// For whoever holds the worker's lock: then nothing of this unit is in use. What relations are `told` of stays.
+pub fn sweep_cloud(cloud: &Cloud, owner: &Owner, keep: Keep<'_>, told: &Told, deadline: Deadline) -> Swept {
     let servers = sweep_servers(cloud, owner, keep, deadline);
     let mut left = servers.unwrap_or_else(|error| vec![format!("VMs: {error}")]);
     let mut remove = |stage, stays: &mut dyn FnMut(&Image) -> bool| {
-        left.extend(remove_images(cloud, owner, stage, keep, deadline, stays));
+        let removed = remove_images(cloud, owner, stage, keep, deadline, stays);
+        left.extend(removed.left);
+        removed.stay
     };
-    remove(Stage::Snapshot, &mut |image| is_usable(image, keep));
+    let snapshots = remove(Stage::Snapshot, &mut |image| is_usable(image, keep));
     let mut failed = BTreeSet::new();
     // The newest comes first.
     remove(Stage::Rejected, &mut |image| is_of_a_target(image, keep) && failed.insert(image.name.clone()));
@@ -87,7 +91,7 @@ pub fn sweep_cloud(
     let mut newest = Newest::default();
     remove(Stage::Prepared, &mut |image| is_wanted_prepared(image, keep, &mut newest));
     let mut named = Vec::new();
-    remove(Stage::Revision, &mut |image| {
+    let builds = remove(Stage::Revision, &mut |image| {
         let is_wanted = is_wanted_revision(image, keep);
         let is_told = !keep.is_the_end() && told.names(&image.id);
         if is_told && !is_wanted {
@@ -107,7 +111,7 @@ pub fn sweep_cloud(
         _ if keep.is_the_end() => remove_security_groups(cloud, owner, deadline),
         _ => remove_security_group(cloud, owner, deadline),
     });
-    left
+    Swept { left, own: OwnImages::of_sweep(snapshots, builds) }
 }
 
 /// Removes this unit's VMs from a cloud, and those that have expired: runners that were launched before, above all.
@@ -153,7 +157,7 @@ pub fn sweep_copies(cloud: &Cloud, owner: &Owner, keep: Keep<'_>, deadline: Dead
     // Another relation may lead to the same project, and be served there meanwhile.
     let is_being_made =
         |image: &Image| keep.job().is_some_and(|job| labels::is_of_job(slice::from_ref(job), image));
-    remove_images(cloud, owner, Stage::Delivering, keep, deadline, &mut |image| is_being_made(image))
+    remove_images(cloud, owner, Stage::Delivering, keep, deadline, &mut |image| is_being_made(image)).left
 }
 
 fn is_usable(snapshot: &Image, keep: Keep<'_>) -> bool {
@@ -196,7 +200,15 @@ fn is_wanted_revision(image: &Image, keep: Keep<'_>) -> bool {
     config.targets.iter().any(|target| revisions::name(&config.owner.application, *target) == image.name)
 }
 
-/// Removes the images of `stage` except those of which `stays` is true. Returns what had to stay, and why.
+/// What came of removing the images of one stage.
+struct Removed {
+    /// What had to stay although it should go, and why.
+    left: Vec<String>,
+    /// All that stay; none where they could not be listed.
+    stay: Option<Vec<Image>>,
+}
+
+/// Removes the images of `stage` except those of which `stays` is true.
 fn remove_images(
     cloud: &Cloud,
     owner: &Owner,
@@ -204,7 +216,7 @@ fn remove_images(
     keep: Keep<'_>,
     deadline: Deadline,
     stays: &mut dyn FnMut(&Image) -> bool,
-) -> Vec<String> {
+) -> Removed {
     let listed = match stage {
         Stage::Rejected => labels::hidden_images(cloud, owner, stage, None, deadline),
         Stage::Published | Stage::Revision => all_images(cloud, owner, stage, deadline),
@@ -212,10 +224,15 @@ fn remove_images(
     };
     let mut found = match listed {
         Ok(found) => found,
-        Err(error) => return vec![format!("images of stage {}: {error}", stage.as_str())],
+        Err(error) => {
+            return Removed {
+                left: vec![format!("images of stage {}: {error}", stage.as_str())],
+                stay: None,
+            };
+        }
     };
     let mut left = Vec::new();
-    found.retain(|image| match keep {
+    let may_go = |image: &Image, left: &mut Vec<String>| match keep {
         Keep::After(Extent::Unit) => labels::is_of_this_unit(owner, image),
         Keep::After(_) => true,
         // No unit is configured to boot or to copy from it.
@@ -226,12 +243,18 @@ fn remove_images(
             goes
         }
         Keep::Usable(..) | Keep::BaseImages(_) => labels::is_abandoned(owner, image),
-    });
-    for image in found.iter().filter(|image| !stays(image)) {
+    };
+    found.retain(|image| {
+        if !may_go(image, &mut left) || stays(image) {
+            return true;
+        }
         log::warn!("deleting image {} ({}), stage {}", image.name, image.id, stage.as_str());
-        left.extend(refusal(&image.name, cloud.images().delete(&image.id, deadline)));
-    }
-    left
+        let refusal = refusal(&image.name, cloud.images().delete(&image.id, deadline));
+        let has_stayed = refusal.is_some();
+        left.extend(refusal);
+        has_stayed
+    });
+    Removed { left, stay: Some(found) }
 }
 
 /// Why something of another unit stays.

@@ -15,8 +15,6 @@ pub(super) const UNPREDICTABLE: Duration = Duration::from_secs(3600);
 /// Of one that does so twice.
 pub(super) const UPGRADE: Duration = Duration::from_secs(2 * 3600);
 
-/// Between two questions whether it is ready.
-const PAUSE: Duration = Duration::from_millis(500);
 /// One question.
 const QUESTION: Duration = Duration::from_secs(6);
 
@@ -283,7 +281,7 @@ fn wait_for(
 ) -> Result<(), ProviderError> {
     let limit = deadline.remaining();
     let mut last = String::new();
-    let ready = poll(Backoff::steady(PAUSE).jittered(), deadline, || match ask(deadline)? {
+    let ready = poll(Backoff::POLLING, deadline, || match ask(deadline)? {
         Answer::Ready => Ok(Some(())),
         Answer::Not(why) => {
             last = why;

@@ -15,8 +15,6 @@ use crate::model::{Attempts, Backoff, Deadline, Secret, poll};
 
 /// One attempt to open the connection.
 const ATTEMPT: Duration = Duration::from_secs(30);
-/// The pauses between two attempts.
-const PAUSES: Backoff = Backoff::steady(Duration::from_secs(3)).jittered();
 
 /// An instance that answers ssh, and how to be sure that it is the one.
 #[derive(Clone, Debug)]
@@ -82,7 +80,7 @@ impl SshExecutor {
         }
         *master = None;
         let (mut last, mut attempts) = (None, Attempts(0));
-        *master = poll(PAUSES, deadline, || {
+        *master = poll(Backoff::POLLING, deadline, || {
             attempts.0 += 1;
             match attempt(&self.target, &self.folder, deadline.at_most(ATTEMPT)) {
                 Ok(opened) => return Ok::<_, ExecutorError>(Some(opened)),

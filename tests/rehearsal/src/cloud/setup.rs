@@ -39,6 +39,27 @@ pub struct CloudSetup {
     pub quirks: Quirks,
 }
 
+impl CloudSetup {
+    /// The same with `NAME-project` for each of these names, and its user `NAME-user` with the password `NAME-password`.
+    pub fn with_projects(mut self, names: impl IntoIterator<Item = String>) -> Self {
+        for name in names {
+            self.users.push(member(&name));
+            self.projects.push(format!("{name}-project"));
+        }
+        self
+    }
+}
+
+/// The user of `NAME-project`.
+fn member(name: &str) -> UserSetup {
+    UserSetup {
+        name: format!("{name}-user"),
+        password: format!("{name}-password"),
+        projects: vec![format!("{name}-project")],
+        roles: vec!["member".into(), "reader".into()],
+    }
+}
+
 /// A network.
 #[derive(Clone, Debug)]
 pub struct NetworkSetup {
@@ -190,12 +211,6 @@ impl Default for CloudSetup {
     /// (`builder-user`, password `builder-password`, and so on) and an `admin`; `builder2-project`, which is also
     /// `builder-user`'s; an application credential of `builder-user` with the role `member`; flavors `builder` and `m1.tiny` and `no-disk`; the network `runner-net`.
     fn default() -> Self {
-        let member = |name: &str| UserSetup {
-            name: format!("{name}-user"),
-            password: format!("{name}-password"),
-            projects: vec![format!("{name}-project")],
-            roles: vec!["member".into(), "reader".into()],
-        };
         let flavor = |name: &str, vcpus, ram, disk| FlavorSetup {
             name: name.into(),
             vcpus,

@@ -1,16 +1,17 @@
-//! What a local build costs, beside the classic way of the same work on the same disk image: unpacked, grown, mounted,
-//! two packages and a user in a chroot, packed with `qemu-img convert -c`. In turn, in one run. `make bench`; needs root.
+//! What a local build costs, beside the classic way of the same work on the same disk image: unpacked, grown, mounted, two
+//! packages and a user in a chroot, packed with `qemu-img convert -c`. Needs root and loop devices.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a benchmark says what it needs")]
-
-#[path = "../tests/local_build/workbench.rs"]
+#[path = "../../tests/local_build/workbench.rs"]
 #[allow(dead_code, reason = "it is shared with the tests")]
 mod workbench;
 
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use workbench::{Packages, Workbench, material};
+use self::workbench::{Packages, Workbench, material};
+use crate::Setting;
+use crate::pairs::{in_pairs, median, ratio};
+use crate::report::{Figure, Report};
 
 const ROUNDS: usize = 3;
 
@@ -42,40 +43,48 @@ umount -R "$work/root"; losetup -d $loop
 qemu-img convert -f raw -O qcow2 -c "$work/disk.raw" "$work/image.qcow2"
 "#;
 
-fn main() {
+pub fn measure(setting: &Setting, report: &mut Report) {
+    report.group("A local build: a disk image of 3.5 GB, two packages, a user");
+    if setting.quick {
+        return report.leave_out("a local build beside the classic way", "it takes minutes");
+    }
+    if !std::path::Path::new("/dev/loop-control").exists() || !is_root() {
+        return report.leave_out("a local build beside the classic way", "it needs root and loop devices");
+    }
     let bench = Workbench::complete();
     let packages = Packages::serve(&bench.dir.path().join("classic-packages.log"));
     // The first build fills the cache of base images, as the first of every release does.
-    let first = timed(&mut bench.command("noble-x64", &[RECIPE]));
-    let mut figures = (Vec::new(), Vec::new());
-    let mut sizes = (0, 0);
-    for _ in 0..ROUNDS {
+    let first = seconds(&mut bench.command("noble-x64", &[RECIPE]));
+    report.add(Figure::new("the base image not cached", first, "s"));
+    let (mut classic_size, mut local_size) = (0, 0);
+    let local = || {
+        let took = seconds(&mut bench.command("noble-x64", &[RECIPE]));
+        local_size = bench.file().metadata().unwrap().len() >> 20;
+        took
+    };
+    let classic = || {
         let scratch = tempfile::tempdir().unwrap();
         let mut classic = Command::new("unshare");
         classic.args(["--mount", "--propagation", "private", "bash", "-euc", CLASSIC]);
         classic.arg(material().join("base.qcow2")).arg(scratch.path()).arg(&packages.url);
-        figures.0.push(timed(&mut classic));
-        sizes.0 = scratch.path().join("image.qcow2").metadata().unwrap().len() >> 20;
-        figures.1.push(timed(&mut bench.command("noble-x64", &[RECIPE])));
-        sizes.1 = bench.file().metadata().unwrap().len() >> 20;
-    }
-    let (classic, local) = (median(figures.0), median(figures.1));
-    println!("a disk image of 3.5 GB, two packages, a user; the median of {ROUNDS} rounds");
-    println!("{:<34} {:>8} {:>8}", "", "s", "MiB");
-    println!("{:<34} {classic:>8.1} {:>8}", "classic: raw, chroot, convert -c", sizes.0);
-    println!("{:<34} {:>8.1} {:>8}", "local-build, base image not cached", first.as_secs_f64(), sizes.1);
-    println!("{:<34} {local:>8.1} {:>8}", "local-build", sizes.1);
-    println!("ratio {:.2}", local / classic);
+        let took = seconds(&mut classic);
+        classic_size = scratch.path().join("image.qcow2").metadata().unwrap().len() >> 20;
+        took
+    };
+    let pairs = in_pairs(ROUNDS, local, classic);
+    let value = median(pairs.iter().map(|(local, _)| *local));
+    report.add(Figure::new("the base image cached", value, "s").ratio(ratio(&pairs), "the classic way"));
+    report.add(Figure::new("size of the image", local_size as f64, "MiB"));
+    report.add(Figure::new("size of the image made in the classic way", classic_size as f64, "MiB"));
 }
 
-fn timed(command: &mut Command) -> Duration {
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn seconds(command: &mut Command) -> f64 {
     let begun = Instant::now();
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    begun.elapsed()
-}
-
-fn median(mut figures: Vec<Duration>) -> f64 {
-    figures.sort();
-    figures[figures.len() / 2].as_secs_f64()
+    begun.elapsed().as_secs_f64()
 }
