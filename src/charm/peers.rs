@@ -9,13 +9,15 @@ use super::state::CharmState;
 use crate::host::Host;
 use crate::juju::{Databag, Environment, HookToolError, HookTools, RelationId};
 use crate::model::Timestamp;
-use crate::record::{self, Announcement, Image, Journal, Levers, Own, Peer, Peers, Request};
+use crate::record::{self, Announcement, Image, Journal, Levers, Own, Peer, Peers, Request, SigningKeys};
 
 /// The keys of the application's databag: the announced images, and the evidence for the builds that they are copies of.
 const IMAGES: &str = "images";
 const BUILDS: &str = "builds";
 /// What operators have pinned and revoked.
 const LEVERS: &str = "levers";
+/// Which secret holds the key that provenance is signed with, and what verifies it.
+const SIGNING: &str = "signing";
 /// The keys of a unit's databag: the digest of the announcement that it has dealt with, and the images that its
 /// relations name.
 const ACKNOWLEDGED: &str = "acknowledged";
@@ -120,7 +122,7 @@ impl Exchange<'_> {
         peers: &mut Peers,
         relation: &RelationId,
         named: &BTreeSet<String>,
-    ) -> Result<(), HookToolError> {
+    ) -> Result<(), ReconcileError> {
         let names = self.state.former_names();
         let inherited =
             peers.announcement().map(|said| said.renewed(&names).allowed_by(&self.journal.levers));
@@ -145,6 +147,7 @@ impl Exchange<'_> {
         ]);
         let levers = &self.journal.levers;
         said.extend((levers.serial > 0).then(|| (LEVERS.to_owned(), levers.text())));
+        said.extend(SigningKeys::load(self.host)?.told().map(|told| (SIGNING.to_owned(), told)));
         tell(
             &mut peers.application_databag,
             said,
@@ -154,7 +157,7 @@ impl Exchange<'_> {
         if is_alone {
             return Ok(());
         }
-        self.tell_of_ourselves(peers, relation, announcement.digest(), named)
+        Ok(self.tell_of_ourselves(peers, relation, announcement.digest(), named)?)
     }
 
     /// What the leader announces; for a leader, what the one before it did.
@@ -163,6 +166,7 @@ impl Exchange<'_> {
         let mut said = self.tools.relation_get_application(relation, application)?;
         (peers.announcement, peers.builds) = (said.remove(IMAGES), said.remove(BUILDS));
         peers.heard = Some(Timestamp::now());
+        said.get(SIGNING).map_or(Ok(()), |told| SigningKeys::hear(self.host, told))?;
         said.get(LEVERS).map_or(Ok(()), |levers| Ok(Levers::hear(self.host, levers)?))
     }
 

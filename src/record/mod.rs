@@ -10,6 +10,7 @@ mod levers;
 mod manifest;
 mod orphans;
 mod progress;
+mod provenance;
 mod relations;
 mod request;
 mod resource;
@@ -36,6 +37,10 @@ pub use levers::{Choice, Levers, Pin, Revocation};
 pub use manifest::{BaseImageOrigin, Change, Changes, Component, Difference, MANIFEST_PATH, Manifest};
 pub use orphans::{Orphans, Work};
 pub use progress::Progress;
+pub use provenance::{
+    PAYLOAD_TYPE, PREDICATE_TYPE, Provenance, STATEMENT_TYPE, SigningKeys, prune_provenance, purl,
+    sign_provenance, signed_provenance,
+};
 pub use relations::{Announcement, FormerNames, Heard, LastHook, Own, Peer, Peers, Published, Told};
 pub use request::{Reason, Rebuild, Request, Settings, Task, TaskKind, worker_lives, worker_lock};
 pub use resource::{Resource, ResourceKind};

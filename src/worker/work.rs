@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::check::Checks;
 use super::error::WorkerError;
 use super::process::start_worker;
-use super::record::Record;
+use super::record::{Record, signer};
 use super::reporter::{News, Reporter, Standing};
 use super::shared_journal::SharedJournal;
 use super::take_over::{Announced, take_over};
@@ -19,7 +19,8 @@ use crate::host::{Exclusive, Host};
 use crate::model::{Cause, Deadline, redact_from_now_on, retries};
 use crate::record::{
     Announcement, BuildMode, BuildSecrets, BuilderRunConfig, Failure, History, Job, JobId, Journal, Known,
-    Levers, Manifest, PastJob, Peers, Remedy, Request, Task, Told, put_aside_locked, worker_lock,
+    Levers, Manifest, PastJob, Peers, Remedy, Request, Task, Told, prune_provenance, put_aside_locked,
+    worker_lock,
 };
 
 /// How often a newer request is looked for while Juju is told of the last one.
@@ -147,6 +148,7 @@ fn prune(host: &Host, request: &Request, secrets: &BuildSecrets) -> Result<(), W
             prune_all(host, secrets, &request.config, &told, &mut journal);
             journal.save(host)?;
             Manifest::prune(host, &journal)?;
+            prune_provenance(host, &journal)?;
         }
     }
     Ok(())
@@ -201,8 +203,8 @@ fn do_request(
         return Ok(None);
     };
     secrets_stay_out_of_logs(&secrets);
-    let record =
-        Record { host, job: &request.id, levers, journal: SharedJournal::new(host, journal), reporter };
+    let (signer, journal) = (signer(&secrets), SharedJournal::new(host, journal));
+    let record = Record { host, job: &request.id, levers, signer, journal, reporter };
     let context = RunContext {
         host,
         job: &request.id,
@@ -229,6 +231,7 @@ fn do_request(
             Err(error) => whole(error.to_string(), Remedy::Retry),
         },
     };
+    record.sign_all();
     let mut journal = record.journal.into_inner();
     // What a cloud has that nobody is related to any more may be gone when somebody is again.
     journal.images.retain(|image| request.config.clouds.contains(&image.result.config.cloud_name));
@@ -286,7 +289,7 @@ fn tell_changes(host: &Host, journal: &Journal, job: &JobId) {
 /// From now on no log line has a secret of the build.
 pub(super) fn secrets_stay_out_of_logs(secrets: &BuildSecrets) {
     let proxies = [&secrets.proxies.http, &secrets.proxies.https];
-    let whole = proxies.into_iter().chain([&secrets.github_token]).flatten();
+    let whole = proxies.into_iter().chain([&secrets.github_token, &secrets.signing_key]).flatten();
     secrets.script.values().chain(whole).for_each(redact_from_now_on);
 }
 

@@ -22,6 +22,7 @@ mod migration;
 mod neighbours;
 mod orders;
 mod ownership;
+mod provenance;
 mod recipe;
 mod recovery;
 mod regions;
