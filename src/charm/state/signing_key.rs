@@ -18,7 +18,8 @@ const PRIVATE: &str = "private-key";
 const EARLIER: &str = "earlier-public-keys";
 /// The file from which Juju reads a new content.
 const FILE: &str = "signing-key.json";
-/// How long it is not tried again to make a key after that has failed, in seconds.
+/// How many hooks in a row try to make a key; then it is tried once an hour.
+const TRIES: u32 = 3;
 const PAUSE: u64 = 3600;
 
 /// The secret could not be made, read or changed.
@@ -54,13 +55,14 @@ impl<'a> SigningSecret<'a> {
     pub fn prepare(host: &'a Host, tools: &'a dyn HookTools, need: Need) -> Result<Self, RecordError> {
         let mut secret = Self { host, tools, known: None };
         let mut keys = SigningKeys::load(host)?;
-        let is_time = keys.tried.is_none_or(|tried| tried.age().as_secs() >= PAUSE);
+        let is_time = keys.tries < TRIES || keys.tried.is_none_or(|tried| tried.age().as_secs() >= PAUSE);
         if need == Need::ToBuild && keys.secret.is_none() && is_time {
             if let Err(error) = secret.find_or_make(&mut keys) {
                 keys.problem = Some(told(&error));
-                keys.tried = Some(Timestamp::now());
+                (keys.tries, keys.tried) = (keys.tries.saturating_add(1), Some(Timestamp::now()));
+                let next = if keys.tries < TRIES { "with the next hook" } else { "in 1 h" };
                 log::warn!(
-                    "making the key that signs provenance: {error}; builds are not signed, tried again in 1 h"
+                    "making the key that signs provenance: {error}; builds are not signed, tried again {next}"
                 );
             }
             keys.save(host)?;
@@ -75,7 +77,14 @@ impl<'a> SigningSecret<'a> {
         }
         let mut keys = SigningKeys::load(self.host)?;
         let Some(uri) = keys.secret.as_deref().and_then(SecretUri::parse) else { return Ok(None) };
-        let read = match self.read(&uri, &mut keys) {
+        let read = self.read(&uri, &mut keys).or_else(|error| match error {
+            SigningKeyError::Juju(HookToolError::Process(error)) => {
+                log::info!("reading the key that signs provenance: {error}; tried once more");
+                self.read(&uri, &mut keys)
+            }
+            error => Err(error),
+        });
+        let read = match read {
             Ok(key) => Some(key.pem().clone()),
             Err(SigningKeyError::Juju(HookToolError::SecretNotFound(_))) if !keys.confirmed => {
                 log::warn!(

@@ -28,7 +28,10 @@ pub struct SigningKeys {
     /// Why builds are not signed, and what to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
-    /// When it was last tried in vain to make a key.
+    /// How often it was tried in vain to make a key.
+    #[serde(default)]
+    pub tries: u32,
+    /// When it was last tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tried: Option<Timestamp>,
 }
@@ -61,7 +64,7 @@ impl SigningKeys {
         }
         keys.truncate(MANY);
         (self.secret, self.public_keys) = (Some(secret.to_owned()), keys);
-        (self.problem, self.tried) = (None, None);
+        (self.problem, self.tries, self.tried) = (None, 0, None);
     }
 
     /// The public keys as one PEM text; none while there are none.

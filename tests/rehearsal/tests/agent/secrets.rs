@@ -142,6 +142,8 @@ fn a_leader_adds_a_secret_of_its_application_which_counts_when_the_hook_ends_wel
         let secrets = it.model.view().secrets;
         let secret = &secrets[uri.strip_prefix("secret:").unwrap()];
         assert_eq!((secrets.len(), secret.times.len(), secret.owner.as_deref()), (1, 2, Some(it.app.name())));
+        it.app.remove().unwrap();
+        assert!(it.model.view().secrets.is_empty(), "it goes with its application");
     }
 }
 
