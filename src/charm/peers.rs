@@ -64,7 +64,10 @@ impl Exchange<'_> {
             None => Vec::new(),
             Some(relation) if leads => {
                 if is_another_role {
-                    self.hear_announcement(&mut peers, &relation)?;
+                    let written = Some(self.hear_announcement(&mut peers, &relation)?);
+                    // What stands there already need not be written again.
+                    let written = written.filter(|databag| !databag.is_empty());
+                    peers.application_databag = Own { confirmed: written.is_some(), written };
                 }
                 if is_news {
                     self.hear_units(&mut peers, &relation)?;
@@ -160,19 +163,20 @@ impl Exchange<'_> {
         Ok(self.tell_of_ourselves(peers, relation, announcement.digest(), named)?)
     }
 
-    /// What the leader announces; for a leader, what the one before it did.
-    fn hear_announcement(&self, peers: &mut Peers, relation: &RelationId) -> Result<(), ReconcileError> {
+    /// What the leader announces; for a leader, what the one before it did. Returns the application's databag.
+    fn hear_announcement(&self, peers: &mut Peers, relation: &RelationId) -> Result<Databag, ReconcileError> {
         let application = self.environment.unit.application();
-        let mut said = self.tools.relation_get_application(relation, application)?;
-        (peers.announcement, peers.builds) = (said.remove(IMAGES), said.remove(BUILDS));
+        let said = self.tools.relation_get_application(relation, application)?;
+        (peers.announcement, peers.builds) = (said.get(IMAGES).cloned(), said.get(BUILDS).cloned());
         peers.heard = Some(Timestamp::now());
         said.get(SIGNING).map_or(Ok(()), |told| SigningKeys::hear(self.host, told))?;
-        said.get(LEVERS).map_or(Ok(()), |levers| Ok(Levers::hear(self.host, levers)?))
+        said.get(LEVERS).map_or(Ok(()), |levers| Levers::hear(self.host, levers))?;
+        Ok(said)
     }
 
     fn hear_leader(&self, peers: &mut Peers, relation: &RelationId) -> Result<(), ReconcileError> {
         peers.units.clear();
-        self.hear_announcement(peers, relation)
+        self.hear_announcement(peers, relation).map(drop)
     }
 
     fn follow(

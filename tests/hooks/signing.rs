@@ -137,8 +137,10 @@ fn a_new_leader_has_the_same_key() {
 fn what_a_failing_hook_has_made_is_made_again() {
     let plan = Plan::new();
     let site = plan.configured();
+    let relation = site.app.integrate("image", "runners", &[&[]]).unwrap();
     site.model.fail_tool("status-set", 1, "connection is shut down");
-    drop(site.app.integrate("image", "runners", &[&plan.project().data()]));
+    let runs = relation.set_remote_unit(0, &plan.project().data()).unwrap();
+    assert!(runs.iter().any(|run| !run.succeeded()), "{runs:?}");
     assert!(calls(&site, "secret-add") > 0 && owned(&site).is_empty(), "what a failing hook adds is dropped");
     site.model.heal_tools();
     all_succeeded(site.unit().retry().unwrap());

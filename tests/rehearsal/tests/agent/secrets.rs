@@ -105,15 +105,16 @@ fn a_leader_adds_a_secret_of_its_application_which_counts_when_the_hook_ends_wel
         let info = "secret-info-get --label key --format json";
         let none = (true, "ERROR secret \"key\" not found\n".to_owned());
 
-        let (ended, text) = said(
-            &leader,
-            &format!("{add}; {info}; secret-get --label key private-key --format json; exit 1"),
-        );
+        let (ended, text) =
+            said(&leader, &format!("{add}; {info}; secret-get --label key --format json; exit 1"));
         let id = text.lines().next().unwrap().strip_prefix("secret:").unwrap().to_owned();
         let known = format!(
             "{{\"{id}\":{{\"description\":\"why\",\"label\":\"key\",\"owner\":\"application\",\"revision\":1,\"rotation\":\"never\"}}}}\n"
         );
-        assert!(!ended && text.contains(&known) && text.ends_with("\"one\\ntwo\\n\"\n"), "{text}");
+        assert!(
+            !ended && text.contains(&known) && text.ends_with("{\"private-key\":\"one\\ntwo\\n\"}\n"),
+            "{text}"
+        );
         leader.skip_failed_hook().unwrap();
         assert_eq!(said(&leader, &format!("{info} || true")), none, "the hook has failed");
 
