@@ -33,6 +33,7 @@ fn build(id: &str, sha512: Option<&str>, manifest: &Manifest) -> Revision {
         base_image: Timestamp(1),
         base_serial: None,
         manifest: Some(manifest.digest()),
+        snapshot_format: None,
     };
     Revision {
         target: manifest.target,
