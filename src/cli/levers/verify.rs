@@ -234,6 +234,10 @@ mod tests {
 
         /// What comes of verifying: `image` is a file's name or `-`, or `sha512:...`.
         fn verify(&self, image: &str, stdin: &[u8]) -> Result<String, String> {
+            self.verify_as(Format::Text, image, stdin)
+        }
+
+        fn verify_as(&self, format: Format, image: &str, stdin: &[u8]) -> Result<String, String> {
             let path = |name: &str| if name == STDIN { STDIN.into() } else { self.dir.path().join(name) };
             let digest = image.strip_prefix("sha512:").map(str::to_owned);
             let words = Verify {
@@ -241,7 +245,7 @@ mod tests {
                 sha512: digest,
                 statement: path("statement.json"),
                 public_key: path("keys.pem"),
-                output: Output { format: Format::Text },
+                output: Output { format },
             };
             let said = RefCell::new(String::new());
             let host = Host::below(self.dir.path());
@@ -281,6 +285,13 @@ mod tests {
         );
         assert_eq!(said, expected);
         assert_eq!(desk.verify("-", IMAGE).unwrap(), expected);
+        let told = desk.verify_as(Format::Json, "-", IMAGE).unwrap();
+        let told: BTreeMap<String, Value> = serde_json::from_str(&told).unwrap();
+        let schema = include_str!("../../../docs/reference/verified.schema.json");
+        let schema: Value = serde_json::from_str(schema).unwrap();
+        let known = schema["properties"].as_object().unwrap();
+        assert!(told.keys().eq(known.keys().collect::<std::collections::BTreeSet<_>>()), "{told:?}");
+        assert_eq!((&told["size"], &told["sha512"]), (&json!(IMAGE.len()), &json!(sha512(IMAGE))));
         let by_digest = desk.verify(&format!("sha512:{}", sha512(IMAGE)), b"").unwrap();
         assert!(by_digest.contains("bytes: not read; the digest was given"), "{by_digest}");
     }
