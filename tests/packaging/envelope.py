@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import CryptoSigner, SSlibKey
@@ -40,7 +41,9 @@ def main(dispatch, envelope, public_key, statement, scratch):
     file = Path(scratch, "theirs.json")
     file.write_text(json.dumps(theirs.to_dict()), encoding="utf-8")
     pem = Path(scratch, "theirs.pem")
-    pem.write_text(signer.public_key.keyval["public"], encoding="utf-8")
+    public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(signer.public_key.keyval["public"]))
+    encoded = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    pem.write_bytes(encoded)
     digest = wanted["subject"][0]["digest"]["sha512"]
 
     def verify(statement, keys, sha512=digest):
