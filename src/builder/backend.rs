@@ -16,6 +16,7 @@ use crate::openstack_cloud::{Cloud, Image};
 use crate::record::{BuildMode, BuilderRunConfig, Failure, ImageFormat, Phase, ResourceTracker, Revision};
 
 /// A backend that is ready for builds.
+#[allow(clippy::large_enum_variant, reason = "a run has one")]
 pub enum Backend {
     /// Builder VMs of the build cloud.
     OpenStack {
