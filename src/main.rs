@@ -48,6 +48,10 @@ fn command(command: &Command) -> ExitCode {
         }
         Command::ShowImage(words) => by_hand("show-image", |host, say| cli::show_image(host, words, say)),
         Command::DiffImages(words) => by_hand("diff-images", |host, say| cli::diff_images(host, words, say)),
+        Command::Verify(words) => {
+            by_hand("verify", |host, say| cli::verify(host, words, std::io::stdin(), say))
+        }
+        Command::ShowPublicKey => by_hand("show-public-key", cli::show_public_key),
         Command::History(output) => by_hand("history", |host, say| cli::history(host, *output, say)),
         Command::Pin(words) => by_hand("pin", |host, say| cli::pin(host, words, say)),
         Command::Unpin(words) => by_hand("unpin", |host, say| cli::unpin(host, words, say)),

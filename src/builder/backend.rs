@@ -21,6 +21,7 @@ use crate::record::{
 };
 
 /// A backend that is ready for builds.
+#[allow(clippy::large_enum_variant, reason = "a run has one")]
 pub enum Backend {
     /// Builder VMs of the build cloud.
     OpenStack {

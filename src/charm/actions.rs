@@ -11,6 +11,7 @@ pub mod levers;
 pub mod provenance;
 mod run;
 pub mod show_image;
+pub mod signing_keys;
 pub mod spdx;
 
 use std::collections::BTreeMap;

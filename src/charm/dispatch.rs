@@ -10,7 +10,7 @@ use super::image_relation::remembered::Remembered;
 use super::peers::{self, Exchange};
 use super::reconcile::{self, ReconcileError};
 use super::removal::{self, RemovalError};
-use super::state::{CharmState, StateError, proxies};
+use super::state::{CharmState, SigningSecret, StateError, proxies};
 use super::turn::Turn;
 use super::{credentials, status};
 use crate::builder::{self, BuilderInitConfig, BuilderSetupError, Clouds};
@@ -19,7 +19,8 @@ use crate::host::{FileError, Host, NotOurs, Written};
 use crate::juju::{Environment, HookToolError, HookTools, RelationId, Status};
 use crate::model::Timestamp;
 use crate::record::{
-    self, BuildMode, Findings, Image, JobId, Journal, LastHook, Levers, PastJob, RecordError, Upstream,
+    self, BuildMode, Findings, Image, JobId, Journal, LastHook, Levers, PastJob, RecordError, SigningKeys,
+    Upstream,
 };
 use crate::worker::{self, WorkerError};
 
@@ -142,6 +143,8 @@ impl Unit<'_> {
             Event::Action(Action::ListImages) => self.list_images(),
             Event::Action(Action::ShowImage) => self.show_image(),
             Event::Action(Action::DiffImages) => self.diff_images(),
+            Event::Action(Action::ShowPublicKey) => self.show_public_key(),
+            Event::Action(Action::RotateSigningKey) => self.rotate_signing_key(event),
             Event::Action(action @ (Action::Pin | Action::Unpin | Action::Revoke)) => {
                 self.decide(event, *action)
             }
@@ -300,9 +303,12 @@ impl Unit<'_> {
             (Written::Changed, Event::UpdateStatus) => &Event::ConfigChanged,
             _ => event,
         };
+        // What relations are told of it goes with it.
+        let secret = SigningSecret::prepare(self.host, self.tools, state.need_of_key())?;
         let news = self.publish(state, &mut journal, event)?;
         // What a unit has left goes first, whoever leads.
-        let job = match reconcile::work(self.host, self.environment, state, &journal, event, demand)? {
+        let job = match reconcile::work(self.host, self.environment, state, &journal, event, demand, &secret)?
+        {
             None if !state.leader => {
                 reconcile::take_over(self.host, self.environment, state, &journal, event, news)?
             }
@@ -320,11 +326,14 @@ impl Unit<'_> {
     pub(super) fn show(&self, state: &CharmState, journal: &Journal) -> Result<(), HookToolError> {
         let status = status::status(state, journal, Findings::load(self.host).as_ref());
         let (upstream, now) = (Upstream::load(self.host), Timestamp::now());
-        self.show_status(&status::with_runners(status, state, journal, &upstream, now))
+        let status = status::with_runners(status, state, journal, &upstream, now);
+        // What cannot be read is told by whoever needs it.
+        let keys = SigningKeys::load(self.host).unwrap_or_default();
+        self.show_status(&status::with_signing(status, state, &keys))
     }
 
     /// Publishes what the journal has, to related applications and to the other units; once more when those have told of
-    /// decisions that change it. Returns what the leader announces and this unit wants and does not have.
+    /// decisions or keys that change it. Returns what the leader announces and this unit wants and does not have.
     pub(super) fn publish(
         &self,
         state: &CharmState,
@@ -332,9 +341,10 @@ impl Unit<'_> {
         event: &Event,
     ) -> Result<Vec<Image>, DispatchError> {
         let Self { host, tools, environment } = *self;
+        let public_keys = SigningKeys::load(host)?.public_keys;
         let named = reconcile::relations(host, tools, environment, state, journal)?;
         let news = Exchange { host, tools, environment, state, journal }.with_peers(event, &named)?;
-        if Levers::load(host)? == journal.levers {
+        if Levers::load(host)? == journal.levers && SigningKeys::load(host)?.public_keys == public_keys {
             return Ok(news);
         }
         *journal = state.journal(host)?;

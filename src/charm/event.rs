@@ -93,6 +93,10 @@ pub enum Action {
     ShowImage,
     /// Show what differs between two images.
     DiffImages,
+    /// Tell what verifies the provenance of images.
+    ShowPublicKey,
+    /// Sign it with a new key.
+    RotateSigningKey,
     /// Hold a build.
     Pin,
     /// Hold it no longer.
@@ -124,6 +128,8 @@ impl Event {
                 "list-images" => Self::Action(Action::ListImages),
                 "show-image" => Self::Action(Action::ShowImage),
                 "diff-images" => Self::Action(Action::DiffImages),
+                "show-public-key" => Self::Action(Action::ShowPublicKey),
+                "rotate-signing-key" => Self::Action(Action::RotateSigningKey),
                 "pin" => Self::Action(Action::Pin),
                 "unpin" => Self::Action(Action::Unpin),
                 "revoke" => Self::Action(Action::Revoke),
@@ -224,6 +230,8 @@ mod tests {
             ("actions/list-images", Event::Action(Action::ListImages)),
             ("actions/show-image", Event::Action(Action::ShowImage)),
             ("actions/diff-images", Event::Action(Action::DiffImages)),
+            ("actions/show-public-key", Event::Action(Action::ShowPublicKey)),
+            ("actions/rotate-signing-key", Event::Action(Action::RotateSigningKey)),
             ("actions/pin", Event::Action(Action::Pin)),
             ("actions/unpin", Event::Action(Action::Unpin)),
             ("actions/revoke", Event::Action(Action::Revoke)),

@@ -14,7 +14,9 @@ use crate::openstack_cloud::{CloudConfig, ImageId};
 use crate::record::{CloudName, Image, Journal, Levers, Published};
 
 /// The keys that we write.
-const KEYS: [&str; 3] = ["id", "tags", "images"];
+const KEYS: [&str; 4] = ["id", "tags", "images", PUBLIC_KEYS];
+/// What verifies where the images come from, as PEM.
+const PUBLIC_KEYS: &str = "public_keys";
 
 /// A relation whose remote side has told us its cloud.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +76,12 @@ pub fn databag(journal: &Journal, cloud: &CloudName, targets: &[Target], told: &
         databag.insert("tags".into(), first.tags());
     }
     Some(databag)
+}
+
+/// `databag` with what verifies where its images come from, which consumers may do without.
+pub fn with_public_keys(mut databag: Databag, public_keys: Option<&str>) -> Databag {
+    databag.extend(public_keys.map(|keys| (PUBLIC_KEYS.to_owned(), keys.to_owned())));
+    databag
 }
 
 /// Whether a databag names an image that was revoked.

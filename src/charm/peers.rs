@@ -9,13 +9,15 @@ use super::state::CharmState;
 use crate::host::Host;
 use crate::juju::{Databag, Environment, HookToolError, HookTools, RelationId};
 use crate::model::Timestamp;
-use crate::record::{self, Announcement, Image, Journal, Levers, Own, Peer, Peers, Request};
+use crate::record::{self, Announcement, Image, Journal, Levers, Own, Peer, Peers, Request, SigningKeys};
 
 /// The keys of the application's databag: the announced images, and the evidence for the builds that they are copies of.
 const IMAGES: &str = "images";
 const BUILDS: &str = "builds";
 /// What operators have pinned and revoked.
 const LEVERS: &str = "levers";
+/// Which secret holds the key that provenance is signed with, and what verifies it.
+const SIGNING: &str = "signing";
 /// The keys of a unit's databag: the digest of the announcement that it has dealt with, and the images that its
 /// relations name.
 const ACKNOWLEDGED: &str = "acknowledged";
@@ -62,7 +64,10 @@ impl Exchange<'_> {
             None => Vec::new(),
             Some(relation) if leads => {
                 if is_another_role {
-                    self.hear_announcement(&mut peers, &relation)?;
+                    let written = Some(self.hear_announcement(&mut peers, &relation)?);
+                    // What stands there already need not be written again.
+                    let written = written.filter(|databag| !databag.is_empty());
+                    peers.application_databag = Own { confirmed: written.is_some(), written };
                 }
                 if is_news {
                     self.hear_units(&mut peers, &relation)?;
@@ -120,7 +125,7 @@ impl Exchange<'_> {
         peers: &mut Peers,
         relation: &RelationId,
         named: &BTreeSet<String>,
-    ) -> Result<(), HookToolError> {
+    ) -> Result<(), ReconcileError> {
         let names = self.state.former_names();
         let inherited =
             peers.announcement().map(|said| said.renewed(&names).allowed_by(&self.journal.levers));
@@ -145,6 +150,7 @@ impl Exchange<'_> {
         ]);
         let levers = &self.journal.levers;
         said.extend((levers.serial > 0).then(|| (LEVERS.to_owned(), levers.text())));
+        said.extend(SigningKeys::load(self.host)?.told().map(|told| (SIGNING.to_owned(), told)));
         tell(
             &mut peers.application_databag,
             said,
@@ -154,21 +160,23 @@ impl Exchange<'_> {
         if is_alone {
             return Ok(());
         }
-        self.tell_of_ourselves(peers, relation, announcement.digest(), named)
+        Ok(self.tell_of_ourselves(peers, relation, announcement.digest(), named)?)
     }
 
-    /// What the leader announces; for a leader, what the one before it did.
-    fn hear_announcement(&self, peers: &mut Peers, relation: &RelationId) -> Result<(), ReconcileError> {
+    /// What the leader announces; for a leader, what the one before it did. Returns the application's databag.
+    fn hear_announcement(&self, peers: &mut Peers, relation: &RelationId) -> Result<Databag, ReconcileError> {
         let application = self.environment.unit.application();
-        let mut said = self.tools.relation_get_application(relation, application)?;
-        (peers.announcement, peers.builds) = (said.remove(IMAGES), said.remove(BUILDS));
+        let said = self.tools.relation_get_application(relation, application)?;
+        (peers.announcement, peers.builds) = (said.get(IMAGES).cloned(), said.get(BUILDS).cloned());
         peers.heard = Some(Timestamp::now());
-        said.get(LEVERS).map_or(Ok(()), |levers| Ok(Levers::hear(self.host, levers)?))
+        said.get(SIGNING).map_or(Ok(()), |told| SigningKeys::hear(self.host, told))?;
+        said.get(LEVERS).map_or(Ok(()), |levers| Levers::hear(self.host, levers))?;
+        Ok(said)
     }
 
     fn hear_leader(&self, peers: &mut Peers, relation: &RelationId) -> Result<(), ReconcileError> {
         peers.units.clear();
-        self.hear_announcement(peers, relation)
+        self.hear_announcement(peers, relation).map(drop)
     }
 
     fn follow(

@@ -6,7 +6,7 @@ use std::iter;
 
 use super::due::{Due, abandoned, chosen, due, has_lost_secrets, is_due};
 use super::event::Event;
-use super::state::CharmState;
+use super::state::{CharmState, SigningSecret};
 use super::{credentials, image_relation};
 use crate::builder::{self, CloudsYamlError};
 use crate::host::{FileError, Host, Written};
@@ -14,7 +14,7 @@ use crate::juju::{Databag, Environment, HookToolError, HookTools, SecretUri};
 use crate::model::{BaseImage, Timestamp};
 use crate::record::{
     Asked, BuildSecrets, CheckOrder, Findings, Image, Job, JobId, Journal, Published, Reason, Rebuild,
-    RecordError, Request, Scope, Settings, Task, TaskKind, Upstream, Verdict,
+    RecordError, Request, Scope, Settings, SigningKeys, Task, TaskKind, Upstream, Verdict,
 };
 use crate::worker::{self, StartError};
 
@@ -76,6 +76,7 @@ pub fn relations(
     journal: &Journal,
 ) -> Result<BTreeSet<String>, ReconcileError> {
     let mut published = Published::load(host)?;
+    let public_keys = SigningKeys::load(host)?.pem();
     published.retain(|id| state.relation_ids.iter().any(|known| known.as_str() == id));
     for (id, relation) in &state.relations {
         // Who brings exactly the same as another has proved the same: there is no need to wait for the next job.
@@ -85,6 +86,8 @@ pub fn relations(
             let targets = &state.run.targets;
             let known =
                 clouds.iter().find_map(|cloud| image_relation::databag(journal, cloud, targets, told));
+            let known =
+                known.map(|databag| image_relation::with_public_keys(databag, public_keys.as_deref()));
             // What was revoked goes, also where nothing takes its place.
             known.or_else(|| image_relation::names_revoked(&journal.levers, told).then(Databag::new))
         };
@@ -161,7 +164,7 @@ pub fn attend_check(host: &Host, journal: &Journal) -> Result<(), ReconcileError
 }
 
 /// Asks the worker for what is due after `event`, and sees to it that one lives while there is work. Returns the
-/// job that is asked for, or runs.
+/// job that is asked for, or runs. What builds is given the key of `secret`.
 pub fn work(
     host: &Host,
     environment: &Environment,
@@ -169,6 +172,7 @@ pub fn work(
     journal: &Journal,
     event: &Event,
     demand: Option<&Demand>,
+    secret: &SigningSecret<'_>,
 ) -> Result<Option<JobId>, ReconcileError> {
     let lives = worker::worker_gets_on(host, journal)?;
     // What a new leader did before, it did for another.
@@ -219,7 +223,11 @@ pub fn work(
         has_secrets: !state.secrets.is_empty(),
         continues,
     };
-    ask(host, state, request, lives).map(Some)
+    let signing_key = match request.task {
+        Task::Build | Task::Serve => secret.private_key()?,
+        Task::TakeOver(_) | Task::CleanUp | Task::Search(_) => None,
+    };
+    ask(host, &BuildSecrets { signing_key, ..state.secrets.clone() }, request, lives).map(Some)
 }
 
 /// The bases of two requests together; all when empty.
@@ -291,7 +299,7 @@ pub fn take_over(
         config: state.run.clone(),
         has_secrets: !state.secrets.is_empty(),
     };
-    ask(host, state, request, lives).map(Some)
+    ask(host, &state.secrets, request, lives).map(Some)
 }
 
 /// Asks the worker what nothing needs in the build project, and to delete of it what has one of `ids`. None while a job is
@@ -309,7 +317,7 @@ pub fn search(
     }
     let unit = environment.unit.to_string();
     let request = Request::search(unit, state.run.clone(), ids, !state.secrets.is_empty());
-    ask(host, state, request, lives).map(Some)
+    ask(host, &state.secrets, request, lives).map(Some)
 }
 
 /// Whether `request` is to take over all of `images`.
@@ -322,11 +330,11 @@ pub fn is_about(request: &Request, images: &[Image]) -> bool {
 
 fn ask(
     host: &Host,
-    state: &CharmState,
+    secrets: &BuildSecrets,
     request: Request,
     worker_lives: bool,
 ) -> Result<JobId, ReconcileError> {
-    request.save(host, &state.secrets)?;
+    request.save(host, secrets)?;
     if let Some(replaced) = Asked::load(host)?.replaced_by(&request.id) {
         log::info!("job {replaced} was replaced by job {} before it started", request.id);
     }

@@ -1,8 +1,11 @@
 //! What the operator and the related applications want, parsed once at the start of a hook. What comes after never
 //! looks at a raw option again.
 
+mod signing_key;
+
 use std::collections::BTreeMap;
 
+pub use self::signing_key::{Need, SigningKeyError, SigningSecret};
 use super::image_relation::ImageRelation;
 use super::image_relation::remembered::Remembered;
 use super::image_relation::said::ImageRelations;
@@ -159,7 +162,8 @@ impl CharmState {
             max_image_age_hours,
             prepared_images,
         };
-        let secrets = BuildSecrets { script, github_token, proxies: proxies(environment) };
+        let proxies = proxies(environment);
+        let secrets = BuildSecrets { script, github_token, signing_key: None, proxies };
         Ok(Self {
             leader,
             paused,
@@ -174,6 +178,11 @@ impl CharmState {
             last_hook,
             installed,
         })
+    }
+
+    /// Whether this unit is to build, and needs a key to sign that with.
+    pub fn need_of_key(&self) -> Need {
+        if self.leader && !self.paused && !self.relations.is_empty() { Need::ToBuild } else { Need::No }
     }
 
     /// The journal, with the names that clouds have now, since a worker of an earlier revision may still write it, and with

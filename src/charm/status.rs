@@ -20,7 +20,7 @@ use super::state::CharmState;
 use crate::builder::{PIN_AGE, Schedule};
 use crate::juju::Status;
 use crate::model::Timestamp;
-use crate::record::{Finding, Findings, Journal, Remedy};
+use crate::record::{Finding, Findings, Journal, Remedy, SigningKeys};
 
 /// What is said while builds are not to be started.
 const PAUSED: &str = "paused, set paused=false to resume builds";
@@ -66,6 +66,19 @@ pub fn status(state: &CharmState, journal: &Journal, findings: Option<&Findings>
             Status::Active(sentence(parts.chain(refused(state)).chain(left_behind(state, journal))))
         }
         None => without_image(state, journal, progress, trouble, check),
+    }
+}
+
+/// `status` with why builds are not signed, behind all that matters more.
+pub fn with_signing(status: Status, state: &CharmState, keys: &SigningKeys) -> Status {
+    let Some(problem) = keys.problem.as_ref().filter(|_| state.leader && !state.relations.is_empty()) else {
+        return status;
+    };
+    let behind = |text: String| sentence([text, format!("builds are not signed: {problem}")]);
+    match status {
+        Status::Active(text) => Status::Active(behind(text)),
+        Status::Maintenance(text) => Status::Maintenance(behind(text)),
+        other => other,
     }
 }
 

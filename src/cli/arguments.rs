@@ -9,7 +9,7 @@ use clap::{
     ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, builder::BoolishValueParser,
 };
 
-pub use self::images::{CleanUp, DiffImages, Pin, Revoke, ShowFormat, ShowImage, Unpin};
+pub use self::images::{CleanUp, DiffImages, Pin, Revoke, ShowFormat, ShowImage, Unpin, Verify};
 use super::instance::{InstanceOptions, Operation};
 use crate::github::GithubPath;
 use crate::model::Target;
@@ -40,6 +40,13 @@ pub enum Command {
     ShowImage(ShowImage),
     /// Show what differs between two builds
     DiffImages(DiffImages),
+    /// Verify that an image has the bytes that a signed statement is about, with public keys alone
+    ///
+    /// Needs neither a unit nor a network. Fails, with the reason, if the image, the statement and the signature do not belong
+    /// together. The statement is believed as far as the unit that has signed it.
+    Verify(Verify),
+    /// Print the public keys that verify the provenance of this application's images, the newest first
+    ShowPublicKey,
     /// Show the last 50 jobs and the outcome for each target and project
     History(Output),
     /// Publish a build until it is unpinned, even if there are newer builds (requires root)

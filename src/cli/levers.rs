@@ -1,15 +1,19 @@
-//! `dispatch list-images`, `show-image`, `diff-images`, `history`, `pin`, `unpin` and `revoke`: what the actions of these names do, for people on the unit.
+//! `dispatch list-images`, `show-image`, `diff-images`, `show-public-key`, `history`, `pin`, `unpin` and `revoke`: what the actions of these names
+//! do, for people on the unit; and `dispatch verify`, for people anywhere.
 //! A decision is noted at once; Juju is asked for a hook that tells relations.
+
+mod verify;
 
 use std::fmt::Display;
 
 use serde::Serialize;
 
+pub use self::verify::{show_public_key, verify};
 use super::CliError;
 use super::arguments::{DiffImages, Format, Output, Pin, Revoke, ShowFormat, ShowImage, Unpin};
 use crate::charm::{
-    Force, ImageDifference, ImageList, LeverError, Past, ShownImage, Turn, levers, provenance, spdx,
-    tell_juju,
+    Force, ImageDifference, ImageList, LeverError, Past, ShownImage, Turn, envelope, levers, provenance,
+    spdx, tell_juju,
 };
 use crate::host::Host;
 use crate::record::Peers;
@@ -29,6 +33,7 @@ pub fn show_image(host: &Host, words: &ShowImage, say: &dyn Fn(&str)) -> Result<
         ShowFormat::Json => show(&shown, &shown, json, say),
         ShowFormat::Spdx => show(&shown, &spdx(&shown), json, say),
         ShowFormat::Slsa => show(&shown, &provenance(&shown).map_err(failed)?, json, say),
+        ShowFormat::Dsse => show(&shown, &envelope(host, &shown).map_err(failed)?, json, say),
     }
 }
 

@@ -24,7 +24,9 @@ pub use cancel::cancel;
 pub use check::check;
 pub use clean_up::clean_up;
 pub use instance::instance;
-pub use levers::{diff_images, history, list_images, pin, revoke, show_image, unpin};
+pub use levers::{
+    diff_images, history, list_images, pin, revoke, show_image, show_public_key, unpin, verify,
+};
 pub use run::{init, latest_build_id, run};
 
 use serde::Deserialize;

@@ -58,6 +58,26 @@ pub fn secret(stdout: &[u8]) -> Result<BTreeMap<String, Secret<String>>, HookToo
     Ok(content.into_iter().map(|(key, value)| (key, Secret::new(value))).collect())
 }
 
+/// `secret-info-get --label`: the one secret that has the label.
+pub fn labelled_secret(stdout: &[u8]) -> Result<SecretUri, HookToolError> {
+    let tool = "secret-info-get";
+    let known: BTreeMap<String, Value> = answer(tool, stdout)?;
+    let id = known.keys().next().and_then(|id| SecretUri::parse(id));
+    id.ok_or_else(|| HookToolError::Answer { tool, problem: "no secret's id".to_owned() })
+}
+
+/// Whether a failing `secret-info-get` says that no secret has `label`.
+pub fn is_unknown_label(label: &str, stderr: &str) -> bool {
+    stderr.trim_end().ends_with(&format!("secret {label:?} not found"))
+}
+
+/// `secret-add`: the new secret's URI.
+pub fn added_secret(stdout: &[u8]) -> Result<SecretUri, HookToolError> {
+    let uri = std::str::from_utf8(stdout).ok().and_then(|uri| SecretUri::parse(uri.trim()));
+    let problem = || "no secret's URI".to_owned();
+    uri.ok_or_else(|| HookToolError::Answer { tool: "secret-add", problem: problem() })
+}
+
 /// What a broken way to the controller, or to where it keeps secrets, is told by: it may be whole again in a moment.
 const TRANSIENT: [&str; 10] = [
     "connection",
@@ -137,6 +157,20 @@ mod tests {
     fn names_in_an_answer_are_checked() {
         assert!(relation_list(br#"["a/0", "--flag"]"#).is_err());
         assert_eq!(relation_list(br#"["a/0"]"#).unwrap()[0].as_str(), "a/0");
+    }
+
+    #[test]
+    fn a_secret_of_ones_own_is_known_by_what_tools_print_of_it() {
+        let info = br#"{"cq9abc": {"revision": 2, "label": "signing-key", "owner": "application"}}"#;
+        assert_eq!(labelled_secret(info).unwrap().as_str(), "secret:cq9abc");
+        assert_eq!(added_secret(b"secret:cq9abc\n").unwrap().as_str(), "secret:cq9abc");
+        for nonsense in [&b"{}"[..], b"[]", b"", b"\xff", b"{\"a b\": {}}"] {
+            assert!(labelled_secret(nonsense).is_err() && added_secret(nonsense).is_err());
+        }
+        assert!(is_unknown_label("signing-key", "ERROR secret \"signing-key\" not found\n"));
+        for other in ["ERROR connection is shut down\n", "ERROR secret \"other\" not found\n", ""] {
+            assert!(!is_unknown_label("signing-key", other), "{other}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -224,6 +225,13 @@ pub trait HookTools {
     fn goal_state_units(&self) -> Result<BTreeMap<String, String>, HookToolError>;
     /// The newest revision of a secret's content.
     fn secret_get(&self, secret: &SecretUri) -> Result<BTreeMap<String, Secret<String>>, HookToolError>;
+    /// The secret of this application that has `label` (`secret-info-get`); for the leader, others are told of none.
+    fn secret_labelled(&self, label: &str) -> Result<Option<SecretUri>, HookToolError>;
+    /// Adds a secret of this application, for the leader alone. Its content is read by the agent from `content`, a JSON
+    /// file with an absolute path, so that no value is an argument. Takes effect when the hook succeeds.
+    fn secret_add(&self, label: &str, description: &str, content: &Path) -> Result<SecretUri, HookToolError>;
+    /// Gives such a secret a new revision, under the same conditions.
+    fn secret_set(&self, secret: &SecretUri, content: &Path) -> Result<(), HookToolError>;
     /// Shows `status` at once, whatever becomes of the hook.
     fn status_set(&self, status: &Status) -> Result<(), HookToolError>;
     /// Shows `version` as the application's beside its units.

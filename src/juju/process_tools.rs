@@ -1,6 +1,7 @@
 //! The hook tools as the processes that Juju puts on a hook's `PATH`.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -115,6 +116,29 @@ impl HookTools for ProcessTools {
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn secret_labelled(&self, label: &str) -> Result<Option<SecretUri>, HookToolError> {
+        match self.ask("secret-info-get", &["--format=json", "--label", label]) {
+            Ok(stdout) => answers::labelled_secret(&stdout).map(Some),
+            Err(HookToolError::Process(ProcessError::Failed { stderr, .. }))
+                if answers::is_unknown_label(label, &stderr) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn secret_add(&self, label: &str, description: &str, content: &Path) -> Result<SecretUri, HookToolError> {
+        let file = content.display().to_string();
+        let described = ["--owner", "application", "--label", label, "--description", description];
+        answers::added_secret(&self.ask("secret-add", &[&described[..], &["--file", &file]].concat())?)
+    }
+
+    fn secret_set(&self, secret: &SecretUri, content: &Path) -> Result<(), HookToolError> {
+        let file = content.display().to_string();
+        self.ask("secret-set", &[secret.as_str(), "--file", &file]).map(drop)
     }
 
     fn status_set(&self, status: &Status) -> Result<(), HookToolError> {

@@ -256,7 +256,7 @@ impl LaunchSecrets {
     /// Puts them where only root looks, until the launcher takes them.
     pub fn save(&self, host: &Host, path: &Path) -> Result<(), FileError> {
         let secrets = BTreeMap::from([(TOKEN.to_owned(), self.token.clone())]);
-        InTransit { secrets, github_token: None, proxies: self.proxies.clone() }.leave(host, path)
+        InTransit { secrets, proxies: self.proxies.clone(), ..InTransit::default() }.leave(host, path)
     }
 
     /// Takes them out of the run folder; `None` when they are lost.

@@ -11,6 +11,7 @@ mod manifest;
 mod orphans;
 mod progress;
 mod pruned;
+mod provenance;
 mod relations;
 mod request;
 mod resource;
@@ -38,6 +39,10 @@ pub use manifest::{BaseImageOrigin, Change, Changes, Component, Difference, MANI
 pub use orphans::{Orphans, Work};
 pub use progress::Progress;
 pub use pruned::Pruned;
+pub use provenance::{
+    PAYLOAD_TYPE, PREDICATE_TYPE, Provenance, STATEMENT_TYPE, SigningKeys, prune_provenance, purl,
+    sign_provenance, signed_provenance,
+};
 pub use relations::{Announcement, FormerNames, Heard, LastHook, Own, Peer, Peers, Published, Told};
 pub use request::{Reason, Rebuild, Request, Settings, Task, TaskKind, worker_lives, worker_lock};
 pub use resource::{Resource, ResourceKind};

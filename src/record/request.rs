@@ -202,9 +202,10 @@ impl Request {
     /// Records the request, its secrets first: whoever sees the request finds them.
     /// All other requests' secrets go, also those of a hook that died between the two: nobody would take them any more.
     pub fn save(&self, host: &Host, secrets: &BuildSecrets) -> Result<(), RecordError> {
-        if self.has_secrets {
-            let BuildSecrets { script, github_token, proxies } = secrets.clone();
-            InTransit { secrets: script, github_token, proxies }.leave(host, &self.secrets_file(host))?;
+        if self.has_secrets || secrets.signing_key.is_some() {
+            let BuildSecrets { script, github_token, signing_key, proxies } = secrets.clone();
+            let sent = InTransit { secrets: script, github_token, signing_key, proxies };
+            sent.leave(host, &self.secrets_file(host))?;
         }
         // For people: a request that cannot be told of is made all the same.
         if let Err(error) = Asked::note(host, self) {
@@ -229,17 +230,16 @@ impl Request {
         Asked::withdraw(host, &self.id)
     }
 
-    /// Takes the secrets of this request out of the run folder; `None` when they are lost.
+    /// Takes the secrets of this request out of the run folder; `None` when some that a build needs are lost.
     pub fn take_secrets(&self, host: &Host) -> Result<Option<BuildSecrets>, FileError> {
-        if !self.has_secrets {
-            return Ok(Some(BuildSecrets::default()));
-        }
         let taken = InTransit::take(host, &self.secrets_file(host))?;
-        Ok(taken.map(|InTransit { secrets, github_token, proxies }| BuildSecrets {
+        let taken = taken.map(|InTransit { secrets, github_token, signing_key, proxies }| BuildSecrets {
             script: secrets,
             github_token,
+            signing_key,
             proxies,
-        }))
+        });
+        Ok(if self.has_secrets { taken } else { Some(taken.unwrap_or_default()) })
     }
 
     fn secrets_file(&self, host: &Host) -> PathBuf {

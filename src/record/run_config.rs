@@ -299,12 +299,14 @@ pub struct BuildSecrets {
     pub script: BTreeMap<String, Secret<String>>,
     /// The token for GitHub's releases.
     pub github_token: Option<Secret<String>>,
+    /// The private key that provenance is signed with, as PEM. A build does without it.
+    pub signing_key: Option<Secret<String>>,
     /// The proxies of the model.
     pub proxies: ProxyConfig,
 }
 
 impl BuildSecrets {
-    /// Whether there is nothing to hide.
+    /// Whether there is nothing that a build needs.
     pub fn is_empty(&self) -> bool {
         self.script.is_empty()
             && self.github_token.is_none()

@@ -16,6 +16,8 @@ pub struct InTransit {
     pub secrets: BTreeMap<String, Secret<String>>,
     /// The token for GitHub's releases.
     pub github_token: Option<Secret<String>>,
+    /// The private key that provenance is signed with.
+    pub signing_key: Option<Secret<String>>,
     /// The proxies.
     pub proxies: ProxyConfig,
 }
@@ -26,6 +28,8 @@ struct Written {
     secrets: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     github_token: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signing_key: Option<String>,
     http_proxy: Option<String>,
     https_proxy: Option<String>,
     no_proxy: Option<String>,
@@ -40,6 +44,7 @@ impl InTransit {
         let written = Written {
             secrets: secrets.collect(),
             github_token: shown(&self.github_token),
+            signing_key: shown(&self.signing_key),
             http_proxy: shown(http),
             https_proxy: shown(https),
             no_proxy: no_proxy.clone(),
@@ -57,6 +62,7 @@ impl InTransit {
         Ok(serde_json::from_slice::<Written>(&bytes).ok().map(|written| Self {
             secrets: written.secrets.into_iter().map(|(name, value)| (name, Secret::new(value))).collect(),
             github_token: written.github_token.map(Secret::new),
+            signing_key: written.signing_key.map(Secret::new),
             proxies: ProxyConfig {
                 http: written.http_proxy.map(Secret::new),
                 https: written.https_proxy.map(Secret::new),
@@ -81,6 +87,7 @@ mod tests {
         let sent = InTransit {
             secrets: BTreeMap::from([("token".to_owned(), Secret::new("t=1\n".to_owned()))]),
             github_token: some("github_pat_x"),
+            signing_key: some("-----BEGIN PRIVATE KEY-----\n"),
             proxies: ProxyConfig { http: some("http://u:p@h"), https: None, no_proxy: Some("h".into()) },
         };
         sent.leave(&host, &path).unwrap();

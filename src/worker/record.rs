@@ -2,12 +2,12 @@
 
 use super::reporter::{News, Reporter};
 use super::shared_journal::SharedJournal;
+use crate::dsse::SigningKey;
 use crate::host::Host;
 use crate::model::{Elapsed, Target, Timestamp, redacted};
 use crate::openstack_cloud::ProjectId;
 use crate::record::{
-    BuilderRunConfig, BuiltOn, CloudName, Image, JobId, Journal, Levers, Phase, Progress, RecordError,
-    Request, Resource, Revision, Sent, Took,
+    BuilderRunConfig, BuiltOn, CloudName, Image, JobId, Journal, Levers, Phase, Progress, RecordError, Request, Resource, Revision, Sent, Took, BuildSecrets, sign_provenance,
 };
 
 /// Writes progress into the journal, and passes the news on.
@@ -18,6 +18,8 @@ pub(super) struct Record<'a> {
     pub job: &'a JobId,
     /// What operators have decided about images.
     pub levers: Levers,
+    /// What signs where builds come from, where there is a key.
+    pub signer: Option<SigningKey>,
     /// What is written.
     pub journal: SharedJournal<'a>,
     /// Who passes the news on.
@@ -36,6 +38,32 @@ impl Record<'_> {
             log::error!("{error}");
         }
     }
+
+    /// Signs where `build` comes from, as far as that is known. What could not be signed now is signed by a later job.
+    fn sign(&self, build: &Revision) {
+        let Some(signer) = &self.signer else { return };
+        match sign_provenance(self.host, build, signer) {
+            Ok(true) => {
+                log::info!("job {}: {}: provenance of build {} signed", self.job, build.target, build.id)
+            }
+            Ok(false) => (),
+            Err(error) => {
+                log::warn!("{error}; the provenance of build {} is signed by the next job", build.id)
+            }
+        }
+    }
+
+    /// The same of all builds that are kept: of some that was not possible when they were built.
+    pub fn sign_all(&self) {
+        let builds = self.journal.look(|journal| journal.revisions.clone());
+        builds.iter().for_each(|build| self.sign(build));
+    }
+}
+
+/// The key of `secrets`. One that makes no sense leaves builds unsigned, and fails none.
+pub(super) fn signer(secrets: &BuildSecrets) -> Option<SigningKey> {
+    let read = secrets.signing_key.as_ref().map(SigningKey::from_pem)?;
+    read.inspect_err(|error| log::warn!("{error}; builds are not signed")).ok()
 }
 
 impl Progress for Record<'_> {
@@ -124,7 +152,12 @@ impl Progress for Record<'_> {
     }
 
     fn revision(&self, revision: &Revision) {
-        self.change(|journal| journal.note_revision(revision.clone()));
+        let mut noted = None;
+        self.change(|journal| {
+            journal.note_revision(revision.clone());
+            noted = journal.revision(&revision.id).cloned();
+        });
+        noted.iter().for_each(|build| self.sign(build));
     }
 
     fn joins(&self, cloud: &CloudName, project: &ProjectId) -> Result<(), RecordError> {

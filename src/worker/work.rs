@@ -8,7 +8,7 @@ use super::check::Checks;
 use super::error::WorkerError;
 use super::preparation::prepare;
 use super::process::start_worker;
-use super::record::Record;
+use super::record::{Record, signer};
 use super::reporter::{News, Reporter, Standing};
 use super::shared_journal::SharedJournal;
 use super::take_over::{Announced, take_over};
@@ -20,7 +20,7 @@ use crate::host::{Exclusive, Host};
 use crate::model::{Cause, Deadline, redact_from_now_on, retries};
 use crate::record::{
     Announcement, BuildMode, BuildSecrets, BuilderRunConfig, Failure, History, Job, JobId, Journal, Known,
-    Levers, Manifest, PastJob, Peers, Pruned, Remedy, Request, Task, Told, put_aside_locked, worker_lock,
+    Levers, Manifest, PastJob, Peers, Pruned, Remedy, Request, Task, Told, put_aside_locked, worker_lock, prune_provenance,
 };
 
 /// How often a newer request is looked for while Juju is told of the last one.
@@ -168,6 +168,7 @@ fn prune(
                 }
             }
             Manifest::prune(host, &journal)?;
+            prune_provenance(host, &journal)?;
         }
     }
     Ok(())
@@ -223,8 +224,8 @@ fn do_request(
         return Ok(None);
     };
     secrets_stay_out_of_logs(&secrets);
-    let record =
-        Record { host, job: &request.id, levers, journal: SharedJournal::new(host, journal), reporter };
+    let (signer, journal) = (signer(&secrets), SharedJournal::new(host, journal));
+    let record = Record { host, job: &request.id, levers, signer, journal, reporter };
     let context = RunContext {
         host,
         job: &request.id,
@@ -252,6 +253,7 @@ fn do_request(
             Err(error) => whole(error.to_string(), Remedy::Retry),
         },
     };
+    record.sign_all();
     let mut journal = record.journal.into_inner();
     // What a cloud has that nobody is related to any more may be gone when somebody is again.
     journal.images.retain(|image| request.config.clouds.contains(&image.result.config.cloud_name));
@@ -313,7 +315,7 @@ fn tell_changes(host: &Host, journal: &Journal, job: &JobId) {
 /// From now on no log line has a secret of the build.
 pub(super) fn secrets_stay_out_of_logs(secrets: &BuildSecrets) {
     let proxies = [&secrets.proxies.http, &secrets.proxies.https];
-    let whole = proxies.into_iter().chain([&secrets.github_token]).flatten();
+    let whole = proxies.into_iter().chain([&secrets.github_token, &secrets.signing_key]).flatten();
     secrets.script.values().chain(whole).for_each(redact_from_now_on);
 }
 

@@ -23,6 +23,7 @@ mod neighbours;
 mod orders;
 mod ownership;
 mod prepared;
+mod provenance;
 mod recipe;
 mod recovery;
 mod regions;

@@ -68,11 +68,13 @@ fn record(image: &Image) -> String {
 fn files(root: &Path) -> Vec<String> {
     let relative = |path: &PathBuf| {
         let path = path.strip_prefix(root).ok()?.display().to_string();
-        // By the digest of what is in an image, which is another in each fixture.
-        Some(
-            path.split_once("/manifests/")
-                .map_or(path.clone(), |(folder, _)| format!("{folder}/manifests/DIGEST")),
-        )
+        // By the digest of an image or of what is in it, which is another in each fixture.
+        let mut folders = ["manifests", "provenance"].into_iter();
+        let by_digest = folders.find_map(|name| {
+            let (folder, _) = path.split_once(&format!("/{name}/"))?;
+            Some(format!("{folder}/{name}/DIGEST"))
+        });
+        Some(by_digest.unwrap_or(path))
     };
     let mut files: Vec<String> = walk(root).iter().filter_map(relative).collect();
     files.sort();

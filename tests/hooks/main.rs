@@ -35,5 +35,6 @@ mod removal;
 mod runner;
 mod secrecy;
 mod secrets;
+mod signing;
 mod status;
 mod worker;

@@ -40,7 +40,7 @@ fn a_delivered_image_is_published_by_the_next_hook() {
     site.deliver(&[(FIRST, NOBLE, &plan.project().cloud())]);
     site.next_hook();
     let databag = written(&site, &relation);
-    assert_eq!(databag.keys().collect::<Vec<_>>(), ["id", "images", "tags"]);
+    assert_eq!(databag.keys().collect::<Vec<_>>(), ["id", "images", "public_keys", "tags"]);
     assert_eq!((databag["id"].as_str(), databag["tags"].as_str()), (FIRST, "x64,noble"));
     assert_eq!(images(&databag), json!([{"id": FIRST, "tags": "x64,noble"}]));
     site.assert_status("active: noble-x64 ");

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Prints SBOM and provenance of a build that a unit has on record, and has public validators check them:
+# Prints SBOM and provenance of a build that a unit has on record, and has public validators check them, and public
+# implementations the signature:
 # image-sbom.sh DISPATCH SCRATCH
 set -euo pipefail
 sources=$(cd "$(dirname "$0")" && pwd)
@@ -30,3 +31,8 @@ show spdx | cmp - "$scratch/image.spdx.json" # the same each time
 show slsa >"$scratch/image.slsa.json"
 "$scratch/venv/bin/python" -B "$sources/spdx.py" "$scratch/image.spdx.json" "$sources/image-sbom/manifest.json"
 "$scratch/venv/bin/python" -B "$sources/provenance.py" "$scratch/image.slsa.json"
+
+cargo run --quiet --locked --example sign -- "$unit" >"$scratch/public-keys.pem"
+show dsse >"$scratch/image.dsse.json"
+"$scratch/venv/bin/python" -B "$sources/envelope.py" "$dispatch" "$scratch/image.dsse.json" "$scratch/public-keys.pem" \
+    "$scratch/image.slsa.json" "$scratch"

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::levers::{self, LeverError};
+use super::provenance::envelope;
 use crate::charm::dispatch::{DispatchError, Unit};
 use crate::host::Host;
 use crate::model::{Target, Timestamp};
@@ -39,6 +40,9 @@ pub enum ShowError {
         "the digest of build {0}, which its provenance requires, is not known yet; it is once the build has been delivered"
     )]
     Unread(ImageId),
+    /// Nobody has signed where it comes from.
+    #[error("the provenance of build {0} is not signed: {1}")]
+    Unsigned(ImageId, String),
     /// A record could not be read.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -59,7 +63,8 @@ pub struct ShownImage {
     /// Its id in the build project.
     pub build: ImageId,
     /// What it was built for, as `noble-x64`.
-    pub target: String,
+    #[serde(serialize_with = "as_text")]
+    pub target: Target,
     /// When it was built.
     pub built: Timestamp,
     /// The job that built it.
@@ -88,7 +93,7 @@ impl ShownImage {
         };
         Ok(Self {
             build: build.id.clone(),
-            target: build.target.to_string(),
+            target: build.target,
             built: build.built,
             job: build.job.clone(),
             sha512: build.proof.as_ref().map(|proof| proof.sha512.clone()),
@@ -97,6 +102,10 @@ impl ShownImage {
             manifest: known,
         })
     }
+}
+
+fn as_text<S: Serializer>(target: &Target, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(target)
 }
 
 /// Two builds and what differs in the second; displays as a page of text whose first line sums it up.
@@ -136,7 +145,10 @@ impl ImageDifference {
         };
         let (before, after) = (ShownImage::of(host, before)?, ShownImage::of(host, after)?);
         let difference = Difference::between(&before.manifest, &after.manifest);
-        let side = |shown: ShownImage| Side { build: shown.build, target: shown.target, built: shown.built };
+        let side = |shown: ShownImage| {
+            let target = shown.target.to_string();
+            Side { build: shown.build, target, built: shown.built }
+        };
         Ok(Self { before: side(before), after: side(after), summary: difference.to_string(), difference })
     }
 }
@@ -205,9 +217,16 @@ impl Unit<'_> {
     pub(in crate::charm) fn show_image(&self) -> Result<(), DispatchError> {
         let parameters = self.tools.action_get()?;
         let word = parameters.get("image").and_then(|word| word.as_str()).unwrap_or_default().trim();
-        self.answer(ShownImage::load(self.host, word).map(|shown| {
-            let command = format!("show-image {}", shown.build);
-            (shown.to_string(), serde_json::to_string(&shown).unwrap_or_default(), command)
+        let shown = ShownImage::load(self.host, word);
+        if parameters.get("format").and_then(|format| format.as_str()) == Some("dsse") {
+            return self.answer(shown.and_then(|shown| {
+                let signed = serde_json::to_string(&envelope(self.host, &shown)?).unwrap_or_default();
+                Ok((vec![("dsse", signed)], format!("show-image {} --format dsse", shown.build)))
+            }));
+        }
+        self.answer(shown.map(|shown| {
+            let command = format!("show-image {} --format json", shown.build);
+            (both(&shown), command)
         }))
     }
 
@@ -219,26 +238,34 @@ impl Unit<'_> {
         let second = Some(word("with")).filter(|word| !word.is_empty());
         let (first, second) = second.map_or((word("image"), None), |with| (with, Some(word("image"))));
         self.answer(ImageDifference::load(self.host, first, second).map(|shown| {
-            let command = format!("diff-images {} {}", shown.before.build, shown.after.build);
-            (shown.to_string(), serde_json::to_string(&shown).unwrap_or_default(), command)
+            let command = format!("diff-images {} {} --format json", shown.before.build, shown.after.build);
+            (both(&shown), command)
         }))
     }
 
-    /// Returns a text, and the same for programs; what an action cannot hold is left to the command that shows it.
-    fn answer(&self, shown: Result<(String, String, String), ShowError>) -> Result<(), DispatchError> {
-        let (text, json, command) = match shown {
+    /// Returns results; what an action cannot hold is left to the command that shows it.
+    fn answer(&self, shown: Result<(Results, String), ShowError>) -> Result<(), DispatchError> {
+        let (mut results, command) = match shown {
             Ok(shown) => shown,
             Err(ShowError::Record(error)) => return Err(error.into()),
             Err(refusal) => return Ok(self.tools.action_fail(&format!("{refusal}."))?),
         };
         let unit = &self.environment.unit;
-        let mut results = vec![("json", json), ("text", text)];
         let length = results.len();
         results.retain(|(_, value)| value.len() <= LONGEST);
         if results.len() < length {
-            let whole = format!("juju exec --unit {unit} './dispatch {command} --format json'");
+            let whole = format!("juju exec --unit {unit} './dispatch {command}'");
             results.push(("too-long", format!("The image has too many packages for an action: {whole}")));
         }
         Ok(self.tools.action_set(&results)?)
     }
+}
+
+/// What an action returns, by name.
+type Results = Vec<(&'static str, String)>;
+
+/// For people and for programs.
+fn both<T: fmt::Display + Serialize>(shown: &T) -> Results {
+    // Plain data always serialises.
+    vec![("json", serde_json::to_string(shown).unwrap_or_default()), ("text", shown.to_string())]
 }

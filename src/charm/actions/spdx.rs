@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::show_image::ShownImage;
 use crate::instance::{InstalledSnap, NpmPackage, Package};
+use crate::record::purl::{deb_url, generic_url, npm_url, snap_url};
 use crate::record::{Component, Manifest};
 
 /// What SPDX says of what is not stated.
@@ -92,28 +93,6 @@ fn npm(npm: &NpmPackage) -> Value {
     package(&format!("npm-{}", npm.name), &npm.name, &npm.version, Some(npm_url(npm))).into()
 }
 
-/// The package URL of a file.
-pub(super) fn generic_url(name: &str, version: &str, sha256: &str) -> String {
-    format!("pkg:generic/{}@{}?checksum=sha256:{}", encoded(name), encoded(version), encoded(sha256))
-}
-
-/// The package URL of a Debian package of a release of Ubuntu.
-pub(super) fn deb_url(codename: &str, Package { name, version, architecture }: &Package) -> String {
-    let [name, version, architecture] = [name, version, architecture].map(|text| encoded(text));
-    format!("pkg:deb/ubuntu/{name}@{version}?arch={architecture}&distro={codename}")
-}
-
-/// The package URL of a snap, for which there is no type of its own.
-pub(super) fn snap_url(InstalledSnap { name, revision, .. }: &InstalledSnap) -> String {
-    format!("pkg:generic/{}@{}?type=snap", encoded(name), encoded(revision))
-}
-
-/// The package URL of an npm package.
-pub(super) fn npm_url(NpmPackage { name, version }: &NpmPackage) -> String {
-    let path: Vec<String> = name.split('/').map(encoded).collect();
-    format!("pkg:npm/{}@{}", path.join("/"), encoded(version))
-}
-
 /// What all packages have. Their licenses are not looked into.
 fn package(id: &str, name: &str, version: &str, purl: Option<String>) -> Map<String, Value> {
     let mut fields = Map::new();
@@ -141,20 +120,6 @@ fn identifier(text: &str) -> String {
         }
     }
     identifier
-}
-
-/// Percent-encoded, as a package URL wants it: all but letters, digits and `.-_~:`.
-fn encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            byte if byte.is_ascii_alphanumeric() || b".-_~:".contains(&byte) => {
-                encoded.push(char::from(byte))
-            }
-            byte => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
 }
 
 /// A UUID of a digest, of the version for those that are made in a way of one's own (RFC 9562, version 8).

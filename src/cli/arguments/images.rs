@@ -1,5 +1,7 @@
 //! The words of the commands that show images and decide about them.
 
+use std::path::PathBuf;
+
 use clap::ValueEnum;
 
 use super::{Output, parse_target};
@@ -28,6 +30,36 @@ pub enum ShowFormat {
     Spdx,
     /// The provenance: an unsigned in-toto statement with a SLSA v1 predicate
     Slsa,
+    /// The same statement, signed, in a DSSE envelope for `dispatch verify`
+    Dsse,
+}
+
+/// `dispatch verify`.
+#[derive(Debug, clap::Args)]
+#[group(id = "subject", required = true, multiple = false, args = ["image", "sha512"])]
+pub struct Verify {
+    /// The image, as it was downloaded; - reads it from standard input
+    #[arg(long, value_name = "FILE")]
+    pub image: Option<PathBuf>,
+    /// The SHA-512 that a cloud says of the image, instead of its bytes; the cloud is believed then
+    #[arg(long, value_name = "DIGEST", value_parser = parse_sha512)]
+    pub sha512: Option<String>,
+    /// The signed statement, which show-image prints with --format dsse
+    #[arg(long, value_name = "FILE")]
+    pub statement: PathBuf,
+    /// The public keys that are trusted, which show-public-key prints
+    #[arg(long, value_name = "FILE")]
+    pub public_key: PathBuf,
+    /// How the result is printed.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Reads a digest as Glance writes it.
+fn parse_sha512(word: &str) -> Result<String, &'static str> {
+    let digest = word.strip_prefix("sha512:").unwrap_or(word).to_ascii_lowercase();
+    let is_digest = digest.len() == 128 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_digest { Ok(digest) } else { Err("use the 128 hexadecimal digits of os_hash_value") }
 }
 
 /// `dispatch diff-images`.

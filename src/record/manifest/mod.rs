@@ -5,7 +5,6 @@
 mod difference;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -14,7 +13,7 @@ pub use self::difference::{Change, Changes, Difference};
 use crate::host::Host;
 use crate::instance::Inventory;
 use crate::model::{Target, Timestamp, hex};
-use crate::record::file::RecordError;
+use crate::record::file::{RecordError, keep_named};
 use crate::record::journal::Journal;
 use crate::record::journal::evidence::Revision;
 
@@ -22,9 +21,6 @@ use crate::record::journal::evidence::Revision;
 const FOLDER: &str = "manifests";
 /// The longest manifest: a thousand packages take about 100 KiB.
 const LONGEST: usize = 2 << 20;
-/// How long one stays that no build names: a snapshot may wait as long to be verified and kept.
-const YOUNG: Duration = Duration::from_secs(48 * 3600);
-
 /// Where the manifest lies in the image itself.
 pub const MANIFEST_PATH: &str = "/usr/share/runner-image/manifest.json";
 
@@ -133,15 +129,7 @@ impl Manifest {
             .filter_map(|contents| contents.manifest.as_deref())
             .map(|digest| path(host, digest))
             .collect();
-        for file in host.files_in(&host.state_dir().join(FOLDER))? {
-            let written = file.metadata().and_then(|metadata| metadata.modified());
-            // One of a time to come is young: the clock was set back.
-            let is_young = written.is_ok_and(|at| at.elapsed().map_or(true, |age| age < YOUNG));
-            if !named.contains(&file) && !is_young {
-                host.remove_file(&file)?;
-            }
-        }
-        Ok(())
+        keep_named(host, FOLDER, &named)
     }
 }
 

@@ -152,7 +152,7 @@ fn what_no_build_names_goes_once_none_can() {
     for manifest in [&named, &young, &old] {
         manifest.save(&host).unwrap();
     }
-    let long_ago = std::time::SystemTime::now() - YOUNG * 2;
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3 * 86_400);
     for manifest in [&named, &old] {
         let file = std::fs::File::options().write(true).open(path(&host, &manifest.digest())).unwrap();
         file.set_modified(long_ago).unwrap();

@@ -18,6 +18,8 @@ fuzz_target!(|bytes: &[u8]| {
     read("relation-list", answers::relation_list(bytes));
     read("relation-get", answers::databag(bytes));
     read("goal-state", answers::goal_state_units(bytes));
+    read("secret-info-get", answers::labelled_secret(bytes));
+    read("secret-add", answers::added_secret(bytes));
     read("action-get", answers::action_parameters(bytes));
     if let Err(error) = answers::secret(bytes) {
         let words: Vec<String> = error.to_string().split(' ').map(str::to_owned).collect();

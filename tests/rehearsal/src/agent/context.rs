@@ -1,13 +1,14 @@
 //! A hook context: what one turn of a unit sees, and what it has said but what is not in the model yet.
 //!
-//! As in Juju, config and relation data are what they were when the turn began; relation-set, state-set and the port
-//! tools take effect when it ends well; status-set, secret-get and the action tools at once.
+//! As in Juju, config and relation data are what they were when the turn began; relation-set, state-set, secret-add,
+//! secret-set and the port tools take effect when it ends well; status-set, secret-get and the action tools at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
 use super::integration;
+use super::own_secrets::{self, SecretWrites};
 use super::record::ToolCall;
 use super::relation::{Databag, RelationState};
 use super::world::{Event, RelationEvent, Step, UnitId, World};
@@ -20,6 +21,7 @@ pub(super) struct Context {
     pub charm_state: BTreeMap<String, String>,
     pub ports: BTreeMap<String, PortChange>,
     pub action: Option<ActionState>,
+    pub secret_writes: SecretWrites,
     pub calls: Vec<ToolCall>,
 }
 
@@ -74,13 +76,18 @@ impl Context {
             charm_state: state.charm_state.clone(),
             ports: BTreeMap::new(),
             action: None,
+            secret_writes: SecretWrites::new(),
             calls: Vec::new(),
         })
     }
 }
 
-/// Brings what a turn wrote into the model, and tells peers.
-pub(super) fn flush(world: &mut World, context: &Context) {
+/// Brings what a turn wrote into the model, and tells peers; all of it, or nothing where Juju refuses a part.
+pub(super) fn flush(world: &mut World, context: &Context) -> Result<(), String> {
+    if let Some(refusal) = own_secrets::refusal(world, context) {
+        return Err(refusal);
+    }
+    own_secrets::flush(world, context);
     let unit = &context.unit;
     if let Ok(state) = world.unit_mut(unit) {
         state.charm_state.clone_from(&context.charm_state);
@@ -120,6 +127,7 @@ pub(super) fn flush(world: &mut World, context: &Context) {
             }
         }
     }
+    Ok(())
 }
 
 /// The databag with what is still to be written.

@@ -9,6 +9,7 @@ use super::error::{AgentError, Result};
 use super::model::Model;
 use super::record::HookRun;
 use super::relation::{RelationState, announce_remotes, network_keys};
+use super::secrets::Owner;
 use super::units::{self, settle};
 use super::world::{Event, Step, UnitId, World};
 
@@ -189,11 +190,13 @@ pub(super) fn part(world: &mut World, app: &str) -> Vec<(UnitId, u64)> {
     twins.into_iter().flat_map(|twin| end_relation(world, twin)).collect()
 }
 
-/// Removes an application that is to go once its last unit has gone.
+/// Removes an application that is to go once its last unit has gone, and the secrets that it owns.
 pub(super) fn bury(world: &mut World, app: &str) {
     if world.apps.get(app).is_some_and(|app| app.dying && app.units.is_empty()) {
         world.apps.remove(app);
         world.relations.retain(|_, relation| relation.app != app);
+        let is_owner = |owner: &Owner| owner.application == app;
+        world.secrets.secrets.retain(|_, secret| !secret.owner.as_ref().is_some_and(is_owner));
     }
 }
 

@@ -42,6 +42,7 @@ mod exec;
 mod files;
 mod integration;
 mod model;
+mod own_secrets;
 mod process;
 mod procs;
 mod record;

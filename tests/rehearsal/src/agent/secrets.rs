@@ -1,4 +1,5 @@
-//! The model's user secrets: revisions, grants, and which revision each application tracks under which label.
+//! The model's secrets, the users' and the applications': revisions, grants, and which revision each application tracks under
+//! which label.
 //!
 //! A consumer is a unit, as in Juju; grants go to applications.
 
@@ -14,11 +15,21 @@ pub type SecretContent = BTreeMap<String, String>;
 pub(super) struct SecretState {
     pub name: String,
     pub info: String,
+    /// The application that owns it; none owns a user's.
+    pub owner: Option<Owner>,
     /// When each revision came.
     pub times: BTreeMap<u32, SystemTime>,
     pub revisions: BTreeMap<u32, SecretContent>,
     pub grants: BTreeSet<String>,
     pub consumers: BTreeMap<String, Consumer>,
+}
+
+/// Whose a secret is.
+#[derive(Debug, Clone)]
+pub(super) struct Owner {
+    pub application: String,
+    /// By which its leader finds it.
+    pub label: String,
 }
 
 /// How a unit follows a secret.
@@ -73,12 +84,17 @@ pub(super) struct SecretStore {
 impl SecretStore {
     /// Adds a secret and gives it an id in Juju's form.
     pub fn add(&mut self, content: SecretContent) -> String {
-        self.created += 1;
-        let id = format!("d0rehearsal{:09x}", self.created);
+        let id = self.next_id();
         let revisions = BTreeMap::from([(1, content)]);
         let times = BTreeMap::from([(1, SystemTime::now())]);
         self.secrets.insert(id.clone(), SecretState { revisions, times, ..SecretState::default() });
         id
+    }
+
+    /// An id that no secret has.
+    pub fn next_id(&mut self) -> String {
+        self.created += 1;
+        format!("d0rehearsal{:09x}", self.created)
     }
 
     /// The content that `unit` of `application` gets to see, or Juju's refusal.
@@ -94,7 +110,8 @@ impl SecretStore {
             None => self.by_label(reader.unit, label).ok_or_else(|| format!("secret {label:?} not found"))?,
         };
         let secret = self.secrets.get_mut(&id).ok_or_else(|| reader.unknown(&id))?;
-        if !secret.grants.contains(reader.application) {
+        let is_own = secret.owner.as_ref().is_some_and(|owner| owner.application == reader.application);
+        if !is_own && !secret.grants.contains(reader.application) {
             return Err(reader.refused());
         }
         let latest = secret.revisions.keys().next_back().copied().unwrap_or_default();

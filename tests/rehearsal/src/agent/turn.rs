@@ -30,15 +30,15 @@ pub(super) fn hook(shared: &Shared, unit: &UnitId, job: u64, event: &Event) -> b
         Plan { job, kind: RunKind::Hook, name: &event.hook, relation, action: None, event: Some(event) };
     let Ok((run, context)) = take(shared, unit, plan) else { return false };
     let mut world = shared.lock();
-    let succeeded = run.succeeded();
-    if succeeded {
-        flush(&mut world, &context);
-    } else {
-        let text = format!("hook {:?} ended with {}", event.hook, run.ending);
+    let flushed = match run.succeeded() {
+        true => flush(&mut world, &context),
+        false => Err(format!("hook {:?} ended with {}", event.hook, run.ending)),
+    };
+    if let Err(text) = &flushed {
         world.note(&unit.name(), Level::Error, &event.hook, text);
     }
     world.runs.push(run);
-    succeeded
+    flushed.is_ok()
 }
 
 /// Runs an action. One that fails does not put the unit into error state.
@@ -53,9 +53,7 @@ pub(super) fn action(
         Plan { job, kind: RunKind::Action, name, relation: None, action: Some((id, params)), event: None };
     let (run, context) = take(shared, unit, plan)?;
     let mut world = shared.lock();
-    if run.succeeded() {
-        flush(&mut world, &context);
-    }
+    let flushed = if run.succeeded() { flush(&mut world, &context) } else { Ok(()) };
     let state = context.action.unwrap_or_default();
     let (mut status, mut message) = match state.failure {
         Some(message) => (ActionStatus::Failed, message),
@@ -64,6 +62,9 @@ pub(super) fn action(
     if !run.succeeded() {
         status = ActionStatus::Failed;
         message = run.ending.to_string();
+    }
+    if let Err(refusal) = flushed {
+        (status, message) = (ActionStatus::Failed, refusal);
     }
     let mut results = state.results;
     if let Ending::Code(code) = run.ending {
@@ -93,10 +94,11 @@ pub(super) fn exec(
         Ending::Code(code) => u8::try_from(code).unwrap_or(u8::MAX),
         _ => 1,
     };
-    if matches!(run.ending, Ending::Code(_)) {
-        flush(&mut world, &context);
-    }
+    let flushed = if matches!(run.ending, Ending::Code(_)) { flush(&mut world, &context) } else { Ok(()) };
     let mut result = ExecResult { code, stdout: run.stdout.clone(), stderr: run.stderr.clone() };
+    if let Err(refusal) = flushed {
+        (result.code, result.stderr) = (1, format!("{}ERROR {refusal}\n", result.stderr));
+    }
     if !matches!(run.ending, Ending::Code(_)) {
         result.stderr.push_str(&format!("ERROR {}\n", run.ending));
     }

@@ -23,7 +23,7 @@ pub struct ModelView {
     pub applications: BTreeMap<String, ApplicationView>,
     /// All relations, by number; one between two applications of the model once for each side.
     pub relations: BTreeMap<u32, RelationView>,
-    /// All user secrets, by id.
+    /// All secrets, by id.
     pub secrets: BTreeMap<String, SecretView>,
 }
 
@@ -130,9 +130,13 @@ pub struct RelationView {
     pub remote_application_data: Databag,
 }
 
-/// A user secret.
+/// A secret, a user's or an application's.
 #[derive(Debug, Clone)]
 pub struct SecretView {
+    /// The application that owns it; none owns a user's.
+    pub owner: Option<String>,
+    /// The label by which that finds it.
+    pub label: String,
     /// Its name.
     pub name: String,
     /// What it is for.
@@ -152,7 +156,10 @@ impl Model {
         let applications = world.apps.iter().map(|(name, app)| (name.clone(), application(name, app)));
         let relations = world.relations.keys().map(|id| (*id, relation(&world, *id)));
         let secrets = world.secrets.secrets.iter().map(|(id, secret)| {
+            let owner = secret.owner.clone();
             let view = SecretView {
+                owner: owner.as_ref().map(|owner| owner.application.clone()),
+                label: owner.map(|owner| owner.label).unwrap_or_default(),
                 name: secret.name.clone(),
                 info: secret.info.clone(),
                 times: secret.times.clone(),

@@ -72,7 +72,14 @@ impl Session<'_> {
         let leader = self.leader()?;
         self.screen.command(&format!("juju show-unit {name}-runners/0 --related-unit {}", leader.name()));
         for (key, value) in relation.written_by(&leader)? {
-            self.screen.output(&format!("{key}: {value}"));
+            let lines: Vec<&str> = value.lines().collect();
+            match lines.as_slice() {
+                [] | [_] => self.screen.output(&format!("{key}: {value}")),
+                lines => {
+                    self.screen.output(&format!("{key}: |"));
+                    lines.iter().for_each(|line| self.screen.output(&format!("  {line}")));
+                }
+            }
         }
         Ok(())
     }

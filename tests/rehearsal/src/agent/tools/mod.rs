@@ -8,6 +8,7 @@ mod flags;
 mod local;
 mod machine;
 mod output;
+mod own_secret;
 mod relation;
 mod secret;
 mod status;
@@ -69,9 +70,11 @@ const TOOLS: &[(&str, Tool)] = &[
     ("relation-list", relation::list),
     ("relation-model-get", relation::model_get),
     ("relation-set", relation::set),
+    ("secret-add", own_secret::add),
     ("secret-get", secret::get),
     ("secret-ids", secret::ids),
     ("secret-info-get", secret::info_get),
+    ("secret-set", own_secret::set),
     ("state-delete", local::state_delete),
     ("state-get", local::state_get),
     ("state-set", local::state_set),
@@ -84,8 +87,7 @@ const TOOLS: &[(&str, Tool)] = &[
 ];
 
 /// Tools that the real agent has too, and that no charm here may need: they say so.
-const NOT_REHEARSED: &[&str] =
-    &["resource-get", "secret-add", "secret-grant", "secret-remove", "secret-revoke", "secret-set"];
+const NOT_REHEARSED: &[&str] = &["resource-get", "secret-grant", "secret-remove", "secret-revoke"];
 
 /// Tools of Juju 3.6 that Juju 4 has no more.
 const NOT_REHEARSED_3: &[&str] = &[

@@ -1,8 +1,9 @@
-//! secret-get, secret-info-get, secret-ids: the model's user secrets, as a consumer sees them.
+//! secret-get, secret-info-get, secret-ids: secrets as a consumer sees them, and the application's as its leader does.
 
 use serde_json::json;
 
-use super::super::secrets::{Reader, Wanted, parse_uri};
+use super::super::own_secrets::{SecretWrite, metadata};
+use super::super::secrets::{Reader, SecretContent, Wanted, parse_uri};
 use super::flags::{Flag, Flags, OUTPUT};
 use super::output::Output;
 use super::{Call, Fault, Outcome, failure, usage};
@@ -27,7 +28,16 @@ pub(super) fn get(call: &mut Call<'_>) -> Outcome {
     flags.at_most(2)?;
     let (unit, app) = (call.unit_name(), call.context.unit.app.clone());
     let reader = Reader { unit: &unit, application: &app, juju: call.world.version };
-    let content = call.world.secrets.read(uri.as_deref(), label, reader, wanted).map_err(failure)?;
+    let content = match written(call, uri.as_deref(), label, wanted) {
+        Some(content) => content,
+        None => {
+            // The leader finds what its application owns by its owner's label.
+            let known = metadata(call.world, call.context);
+            let own = known.into_iter().find(|(_, secret)| !label.is_empty() && secret.label == label);
+            let uri = uri.or(own.map(|(id, _)| id));
+            call.world.secrets.read(uri.as_deref(), label, reader, wanted).map_err(failure)?
+        }
+    };
     let value = match flags.rest.get(1) {
         None => json!(content),
         Some(key) if key.ends_with("#base64") => return Err(failure("#base64 is not part of the rehearsal")),
@@ -41,9 +51,10 @@ pub(super) fn get(call: &mut Call<'_>) -> Outcome {
 
 pub(super) fn info_get(call: &mut Call<'_>) -> Outcome {
     let flags = Flags::parse(call.args, OUTPUT.iter().chain(&[LABEL]))?;
-    Output::yaml(&flags)?;
+    let output = Output::yaml(&flags)?;
     let uri = uri(&flags)?;
     let label = flags.value("label").filter(|label| !label.is_empty());
+    let is_label = label.is_some();
     let wanted = match (uri, label) {
         (None, None) => return Err(usage("require either a secret URI or label")),
         (Some(_), Some(_)) => return Err(usage("specify either a secret URI or label but not both")),
@@ -51,15 +62,32 @@ pub(super) fn info_get(call: &mut Call<'_>) -> Outcome {
         (None, Some(label)) => label.to_owned(),
     };
     flags.at_most(1)?;
-    // Only what the charm itself owns has metadata here, and user secrets belong to the model.
-    Err(failure(format!("secret {wanted:?} not found")))
+    // Only what the application itself owns has metadata, for its leader, and user secrets belong to the model.
+    let known = metadata(call.world, call.context);
+    match known.iter().find(|(id, secret)| **id == wanted || (is_label && secret.label == wanted)) {
+        Some((id, secret)) => output.write(call, &json!({id: secret.shown()})),
+        None => Err(failure(format!("secret {wanted:?} not found"))),
+    }
+}
+
+/// What the turn itself has written: a new secret's content, and a new revision's for whoever asks for the newest.
+fn written(call: &Call<'_>, uri: Option<&str>, label: &str, wanted: Wanted) -> Option<SecretContent> {
+    let is_it = |(id, write): &(&String, &SecretWrite)| {
+        uri == Some(id.as_str()) || (!label.is_empty() && write.label.as_deref() == Some(label))
+    };
+    let (_, write) = call.context.secret_writes.iter().find(is_it)?;
+    if !write.is_new && wanted == Wanted::Tracked {
+        return None;
+    }
+    write.content.clone()
 }
 
 pub(super) fn ids(call: &mut Call<'_>) -> Outcome {
     let flags = Flags::parse(call.args, &OUTPUT)?;
     let output = Output::smart(&flags)?;
     flags.at_most(0)?;
-    output.write(call, &json!([]))
+    let known: Vec<String> = metadata(call.world, call.context).into_keys().collect();
+    output.write(call, &json!(known))
 }
 
 fn uri(flags: &Flags) -> Result<Option<String>, Fault> {

@@ -225,7 +225,8 @@ pub(super) fn secrets(view: &ModelView) -> Value {
             .collect();
         let value = json!({
             "revision": secret.times.keys().next_back(),
-            "owner": "<model>",
+            "owner": secret.owner.as_deref().unwrap_or("<model>"),
+            "label": secret.label,
             "name": secret.name,
             "description": secret.info,
             "created": at(secret.times.values().next()),
