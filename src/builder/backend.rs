@@ -12,14 +12,19 @@ use crate::host::Host;
 use crate::http::HttpClient;
 use crate::model::{Deadline, Target};
 use crate::openstack_cloud::{Cloud, Image};
-use crate::record::{BuildMode, BuilderRunConfig, Failure, Phase, ResourceTracker};
+use crate::record::{BootTimes, BuildMode, BuilderRunConfig, Failure, Phase, ResourceTracker};
 
 /// A backend that is ready for builds.
 pub enum Backend {
     /// Builder VMs of the build cloud.
     OpenStack(Site),
     /// This machine.
-    Local(Workspace),
+    Local {
+        /// Where on it.
+        workspace: Workspace,
+        /// Where VMs are put that verify what is built; none where the chroot is enough.
+        site: Option<Site>,
+    },
 }
 
 /// What a build has made, and where it is until it is kept.
@@ -38,16 +43,28 @@ impl Backend {
         config: &BuilderRunConfig,
         deadline: Deadline,
     ) -> Result<Self, Failure> {
+        let site = || {
+            let site = Site::choose(cloud, &config.owner, &config.vm, deadline);
+            site.map_err(|error| Failure::of(&error, error.operator_must_act()))
+        };
         match config.build_mode {
             BuildMode::External => {
                 Workspace::close(host);
-                Site::choose(cloud, &config.owner, &config.vm, deadline)
-                    .map(Self::OpenStack)
-                    .map_err(|error| Failure::of(&error, error.operator_must_act()))
+                site().map(Self::OpenStack)
             }
-            BuildMode::Local => Workspace::open(host)
-                .map(Self::Local)
-                .map_err(|error| Failure::of(&error, error.operator_must_act())),
+            BuildMode::Local => {
+                let workspace = Workspace::open(host);
+                let workspace = workspace.map_err(|error| Failure::of(&error, error.operator_must_act()))?;
+                Ok(Self::Local { workspace, site: config.launches_vms().then(site).transpose()? })
+            }
+        }
+    }
+
+    /// Where its VMs are put, if it launches any.
+    pub fn site(&self) -> Option<&Site> {
+        match self {
+            Self::OpenStack(site) => Some(site),
+            Self::Local { site, .. } => site.as_ref(),
         }
     }
 
@@ -78,7 +95,7 @@ impl Backend {
                     .map(|image| Built::Snapshot(Box::new(image)))
                     .map_err(|error| Failure::of(&error, error.operator_must_act()))
             }
-            Self::Local(workspace) => {
+            Self::Local { workspace, .. } => {
                 let (host, verify) = (context.host, config.verify_image);
                 let build = LocalBuild {
                     host,
@@ -98,7 +115,8 @@ impl Backend {
         }
     }
 
-    /// Proves a snapshot with a VM of it. What is built here was looked at before it was packed, and is not booted.
+    /// Proves a snapshot with a VM of it, and tells how long that took to boot. What is built here was looked at before it
+    /// was packed, and is not booted unless there is a place for VMs.
     pub fn verify(
         &self,
         context: &RunContext<'_>,
@@ -107,8 +125,8 @@ impl Backend {
         inputs: &BuildInputs,
         snapshot: &Image,
         deadline: Deadline,
-    ) -> Result<(), VerificationError> {
-        let Self::OpenStack(site) = self else { return Ok(()) };
+    ) -> Result<BootTimes, VerificationError> {
+        let Some(site) = self.site() else { return Ok(BootTimes::default()) };
         let launcher = launcher(context, config, cloud, site, inputs.base.target);
         let expected = Expected::of(&inputs.base);
         Verification { launcher: &launcher, expected }.run(snapshot, deadline)

@@ -14,8 +14,8 @@ use crate::instance::{ExternalScript, ImageInfo, RunnerBase, RunnerTarball};
 use crate::model::{Deadline, Target, Timestamp};
 use crate::openstack_cloud::{Cloud, Image as CloudImage, ImageStatus, OpenStackError};
 use crate::record::{
-    BuildMode, BuildSecrets, BuilderRunConfig, Contents, FAILED_READS, Failure, JobId, Known, Rebuild,
-    Revision, Upstream,
+    BuildSecrets, BuilderRunConfig, Contents, FAILED_READS, Failure, JobId, Known, Rebuild, Revision,
+    Upstream,
 };
 
 /// How long a snapshot that could not be verified is kept for further tries.
@@ -34,12 +34,12 @@ pub struct BuildInputs {
 impl BuildInputs {
     /// What people are told of it, beside what the image itself says.
     pub fn contents(&self) -> Contents {
-        let (base_serial, manifest) = (None, None);
         Contents {
             runner: self.base.runner.version.clone(),
             base_image: self.offer.signed,
-            base_serial,
-            manifest,
+            base_serial: None,
+            manifest: None,
+            boot: None,
         }
     }
 }
@@ -168,8 +168,8 @@ impl Planner<'_> {
         let mut stale =
             labels::images(build_cloud, owner, Stage::Snapshot, None, deadline).map_err(failure)?;
         stale.retain(|image| labels::is_of_this_unit(owner, image) && labels::is_for(target, image));
-        // One that is built here has no need of a snapshot, and no VM to verify it with.
-        let lacks_build = source.is_none() && self.config.build_mode == BuildMode::External;
+        // Where no VM is launched there is none to verify it with.
+        let lacks_build = source.is_none() && self.config.launches_vms();
         let usable = |image: &CloudImage| {
             is_complete(image)
                 && image.properties.get(FINGERPRINT).is_some_and(|made_of| made_of == fingerprint)

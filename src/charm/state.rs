@@ -112,6 +112,7 @@ impl CharmState {
         };
         let max_image_age_hours = options.max_image_age()?;
         let verify_image = options.flag("verify-image")?;
+        let verify_local_image = options.verify_local_image()?;
 
         let leader = tools.is_leader()?;
         let remembered = remembered.beside(&build_cloud_config);
@@ -150,6 +151,7 @@ impl CharmState {
             script_url,
             script_secret: script_secret.as_ref().map(ToString::to_string),
             verify_image,
+            verify_local_image,
             adopt: options.flag("adopt")?,
             revision_history_limit,
             max_image_age_hours,

@@ -1,6 +1,7 @@
 //! What is written on the unit's disk by one process and read by others: hooks write requests and what databags say,
 //! the worker writes the journal, the launcher writes its notes. Each write is atomic.
 
+mod boot_times;
 mod check;
 mod file;
 mod history;
@@ -18,11 +19,12 @@ mod run_config;
 mod transit;
 mod upstream;
 
+pub use boot_times::{BootTimes, Seconds};
 pub use check::{Check, CheckOrder, Finding, Findings, Scope, Verdict};
 pub use file::{RecordError, write_json};
 pub use history::{
-    Asked, AskedFor, BOUNDS, Count, Delivered, Durations, Found, History, PastBuild, PastFailure, PastJob,
-    Totals, Unneeded, take_unlogged,
+    Asked, AskedFor, BOUNDS, Boot, Boots, Count, Delivered, Durations, Found, History, PastBuild,
+    PastFailure, PastJob, SlowBoot, Totals, Unneeded, take_unlogged,
 };
 pub use journal::aside::{put_aside, put_aside_locked};
 pub use journal::build_state::{Build, Failure, Job, Phase, Remedy};
@@ -42,6 +44,6 @@ pub use resource::{Resource, ResourceKind};
 pub use resource_tracker::ResourceTracker;
 pub use run_config::{
     BaseImageSource, BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm,
-    CloudName, Delivery, JobId, Owner, ProxyConfig, RunnerSource,
+    CloudName, Delivery, JobId, LocalVerification, Owner, ProxyConfig, RunnerSource,
 };
 pub use upstream::{Acceptance, Answered, Offer, Upstream, Validator, WARNING};

@@ -182,6 +182,23 @@ impl Delivery {
     }
 }
 
+/// What an image that was built on this machine is looked at in before it is delivered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LocalVerification {
+    /// In the chroot that it was built in, as far as a system that is not booted can tell.
+    #[default]
+    Chroot,
+    /// There, and in a VM of the build project that is booted from it.
+    Vm,
+}
+
+impl LocalVerification {
+    fn is_chroot(&self) -> bool {
+        *self == Self::Chroot
+    }
+}
+
 /// The configuration of one run of the builder (seed `builder`: `BuilderRunConfig`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuilderRunConfig {
@@ -213,6 +230,9 @@ pub struct BuilderRunConfig {
     pub script_secret: Option<String>,
     /// Whether an image must prove itself before it is delivered.
     pub verify_image: bool,
+    /// How one that is built on this machine does.
+    #[serde(default, skip_serializing_if = "LocalVerification::is_chroot")]
+    pub verify_local_image: LocalVerification,
     /// Whether images of our names that nobody has labelled are taken over.
     pub adopt: bool,
     /// How many revisions of an image are kept in each cloud.
@@ -222,6 +242,14 @@ pub struct BuilderRunConfig {
 }
 
 impl BuilderRunConfig {
+    /// Whether a new image takes a VM in the build project: to be built in, or to be verified.
+    pub fn launches_vms(&self) -> bool {
+        match self.build_mode {
+            BuildMode::External => true,
+            BuildMode::Local => self.verify_image && self.verify_local_image == LocalVerification::Vm,
+        }
+    }
+
     /// A digest of all of it: two configurations with the same digest ask for the same.
     pub fn digest(&self) -> String {
         // A struct of strings and numbers always serialises.
