@@ -4,8 +4,11 @@ use std::time::{Duration, Instant};
 
 use super::backend::{Backend, Built};
 use super::ownership::description::Description;
+use super::ownership::identity::Origin;
+use super::ownership::labels;
 use super::plan::{Plan, built};
 use super::run::Run;
+use super::run_context::RunContext;
 use crate::builder::delivery::revisions::{RevisionError, Revisions};
 use crate::builder::delivery::source::Artifact;
 use crate::builder::image::verify::VerificationError;
@@ -57,13 +60,20 @@ impl Run<'_> {
             }
         };
         let Description { base_serial, manifest } = described;
+        let snapshot_format = match &image {
+            // One that was uploaded to be verified has no machine that it was made of.
+            Built::Snapshot(snapshot) if labels::origin(snapshot) != Origin::default() => {
+                snapshot.disk_format.clone()
+            }
+            _ => None,
+        };
         let tracker = ResourceTracker { progress: self.context.progress, target };
         let mut revisions = Revisions {
             cloud: &self.build_cloud,
             cloud_name: &self.config.build_cloud,
             owner: &self.config.owner,
             job: self.context.job,
-            contents: Contents { base_serial, manifest, ..plan.inputs.contents() },
+            contents: Contents { base_serial, manifest, snapshot_format, ..plan.inputs.contents() },
             tracker,
         };
         let fingerprint = &plan.inputs.fingerprint;
@@ -101,7 +111,8 @@ impl Run<'_> {
     fn backend(&self) -> Result<&Backend, Failure> {
         let choose = || {
             let deadline = Deadline::after(LIMIT);
-            Backend::choose(self.context.host, &self.build_cloud, self.config, deadline)
+            let RunContext { host, known, .. } = *self.context;
+            Backend::choose(host, &self.build_cloud, self.config, &known.revisions, deadline)
         };
         self.backend.get_or_init(choose).as_ref().map_err(Clone::clone)
     }

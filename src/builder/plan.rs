@@ -40,6 +40,7 @@ impl BuildInputs {
             base_serial: None,
             manifest: None,
             boot: None,
+            snapshot_format: None,
         }
     }
 }

@@ -44,6 +44,6 @@ pub use resource::{Resource, ResourceKind};
 pub use resource_tracker::ResourceTracker;
 pub use run_config::{
     BaseImageSource, BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm,
-    CloudName, Delivery, JobId, LocalVerification, Owner, ProxyConfig, RunnerSource,
+    CloudName, Delivery, ImageFormat, JobId, LocalVerification, Owner, ProxyConfig, RunnerSource,
 };
 pub use upstream::{Acceptance, Answered, Offer, Upstream, Validator, WARNING};

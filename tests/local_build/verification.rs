@@ -1,9 +1,10 @@
 //! An image that was built here and is booted in the build project before anybody is told of it.
 
-use rehearsal::cloud::Image;
+use rehearsal::cloud::{Fault, Image, What};
+use runner_image_builder::record::ResourceKind;
 use serde_json::json;
 
-use crate::fixture::{Deployed, Fixture};
+use crate::fixture::{Deployed, Fixture, wait_for};
 use crate::kills::traces;
 use crate::workbench::{Packages, material, publish};
 
@@ -52,7 +53,7 @@ fn an_image_built_here_is_booted_there_and_told_only_when_it_works() {
     let images = fixture.cloud.project("builder-project").images();
     let image = images.iter().find(|image| image.id == revision.id.to_string()).unwrap();
     assert_eq!((image.min_disk, image.properties["runner_image_builder_stage"].as_str()), (20, "revision"));
-    assert_eq!((fixture.leftovers(), traces(&fixture.root(0))), (Vec::new(), Vec::new()));
+    assert_eq!(fixture.leftovers(), [] as [String; 0]);
 
     // As a fresh cloud image it has no runner.
     fixture.cloud.boot_disk_images_as(None).unwrap();
@@ -65,7 +66,7 @@ fn an_image_built_here_is_booted_there_and_told_only_when_it_works() {
     assert!(failure.ends_with(&format!("kept as hidden image {}", rejected.id)), "{failure}");
     assert_eq!(rejected.properties["runner_image_builder_stage"], "rejected");
     assert_eq!(fixture.told(&relation, "id"), Some(second), "the last image that works stays published");
-    assert_eq!((fixture.leftovers(), traces(&fixture.root(0))), (Vec::new(), Vec::new()));
+    assert_eq!(fixture.leftovers(), [] as [String; 0]);
 
     // A cloud that has no room says nothing of the image: it waits there, and the next look for work goes on with it.
     fixture.cloud.boot_disk_images_as(Some(&upload.image_bytes(&first).unwrap())).unwrap();
@@ -78,7 +79,36 @@ fn an_image_built_here_is_booted_there_and_told_only_when_it_works() {
     fixture.look_for_work();
     assert_eq!(fixture.job_ended().failures, []);
     assert_eq!(fixture.images_of_stage("builder-project", "snapshot"), [] as [String; 0]);
-    let told = fixture.journal().images.remove(0);
-    assert_eq!(told.revision.map(|build| build.to_string()), waits.first().cloned());
-    assert_eq!((fixture.leftovers(), traces(&fixture.root(0))), (Vec::new(), Vec::new()));
+    assert_eq!(newest(&fixture), waits[0]);
+
+    // So does the worker after one that was killed; of what was not there wholly nothing stays.
+    for (method, url, script, goes_on) in
+        [("POST", "/servers$", "killed.sh", true), ("PUT", "/v2/images/.*/file", "cut-off.sh", false)]
+    {
+        fixture.cloud.inject(Fault::new(method, url, What::AcceptAndHang).unwrap());
+        let url = fixture.site.serve_script(script, &format!("#!/bin/bash\ntouch /opt/{script}\n"));
+        fixture.app.set_config(&[("script-url", &url)]).unwrap();
+        let uploaded = wait_for("the upload", || {
+            let journal = fixture.journal();
+            let noted = journal.resources().find(|resource| resource.kind == ResourceKind::Snapshot)?;
+            let id = noted.id.clone()?;
+            let waits = fixture.images_of_stage("builder-project", "snapshot");
+            let images = fixture.cloud.project("builder-project").images();
+            let is_there = images.iter().any(|image| image.id == id);
+            (is_there && waits.contains(&id) == goes_on).then_some(id)
+        });
+        fixture.kill_worker();
+        fixture.cloud.heal();
+        fixture.next_hook();
+        assert_eq!(fixture.job_ended().failures, []);
+        assert_eq!(newest(&fixture) == uploaded, goes_on, "{script}");
+        assert_eq!(fixture.leftovers(), [] as [String; 0]);
+    }
+    // The last worker may be about to end.
+    wait_for("the end of all builds", || traces(&fixture.root(0)).is_empty().then_some(()));
+}
+
+/// The build that the relation is told of.
+fn newest(fixture: &Fixture) -> String {
+    fixture.journal().images.remove(0).revision.expect("a build").to_string()
 }

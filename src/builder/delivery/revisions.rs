@@ -197,7 +197,7 @@ impl Revisions<'_> {
         NewImage {
             id: Some(id.clone()),
             name,
-            disk_format: "qcow2".into(),
+            disk_format: file.format.as_str().into(),
             container_format: "bare".into(),
             min_disk: file.min_disk,
             min_ram: 0,

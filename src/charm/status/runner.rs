@@ -153,6 +153,7 @@ mod tests {
             base_serial: None,
             manifest: None,
             boot: None,
+            snapshot_format: None,
         };
         let build = Revision {
             target,

@@ -114,6 +114,7 @@ mod tests {
             base_serial: None,
             manifest: None,
             boot: Some(boot),
+            snapshot_format: None,
         };
         Revision {
             target: run_config().targets[0],

@@ -112,6 +112,9 @@ pub struct Contents {
     /// How long its machine took to boot when it was verified; absent of one that was not booted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot: Option<BootTimes>,
+    /// The format that Nova gave its snapshot; absent of a build that was uploaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_format: Option<String>,
 }
 
 /// A copy of a build in a related project.
