@@ -299,3 +299,25 @@ impl BuildSecrets {
             && self.proxies.https.is_none()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::run_config;
+
+    #[test]
+    fn only_a_local_build_that_is_not_booted_needs_no_vm() {
+        let config = |build_mode, verify_image, verify_local_image| {
+            BuilderRunConfig { build_mode, verify_image, verify_local_image, ..run_config() }.launches_vms()
+        };
+        use {BuildMode::*, LocalVerification::*};
+        assert!(config(External, false, Chroot) && config(Local, true, Vm));
+        assert!(!config(Local, true, Chroot) && !config(Local, false, Vm));
+    }
+
+    #[test]
+    fn an_earlier_version_reads_what_asks_for_nothing_new() {
+        let text = serde_json::to_string(&run_config()).unwrap();
+        assert!(!text.contains("verify_local_image"), "{text}");
+    }
+}

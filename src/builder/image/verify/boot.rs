@@ -12,7 +12,7 @@ use crate::model::{Deadline, Verdict, printable_line, retry};
 use crate::record::BootTimes;
 
 /// How long the machine may take to say it.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(180);
 /// The longest time that is believed: twice as long as a boot may take (option boot-timeout).
 const LONGEST: u64 = 4 * 3600 * 1000;
 /// The stages of cloud-init, in all versions.
@@ -168,6 +168,46 @@ mod tests {
         \"recoverable_errors\": {}, \"start\": 6.0, \"finished\": 6.25}, \"modules-final\": {\"errors\": [], \
         \"recoverable_errors\": {}, \"start\": 7.0, \"finished\": 7.5}}}";
 
+    /// What an emulated machine has said, with systemd 252 and cloud-init 22.4.2.
+    const EMULATED: &str = r#"[systemd]
+UserspaceTimestampMonotonic=10763916
+FinishTimestampMonotonic=148578057
+[runner]
+149.20	150.14
+[cloud-init]
+{
+ "v1": {
+  "datasource": "DataSourceNoCloud [seed=/dev/sr0][dsmode=net]",
+  "init": {
+   "errors": [],
+   "finished": 1795881275.614842,
+   "start": 1795881256.9310246
+  },
+  "init-local": {
+   "errors": [],
+   "finished": 1795881241.5789366,
+   "start": 1795881223.1863875
+  },
+  "modules-config": {
+   "errors": [],
+   "finished": 1795881296.6633193,
+   "start": 1795881287.0626476
+  },
+  "modules-final": {
+   "errors": [],
+   "finished": 1795881320.5760942,
+   "start": 1795881305.9681544
+  },
+  "modules-init": {
+   "errors": [],
+   "finished": null,
+   "start": null
+  },
+  "stage": null
+ }
+}
+"#;
+
     fn known(said: &str) -> Vec<(&'static str, u64)> {
         parse(said.as_bytes()).0.known().collect()
     }
@@ -175,6 +215,10 @@ mod tests {
     #[test]
     fn the_boots_of_each_release_are_read() {
         for (said, times) in [
+            (
+                EMULATED,
+                [("kernel", 10_763), ("userspace", 137_815), ("cloud-init", 61_284), ("runner-start", 940)],
+            ),
             (FOCAL, [("kernel", 3318), ("userspace", 18_626), ("cloud-init", 5036), ("runner-start", 830)]),
             (JAMMY, [("kernel", 2114), ("userspace", 12_154), ("cloud-init", 3000), ("runner-start", 490)]),
             (NOBLE, [("kernel", 1873), ("userspace", 7247), ("cloud-init", 2000), ("runner-start", 480)]),
