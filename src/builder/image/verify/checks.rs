@@ -35,7 +35,7 @@ pub(super) const BOOT_CHECKS: [Check; 2] = [
             [ $code -eq 0 ] || [ $code -eq 2 ] || { cloud-init status --long >&2; exit 1; }",
     },
     Check {
-        name: "looking for failed units",
+        name: "checking for failed units",
         limit: MINUTE.saturating_mul(10),
         of: Asked::Machine,
         script: "systemctl is-system-running --wait >/dev/null || true
@@ -48,7 +48,7 @@ pub(super) const BOOT_CHECKS: [Check; 2] = [
 /// Whether a system can do what a runner needs.
 pub(super) const CHECKS: [Check; 10] = [
     Check {
-        name: "looking for the runner's users",
+        name: "checking the runner's users",
         limit: MINUTE,
         of: Asked::Any,
         script: "say() { echo \"$*\" >&2; exit 1; }
@@ -72,7 +72,7 @@ pub(super) const CHECKS: [Check; 10] = [
             done",
     },
     Check {
-        name: "looking at the runner's files",
+        name: "checking the runner's files",
         limit: MINUTE,
         of: Asked::Any,
         script: "for file in config.sh run.sh env.sh; do
@@ -85,7 +85,7 @@ pub(super) const CHECKS: [Check; 10] = [
             done",
     },
     Check {
-        name: "looking at what names the image",
+        name: "checking the image information",
         limit: MINUTE,
         of: Asked::Any,
         // Either file will do: a script may have its own for the runner.
@@ -100,7 +100,7 @@ pub(super) const CHECKS: [Check; 10] = [
             done",
     },
     Check {
-        name: "asking the kernel for its limits",
+        name: "checking the kernel limits",
         limit: MINUTE,
         of: Asked::Machine,
         script: "for limit in $6; do
@@ -115,7 +115,7 @@ pub(super) const CHECKS: [Check; 10] = [
             done",
     },
     Check {
-        name: "looking for commands",
+        name: "checking commands",
         limit: MINUTE,
         of: Asked::Any,
         script: "for command in $3; do
@@ -123,7 +123,7 @@ pub(super) const CHECKS: [Check; 10] = [
             done",
     },
     Check {
-        name: "looking for snaps",
+        name: "checking snaps",
         limit: MINUTE.saturating_mul(5),
         // An image that was not booted installs them at its first boot.
         of: Asked::Machine,
@@ -132,7 +132,7 @@ pub(super) const CHECKS: [Check; 10] = [
             done",
     },
     Check {
-        name: "asking for the search path",
+        name: "checking the search path",
         limit: MINUTE,
         of: Asked::Any,
         script: "for user in \"$1\" runner; do
