@@ -218,3 +218,7 @@ clean: ## Remove all that was made
 bench: deps unpacked ## Measure what the charm costs, beside others (target/bench/figures.json; QUICK=1, ONLY=..., BASELINE=...)
 	RUNNER_IMAGE_BUILDER_CHARM=$(CURDIR)/$(CHARM) SIZE='$(SIZE)' cargo bench --locked --bench performance -- \
 		$(if $(QUICK),--quick) $(if $(BASELINE),--baseline '$(BASELINE)') $(ONLY)
+
+.PHONY: bench-boot
+bench-boot: charm ## Measure how much sooner the default image boots than without its masked units (root, QEMU, Ubuntu's archive)
+	benches/boot.sh $(ARGS)

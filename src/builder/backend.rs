@@ -16,12 +16,11 @@ use crate::instance::{Part, RunnerBase};
 use crate::model::{Deadline, DiskFormat, Target};
 use crate::openstack_cloud::{Cloud, Image};
 use crate::record::{
-    BuildMode, BuilderRunConfig, BuiltOn, Failure, ImageFormat, Phase, PreparedImages, ResourceTracker,
+    BootTimes, BuildMode, BuilderRunConfig, BuiltOn, Failure, ImageFormat, Phase, PreparedImages, ResourceTracker,
     Revision,
 };
 
 /// A backend that is ready for builds.
-#[allow(clippy::large_enum_variant, reason = "a run has one")]
 pub enum Backend {
     /// Builder VMs of the build cloud.
     OpenStack {
@@ -38,6 +37,8 @@ pub enum Backend {
         workspace: Workspace,
         /// Their format.
         format: DiskFormat,
+        /// Where VMs are put that verify them; none where the chroot is enough.
+        site: Option<Site>,
     },
 }
 
@@ -95,12 +96,14 @@ impl Backend {
         deadline: Deadline,
     ) -> Result<Self, Failure> {
         let format = wanted_format(config.image_format, builds);
+        let site = || {
+            let site = Site::choose(cloud, &config.owner, &config.vm, deadline);
+            site.map_err(|error| Failure::of(&error, error.operator_must_act()))
+        };
         match config.build_mode {
             BuildMode::External => {
                 Workspace::close(host);
-                let site = Site::choose(cloud, &config.owner, &config.vm, deadline)
-                    .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
-                let site = Box::new(site);
+                let site = Box::new(site()?);
                 if format != Some(DiskFormat::Raw) {
                     return Ok(Self::OpenStack { site, format, converter: None });
                 }
@@ -119,8 +122,17 @@ impl Backend {
                 if config.prepared_images == PreparedImages::Off {
                     workspace.prepared.clear(host);
                 }
-                Ok(Self::Local { workspace, format: format.unwrap_or(DiskFormat::Qcow2) })
+                let site = config.launches_vms().then(site).transpose()?;
+                Ok(Self::Local { workspace, format: format.unwrap_or(DiskFormat::Qcow2), site })
             }
+        }
+    }
+
+    /// Where its VMs are put, if it launches any.
+    pub fn site(&self) -> Option<&Site> {
+        match self {
+            Self::OpenStack { site, .. } => Some(site),
+            Self::Local { site, .. } => site.as_ref(),
         }
     }
 
@@ -161,7 +173,7 @@ impl Backend {
                 };
                 Ok(Built::Snapshot(Box::new(image)))
             }
-            Self::Local { workspace, format } => {
+            Self::Local { workspace, format, .. } => {
                 let (host, verify) = (context.host, config.verify_image);
                 let (key, age) = (&inputs.preparation_key(), config.prepared_image_age());
                 let prepared = match config.prepared_images {
@@ -225,7 +237,8 @@ impl Backend {
         BaseImages { cloud, cloud_name, http, owner, job, tracker, format, converter }
     }
 
-    /// Proves a snapshot with a VM of it. What is built here was looked at before it was packed, and is not booted.
+    /// Proves a snapshot with a VM of it, and tells how long that took to boot. What is built here was looked at before it
+    /// was packed, and is not booted unless there is a place for VMs.
     pub fn verify(
         &self,
         context: &RunContext<'_>,
@@ -234,8 +247,8 @@ impl Backend {
         inputs: &BuildInputs,
         snapshot: &Image,
         deadline: Deadline,
-    ) -> Result<(), VerificationError> {
-        let Self::OpenStack { site, .. } = self else { return Ok(()) };
+    ) -> Result<BootTimes, VerificationError> {
+        let Some(site) = self.site() else { return Ok(BootTimes::default()) };
         let launcher = launcher(context, config, cloud, site, inputs.base.target);
         let expected = Expected::of(&inputs.base);
         Verification { launcher: &launcher, expected }.run(snapshot, deadline)

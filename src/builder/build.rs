@@ -4,16 +4,18 @@ use std::time::{Duration, Instant};
 
 use super::backend::{Backend, Built};
 use super::ownership::description::Description;
+use super::ownership::identity::Origin;
+use super::ownership::labels;
 use super::plan::{Plan, built};
 use super::run::Run;
 use super::run_context::RunContext;
-use crate::builder::delivery::revisions::Revisions;
+use crate::builder::delivery::revisions::{RevisionError, Revisions};
 use crate::builder::delivery::source::Artifact;
 use crate::builder::image::prepared;
 use crate::builder::image::verify::VerificationError;
 use crate::model::{Deadline, Elapsed, Target, Timestamp};
 use crate::openstack_cloud::{Deletion, Image as CloudImage};
-use crate::record::{Contents, Failure, Phase, Resource, ResourceKind, ResourceTracker};
+use crate::record::{BootTimes, Contents, Failure, Phase, Resource, ResourceKind, ResourceTracker};
 
 /// How long one build may take, all in all.
 const BUILD_LIMIT: Duration = Duration::from_secs(3 * 3600);
@@ -36,7 +38,7 @@ impl Run<'_> {
     /// Builds the image, or goes on with a snapshot of an earlier run, and keeps it in the build project.
     fn make(&self, plan: &Plan, deadline: Deadline) -> Result<Artifact, Failure> {
         let target = plan.target();
-        let (image, made) = match &plan.snapshot {
+        let (mut image, made) = match &plan.snapshot {
             Some(snapshot) => {
                 log::info!("{target}: continuing with snapshot {} of an earlier run", snapshot.id);
                 self.context.progress.made(target, &self.noted(snapshot));
@@ -57,11 +59,14 @@ impl Run<'_> {
         };
         let Description { base_serial, manifest } = described;
         let snapshot_format = match &image {
-            Built::Snapshot(snapshot) => snapshot.disk_format.clone(),
-            Built::File(_) => None,
+            // One that was uploaded to be verified has no machine that it was made of.
+            Built::Snapshot(snapshot) if labels::origin(snapshot) != Origin::default() => {
+                snapshot.disk_format.clone()
+            }
+            _ => None,
         };
         let tracker = ResourceTracker { progress: self.context.progress, target };
-        let revisions = Revisions {
+        let mut revisions = Revisions {
             cloud: &self.build_cloud,
             cloud_name: &self.config.build_cloud,
             owner: &self.config.owner,
@@ -70,15 +75,31 @@ impl Run<'_> {
             tracker,
         };
         let fingerprint = &plan.inputs.fingerprint;
+        let failed = |error: RevisionError| Failure::of(&error, error.operator_must_act());
+        let mut proof = None;
+        // From here on it is a snapshot like those of builder VMs.
+        if let Built::File(file) = &image
+            && self.config.launches_vms()
+        {
+            let (uploaded, read) =
+                revisions.upload_unverified(file, fingerprint, deadline).map_err(failed)?;
+            (image, proof) = (Built::Snapshot(Box::new(uploaded)), Some(read));
+        }
+        if self.config.verify_image
+            && let Built::Snapshot(snapshot) = &image
+        {
+            let times = self.verify(plan, self.backend()?, snapshot, deadline)?;
+            revisions.contents.boot = times.if_any();
+        }
         let kept = match &image {
             Built::Snapshot(snapshot) => revisions
-                .keep_snapshot(snapshot, fingerprint, made)
+                .keep_snapshot(snapshot, fingerprint, made, proof)
                 .inspect(|_| tracker.settled(&self.noted(snapshot)))
                 .inspect_err(|_| log::warn!("{target}: snapshot {} is kept for the next try", snapshot.id)),
             // Dropped, the file goes.
             Built::File(file) => revisions.keep_file(file, fingerprint, deadline),
         };
-        let (revision, image) = kept.map_err(|error| Failure::of(&error, error.operator_must_act()))?;
+        let (revision, image) = kept.map_err(failed)?;
         let (id, project, bytes) = (&revision.id, &self.config.build_cloud, image.size.unwrap_or(0));
         log::info!("{target}: build {id} kept in build project {project}: {bytes} bytes");
         Ok(Artifact::new(revision, image))
@@ -160,22 +181,27 @@ impl Run<'_> {
         self.backend.get_or_init(choose).as_ref().map_err(Clone::clone)
     }
 
-    /// Lets a snapshot prove itself. One that fails is no snapshot any more; one of which nothing was learnt stays.
+    /// Lets a snapshot prove itself, and tells how long its machine took to boot. One that fails is no snapshot any more; one of
+    /// which nothing was learnt stays.
     fn verify(
         &self,
         plan: &Plan,
         backend: &Backend,
         snapshot: &CloudImage,
         deadline: Deadline,
-    ) -> Result<(), VerificationError> {
+    ) -> Result<BootTimes, Failure> {
         let target = plan.target();
         self.context.progress.phase(target, Phase::Verifying);
         let began = Instant::now();
         let verified =
             backend.verify(self.context, self.config, &self.build_cloud, &plan.inputs, snapshot, deadline);
-        let Err(error) = verified else {
-            log::info!("{target}: snapshot {} verified after {}", snapshot.id, Elapsed::since(began));
-            return Ok(());
+        let error = match verified {
+            Ok(times) => {
+                let after = Elapsed::since(began);
+                log::info!("{target}: snapshot {} verified after {after}; boot: {times}", snapshot.id);
+                return Ok(times);
+            }
+            Err(error) => error,
         };
         match &error {
             VerificationError::Failed { kept_as: Some(_), .. } => {

@@ -15,8 +15,8 @@ use crate::instance::{ExternalScript, ImageInfo, Part, RunnerBase, RunnerTarball
 use crate::model::{Deadline, Target, Timestamp};
 use crate::openstack_cloud::{Image as CloudImage, ImageStatus};
 use crate::record::{
-    BuildMode, BuildSecrets, BuilderRunConfig, Contents, FAILED_READS, Failure, JobId, Known, Rebuild,
-    Revision, Upstream,
+    BuildSecrets, BuilderRunConfig, Contents, FAILED_READS, Failure, JobId, Known, Rebuild, Revision,
+    Upstream,
 };
 
 /// How long a snapshot that could not be verified is kept for further tries.
@@ -45,6 +45,7 @@ impl BuildInputs {
             base_image: self.offer.signed,
             base_serial: None,
             manifest: None,
+            boot: None,
             snapshot_format: None,
         }
     }
@@ -173,8 +174,8 @@ impl Planner<'_> {
         let is_for_it =
             |image: &&CloudImage| labels::is_of_this_unit(owner, image) && labels::is_for(target, image);
         let mut stale: Vec<CloudImage> = own.snapshots.iter().filter(is_for_it).cloned().collect();
-        // One that is built here has no need of a snapshot, and no VM to verify it with.
-        let lacks_build = source.is_none() && self.config.build_mode == BuildMode::External;
+        // Where no VM is launched there is none to verify it with.
+        let lacks_build = source.is_none() && self.config.launches_vms();
         let usable = |image: &CloudImage| {
             is_complete(image)
                 && image.properties.get(FINGERPRINT).is_some_and(|made_of| made_of == fingerprint)

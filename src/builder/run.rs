@@ -253,7 +253,9 @@ impl<'a> Run<'a> {
             }
         });
         self.note_search();
-        if matches!(self.backend.get(), Some(Ok(Backend::OpenStack { .. }))) || context.sweep == Sweep::Due {
+        let launches =
+            |backend: &Result<Backend, Failure>| backend.as_ref().is_ok_and(|known| known.site().is_some());
+        if self.backend.get().is_some_and(launches) || context.sweep == Sweep::Due {
             let deadline = Deadline::after(LOOK_LIMIT);
             for what in remove_security_group(build_cloud, &config.owner, deadline) {
                 log::warn!("not removed; the next job retries: {what}");

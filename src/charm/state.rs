@@ -118,6 +118,7 @@ impl CharmState {
         let max_image_age_hours = options.max_image_age()?;
         let verify_image = options.flag("verify-image")?;
         let prepared_images = options.prepared_images()?;
+        let verify_local_image = options.verify_local_image()?;
 
         let leader = tools.is_leader()?;
         let remembered = remembered.beside(&build_cloud_config);
@@ -157,6 +158,7 @@ impl CharmState {
             script_url,
             script_secret: script_secret.as_ref().map(ToString::to_string),
             verify_image,
+            verify_local_image,
             adopt: options.flag("adopt")?,
             revision_history_limit,
             max_image_age_hours,

@@ -1,6 +1,7 @@
 //! The age of the truth as metrics, in the text format of Prometheus. Nothing is kept for them: they are read from
 //! what hooks and worker have left, whenever somebody asks.
 
+mod boot;
 pub mod family;
 mod runner;
 
@@ -72,7 +73,9 @@ pub fn metrics(host: &Host) -> Result<String, MetricsError> {
     let stays = found.iter().filter(is_there);
     text.samples(&UNNEEDED, counted(stays.map(|unneeded| unneeded.kind.clone())));
     contents(&mut text, &journal, &Levers::load(host)?);
-    totals(&mut text, History::load(host)?.totals);
+    let history = History::load(host)?;
+    boot::times(&mut text, &journal, &history.boots);
+    totals(&mut text, history.totals);
     runner::refusals(&mut text, host, config)?;
     Ok(text.0)
 }

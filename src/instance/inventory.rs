@@ -85,7 +85,11 @@ const MOST: usize = 10_000;
 /// only then. npm's answer, which is JSON, comes last.
 const SCRIPT: &str = r#"lacks() { echo "$1 failed"; }
     echo '[system]'
-    [ ! -e /boot/vmlinuz ] || printf 'kernel\t%s\n' "$(basename "$(readlink -f /boot/vmlinuz)" | sed s/^vmlinuz-//)"
+    for link in /boot/vmlinuz /vmlinuz; do
+        [ -e "$link" ] || continue
+        printf 'kernel\t%s\n' "$(basename "$(readlink -f "$link")" | sed s/^vmlinuz-//)"
+        break
+    done
     [ ! -r /etc/cloud/build.info ] || sed -n 's/^serial: */serial\t/p' /etc/cloud/build.info
     echo '[packages]'
     dpkg-query --show --showformat='${db:Status-Abbrev}\t${Package}\t${Version}\t${Architecture}\n' || lacks dpkg-query

@@ -1,6 +1,7 @@
 //! What is written on the unit's disk by one process and read by others: hooks write requests and what databags say,
 //! the worker writes the journal, the launcher writes its notes. Each write is atomic.
 
+mod boot_times;
 mod check;
 mod file;
 mod history;
@@ -20,11 +21,12 @@ mod run_config;
 mod transit;
 mod upstream;
 
+pub use boot_times::{BootTimes, Seconds};
 pub use check::{Check, CheckOrder, Finding, Findings, Scope, Verdict};
 pub use file::{RecordError, write_json};
 pub use history::{
-    Asked, AskedFor, BOUNDS, Count, Delivered, Durations, Found, History, PastBuild, PastFailure, PastJob,
-    Totals, Unneeded, take_unlogged,
+    Asked, AskedFor, BOUNDS, Boot, Boots, Count, Delivered, Durations, Found, History, PastBuild,
+    PastFailure, PastJob, SlowBoot, Totals, Unneeded, take_unlogged,
 };
 pub use journal::aside::{put_aside, put_aside_locked};
 pub use journal::build_state::{Build, BuiltOn, Failure, Job, Phase, Remedy, Sent};
@@ -49,6 +51,6 @@ pub use resource::{Resource, ResourceKind};
 pub use resource_tracker::ResourceTracker;
 pub use run_config::{
     BaseImageSource, BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm,
-    CloudName, Delivery, ImageFormat, JobId, Owner, PreparedImages, ProxyConfig, RunnerSource,
+    CloudName, Delivery, ImageFormat, JobId, Owner, PreparedImages, ProxyConfig, RunnerSource, LocalVerification,
 };
 pub use upstream::{Acceptance, Answered, Offer, Upstream, Validator, WARNING};

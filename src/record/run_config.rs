@@ -207,6 +207,23 @@ impl PreparedImages {
     }
 }
 
+/// What an image that was built on this machine is looked at in before it is delivered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LocalVerification {
+    /// In the chroot that it was built in, as far as a system that is not booted can tell.
+    #[default]
+    Chroot,
+    /// There, and in a VM of the build project that is booted from it.
+    Vm,
+}
+
+impl LocalVerification {
+    fn is_chroot(&self) -> bool {
+        *self == Self::Chroot
+    }
+}
+
 /// The format of the images that are uploaded: base images and local builds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -260,6 +277,9 @@ pub struct BuilderRunConfig {
     pub script_secret: Option<String>,
     /// Whether an image must prove itself before it is delivered.
     pub verify_image: bool,
+    /// How one that is built on this machine does.
+    #[serde(default, skip_serializing_if = "LocalVerification::is_chroot")]
+    pub verify_local_image: LocalVerification,
     /// Whether images of our names that nobody has labelled are taken over.
     pub adopt: bool,
     /// How many revisions of an image are kept in each cloud.
@@ -283,6 +303,14 @@ impl BuilderRunConfig {
     /// How old a prepared image may be that is built on: what is built anew because it has grown old begins on the base image.
     pub fn prepared_image_age(&self) -> Duration {
         PREPARED_AGE.min(Duration::from_secs(u64::from(self.max_image_age_hours) * 1800))
+    }
+
+    /// Whether a new image takes a VM in the build project: to be built in, or to be verified.
+    pub fn launches_vms(&self) -> bool {
+        match self.build_mode {
+            BuildMode::External => true,
+            BuildMode::Local => self.verify_image && self.verify_local_image == LocalVerification::Vm,
+        }
     }
 
     /// A digest of all of it: two configurations with the same digest ask for the same.
@@ -312,5 +340,27 @@ impl BuildSecrets {
             && self.github_token.is_none()
             && self.proxies.http.is_none()
             && self.proxies.https.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::run_config;
+
+    #[test]
+    fn only_a_local_build_that_is_not_booted_needs_no_vm() {
+        let config = |build_mode, verify_image, verify_local_image| {
+            BuilderRunConfig { build_mode, verify_image, verify_local_image, ..run_config() }.launches_vms()
+        };
+        use {BuildMode::*, LocalVerification::*};
+        assert!(config(External, false, Chroot) && config(Local, true, Vm));
+        assert!(!config(Local, true, Chroot) && !config(Local, false, Vm));
+    }
+
+    #[test]
+    fn an_earlier_version_reads_what_asks_for_nothing_new() {
+        let text = serde_json::to_string(&run_config()).unwrap();
+        assert!(!text.contains("verify_local_image"), "{text}");
     }
 }

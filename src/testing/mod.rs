@@ -10,8 +10,7 @@ use std::collections::BTreeMap;
 use crate::instance::DEFAULT_RECIPE;
 use crate::model::{Arch, BaseImage, Target, Timestamp};
 use crate::record::{
-    BaseImageSource, BuildMode, BuilderRunConfig, BuilderVm, CloudName, Delivery, ImageFormat, JobId, Owner,
-    PreparedImages, Reason, Rebuild, Request, RunnerSource, Task,
+    BaseImageSource, BuildMode, BuilderRunConfig, BuilderVm, CloudName, Delivery, ImageFormat, JobId, Owner, PreparedImages, Reason, Rebuild, Request, RunnerSource, Task, LocalVerification,
 };
 
 /// To build noble-x64 in `builders-1`, for nobody yet.
@@ -44,6 +43,7 @@ pub fn run_config() -> BuilderRunConfig {
         script_url: None,
         script_secret: None,
         verify_image: true,
+        verify_local_image: LocalVerification::Chroot,
         adopt: false,
         revision_history_limit: 5,
         max_image_age_hours: 24,

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says what it expects")]
 
 mod away;
+mod boot;
 mod checks;
 mod clouds;
 mod deleted;

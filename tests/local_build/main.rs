@@ -12,4 +12,5 @@ mod fixture;
 mod images;
 mod kills;
 mod refusals;
+mod verification;
 mod workbench;

@@ -52,6 +52,14 @@ else
   echo "sources=restored"
 fi
 INSIDE
+# What it says is installed in it: tests/scenario/inventory.rs holds it against the image's manifest.
+inside 'bash -s' <<'INSIDE'
+echo "kernel $(uname -r)"
+echo "manifest $(sha256sum /usr/share/runner-image/manifest.json | cut -d ' ' -f 1)"
+dpkg-query --show --showformat='package ${db:Status-Status} ${Package} ${Version} ${Architecture}\n' |
+  sed -n 's/^package installed /package /p'
+! command -v snap >/dev/null || snap list --color=never --unicode=never | awk 'NR > 1 {print "snap " $1 " " $3}'
+INSIDE
 # The builder's host key came with its user-data; a consumer's own machine must have made its own.
 echo "host-keys=$(if grep -q ssh-ed25519 "$work/known" && ! grep -qF "${BUILDER_HOST_KEY:-none}" "$work/known"; then echo own; else echo shared; fi)"
 echo "script-expected=$(printf %s "$SCRIPT_SECRET" | sha256sum | cut -d ' ' -f 1)"

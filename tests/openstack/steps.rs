@@ -3,7 +3,11 @@
 use std::collections::BTreeSet;
 use std::process::{Child, Command, Stdio};
 
+use serde_json::Value;
+
 use crate::charm::{Charm, SCRIPT_SECRET, script};
+use crate::deployed::Deployed;
+use crate::scenario::inventory::Inventory;
 use crate::scenario::{BUILD_PROJECT, CONSUMERS, Scenario, project_of};
 
 impl Scenario<Charm> {
@@ -31,14 +35,18 @@ impl Scenario<Charm> {
 
     /// A boot takes minutes: it goes on while the next scenario are told, until [`Machine::was_complete`].
     pub fn a_consumer_launches_a_machine(&self) -> Machine {
+        let image = self.revisions.last().expect("a revision");
+        let shown = self.environment.unit().exec(&format!("./dispatch show-image {image} --format json"));
+        let shown = shown.expect("show-image").stdout;
         let look = Command::new(script("boot-image.sh"))
-            .args([CONSUMERS[0], self.revisions.last().expect("a revision")])
+            .args([CONSUMERS[0], image])
             .env("SCRIPT_SECRET", SCRIPT_SECRET)
             .env("BUILDER_HOST_KEY", &self.keys[1])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn();
-        Machine { look: look.expect("boot-image.sh") }
+        let shown = serde_json::from_str(&shown).unwrap_or_else(|error| panic!("{error} in {shown}"));
+        Machine { look: look.expect("boot-image.sh"), shown }
     }
 
     pub fn launches_no_runner_without_room(&self) {
@@ -63,6 +71,8 @@ impl Scenario<Charm> {
 pub struct Machine {
     /// boot-image.sh, which boots it and looks.
     look: Child,
+    /// What the charm says is in its image.
+    shown: Value,
 }
 
 impl Machine {
@@ -86,5 +96,7 @@ impl Machine {
         assert_eq!(fact("machine-id").len(), 32);
         assert_eq!(fact("host-keys"), "own");
         assert_eq!(fact("sources"), "restored");
+        let differs = Inventory::read(&told).differs_from(&self.shown);
+        assert_eq!(differs, [] as [&str; 0], "what the machine has, and what its image's manifest says");
     }
 }

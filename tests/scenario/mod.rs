@@ -4,6 +4,7 @@
 //! of its own. What is particular to a cloud is its [`Environment`].
 
 mod failures;
+pub mod inventory;
 mod kills;
 mod life;
 mod prepared;

@@ -13,8 +13,8 @@ use crate::http::HttpClient;
 use crate::model::{Deadline, Target};
 use crate::openstack_cloud::{Cloud, ProjectId};
 use crate::record::{
-    BuildMode, BuilderRunConfig, Check, CheckOrder, CloudName, Failure, Finding, Image, Phase, Progress,
-    RecordError, Resource, ResourceTracker, Revision, Verdict,
+    BuilderRunConfig, Check, CheckOrder, CloudName, Failure, Finding, Image, Phase, Progress, RecordError,
+    Resource, ResourceTracker, Revision, Verdict,
 };
 
 /// How long the whole may take: a base image is copied if the project has none.
@@ -26,7 +26,7 @@ const REMOVAL: Duration = Duration::from_secs(60);
 /// Boots a VM of the first target's base image, connects to it, and deletes it.
 pub fn check(host: &Host, http: &HttpClient, known: &Clouds, order: &CheckOrder) -> Finding {
     let config = &order.config;
-    if config.build_mode == BuildMode::Local {
+    if !config.launches_vms() {
         return Finding::new(Check::Ssh, Verdict::Ok, "not needed: build-mode is local");
     }
     let Some(target) = config.targets.first() else {

@@ -9,9 +9,7 @@ use crate::builder::ownership::labels;
 use crate::host::{Host, random_uuid};
 use crate::model::{Deadline, Timestamp};
 use crate::openstack_cloud::{Cloud, ImageId, NewImage, OpenStackError, PlacementError, Servers};
-use crate::record::{
-    BuildMode, Check, CheckOrder, CloudName, Finding, Journal, ResourceKind, Scope, Verdict,
-};
+use crate::record::{Check, CheckOrder, CloudName, Finding, Journal, ResourceKind, Scope, Verdict};
 
 /// Clocks that differ by more make signatures and certificates fail, and ages wrong.
 const SKEW: Duration = Duration::from_secs(300);
@@ -43,7 +41,7 @@ impl ProjectCheck<'_> {
 
     fn checks(&self, cloud: &Cloud) -> Vec<Finding> {
         let config = &self.order.config;
-        let launches = *self.name == config.build_cloud && config.build_mode == BuildMode::External;
+        let launches = *self.name == config.build_cloud && config.launches_vms();
         let mut found = vec![Finding::new(Check::Credentials, Verdict::Ok, "accepted by Keystone")];
         let servers = if launches { Servers::Builders } else { Servers::None };
         found.push(match cloud.has_services(servers) {

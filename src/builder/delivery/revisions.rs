@@ -9,7 +9,7 @@ use sha2::Sha512;
 
 use super::distribution::{DeliveryError, compare};
 use crate::builder::image::local::LocalImage;
-use crate::builder::ownership::description;
+use crate::builder::ownership::description::{self, Description};
 use crate::builder::ownership::labels::{self, Stage};
 use crate::host::random_uuid;
 use crate::model::{Cause, Classified, Deadline, Digesting, Metered, Target, Timestamp};
@@ -119,15 +119,21 @@ pub fn name(application: &str, target: Target) -> String {
     format!("{application}-image-builder-revision-{target}")
 }
 
+fn new_id() -> Result<ImageId, RevisionError> {
+    random_uuid().parse().map_err(|_| DeliveryError::NoId.into())
+}
+
 impl Revisions<'_> {
-    /// Makes a snapshot a finished build. It keeps its id, and is noted first: a snapshot of that id is taken up again.
+    /// Makes a snapshot a finished build; `proof` is known of one that we have uploaded. It keeps its id, and is noted first:
+    /// a snapshot of that id is taken up again.
     pub fn keep_snapshot(
         &self,
         snapshot: &Image,
         fingerprint: &str,
         built: Timestamp,
+        proof: Option<Proof>,
     ) -> Result<(Revision, Image), RevisionError> {
-        let revision = self.revision(snapshot.id.clone(), fingerprint, built, None);
+        let revision = self.revision(snapshot.id.clone(), fingerprint, built, proof);
         self.tracker.progress.revision(&revision);
         let name = name(&self.owner.application, self.tracker.target);
         let (images, changes) = (self.cloud.images(), labels::keep(snapshot, &name));
@@ -143,46 +149,93 @@ impl Revisions<'_> {
         fingerprint: &str,
         deadline: Deadline,
     ) -> Result<(Revision, Image), RevisionError> {
-        let path = file.path();
-        let failed = |source| RevisionError::File { path: path.display().to_string(), source };
-        let opened = File::open(&path).map_err(failed)?;
-        let size = opened.metadata().map_err(failed)?.len();
-        let id: ImageId = random_uuid().parse().map_err(|_| DeliveryError::NoId)?;
-        let target = self.tracker.target;
-        let mut properties = labels::of_copy(self.owner, self.job, &id, fingerprint);
-        properties.insert("architecture".into(), target.arch.glance().into());
-        let new = NewImage {
+        let id = new_id()?;
+        let labels = labels::of_copy(self.owner, self.job, &id, fingerprint);
+        let new = self.new_image(file, &id, name(&self.owner.application, self.tracker.target), labels);
+        let noted = self.noted(ResourceKind::Revision, &new);
+        self.tracker.makes(&noted).map_err(DeliveryError::from)?;
+        let images = self.cloud.images();
+        let result = self.upload(file, &id, &new, deadline).and_then(|proof| {
+            let revision = self.revision(id.clone(), fingerprint, Timestamp::now(), Some(proof));
+            self.tracker.progress.revision(&revision);
+            let image = description::update(&images, &id, labels::keep_file(), self.properties(), deadline)?;
+            Ok((revision, image))
+        });
+        self.tracker.conclude(&images, &id, &noted, &result);
+        result
+    }
+
+    /// Uploads a file that was built on this machine to be verified: from then on it is a snapshot like any other, but that
+    /// its bytes are known.
+    pub fn upload_unverified(
+        &self,
+        file: &LocalImage,
+        fingerprint: &str,
+        deadline: Deadline,
+    ) -> Result<(Image, Proof), RevisionError> {
+        let (id, target) = (new_id()?, self.tracker.target);
+        let mut labels = labels::of_copy(self.owner, self.job, &id, fingerprint);
+        labels.extend([labels::for_target(target)]);
+        labels.extend(file.manifest.iter().flat_map(|known| Description::of_manifest(known).labels()));
+        let name = format!("{}-image-builder-{target}-{}", self.owner.application, self.job);
+        let new = self.new_image(file, &id, name, labels);
+        let noted = self.noted(ResourceKind::Snapshot, &new);
+        self.tracker.makes(&noted).map_err(DeliveryError::from)?;
+        let images = self.cloud.images();
+        let result = self.upload(file, &id, &new, deadline).and_then(|proof| {
+            let image = images.update(&id, &labels::await_verification(), deadline)?;
+            Ok((image, proof))
+        });
+        // It stays noted until it is kept, or put aside.
+        if result.is_err() {
+            self.tracker.conclude(&images, &id, &noted, &result);
+        }
+        result
+    }
+
+    fn new_image(
+        &self,
+        file: &LocalImage,
+        id: &ImageId,
+        name: String,
+        mut properties: BTreeMap<String, String>,
+    ) -> NewImage {
+        properties.insert("architecture".into(), self.tracker.target.arch.glance().into());
+        NewImage {
             id: Some(id.clone()),
-            name: name(&self.owner.application, target),
+            name,
             disk_format: file.format.as_str().into(),
             container_format: "bare".into(),
             min_disk: file.min_disk,
             min_ram: 0,
             properties,
-        };
-        let noted = Resource {
-            kind: ResourceKind::Revision,
-            cloud: self.cloud_name.clone(),
-            name: new.name.clone(),
-            id: Some(id.to_string()),
-            revision: None,
-        };
-        self.tracker.makes(&noted).map_err(DeliveryError::from)?;
-        let images = self.cloud.images();
-        let result = (|| {
-            images.create(&new, deadline)?;
-            let opened = Metered::new(opened, "uploading the build", Some(size));
-            let mut bytes = Digesting::<_, Sha512>::new(opened);
-            images.upload(&id, Some(size), &mut bytes, deadline)?;
-            let proof = Proof { sha512: bytes.hex(), size };
-            compare(&images, &id, &proof, deadline)?;
-            let revision = self.revision(id.clone(), fingerprint, Timestamp::now(), Some(proof));
-            self.tracker.progress.revision(&revision);
-            let image = description::update(&images, &id, labels::keep_file(), self.properties(), deadline)?;
-            Ok((revision, image))
-        })();
-        self.tracker.conclude(&images, &id, &noted, &result);
-        result
+        }
+    }
+
+    fn noted(&self, kind: ResourceKind, image: &NewImage) -> Resource {
+        let id = image.id.as_ref().map(ToString::to_string);
+        Resource { kind, cloud: self.cloud_name.clone(), name: image.name.clone(), id, revision: None }
+    }
+
+    /// Sends a file to the build project, and compares what arrived.
+    fn upload(
+        &self,
+        file: &LocalImage,
+        id: &ImageId,
+        new: &NewImage,
+        deadline: Deadline,
+    ) -> Result<Proof, RevisionError> {
+        let (path, images) = (file.path(), self.cloud.images());
+        let failed = |source| RevisionError::File { path: path.display().to_string(), source };
+        let opened = File::open(&path).map_err(failed)?;
+        let size = opened.metadata().map_err(failed)?.len();
+        images.create(new, deadline)?;
+        let opened = Metered::new(opened, "uploading the build", Some(size));
+        let mut bytes = Digesting::<_, Sha512>::new(opened);
+        images.upload(id, Some(size), &mut bytes, deadline)?;
+        let proof = Proof { sha512: bytes.hex(), size };
+        compare(&images, id, &proof, deadline)?;
+        Ok(proof)
     }
 
     fn properties(&self) -> BTreeMap<String, String> {

@@ -107,6 +107,7 @@ mod tests {
                 base_image: Timestamp(1),
                 base_serial: None,
                 manifest: None,
+                boot: None,
                 snapshot_format: snapshot_format.map(str::to_owned),
             }),
             copies: Vec::new(),

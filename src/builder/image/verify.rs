@@ -1,11 +1,12 @@
 //! The proof of an image: a VM that was booted from it comes up and can do what a runner needs. Of an image that is made on
 //! this machine, what a system that is not booted can tell. Without it no image is delivered, unless the operator says so.
 
+mod boot;
 mod checks;
 
 use std::time::Duration;
 
-use self::checks::{Asked, CHECKS, Check, MINUTE, TRACELESS};
+use self::checks::{Asked, BOOT_CHECKS, CHECKS, Check, MINUTE, TRACELESS};
 
 use super::vm::{Launcher, Purpose, VmError};
 use crate::builder::ownership::identity::{Identity, Origin};
@@ -15,7 +16,7 @@ use crate::model::{
     Attempts, Backoff, Cause, Classified, Deadline, GaveUp, RetryPolicy, Target, Verdict, retry,
 };
 use crate::openstack_cloud::{Cloud, Image, ImageId, OpenStackError};
-use crate::record::Owner;
+use crate::record::{BootTimes, Owner};
 
 /// How long all of it may take, the boot included.
 const LIMIT: Duration = Duration::from_secs(3600);
@@ -135,17 +136,24 @@ pub fn check(
     expected: &Expected,
     deadline: Deadline,
 ) -> Result<(), VerificationError> {
+    look(executor, expected, &CHECKS, deadline)
+}
+
+fn look(
+    executor: &dyn Executor,
+    expected: &Expected,
+    checks: &[Check],
+    deadline: Deadline,
+) -> Result<(), VerificationError> {
     let Expected { runner_version, commands, snaps, failed_units, limits } = expected;
     let (commands, snaps, limits) = (commands.join(" "), snaps.join(" "), limits.join(" "));
     let booted = executor.is_booted();
-    for Check { name, limit, script, .. } in
-        CHECKS.into_iter().filter(|check| booted || check.of == Asked::Any)
-    {
+    for Check { name, limit, script, .. } in checks.iter().filter(|check| booted || check.of == Asked::Any) {
         log::info!("{}: {name}", executor.instance());
-        let script = if booted { script.to_owned() } else { format!("{TRACELESS}{script}") };
+        let script = if booted { (*script).to_owned() } else { format!("{TRACELESS}{script}") };
         let arguments = [RUNNER_HOME, RUNNER_USER, runner_version, &commands, &snaps, failed_units, &limits];
         let words = [&["bash", "-euo", "pipefail", "-c", script.as_str()], &arguments[..]].concat();
-        let look = || executor.run(Command::new(words.iter().copied()).limit(limit), deadline);
+        let look = || executor.run(Command::new(words.iter().copied()).limit(*limit), deadline);
         once_more(deadline, look).map_err(|gave_up| failed(name, &gave_up))?;
     }
     Ok(())
@@ -160,8 +168,9 @@ pub struct Verification<'a> {
 }
 
 impl Verification<'_> {
-    /// Proves `image`. One that fails is kept aside for inspection, in the place of the last that failed.
-    pub fn run(&self, image: &Image, deadline: Deadline) -> Result<(), VerificationError> {
+    /// Proves `image`, and tells how long its machine took to boot. One that fails is kept aside for inspection, in the place
+    /// of the last that failed.
+    pub fn run(&self, image: &Image, deadline: Deadline) -> Result<BootTimes, VerificationError> {
         let Launcher { cloud, owner, tracker, .. } = *self.launcher;
         let deadline = deadline.at_most(LIMIT);
         let proof = self.launcher.with_vm(Purpose::Verification, &image.id, deadline, |vm| {
@@ -173,8 +182,11 @@ impl Verification<'_> {
             };
             let Origin { identity, failed_units } = labels::origin(image);
             let expected = Expected { failed_units, ..self.expected.clone() };
-            check(&executor, &expected, deadline)?;
-            is_a_machine_of_its_own(&executor, &identity, deadline)
+            look(&executor, &expected, &BOOT_CHECKS, deadline)?;
+            let times = boot::measure(&executor, deadline);
+            look(&executor, &expected, &CHECKS, deadline)?;
+            is_a_machine_of_its_own(&executor, &identity, deadline)?;
+            Ok(times)
         });
         match proof {
             Err(VerificationError::Failed { check, problem, .. }) => {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::labels;
 use crate::model::{Deadline, Target};
 use crate::openstack_cloud::{ErrorKind, Image, ImageChange, ImageId, Images, OpenStackError};
-use crate::record::{Contents, Manifest, Revision};
+use crate::record::{Contents, Manifest, Revision, Seconds};
 
 /// The SHA-256 of the image's manifest.
 const MANIFEST: &str = "runner_image_builder_manifest";
@@ -14,6 +14,8 @@ const MANIFEST: &str = "runner_image_builder_manifest";
 const BASE_SERIAL: &str = "runner_image_builder_base_serial";
 /// The version of its runner.
 const RUNNER: &str = "runner_image_builder_runner";
+/// What the names begin with that tell how long its machine took to boot, in seconds.
+const BOOT: &str = "runner_image_builder_boot";
 /// The user that Ubuntu's cloud images have.
 const ADMIN_USER: &str = "ubuntu";
 /// What the names of properties begin with that tell which hardware a machine gets.
@@ -62,7 +64,15 @@ pub fn properties(target: Target, contents: Option<&Contents>) -> BTreeMap<Strin
         (BASE_SERIAL, said(|contents| contents.base_serial.clone())),
         (MANIFEST, said(|contents| contents.manifest.clone())),
     ];
-    properties.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+    let properties = properties.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    let times = contents.and_then(|contents| contents.boot.as_ref());
+    let boot = times.into_iter().flat_map(|times| {
+        let total = times.total_ms().map(|total| ("total", total));
+        total.into_iter().chain(times.known())
+    });
+    let boot = boot
+        .map(|(name, time)| (format!("{BOOT}_{}_seconds", name.replace('-', "_")), Seconds(time).exact()));
+    properties.chain(boot).collect()
 }
 
 /// Publishes image `id`, a complete copy of `build`, whose image in the build project is `image`.

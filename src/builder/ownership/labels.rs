@@ -52,7 +52,7 @@ pub enum Stage {
     Base,
     /// One that has the recipe's packages and snaps already.
     Prepared,
-    /// A snapshot of a builder, to be delivered.
+    /// A snapshot of a builder, or a build that was uploaded to be verified; to be delivered.
     Snapshot,
     /// A finished build, of which copies are made.
     Revision,
@@ -147,7 +147,7 @@ pub fn of_snapshot(
     labels.insert(STAGE.into(), Stage::Snapshot.as_str().into());
     labels.extend(origin.labels());
     labels.insert(SERVER.into(), server.to_string());
-    labels.insert(TARGET.into(), target.to_string());
+    labels.extend([for_target(target)]);
     labels.insert(FINGERPRINT.into(), fingerprint.into());
     labels
 }
@@ -220,6 +220,16 @@ pub fn keep(snapshot: &Image, name: &str) -> Vec<ImageChange> {
     changes.push(ImageChange::Replace("name".into(), name.into()));
     changes.push(ImageChange::Replace(STAGE.into(), Stage::Revision.as_str().into()));
     changes
+}
+
+/// The label that says what a snapshot is for.
+pub fn for_target(target: Target) -> (String, String) {
+    (TARGET.to_owned(), target.to_string())
+}
+
+/// What turns an uploaded file that is complete into one to be verified, like the snapshots of builder VMs.
+pub fn await_verification() -> Vec<ImageChange> {
+    vec![ImageChange::Replace(STAGE.into(), Stage::Snapshot.as_str().into())]
 }
 
 /// What turns an uploaded file that is complete into a finished build.

@@ -189,6 +189,13 @@ fn write_result(f: &mut fmt::Formatter<'_>, result: &PastJob) -> fmt::Result {
             .changes
             .iter()
             .try_for_each(|changes| writeln!(f, "    since the last: {}", printable_line(changes)))?;
+        let size = build.size.map(|size| format!("{} MiB", size.div_ceil(1 << 20)));
+        let boot = build.boot.as_ref().map(|times| format!("boot: {times}"));
+        let measured: Vec<String> = size.into_iter().chain(boot).collect();
+        if !measured.is_empty() {
+            writeln!(f, "    image: {}", measured.join("; "))?;
+        }
+        build.slow_boot.iter().try_for_each(|slow| writeln!(f, "    warning: {slow}"))?;
     }
     for delivered in &result.delivered {
         writeln!(f, "  {} to {}: image {}", delivered.target, delivered.project, delivered.id)?;

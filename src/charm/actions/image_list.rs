@@ -9,7 +9,8 @@ use crate::host::Host;
 use crate::model::{Target, Timestamp, printable_line};
 use crate::openstack_cloud::ImageId;
 use crate::record::{
-    BuilderRunConfig, CloudName, Image, Journal, Levers, Published, RecordError, Request, Revision,
+    BootTimes, BuilderRunConfig, CloudName, Image, Journal, Levers, Published, RecordError, Request,
+    Revision, Seconds,
 };
 
 /// All images; displays as a table, serialises as JSON.
@@ -34,6 +35,8 @@ pub struct Row {
     pub built: Timestamp,
     /// The number of its bytes.
     pub size: Option<u64>,
+    /// How long its machine took to boot when it was verified.
+    pub boot: Option<BootTimes>,
     /// When the list was signed that names its base image.
     pub base_image: Option<Timestamp>,
     /// The version of its runner.
@@ -104,6 +107,7 @@ fn row(build: &Revision, project: &CloudName, id: Option<&ImageId>, state: State
         build: Some(build.id.clone()),
         built: build.built,
         size: build.proof.as_ref().map(|proof| proof.size),
+        boot: build.contents.as_ref().and_then(|contents| contents.boot.clone()),
         base_image: build.contents.as_ref().map(|contents| contents.base_image),
         runner: build.contents.as_ref().map(|contents| contents.runner.clone()),
         state,
@@ -125,6 +129,7 @@ fn row_of_image(image: &Image, journal: &Journal) -> Row {
             build: image.revision.clone(),
             built: image.built,
             size: None,
+            boot: None,
             base_image: None,
             runner: None,
             state: State::Told,
@@ -144,7 +149,7 @@ fn missing<'a>(journal: &'a Journal, config: &'a BuilderRunConfig) -> impl Itera
 }
 
 impl Row {
-    fn cells(&self) -> [String; 9] {
+    fn cells(&self) -> [String; 10] {
         let unknown = || "-".to_owned();
         let day = |at: Timestamp| at.to_string().chars().take(10).collect::<String>();
         let mut state = match self.state {
@@ -155,12 +160,14 @@ impl Row {
         };
         state.push_str(if self.pinned { ", pinned" } else { "" });
         self.revoked.iter().for_each(|reason| state.push_str(&format!(", revoked: {reason}")));
+        let boot = self.boot.as_ref().and_then(BootTimes::total_ms);
         [
             self.target.to_string(),
             self.project.to_string(),
             self.id.as_ref().map_or_else(unknown, ToString::to_string),
             format!("{}", self.built),
             self.size.map_or_else(unknown, |size| format!("{} MiB", size.div_ceil(1 << 20))),
+            boot.map_or_else(unknown, |total| Seconds(total).to_string()),
             self.base_image.map_or_else(unknown, day),
             self.runner.clone().unwrap_or_else(unknown),
             if self.named_by.is_empty() { unknown() } else { self.named_by.join(",") },
@@ -174,8 +181,9 @@ impl fmt::Display for ImageList {
         if self.images.is_empty() {
             return writeln!(f, "no images yet");
         }
-        let head = ["TARGET", "PROJECT", "ID", "BUILT", "SIZE", "BASE", "RUNNER", "NAMED BY", "STATE"];
-        let rows: Vec<[String; 9]> =
+        let head =
+            ["TARGET", "PROJECT", "ID", "BUILT", "SIZE", "BOOT", "BASE", "RUNNER", "NAMED BY", "STATE"];
+        let rows: Vec<[String; 10]> =
             std::iter::once(head.map(str::to_owned)).chain(self.images.iter().map(Row::cells)).collect();
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
         let widths: Vec<usize> = (0..head.len()).map(width).collect();

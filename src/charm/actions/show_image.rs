@@ -10,7 +10,9 @@ use crate::charm::dispatch::{DispatchError, Unit};
 use crate::host::Host;
 use crate::model::{Target, Timestamp};
 use crate::openstack_cloud::ImageId;
-use crate::record::{Component, Difference, JobId, Journal, MANIFEST_PATH, Manifest, RecordError, Revision};
+use crate::record::{
+    BootTimes, Component, Difference, JobId, Journal, MANIFEST_PATH, Manifest, RecordError, Revision,
+};
 
 /// The longest text that an action returns: Juju's tool takes it as an argument, of which Linux allows 128 KiB.
 const LONGEST: usize = 100_000;
@@ -73,6 +75,8 @@ pub struct ShownImage {
     pub sha512: Option<String>,
     /// The number of its bytes, once they were read.
     pub size: Option<u64>,
+    /// How long its machine took to boot when it was verified; absent of one that was not booted.
+    pub boot: Option<BootTimes>,
     /// The SHA-256 of its manifest, as the image itself has it.
     pub manifest_sha256: String,
     /// The manifest.
@@ -98,6 +102,7 @@ impl ShownImage {
             job: build.job.clone(),
             sha512: build.proof.as_ref().map(|proof| proof.sha512.clone()),
             size: build.proof.as_ref().map(|proof| proof.size),
+            boot: build.contents.as_ref().and_then(|contents| contents.boot.clone()),
             manifest_sha256: digest.clone(),
             manifest: known,
         })
@@ -169,13 +174,14 @@ fn find<'a>(journal: &'a Journal, word: &str) -> Result<&'a Revision, ShowError>
 
 impl fmt::Display for ShownImage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { build, target, built, job, sha512, size, manifest_sha256, manifest } = self;
+        let Self { build, target, built, job, sha512, size, boot, manifest_sha256, manifest } = self;
         let Manifest { base_image, runner, tools, recipe_sha256, script_sha256, inventory, .. } = manifest;
         let unknown = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());
         writeln!(f, "build {build} of {target}, built {built} by job {job}")?;
         if let (Some(sha512), Some(size)) = (sha512, size) {
             writeln!(f, "image: {} MiB, sha512:{sha512}", size.div_ceil(1 << 20))?;
         }
+        boot.iter().try_for_each(|times| writeln!(f, "boot: {times}"))?;
         writeln!(f, "manifest: sha256:{manifest_sha256}, {MANIFEST_PATH} in the image")?;
         let serial = unknown(&inventory.base_serial);
         writeln!(

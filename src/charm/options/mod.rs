@@ -14,7 +14,7 @@ use crate::github::{GithubScope, NotAScope};
 use crate::instance::{DEFAULT_RECIPE, Recipe};
 use crate::juju::SecretUri;
 use crate::model::{Arch, BaseImage, ReleaseDate, Target};
-use crate::record::{BuildMode, Delivery, ImageFormat, PreparedImages};
+use crate::record::{BuildMode, Delivery, ImageFormat, LocalVerification, PreparedImages};
 
 /// An option makes no sense; its text is the message of the blocked status.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -145,6 +145,17 @@ impl Options {
             Some("local") => Ok(BuildMode::Local),
             Some(other) => {
                 Err(InvalidOption(format!("Unsupported build-mode {other:?}: use external or local.")))
+            }
+        }
+    }
+
+    /// What images that are built on the unit are verified in.
+    pub fn verify_local_image(&self) -> Checked<LocalVerification> {
+        match self.text("verify-local-image")?.as_deref() {
+            None | Some("chroot") => Ok(LocalVerification::Chroot),
+            Some("vm") => Ok(LocalVerification::Vm),
+            Some(other) => {
+                Err(InvalidOption(format!("Unsupported verify-local-image {other:?}: use chroot or vm.")))
             }
         }
     }

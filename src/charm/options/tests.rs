@@ -30,6 +30,7 @@ fn operators_are_told_what_is_wrong_with_an_option() {
         "architecture": "x64,mips", "base-image": "noble,warty", "build-interval": 25, "revision-history-limit": 1,
         "runner-version": "latest; rm -rf /", "script-url": "http://[::1", "max-image-age": 0, "boot-timeout": 1,
         "ssh-options": "ProxyCommand=sh", "build-ssh-ingress": "world", "build-mode": "remote", "delivery": "mail",
+        "verify-local-image": "disk",
         "image-format": "vmdk",
         "base-image-source": "ubuntu", "base-image-keyring": "keys", "recipe": "packages: 7", "github-api-url": "x",
         "script-secret": "a=b", "github-token-secret-id": "github_pat_planted",
@@ -45,6 +46,7 @@ fn operators_are_told_what_is_wrong_with_an_option() {
         ("boot-timeout", refusal(bad.boot_timeout())),
         ("build-interval", refusal(bad.build_interval())),
         ("build-mode", refusal(bad.build_mode())),
+        ("verify-local-image", refusal(bad.verify_local_image())),
         ("build-ssh-ingress", refusal(bad.ssh_ingress())),
         ("delivery", refusal(bad.delivery())),
         ("github-api-url", refusal(bad.trusted_url("github-api-url"))),
@@ -78,6 +80,8 @@ fn operators_are_told_what_is_wrong_with_an_option() {
         Build interval must not be smaller than 1 or greater than 24 (build-interval, hours).
     build-mode
         Unsupported build-mode "remote": use external or local.
+    verify-local-image
+        Unsupported verify-local-image "disk": use chroot or vm.
     build-ssh-ingress
         Invalid build-ssh-ingress "world": use a CIDR, such as 10.0.0.0/8.
     delivery

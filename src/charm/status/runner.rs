@@ -152,6 +152,7 @@ mod tests {
             base_image: Timestamp(1),
             base_serial: None,
             manifest: None,
+            boot: None,
             snapshot_format: None,
         };
         let build = Revision {

@@ -1,6 +1,6 @@
 //! The metrics by name: what each tells, and how it is written. The page about them is made from these.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use super::runner::RUNNER_REFUSED;
 use crate::record::{BOUNDS, Durations};
@@ -114,6 +114,18 @@ pub(super) const IMAGE_INFO: Family = gauge(
     &["target", "runner", "base_image"],
     "The version of the runner and the date of the base image in the newest build of a target; always 1.",
 );
+pub(super) const IMAGE_BOOT: Family = gauge(
+    "image_boot_seconds",
+    &["target", "phase"],
+    "How long a machine of the newest build of a target took to boot when it was verified: `kernel`; `userspace`, until systemd \
+     has started all of the boot; `cloud-init`, which is part of userspace; `runner-start`, from the first start of the runner \
+     application to its first line, without registration.",
+);
+pub(super) const IMAGE_BOOT_MEDIAN: Family = gauge(
+    "image_boot_median_seconds",
+    &["target"],
+    "The median of kernel and userspace together of the builds of a target before the newest: up to five, at least three.",
+);
 pub(super) const IMAGE_PINNED: Family =
     gauge("image_pinned", &["target"], "1 for each target with a pinned build.");
 pub(super) const BUILDS_REVOKED: Family =
@@ -145,7 +157,7 @@ pub(super) const RETRIES: Family =
     counter("retries_total", &[], "Attempts within jobs that follow a failed attempt at the same operation.");
 
 /// All of them, in the order in which they are written.
-pub const FAMILIES: [&Family; 28] = [
+pub const FAMILIES: [&Family; 30] = [
     &BUILD_INFO,
     &LEADER,
     &PAUSED,
@@ -166,6 +178,8 @@ pub const FAMILIES: [&Family; 28] = [
     &ORPHANS,
     &UNNEEDED,
     &IMAGE_INFO,
+    &IMAGE_BOOT,
+    &IMAGE_BOOT_MEDIAN,
     &IMAGE_PINNED,
     &BUILDS_REVOKED,
     &PHASE_DURATION,
@@ -205,10 +219,10 @@ impl Text {
     }
 
     /// Writes a metric with the values of its labels.
-    pub(super) fn samples<const N: usize>(
+    pub(super) fn samples<const N: usize, V: fmt::Display>(
         &mut self,
         family: &Family,
-        samples: impl IntoIterator<Item = ([String; N], u64)>,
+        samples: impl IntoIterator<Item = ([String; N], V)>,
     ) {
         let name = self.begin(family);
         for (values, value) in samples {
@@ -241,7 +255,12 @@ impl Text {
         name
     }
 
-    fn sample<'l>(&mut self, name: &str, labels: impl IntoIterator<Item = (&'l str, &'l str)>, value: u64) {
+    fn sample<'l>(
+        &mut self,
+        name: &str,
+        labels: impl IntoIterator<Item = (&'l str, &'l str)>,
+        value: impl fmt::Display,
+    ) {
         let told = labels.into_iter().map(|(label, value)| format!("{label}=\"{}\"", escaped(value)));
         let told: Vec<String> = told.collect();
         let told = if told.is_empty() { String::new() } else { format!("{{{}}}", told.join(",")) };

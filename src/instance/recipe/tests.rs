@@ -97,9 +97,24 @@ fn the_default_has_the_snaps_system_settings_and_users_that_consumers_rely_on() 
     assert_eq!((user.name.as_str(), user.linger), ("ubuntu", true));
     assert_eq!(groups, ["docker", "microk8s", "lxd", "sudo"]);
     let masked: Vec<&str> = recipe.masked_units.iter().map(|unit| unit.as_str()).collect();
-    for unit in ["apt-daily.timer", "apt-daily-upgrade.timer"] {
+    for unit in ["apt-daily.timer", "apt-daily-upgrade.timer", "pollinate.service", "man-db.timer"] {
         assert!(masked.contains(&unit), "{masked:?}");
     }
+    // What consumers and jobs of an image stand on.
+    for unit in [
+        "snapd.seeded.service",
+        "systemd-networkd-wait-online.service",
+        "apt-news.service",
+        "cloud-init.service",
+    ] {
+        assert!(!masked.contains(&unit), "{masked:?}");
+    }
+    // One half that is masked alone fails the other at each boot.
+    let has = |unit: &str| masked.contains(&unit);
+    assert_eq!(has("multipathd.service"), has("multipathd.socket"));
+    let page = include_str!("../../../docs/reference/recipe.md");
+    let untold = masked.iter().filter(|unit| !page.contains(&format!("`{unit}`")));
+    assert_eq!(untold.collect::<Vec<_>>(), [] as [&&str; 0], "the page has the reason for each");
     assert_eq!(recipe.commands[0].run.as_str(), "chmod 777 /usr/local/bin");
 }
 

@@ -22,12 +22,17 @@ impl PastJob {
         }
     }
 
-    /// Logs how it has ended, and each of its failures.
+    /// Logs how it has ended, which of its builds boot slowly, and each of its failures.
     pub fn log(&self) {
         match self.outcome.as_str() {
             "succeeded" => log::info!("{self}"),
             "failed" => log::error!("{self}"),
             _ => log::warn!("{self}"),
+        }
+        for (target, slow) in
+            self.builds.iter().filter_map(|build| Some((build.target, build.slow_boot.as_ref()?)))
+        {
+            log::warn!("job {}: {target}: {slow}", self.id);
         }
         for failure in self.failures.iter().take(MANY) {
             log::error!("job {}: {failure}", self.id);
@@ -101,6 +106,9 @@ mod tests {
             built_on: None,
             preparation: None,
             changes: None,
+            size: None,
+            boot: None,
+            slow_boot: None,
             seconds: Default::default(),
         };
         PastJob {

@@ -3,6 +3,7 @@
 //! the version before and the one after read the same file.
 
 mod asked;
+mod boots;
 mod ending;
 mod found;
 mod logged;
@@ -10,6 +11,7 @@ mod past;
 mod totals;
 
 pub use self::asked::{Asked, AskedFor};
+pub use self::boots::{Boot, Boots, SlowBoot};
 pub use self::found::{Found, Unneeded};
 pub use self::logged::take_unlogged;
 pub use self::past::{Delivered, History, PastBuild, PastFailure, PastJob};

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FORMAT, Totals, keep_newest};
+use super::{Boots, FORMAT, SlowBoot, Totals, keep_newest};
 use crate::host::Host;
 use crate::model::{Target, Timestamp};
 use crate::openstack_cloud::ImageId;
+use crate::record::boot_times::BootTimes;
 use crate::record::file::{RecordError, write_json};
 use crate::record::journal::Journal;
 use crate::record::journal::build_state::{Failure, Job, Phase};
@@ -26,6 +27,9 @@ pub struct History {
     /// The jobs.
     #[serde(default)]
     pub jobs: Vec<PastJob>,
+    /// How long the last builds took to boot.
+    #[serde(default)]
+    pub boots: Vec<Boots>,
     /// What all jobs have come to, those that made room for newer ones included.
     #[serde(default)]
     pub totals: Totals,
@@ -76,6 +80,15 @@ pub struct PastBuild {
     /// What has changed in it since the build of its target before, in one line, where both manifests are known.
     #[serde(default)]
     pub changes: Option<String>,
+    /// The number of bytes of the image that was made, as far as that is known.
+    #[serde(default)]
+    pub size: Option<u64>,
+    /// How long a machine of it took to boot.
+    #[serde(default)]
+    pub boot: Option<BootTimes>,
+    /// Whether that is much longer than it took the builds before it.
+    #[serde(default)]
+    pub slow_boot: Option<SlowBoot>,
     /// How long each phase took, in seconds, as far as that is known.
     #[serde(default)]
     pub seconds: BTreeMap<String, u64>,
@@ -121,7 +134,8 @@ impl History {
         let bytes = host.read(&host.state_dir().join(FILE))?;
         let read = bytes.and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
         let known = read.filter(|known| known.format == FORMAT);
-        Ok(known.unwrap_or(Self { format: FORMAT, jobs: Vec::new(), totals: Totals::default() }))
+        let none = || Self { format: FORMAT, jobs: Vec::new(), boots: Vec::new(), totals: Totals::default() };
+        Ok(known.unwrap_or_else(none))
     }
 
     /// Notes the job of `journal`, which has ended, or whose worker died, and counts it once: it was about `config`, and so
@@ -141,7 +155,12 @@ impl History {
                 None
             }
         };
-        let past = PastJob::of(job, journal, changes);
+        let mut past = PastJob::of(job, journal, changes);
+        for build in &mut past.builds {
+            let made = build.built.as_ref().and_then(|made| journal.revision(made));
+            build.slow_boot = made.and_then(|made| Boots::note(&mut history.boots, made));
+        }
+        Boots::keep(&mut history.boots, config);
         if history.jobs.iter().all(|known| known.id != job.id) {
             history.totals.add(job, &past, config, retries);
         }
@@ -189,6 +208,9 @@ impl PastJob {
                 built_on: build.built_on.map(|built_on| built_on.as_str().to_owned()),
                 preparation: None,
                 changes: made.and_then(&changes),
+                size: made.and_then(|made| Some(made.proof.as_ref()?.size)),
+                boot: made.and_then(|made| made.contents.as_ref()?.boot.clone()),
+                slow_boot: None,
                 seconds,
             }
         });

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Target, Timestamp};
 use crate::openstack_cloud::{Image as CloudImage, ImageId, ImageStatus, ProjectId};
+use crate::record::boot_times::BootTimes;
 use crate::record::journal::build_state::Job;
 use crate::record::journal::{Image, Journal};
 use crate::record::levers::Choice;
@@ -108,6 +109,9 @@ pub struct Contents {
     /// The SHA-256 of its manifest; absent of a build that an earlier version has made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<String>,
+    /// How long its machine took to boot when it was verified; absent of one that was not booted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<BootTimes>,
     /// The format that Nova gave its snapshot; absent of a build that was uploaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot_format: Option<String>,

@@ -90,7 +90,8 @@ impl Phase {
             (Installing { .. }, next) => matches!(next, Snapshotting | Verifying | Packing | Delivering),
             (Snapshotting, next) => matches!(next, Verifying | Delivering),
             (Verifying, next) => matches!(next, Packing | Delivering),
-            (Packing, next) => matches!(next, Delivering),
+            // What was packed may be uploaded and booted.
+            (Packing, next) => matches!(next, Verifying | Delivering),
             (Delivering, next) => matches!(next, Done),
         }
     }

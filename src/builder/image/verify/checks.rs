@@ -24,7 +24,8 @@ pub(super) enum Asked {
 
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
-pub(super) const CHECKS: [Check; 12] = [
+/// Whether the boot is over, and well: asked before anything else.
+pub(super) const BOOT_CHECKS: [Check; 2] = [
     Check {
         name: "waiting for cloud-init",
         limit: MINUTE.saturating_mul(10),
@@ -42,6 +43,10 @@ pub(super) const CHECKS: [Check; 12] = [
             for known in $5; do failed=$(grep -vxF -e \"$known\" <<<\"$failed\" || true); done
             [ -z \"$failed\" ] || { echo failed: $failed >&2; exit 1; }",
     },
+];
+
+/// Whether a system can do what a runner needs.
+pub(super) const CHECKS: [Check; 10] = [
     Check {
         name: "checking the runner's users",
         limit: MINUTE,

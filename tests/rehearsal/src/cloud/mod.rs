@@ -168,6 +168,15 @@ impl RehearsalCloud {
         }
     }
 
+    /// Takes the bytes of an image that a server of this cloud was made into for every disk image that is booted from now on,
+    /// since disk images cannot be read here; with none, their machines are those of a fresh cloud image.
+    pub fn boot_disk_images_as(&self, image: Option<&[u8]>) -> io::Result<()> {
+        let file = self.directory.path().join("instead");
+        image.map(|bytes| fs::write(&file, bytes)).transpose()?;
+        self.core.hypervisor.boot_disk_images_as(image.map(|_| file));
+        Ok(())
+    }
+
     /// Ends all tokens, as when their time is over.
     pub fn expire_tokens(&self) {
         lock(&self.core.identity).revoke_all();

@@ -36,6 +36,18 @@ failed_units() {
     done
 }
 
+# boot_times: what the manager remembers of the boot, in microseconds. A unit that sleeps holds it up.
+boot_times() {
+    local link file seconds slept=0
+    for link in /etc/systemd/system/*.wants/*; do
+        file=/etc/systemd/system/${link##*/}
+        [ -f "$file" ] || continue
+        seconds=$(sed -n 's/^ExecStart=[-@:+!]*\(.*\/\)\?sleep \([0-9]\{1,4\}\)$/\2/p' "$file" | head -n 1)
+        slept=$((slept + ${seconds:-0}))
+    done
+    printf 'UserspaceTimestampMonotonic=1873006\nFinishTimestampMonotonic=%d\n' $((9120447 + slept * 1000000))
+}
+
 masked() { [ "/etc/systemd/system/$1" -ef /dev/null ]; }
 
 standin_systemctl() {
@@ -62,6 +74,7 @@ standin_systemctl() {
         list-units | list-unit-files | list-timers) cat /.rehearsal/units; return 0 ;;
         reboot | poweroff | halt) power "$verb"; return ;;
         '') unknown "no verb" ;;
+        show) [ "${#units[@]}" -gt 0 ] || { boot_times; return 0; } ;;
     esac
     case $verb in
         enable | disable | mask | unmask | start | stop | restart | reload | try-restart | reload-or-restart | kill)
