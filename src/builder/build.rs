@@ -62,13 +62,15 @@ impl Run<'_> {
             }
         };
         let Description { base_serial, manifest } = described;
+        // When an earlier run has begun to make its snapshot is not known.
+        let begun = plan.inputs.contents().begun.filter(|_| plan.snapshot.is_none());
         let tracker = ResourceTracker { progress: self.context.progress, target };
         let revisions = Revisions {
             cloud: &self.build_cloud,
             cloud_name: &self.config.build_cloud,
             owner: &self.config.owner,
             job: self.context.job,
-            contents: Contents { base_serial, manifest, ..plan.inputs.contents() },
+            contents: Contents { base_serial, manifest, begun, ..plan.inputs.contents() },
             tracker,
         };
         let fingerprint = &plan.inputs.fingerprint;

@@ -33,7 +33,7 @@ pub const WAIT: Duration = Duration::from_secs(50);
 const LOOK: Duration = Duration::from_secs(1);
 /// What `run` says when no image is due by its age.
 const NOTHING_DUE: &str = "No image is due by its age: one is built only if its base image, runner, recipe or script has \
-                           changed. force=true builds what is up to date.";
+                           changed, or it lacks a security fix. force=true builds what is up to date.";
 /// How many looks a worker may take to start.
 const START: u32 = 30;
 
@@ -60,7 +60,7 @@ impl RunParameters {
 
     /// What an operator should know who asks for what is due while no image is due by its age.
     pub fn hint(&self, state: &CharmState, journal: &Journal) -> Option<&'static str> {
-        let max_age = Duration::from_secs(u64::from(state.run.max_image_age_hours) * 3600);
+        let max_age = state.run.max_image_age();
         let bases = &self.demand.bases;
         let mut targets =
             state.run.targets.iter().filter(|target| bases.is_empty() || bases.contains(&target.base));

@@ -111,6 +111,8 @@ impl CharmState {
             scope: options.github_scope()?,
         };
         let max_image_age_hours = options.max_image_age()?;
+        let rebuild_on = options.rebuild_on()?;
+        let security_mirror = options.security_mirror()?;
         let verify_image = options.flag("verify-image")?;
 
         let leader = tools.is_leader()?;
@@ -153,6 +155,8 @@ impl CharmState {
             adopt: options.flag("adopt")?,
             revision_history_limit,
             max_image_age_hours,
+            rebuild_on,
+            security_mirror,
         };
         let secrets = BuildSecrets { script, github_token, proxies: proxies(environment) };
         Ok(Self {

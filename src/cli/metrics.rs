@@ -3,6 +3,7 @@
 
 pub mod family;
 mod runner;
+mod security;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -54,7 +55,8 @@ pub fn metrics(host: &Host) -> Result<String, MetricsError> {
     let schedule = Schedule::load(host)?;
     text.value(&NEXT_RUN, schedule.map(|schedule| next_run(schedule, &journal, config, &peers).0));
     text.value(&BUILD_INTERVAL, schedule.map(|schedule| schedule.interval * 3600));
-    text.value(&MAX_IMAGE_AGE, config.map(|config| u64::from(config.max_image_age_hours) * 3600));
+    let by_age = config.filter(|config| config.rebuild_on.age());
+    text.value(&MAX_IMAGE_AGE, by_age.map(|config| config.max_image_age().as_secs()));
     images(&mut text, &journal, config);
     standings(&mut text, &journal, config, peers.task());
     text.samples(
@@ -74,6 +76,7 @@ pub fn metrics(host: &Host) -> Result<String, MetricsError> {
     contents(&mut text, &journal, &Levers::load(host)?);
     totals(&mut text, History::load(host)?.totals);
     runner::refusals(&mut text, host, config)?;
+    security::fixes(&mut text, host, config)?;
     Ok(text.0)
 }
 

@@ -174,6 +174,8 @@ fn build_config(target: Target, settings: &[String]) -> Result<BuilderRunConfig,
         adopt: false,
         revision_history_limit: options.revision_history_limit()?,
         max_image_age_hours: options.max_image_age()?,
+        rebuild_on: options.rebuild_on()?,
+        security_mirror: options.security_mirror()?,
     })
 }
 

@@ -15,6 +15,7 @@ mod request;
 mod resource;
 mod resource_tracker;
 mod run_config;
+mod security;
 mod transit;
 mod upstream;
 
@@ -42,6 +43,10 @@ pub use resource::{Resource, ResourceKind};
 pub use resource_tracker::ResourceTracker;
 pub use run_config::{
     BaseImageSource, BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm,
-    CloudName, Delivery, JobId, Owner, ProxyConfig, RunnerSource,
+    CloudName, Delivery, JobId, Owner, ProxyConfig, RebuildOn, RunnerSource, SecurityMirror,
 };
-pub use upstream::{Acceptance, Answered, Offer, Upstream, Validator, WARNING};
+pub use security::{
+    Fix, ListedFile, OpenFix, PackageList, SecurityFixes, SecurityPocket, first_few, is_newer_version,
+    list_of,
+};
+pub use upstream::{Acceptance, Answered, DueFix, Offer, Upstream, Validator, WARNING};

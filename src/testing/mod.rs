@@ -11,7 +11,7 @@ use crate::instance::DEFAULT_RECIPE;
 use crate::model::{Arch, BaseImage, Target, Timestamp};
 use crate::record::{
     BaseImageSource, BuildMode, BuilderRunConfig, BuilderVm, CloudName, Delivery, JobId, Owner, Reason,
-    Rebuild, Request, RunnerSource, Task,
+    Rebuild, RebuildOn, Request, RunnerSource, SecurityMirror, Task,
 };
 
 /// To build noble-x64 in `builders-1`, for nobody yet.
@@ -46,6 +46,8 @@ pub fn run_config() -> BuilderRunConfig {
         adopt: false,
         revision_history_limit: 5,
         max_image_age_hours: 24,
+        rebuild_on: RebuildOn::default(),
+        security_mirror: SecurityMirror::default(),
     }
 }
 

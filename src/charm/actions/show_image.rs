@@ -9,7 +9,10 @@ use crate::charm::dispatch::{DispatchError, Unit};
 use crate::host::Host;
 use crate::model::{Target, Timestamp};
 use crate::openstack_cloud::ImageId;
-use crate::record::{Component, Difference, JobId, Journal, MANIFEST_PATH, Manifest, RecordError, Revision};
+use crate::record::{
+    Component, Difference, JobId, Journal, MANIFEST_PATH, Manifest, OpenFix, RecordError, Request, Revision,
+    SecurityFixes,
+};
 
 /// The longest text that an action returns: Juju's tool takes it as an argument, of which Linux allows 128 KiB.
 const LONGEST: usize = 100_000;
@@ -71,6 +74,8 @@ pub struct ShownImage {
     pub size: Option<u64>,
     /// The SHA-256 of its manifest, as the image itself has it.
     pub manifest_sha256: String,
+    /// The packages of which the security pocket has a newer version; none where that is not known.
+    pub security_fixes: Option<Vec<OpenFix>>,
     /// The manifest.
     pub manifest: Manifest,
 }
@@ -87,7 +92,10 @@ impl ShownImage {
         let (Some(known), Some(digest)) = (Manifest::of(host, build)?, &manifest) else {
             return Err(ShowError::NoManifest { build: build.id.clone(), manifest });
         };
+        let config = Request::load(host)?.map(|request| request.config);
+        let config = config.filter(|config| config.rebuild_on.security());
         Ok(Self {
+            security_fixes: config.and_then(|config| SecurityFixes::load(host).open(&config, &known)),
             build: build.id.clone(),
             target: build.target.to_string(),
             built: build.built,
@@ -158,7 +166,8 @@ fn find<'a>(journal: &'a Journal, word: &str) -> Result<&'a Revision, ShowError>
 
 impl fmt::Display for ShownImage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { build, target, built, job, sha512, size, manifest_sha256, manifest } = self;
+        let Self { build, target, built, job, sha512, size, manifest_sha256, security_fixes, manifest } =
+            self;
         let Manifest { base_image, runner, tools, recipe_sha256, script_sha256, inventory, .. } = manifest;
         let unknown = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());
         writeln!(f, "build {build} of {target}, built {built} by job {job}")?;
@@ -166,6 +175,14 @@ impl fmt::Display for ShownImage {
             writeln!(f, "image: {} MiB, sha512:{sha512}", size.div_ceil(1 << 20))?;
         }
         writeln!(f, "manifest: sha256:{manifest_sha256}, {MANIFEST_PATH} in the image")?;
+        match security_fixes.as_deref() {
+            Some([]) => writeln!(f, "security fixes: has all")?,
+            Some(lacking) => {
+                writeln!(f, "security fixes: lacks {}", lacking.len())?;
+                lacking.iter().try_for_each(|fix| writeln!(f, "  {fix}"))?;
+            }
+            None => writeln!(f, "security fixes: not known")?,
+        }
         let serial = unknown(&inventory.base_serial);
         writeln!(
             f,

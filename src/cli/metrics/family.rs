@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::runner::RUNNER_REFUSED;
+use super::security::{FIXES_CHECKED, FIXES_OPEN};
 use crate::record::{BOUNDS, Durations};
 
 /// What a metric's name begins with.
@@ -151,7 +152,7 @@ pub(super) const RETRIES: Family = counter(
 );
 
 /// All of them, in the order in which they are written.
-pub const FAMILIES: [&Family; 28] = [
+pub const FAMILIES: [&Family; 30] = [
     &BUILD_INFO,
     &LEADER,
     &PAUSED,
@@ -180,6 +181,8 @@ pub const FAMILIES: [&Family; 28] = [
     &DELIVERED_BYTES,
     &RETRIES,
     &RUNNER_REFUSED,
+    &FIXES_OPEN,
+    &FIXES_CHECKED,
 ];
 
 /// The page of the documentation that describes the metrics.
