@@ -15,7 +15,7 @@ pub(super) const FIXES_OPEN: Family = gauge(
 pub(super) const FIXES_CHECKED: Family = gauge(
     "security_fixes_checked_timestamp_seconds",
     &["target"],
-    "When the security pocket of a target was last looked at; no sample after a week without success.",
+    "When the security pocket of a target was last looked at with success; no sample before the first time.",
 );
 
 /// Of several published images of a target, the one that lacks most counts.

@@ -145,11 +145,9 @@ impl SecurityFixes {
         write_json(host, FILE, self)
     }
 
-    /// When the pocket for packages of the target's own architecture was last known to be as it is recorded; none where that
-    /// is too long ago.
+    /// When the pocket for packages of the target's own architecture was last known to be as it is recorded.
     pub fn confirmed(&self, config: &BuilderRunConfig, target: Target) -> Option<Timestamp> {
-        let confirmed = self.pocket(config, target, target.arch.ubuntu())?.confirmed?;
-        (confirmed.age() <= YOUNG).then_some(confirmed)
+        self.pocket(config, target, target.arch.ubuntu())?.confirmed
     }
 
     fn pocket(
@@ -164,7 +162,7 @@ impl SecurityFixes {
     /// The packages of an image of which the pockets have a newer version, by name. None while that is not known.
     pub fn open(&self, config: &BuilderRunConfig, manifest: &Manifest) -> Option<Vec<OpenFix>> {
         let target = manifest.target;
-        self.confirmed(config, target)?;
+        self.confirmed(config, target).filter(|confirmed| confirmed.age() <= YOUNG)?;
         let open = manifest.inventory.packages.iter().filter_map(|package| {
             let architecture = list_of(manifest, package);
             let pocket = self.pocket(config, target, architecture)?;
