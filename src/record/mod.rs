@@ -43,7 +43,7 @@ pub use resource::{Resource, ResourceKind};
 pub use resource_tracker::ResourceTracker;
 pub use run_config::{
     BaseImageSource, BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm,
-    CloudName, Delivery, JobId, Owner, ProxyConfig, RebuildOn, RunnerSource, SecurityMirror,
+    CloudName, Delivery, ImageFormat, JobId, Owner, ProxyConfig, RebuildOn, RunnerSource, SecurityMirror,
 };
 pub use security::{
     Fix, ListedFile, OpenFix, PackageList, SecurityFixes, SecurityPocket, first_few, is_newer_version,

@@ -3,6 +3,7 @@
 pub mod base_image;
 pub mod conditional;
 pub mod external;
+pub mod format;
 pub mod local;
 pub mod manifest;
 pub mod signature;

@@ -111,6 +111,9 @@ pub struct Contents {
     /// When its build began, which so had all packages of that moment; absent where that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun: Option<Timestamp>,
+    /// The format that Nova gave its snapshot; absent of a build that was uploaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_format: Option<String>,
 }
 
 /// A copy of a build in a related project.

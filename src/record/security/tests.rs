@@ -147,6 +147,7 @@ fn an_image_is_due_for_what_appeared_after_its_build_had_begun_and_never_twice()
             base_image: Timestamp(1),
             base_serial: None,
             manifest: Some(image.digest()),
+            snapshot_format: None,
             begun: begun.map(Timestamp),
         }),
         copies: Vec::new(),

@@ -20,7 +20,7 @@ use crate::disk_image::DiskError;
 use crate::host::{FileError, Host};
 use crate::http::{HttpClient, HttpError, Url};
 use crate::model::{Attempts, BaseImage, Cause, Classified, Deadline, ReleaseDate, Target, Timestamp};
-use crate::openstack_cloud::OpenStackError;
+use crate::openstack_cloud::{ImageId, OpenStackError};
 use crate::record::{BaseImageSource, RecordError};
 
 /// The list of digests and its signature are small; anything larger is none.
@@ -113,6 +113,14 @@ pub enum BaseImageError {
         /// What it should have.
         promised: String,
     },
+    /// The build cloud has other bytes than were sent.
+    #[error(
+        "copying the base image: image {id} in the build project differs from what was uploaded; check its Glance"
+    )]
+    Changed {
+        /// The copy.
+        id: ImageId,
+    },
     /// The build cloud did not take it.
     #[error("uploading the base image: {0}")]
     Cloud(#[from] OpenStackError),
@@ -170,6 +178,7 @@ impl BaseImageError {
             | Self::Older { .. }
             | Self::OfAnotherRelease { .. }
             | Self::Digest { .. }
+            | Self::Changed { .. }
             | Self::File(_)
             | Self::Journal(_)
             | Self::Unusable { .. } => false,
@@ -210,7 +219,7 @@ impl Classified for BaseImageError {
             }
             Self::Unusable { url, source } => format!("base image unusable: {source} ({url})"),
             Self::Cloud(error) => error.summary(),
-            Self::File(_) | Self::Journal(_) => self.to_string(),
+            Self::Changed { .. } | Self::File(_) | Self::Journal(_) => self.to_string(),
         }
     }
 }
