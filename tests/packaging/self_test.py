@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 """The packaging checks' own test: each is shown a fault that it has to find. Runs on small made-up charms."""
 
+import contextlib
 import copy
+import io
 import os
 import shutil
 import subprocess
@@ -10,10 +12,12 @@ import unittest
 import zipfile
 from pathlib import Path
 
+import alerts
 import architecture
 import charm_archive
 import commands
 import dependencies
+import faults
 import links
 import listing
 import reference
@@ -470,6 +474,45 @@ class Sbom(unittest.TestCase):
         parser = next(package for package in self.document()["packages"] if package["name"] == "parser")
         self.assertEqual(parser["licenseDeclared"], "MIT OR Apache-2.0")
         self.assertEqual(parser["checksums"], [{"algorithm": "SHA256", "checksumValue": "parser"}])
+
+
+class Alerts(unittest.TestCase):
+    def setUp(self):
+        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        for name in [alerts.RULES, alerts.PAGE]:
+            (self.folder / name).parent.mkdir(parents=True)
+            shutil.copy(SOURCES / name, self.folder / name)
+
+    def change(self, before, after):
+        page = self.folder / alerts.PAGE
+        text = page.read_text(encoding="utf-8")
+        self.assertIn(before, text)
+        page.write_text(text.replace(before, after, 1), encoding="utf-8")
+        return "\n".join(alerts.check(self.folder))
+
+    def test_accepts_the_project(self):
+        self.assertEqual(list(alerts.check(SOURCES)), [])
+
+    def test_finds_an_alert_without_a_section_and_a_section_without_an_alert(self):
+        found = self.change("## HostDown", "## HostGone")
+        self.assertIn("no section HostDown", found)
+        self.assertIn("the section HostGone", found)
+
+    def test_finds_another_severity_and_a_section_without_advice(self):
+        self.assertIn("does not begin with 'Critical: '", self.change("Critical: an image", "Warning: an image"))
+        page = self.folder / alerts.PAGE
+        page.write_text("# Alerts\n\n## HostDown\n\nWarning: it is down.\n", encoding="utf-8")
+        self.assertIn("section HostDown does not say what to do", "\n".join(alerts.check(self.folder)))
+
+
+class Faults(unittest.TestCase):
+    def test_a_check_fails_by_any_fault_and_tells_each(self):
+        for found, code, last in [([], 0, "x: no faults\n"), (["a", "b"], 1, "x: 2 faults\n")]:
+            out, err = io.StringIO(), io.StringIO()
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), self.assertRaises(SystemExit) as end:
+                faults.end("x", iter(found))
+            self.assertEqual((int(end.exception.code), out.getvalue()), (code, last))
+            self.assertEqual(err.getvalue(), "".join(f"{fault}\n" for fault in found))
 
 
 class Advisories(unittest.TestCase):

@@ -151,7 +151,7 @@ impl Row {
             State::Build => "build".to_owned(),
             State::Told => "told".to_owned(),
             State::Kept => "kept".to_owned(),
-            State::Missing => "missing, is delivered".to_owned(),
+            State::Missing => "missing, being delivered".to_owned(),
         };
         state.push_str(if self.pinned { ", pinned" } else { "" });
         self.revoked.iter().for_each(|reason| state.push_str(&format!(", revoked: {reason}")));

@@ -10,9 +10,9 @@ use crate::host::Host;
 use crate::model::{Target, Timestamp};
 use crate::openstack_cloud::ImageId;
 use crate::record::file::{RecordError, write_json};
+use crate::record::journal::Journal;
 use crate::record::journal::build_state::{Failure, Job, Phase};
 use crate::record::journal::evidence::Revision;
-use crate::record::journal::{Image, Journal};
 use crate::record::manifest::Manifest;
 use crate::record::run_config::{BuilderRunConfig, CloudName, JobId};
 
@@ -84,7 +84,8 @@ pub struct Delivered {
     pub project: CloudName,
     /// The image.
     pub id: ImageId,
-    /// How many bytes were sent, as far as that is known; none where the project shares the build's own image.
+    /// How many bytes this job has sent, 0 where it has shared the build's own image; absent where the image came another
+    /// way: from the leader, for another relation to the project, or before.
     #[serde(default)]
     pub bytes: Option<u64>,
 }
@@ -130,7 +131,7 @@ impl History {
         let changes = |build: &Revision| match Manifest::changes(host, journal, build) {
             Ok(changes) => changes.map(|changes| changes.to_string()),
             Err(error) => {
-                log::warn!("what has changed in build {} is not known: {error}", build.id);
+                log::warn!("the changes in build {} could not be determined: {error}", build.id);
                 None
             }
         };
@@ -175,9 +176,18 @@ impl PastJob {
             message: failure.message.clone(),
             next_try: next_try(journal, failure),
         });
-        let delivered = job.delivered.iter().filter_map(|place| {
-            let target = Target { base: place.base, arch: place.arch };
-            Some(delivered(journal, journal.image(target, &place.cloud_name)?))
+        let places = job.delivered.iter().enumerate();
+        // A pinned build and a newer one may have gone to one place.
+        let places = places.filter(|(at, place)| !job.delivered[..*at].contains(place));
+        let delivered = places.filter_map(|(_, place)| {
+            let image = journal.image(place.target(), &place.cloud_name)?;
+            let sent = job.sent.iter().filter(|sent| sent.place == *place).map(|sent| sent.bytes);
+            Some(Delivered {
+                target: place.target(),
+                project: place.cloud_name.clone(),
+                id: image.result.id.clone(),
+                bytes: sent.reduce(u64::saturating_add),
+            })
         });
         Self {
             id: job.id.clone(),
@@ -191,7 +201,7 @@ impl PastJob {
         }
     }
 
-    /// How many bytes were sent to projects.
+    /// How many bytes it has sent to projects.
     pub fn bytes(&self) -> u64 {
         self.delivered.iter().filter_map(|delivered| delivered.bytes).sum()
     }
@@ -201,15 +211,4 @@ impl PastJob {
 fn next_try(journal: &Journal, failure: &Failure) -> Option<Timestamp> {
     let open = journal.standings.iter().filter_map(|standing| standing.open.as_ref());
     open.filter(|open| open.failures.contains(failure)).map(|open| open.next_try).min()
-}
-
-fn delivered(journal: &Journal, image: &Image) -> Delivered {
-    let is_shared = image.revision.as_ref() == Some(&image.result.id);
-    let size = journal.proof_of(image).map(|proof| proof.size);
-    Delivered {
-        target: image.target(),
-        project: image.result.config.cloud_name.clone(),
-        id: image.result.id.clone(),
-        bytes: size.filter(|_| !is_shared),
-    }
 }
