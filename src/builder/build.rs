@@ -58,6 +58,8 @@ impl Run<'_> {
             }
         };
         let Description { base_serial, manifest } = described;
+        // When an earlier run has begun to make its snapshot is not known.
+        let begun = plan.inputs.contents().begun.filter(|_| plan.snapshot.is_none());
         let snapshot_format = match &image {
             // One that was uploaded to be verified has no machine that it was made of.
             Built::Snapshot(snapshot) if labels::origin(snapshot) != Origin::default() => {
@@ -71,7 +73,7 @@ impl Run<'_> {
             cloud_name: &self.config.build_cloud,
             owner: &self.config.owner,
             job: self.context.job,
-            contents: Contents { base_serial, manifest, snapshot_format, ..plan.inputs.contents() },
+            contents: Contents { base_serial, manifest, snapshot_format, begun, ..plan.inputs.contents() },
             tracker,
         };
         let fingerprint = &plan.inputs.fingerprint;

@@ -26,6 +26,7 @@ mod releases;
 mod run;
 mod run_context;
 mod script;
+mod security;
 mod setup;
 mod side_by_side;
 pub mod upkeep;

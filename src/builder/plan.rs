@@ -16,7 +16,7 @@ use crate::model::{Deadline, Target, Timestamp};
 use crate::openstack_cloud::{Image as CloudImage, ImageStatus};
 use crate::record::{
     BuildSecrets, BuilderRunConfig, Contents, FAILED_READS, Failure, JobId, Known, Rebuild, Revision,
-    Upstream,
+    SecurityFixes, Upstream, first_few,
 };
 
 /// How long a snapshot that could not be verified is kept for further tries.
@@ -47,6 +47,7 @@ impl BuildInputs {
             manifest: None,
             boot: None,
             snapshot_format: None,
+            begun: Some(self.base.image.built),
         }
     }
 }
@@ -160,11 +161,13 @@ impl Planner<'_> {
         let own = own.as_ref().map_err(Clone::clone)?;
         let fingerprint = inputs.fingerprint.as_str();
         let owner = &self.config.owner;
+        let fixes = SecurityFixes::load(self.host);
         let counts = |revision: &&Revision| {
             revision.target == target
                 && revision.fingerprint == fingerprint
-                && revision.built.age() <= self.max_age()
+                && revision.built.age() <= self.config.max_image_age()
                 && wanted.accepts(revision)
+                && !self.lacks_fixes(&fixes, revision)
         };
         let current = known.revisions.iter().filter(counts).max_by_key(|revision| revision.built);
         let readable = current.filter(|revision| revision.failed_reads < FAILED_READS);
@@ -179,7 +182,7 @@ impl Planner<'_> {
         let usable = |image: &CloudImage| {
             is_complete(image)
                 && image.properties.get(FINGERPRINT).is_some_and(|made_of| made_of == fingerprint)
-                && built(image).age() <= self.max_age()
+                && built(image).age() <= self.config.max_image_age()
                 && wanted.accepts_snapshot(image)
         };
         let usable = stale.iter().position(|image| lacks_build && usable(image));
@@ -187,8 +190,17 @@ impl Planner<'_> {
         Ok(Plan { inputs, current, source, snapshot, stale })
     }
 
-    fn max_age(&self) -> Duration {
-        Duration::from_secs(u64::from(self.config.max_image_age_hours) * 3600)
+    /// Whether a new build may bring security fixes that `revision` lacks. Where that cannot be told it does not count.
+    fn lacks_fixes(&self, fixes: &SecurityFixes, revision: &Revision) -> bool {
+        let due = fixes.due(self.host, self.config, revision).unwrap_or_else(|error| {
+            log::warn!("{}: {error}; security fixes of its packages are not considered", revision.target);
+            Vec::new()
+        });
+        if !due.is_empty() {
+            let (target, id) = (revision.target, &revision.id);
+            log::info!("{target}: build {id} lacks security fixes: {}", first_few(&due));
+        }
+        !due.is_empty()
     }
 }
 

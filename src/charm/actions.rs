@@ -34,7 +34,8 @@ pub const WAIT: Duration = Duration::from_secs(50);
 const LOOK: Duration = Duration::from_secs(1);
 /// What `run` says when no image is due by its age.
 const NOTHING_DUE: &str = "No image is due because of its age: an image is built only if its base image, runner, recipe or \
-                           script has changed. Set force=true to build images that are up to date.";
+                           script has changed, or if it lacks a security fix. Set force=true to build images that are up to \
+                           date.";
 /// How many looks a worker may take to start.
 const START: u32 = 30;
 
@@ -61,7 +62,7 @@ impl RunParameters {
 
     /// What an operator should know who asks for what is due while no image is due by its age.
     pub fn hint(&self, state: &CharmState, journal: &Journal) -> Option<&'static str> {
-        let max_age = Duration::from_secs(u64::from(state.run.max_image_age_hours) * 3600);
+        let max_age = state.run.max_image_age();
         let bases = &self.demand.bases;
         let mut targets =
             state.run.targets.iter().filter(|target| bases.is_empty() || bases.contains(&target.base));

@@ -82,6 +82,9 @@ pub(super) fn due(
     if upstream.has_news_for(&state.run.targets, last) {
         return Some(Due::whatever(Reason::Release));
     }
+    if state.run.rebuild_on.security() && upstream.has_fixes_for(&state.run.targets, journal, last) {
+        return Some(Due::whatever(Reason::Security));
+    }
     if *event == Event::Scheduled {
         return Some(Due::whatever(Reason::Schedule));
     }

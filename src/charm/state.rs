@@ -116,6 +116,8 @@ impl CharmState {
             scope: options.github_scope()?,
         };
         let max_image_age_hours = options.max_image_age()?;
+        let rebuild_on = options.rebuild_on()?;
+        let security_mirror = options.security_mirror()?;
         let verify_image = options.flag("verify-image")?;
         let prepared_images = options.prepared_images()?;
         let verify_local_image = options.verify_local_image()?;
@@ -163,6 +165,8 @@ impl CharmState {
             revision_history_limit,
             max_image_age_hours,
             prepared_images,
+            rebuild_on,
+            security_mirror,
         };
         let proxies = proxies(environment);
         let secrets = BuildSecrets { script, github_token, signing_key: None, proxies };

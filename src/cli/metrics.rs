@@ -4,6 +4,7 @@
 mod boot;
 pub mod family;
 mod runner;
+mod security;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -55,7 +56,8 @@ pub fn metrics(host: &Host) -> Result<String, MetricsError> {
     let schedule = Schedule::load(host)?;
     text.value(&NEXT_RUN, schedule.map(|schedule| next_run(schedule, &journal, config, &peers).0));
     text.value(&BUILD_INTERVAL, schedule.map(|schedule| schedule.interval * 3600));
-    text.value(&MAX_IMAGE_AGE, config.map(|config| u64::from(config.max_image_age_hours) * 3600));
+    let by_age = config.filter(|config| config.rebuild_on.age());
+    text.value(&MAX_IMAGE_AGE, by_age.map(|config| config.max_image_age().as_secs()));
     images(&mut text, &journal, config);
     standings(&mut text, &journal, config, peers.task());
     text.samples(
@@ -77,6 +79,7 @@ pub fn metrics(host: &Host) -> Result<String, MetricsError> {
     boot::times(&mut text, &journal, &history.boots);
     totals(&mut text, history.totals);
     runner::refusals(&mut text, host, config)?;
+    security::fixes(&mut text, host, config)?;
     Ok(text.0)
 }
 

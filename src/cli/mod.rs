@@ -180,6 +180,8 @@ fn build_config(target: Target, settings: &[String]) -> Result<BuilderRunConfig,
         max_image_age_hours: options.max_image_age()?,
         // Whoever builds by hand waits for this image, and not for the next one.
         prepared_images: PreparedImages::Off,
+        rebuild_on: options.rebuild_on()?,
+        security_mirror: options.security_mirror()?,
     })
 }
 

@@ -18,6 +18,7 @@ mod request;
 mod resource;
 mod resource_tracker;
 mod run_config;
+mod security;
 mod transit;
 mod upstream;
 
@@ -51,6 +52,10 @@ pub use resource::{Resource, ResourceKind};
 pub use resource_tracker::ResourceTracker;
 pub use run_config::{
     BaseImageSource, BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm,
-    CloudName, Delivery, ImageFormat, JobId, Owner, PreparedImages, ProxyConfig, RunnerSource, LocalVerification,
+    CloudName, Delivery, ImageFormat, JobId, Owner, PreparedImages, ProxyConfig, RunnerSource, LocalVerification, RebuildOn, SecurityMirror,
 };
-pub use upstream::{Acceptance, Answered, Offer, Upstream, Validator, WARNING};
+pub use security::{
+    Fix, ListedFile, OpenFix, PackageList, SecurityFixes, SecurityPocket, first_few, is_newer_version,
+    list_of,
+};
+pub use upstream::{Acceptance, Answered, DueFix, Offer, Upstream, Validator, WARNING};

@@ -12,7 +12,7 @@ use super::journal::aside::Unreadable;
 use super::run_config::{BuildSecrets, BuilderRunConfig, JobId};
 use super::transit::InTransit;
 use crate::host::{Exclusive, FileError, Host};
-use crate::model::{BaseImage, Timestamp};
+use crate::model::{BaseImage, Target, Timestamp};
 use crate::record::file::{RecordError, write_json};
 
 /// Why a hook asks for a job.
@@ -25,6 +25,8 @@ pub enum Reason {
     Schedule,
     /// A release of the runner or of a base image has appeared.
     Release,
+    /// A security fix of a package in an image has appeared.
+    Security,
     /// The last job failed, and it is time to try again.
     Retry,
     /// A secret of the external script has a new revision.
@@ -49,6 +51,7 @@ impl Reason {
             Self::Configuration => "configuration",
             Self::Schedule => "schedule",
             Self::Release => "release",
+            Self::Security => "security",
             Self::Retry => "retry",
             Self::Secret => "secret",
             Self::Action => "action",
@@ -185,6 +188,13 @@ impl Request {
             has_secrets,
             continues: Vec::new(),
         }
+    }
+
+    /// Whether it would have built `target`, had there been something to build. Who has cancelled does not want the same at
+    /// once.
+    pub fn would_build(&self, target: Target) -> bool {
+        let is_meant = self.bases.is_empty() || self.bases.contains(&target.base);
+        self.reason == Reason::Cancel || self.task == Task::Build && is_meant
     }
 
     /// The newest request on disk; none when there is none that this version can read.

@@ -143,6 +143,59 @@ pub struct BaseImageSource {
     pub pins: BTreeMap<BaseImage, ReleaseDate>,
 }
 
+/// What makes an image due that is made of the same as the last one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RebuildOn {
+    /// A fix of a package that it has.
+    Security,
+    /// Its age.
+    Age,
+    /// Either.
+    #[default]
+    SecurityOrAge,
+}
+
+impl RebuildOn {
+    /// Whether fixes are looked for.
+    pub fn security(self) -> bool {
+        self != Self::Age
+    }
+
+    /// Whether age counts.
+    pub fn age(self) -> bool {
+        self != Self::Security
+    }
+
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Where Ubuntu's security pockets are looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecurityMirror {
+    /// The archive mirror; when absent that of the builder VM, and where it has none, Ubuntu's own.
+    pub url: Option<String>,
+    /// The keyring file that holds the key of its lists.
+    pub keyring: String,
+}
+
+/// The keyring of Ubuntu's archive, from the package `ubuntu-keyring`.
+const ARCHIVE_KEYRING: &str = "/usr/share/keyrings/ubuntu-archive-keyring.gpg";
+
+impl Default for SecurityMirror {
+    fn default() -> Self {
+        Self { url: None, keyring: ARCHIVE_KEYRING.to_owned() }
+    }
+}
+
+impl SecurityMirror {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// How the builder VM is set up and reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuilderVm {
@@ -289,6 +342,12 @@ pub struct BuilderRunConfig {
     /// Whether builds may begin on prepared images.
     #[serde(default, skip_serializing_if = "PreparedImages::are_kept")]
     pub prepared_images: PreparedImages,
+    /// What else makes one due when nothing changed.
+    #[serde(default, skip_serializing_if = "RebuildOn::is_default")]
+    pub rebuild_on: RebuildOn,
+    /// Where fixes are looked for.
+    #[serde(default, skip_serializing_if = "SecurityMirror::is_default")]
+    pub security_mirror: SecurityMirror,
 }
 
 /// The longest that a prepared image is built on.
@@ -317,6 +376,23 @@ impl BuilderRunConfig {
     pub fn digest(&self) -> String {
         // A struct of strings and numbers always serialises.
         hex(&Sha256::digest(serde_json::to_vec(self).unwrap_or_default()))
+    }
+
+    /// How old an image may be that is made of the same as a new one; any age where that does not count.
+    pub fn max_image_age(&self) -> Duration {
+        let hours = u64::from(self.max_image_age_hours);
+        if self.rebuild_on.age() { Duration::from_secs(hours * 3600) } else { Duration::MAX }
+    }
+
+    /// The URL of the suite with the fixes of `base` for packages of `architecture`, in Debian's word. By default it is where
+    /// Ubuntu's images look.
+    pub fn security_pocket(&self, base: BaseImage, architecture: &str) -> String {
+        let configured = self.security_mirror.url.as_deref().or(self.vm.apt_mirror.as_deref());
+        let mirror = configured.unwrap_or(match architecture {
+            "amd64" | "i386" => "http://security.ubuntu.com/ubuntu",
+            _ => "http://ports.ubuntu.com/ubuntu-ports",
+        });
+        format!("{}/dists/{base}-security", mirror.trim_end_matches('/'))
     }
 }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use crate::instance::DEFAULT_RECIPE;
 use crate::model::{Arch, BaseImage, Target, Timestamp};
 use crate::record::{
-    BaseImageSource, BuildMode, BuilderRunConfig, BuilderVm, CloudName, Delivery, ImageFormat, JobId, Owner, PreparedImages, Reason, Rebuild, Request, RunnerSource, Task, LocalVerification,
+    BaseImageSource, BuildMode, BuilderRunConfig, BuilderVm, CloudName, Delivery, ImageFormat, JobId, Owner, PreparedImages, Reason, Rebuild, Request, RunnerSource, Task, LocalVerification, RebuildOn, SecurityMirror,
 };
 
 /// To build noble-x64 in `builders-1`, for nobody yet.
@@ -48,6 +48,8 @@ pub fn run_config() -> BuilderRunConfig {
         revision_history_limit: 5,
         max_image_age_hours: 24,
         prepared_images: PreparedImages::Kept,
+        rebuild_on: RebuildOn::default(),
+        security_mirror: SecurityMirror::default(),
     }
 }
 

@@ -32,6 +32,7 @@ mod releases;
 #[path = "../scenario/mod.rs"]
 #[allow(dead_code, reason = "it is shared with the real cloud's test")]
 mod scenario;
+mod security;
 mod shared;
 mod sharing;
 mod targets;

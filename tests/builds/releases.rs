@@ -19,7 +19,7 @@ fn versions(dated: &[(&str, i64)]) -> Vec<(String, String)> {
 }
 
 /// What cron does in the hours between: a hook that asks for a look, and the worker that looks. Returns what it has asked for.
-fn look(fixture: &Fixture) -> Vec<LogEntry> {
+pub fn look(fixture: &Fixture) -> Vec<LogEntry> {
     let before = fixture.site.log().len();
     let result = fixture.unit().exec("JUJU_DISPATCH_PATH=look ./dispatch").unwrap();
     assert_eq!(result.code, 0, "{}", result.stderr);

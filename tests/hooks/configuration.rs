@@ -57,6 +57,13 @@ fn each_bad_value_blocks_in_the_known_words_and_fails_the_action() {
         ("build-apt-mirror", "http://[::1", "Invalid build-apt-mirror"),
         ("build-ssh-ingress", "10.0.0.0/33", "Invalid build-ssh-ingress"),
         ("max-image-age", "0", "Option max-image-age must be from 1 to 8760 hours."),
+        (
+            "rebuild-on",
+            "never",
+            "Unsupported rebuild-on \"never\": use security, age, or both separated by a comma.",
+        ),
+        ("security-mirror", "http://[::1", "Invalid security-mirror"),
+        ("security-mirror-keyring", "keyring.gpg", "Invalid security-mirror-keyring"),
         ("ssh-options", "ProxyCommand=touch", "Unsupported ssh-options entry"),
         ("openstack-interface", "private", "Unsupported openstack-interface"),
         ("openstack-ca-certificate", "none", "Option openstack-ca-certificate must be one or more PEM"),

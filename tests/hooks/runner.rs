@@ -23,6 +23,7 @@ fn published(plan: &Plan) -> (Site, Relation) {
             base_serial: None,
             manifest: None,
             boot: None,
+            begun: None,
             snapshot_format: None,
         };
         journal.note_revision(Revision {

@@ -217,6 +217,8 @@ pub fn options(build: &Project) -> Vec<(&'static str, String)> {
         ("base-image-source", format!("{SITE}/cloud-images")),
         ("base-image-keyring", keyring().to_string_lossy().into_owned()),
         ("build-apt-mirror", format!("{SITE}/ubuntu")),
+        // The site has no security pocket.
+        ("rebuild-on", "age".into()),
         ("build-network", "runner-net".into()),
         ("build-ssh-ingress", "10.77.0.0/24".into()),
         // The machine itself: what it says is believed without https.

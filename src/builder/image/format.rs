@@ -109,6 +109,7 @@ mod tests {
                 manifest: None,
                 boot: None,
                 snapshot_format: snapshot_format.map(str::to_owned),
+                begun: None,
             }),
             copies: Vec::new(),
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{ReleaseError, find_runner, github};
 use crate::builder::clouds::connect::http_client;
 use crate::builder::image::base_image;
+use crate::builder::security;
 use crate::github::{Conditional, GithubClient, GithubError};
 use crate::host::Host;
 use crate::http::HttpClient;
@@ -54,11 +55,17 @@ pub fn look(host: &Host, config: &BuilderRunConfig, secrets: &BuildSecrets) -> N
     let all =
         [look.runner_versions(), look.deprecations(&told, secrets.github_token.is_some()), look.offers()];
     all.into_iter().filter_map(Result::err).for_each(|error| log::warn!("checking for releases: {error}"));
+    if let Err(error) = security::look(host, &http, config) {
+        log::warn!("checking for security fixes: {error}");
+    }
     let now = Upstream::load(host);
     let appeared = |known: &Upstream| known.offers.iter().filter_map(|offer| offer.appeared).max();
     let refused =
         |known: &Upstream| told.iter().map(|runner| known.runner_refused(runner)).collect::<Vec<_>>();
-    let is_news = appeared(&now) > appeared(&look.before) || refused(&now) != refused(&look.before);
+    let fixes = |known: &Upstream| known.fixes.iter().map(|fix| fix.appeared).max();
+    let is_news = appeared(&now) > appeared(&look.before)
+        || fixes(&now) > fixes(&look.before)
+        || refused(&now) != refused(&look.before);
     if is_news { News::Some } else { News::None }
 }
 

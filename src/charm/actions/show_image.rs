@@ -11,7 +11,8 @@ use crate::host::Host;
 use crate::model::{Target, Timestamp};
 use crate::openstack_cloud::ImageId;
 use crate::record::{
-    BootTimes, Component, Difference, JobId, Journal, MANIFEST_PATH, Manifest, RecordError, Revision,
+    BootTimes, Component, Difference, JobId, Journal, MANIFEST_PATH, Manifest, OpenFix, RecordError, Request,
+    Revision, SecurityFixes,
 };
 
 /// The longest text that an action returns: Juju's tool takes it as an argument, of which Linux allows 128 KiB.
@@ -79,6 +80,8 @@ pub struct ShownImage {
     pub boot: Option<BootTimes>,
     /// The SHA-256 of its manifest, as the image itself has it.
     pub manifest_sha256: String,
+    /// The packages of which the security pocket has a newer version; none where that is not known.
+    pub security_fixes: Option<Vec<OpenFix>>,
     /// The manifest.
     pub manifest: Manifest,
 }
@@ -95,7 +98,10 @@ impl ShownImage {
         let (Some(known), Some(digest)) = (Manifest::of(host, build)?, &manifest) else {
             return Err(ShowError::NoManifest { build: build.id.clone(), manifest });
         };
+        let config = Request::load(host)?.map(|request| request.config);
+        let config = config.filter(|config| config.rebuild_on.security());
         Ok(Self {
+            security_fixes: config.and_then(|config| SecurityFixes::load(host).open(&config, &known)),
             build: build.id.clone(),
             target: build.target,
             built: build.built,
@@ -174,7 +180,8 @@ fn find<'a>(journal: &'a Journal, word: &str) -> Result<&'a Revision, ShowError>
 
 impl fmt::Display for ShownImage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { build, target, built, job, sha512, size, boot, manifest_sha256, manifest } = self;
+        let Self { build, target, built, job, sha512, size, boot, manifest_sha256, security_fixes, manifest } =
+            self;
         let Manifest { base_image, runner, tools, recipe_sha256, script_sha256, inventory, .. } = manifest;
         let unknown = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());
         writeln!(f, "build {build} of {target}, built {built} by job {job}")?;
@@ -183,6 +190,14 @@ impl fmt::Display for ShownImage {
         }
         boot.iter().try_for_each(|times| writeln!(f, "boot: {times}"))?;
         writeln!(f, "manifest: sha256:{manifest_sha256}, {MANIFEST_PATH} in the image")?;
+        match security_fixes.as_deref() {
+            Some([]) => writeln!(f, "security fixes: has all")?,
+            Some(lacking) => {
+                writeln!(f, "security fixes: lacks {}", lacking.len())?;
+                lacking.iter().try_for_each(|fix| writeln!(f, "  {fix}"))?;
+            }
+            None => writeln!(f, "security fixes: not known")?,
+        }
         let serial = unknown(&inventory.base_serial);
         writeln!(
             f,

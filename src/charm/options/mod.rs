@@ -14,7 +14,9 @@ use crate::github::{GithubScope, NotAScope};
 use crate::instance::{DEFAULT_RECIPE, Recipe};
 use crate::juju::SecretUri;
 use crate::model::{Arch, BaseImage, ReleaseDate, Target};
-use crate::record::{BuildMode, Delivery, ImageFormat, LocalVerification, PreparedImages};
+use crate::record::{
+    BuildMode, Delivery, ImageFormat, LocalVerification, PreparedImages, RebuildOn, SecurityMirror,
+};
 
 /// An option makes no sense; its text is the message of the blocked status.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -200,6 +202,23 @@ impl Options {
         Ok(if self.flag("prepared-images")? { PreparedImages::Kept } else { PreparedImages::Off })
     }
 
+    /// What makes an image due that is made of the same as the last one.
+    pub fn rebuild_on(&self) -> Checked<RebuildOn> {
+        let Some(text) = self.text("rebuild-on")? else { return Ok(RebuildOn::default()) };
+        let parse = |word: &str| match word {
+            "security" => Some(RebuildOn::Security),
+            "age" => Some(RebuildOn::Age),
+            _ => None,
+        };
+        match words(&text, parse) {
+            Ok(reasons) if reasons.len() > 1 => Ok(RebuildOn::SecurityOrAge),
+            Ok(reasons) => Ok(reasons.first().copied().unwrap_or_default()),
+            Err(word) => Err(InvalidOption(format!(
+                "Unsupported rebuild-on {word:?}: use security, age, or both separated by a comma."
+            ))),
+        }
+    }
+
     /// What the last unit takes with it, beside what only builds need.
     pub fn remove_images_on_removal(&self) -> bool {
         self.0.get("remove-images-on-removal").and_then(Value::as_bool).unwrap_or(false)
@@ -300,13 +319,24 @@ impl Options {
 
     /// The keyring of the cloud-image tree's signatures.
     pub fn base_image_keyring(&self) -> Checked<String> {
-        let text = self.text("base-image-keyring")?.unwrap_or_default();
+        self.keyring("base-image-keyring")
+    }
+
+    /// Where security fixes are looked for.
+    pub fn security_mirror(&self) -> Checked<SecurityMirror> {
+        let url = self.web_url("security-mirror")?;
+        Ok(match self.text("security-mirror-keyring")? {
+            Some(_) => SecurityMirror { url, keyring: self.keyring("security-mirror-keyring")? },
+            None => SecurityMirror { url, ..SecurityMirror::default() },
+        })
+    }
+
+    fn keyring(&self, name: &str) -> Checked<String> {
+        let text = self.text(name)?.unwrap_or_default();
         if text.starts_with('/') && !text.contains('\0') {
             Ok(text)
         } else {
-            Err(InvalidOption(format!(
-                "Invalid base-image-keyring {text:?}: use the absolute path of a keyring file."
-            )))
+            Err(InvalidOption(format!("Invalid {name} {text:?}: use the absolute path of a keyring file.")))
         }
     }
 }
@@ -327,7 +357,7 @@ impl PinnedBase {
     }
 }
 
-fn words<T: PartialEq>(text: &str, parse: fn(&str) -> Option<T>) -> Result<Vec<T>, String> {
+fn words<T: PartialEq>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, String> {
     let mut values = Vec::new();
     for word in text.split(',').map(str::trim) {
         let value = parse(word).ok_or_else(|| word.to_owned())?;

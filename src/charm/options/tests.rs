@@ -33,8 +33,10 @@ fn operators_are_told_what_is_wrong_with_an_option() {
         "verify-local-image": "disk",
         "image-format": "vmdk",
         "base-image-source": "ubuntu", "base-image-keyring": "keys", "recipe": "packages: 7", "github-api-url": "x",
-        "script-secret": "a=b", "github-token-secret-id": "github_pat_planted",
+        "script-secret": "a=b", "github-token-secret-id": "github_pat_planted", "rebuild-on": "age, fixes",
+        "security-mirror": "ubuntu", "security-mirror-keyring": "keys",
     }));
+    let keyring = options(json!({"security-mirror-keyring": "keys"}));
     let secrets = options(json!({"script-secret": "a=b", "script-secret-id": "secret:abc"}));
     let none = options(json!({}));
     let told = [
@@ -54,12 +56,15 @@ fn operators_are_told_what_is_wrong_with_an_option() {
         ("image-format", refusal(bad.image_format())),
         ("max-image-age", refusal(bad.max_image_age())),
         ("openstack-*, absent", refusal(none.openstack())),
+        ("rebuild-on", refusal(bad.rebuild_on())),
         ("recipe", refusal(bad.recipe())),
         ("revision-history-limit", refusal(bad.revision_history_limit())),
         ("runner-version", refusal(bad.runner_version())),
         ("script-secret", refusal(bad.script_secret())),
         ("script-secret, both", refusal(secrets.script_secret())),
         ("script-url", refusal(bad.script_url())),
+        ("security-mirror", refusal(bad.security_mirror())),
+        ("security-mirror-keyring", refusal(keyring.security_mirror())),
         ("ssh-options", refusal(bad.ssh_options())),
     ];
     let lines = told.iter().map(|(option, text)| format!("{option}\n    {text}\n"));
@@ -96,6 +101,8 @@ fn operators_are_told_what_is_wrong_with_an_option() {
         Option max-image-age must be from 1 to 8760 hours.
     openstack-*, absent
         Please supply all OpenStack configurations. Missing: openstack-auth-url, openstack-project-domain-name, openstack-project-name, openstack-user-domain-name, openstack-user-name, openstack-password-secret.
+    rebuild-on
+        Unsupported rebuild-on "fixes": use security, age, or both separated by a comma.
     recipe
         Invalid recipe: packages: invalid type: integer `7`, expected a sequence at line 1 column 11. (option recipe)
     revision-history-limit
@@ -108,6 +115,10 @@ fn operators_are_told_what_is_wrong_with_an_option() {
         Both script-secret and script-secret-id configuration option set. Please remove one.
     script-url
         Invalid script URL, must contain scheme and hostname. (script-url)
+    security-mirror
+        Invalid security-mirror: use http:// or https:// and a host.
+    security-mirror-keyring
+        Invalid security-mirror-keyring "keys": use the absolute path of a keyring file.
     ssh-options
         Unsupported ssh-options entry "ProxyCommand=sh": use Name=value with one of AddressFamily, BindAddress, Ciphers, Compression, ConnectTimeout, IPQoS, KexAlgorithms, MACs, Port, ProxyJump.
     "#);
@@ -118,6 +129,22 @@ fn lists_keep_their_order_and_lose_their_doubles() {
     let listed = options(json!({"architecture": "arm64, amd64,x64", "base-image": "24.04,jammy,noble"}));
     assert_eq!(listed.architectures().unwrap(), [Arch::Arm64, Arch::X64]);
     assert_eq!(listed.bases().unwrap(), [BaseImage::Noble, BaseImage::Jammy]);
+}
+
+#[test]
+fn what_makes_an_image_due_is_one_thing_or_both() {
+    for (text, expected) in [
+        (json!(null), RebuildOn::SecurityOrAge),
+        (json!(" "), RebuildOn::SecurityOrAge),
+        (json!("security"), RebuildOn::Security),
+        (json!(" age "), RebuildOn::Age),
+        (json!("age,age"), RebuildOn::Age),
+        (json!("security,age"), RebuildOn::SecurityOrAge),
+        (json!("age, security"), RebuildOn::SecurityOrAge),
+    ] {
+        assert_eq!(options(json!({"rebuild-on": text})).rebuild_on().unwrap(), expected, "{text}");
+    }
+    assert!(options(json!({"rebuild-on": "security,"})).rebuild_on().is_err());
 }
 
 #[test]

@@ -153,6 +153,7 @@ mod tests {
             base_serial: None,
             manifest: None,
             boot: None,
+            begun: None,
             snapshot_format: None,
         };
         let build = Revision {

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::runner::RUNNER_REFUSED;
+use super::security::{FIXES_CHECKED, FIXES_OPEN};
 use crate::record::{BOUNDS, Durations};
 
 /// What a metric's name begins with.
@@ -188,6 +189,8 @@ pub const FAMILIES: [&Family; 30] = [
     &DELIVERED_BYTES,
     &RETRIES,
     &RUNNER_REFUSED,
+    &FIXES_OPEN,
+    &FIXES_CHECKED,
 ];
 
 /// The page of the documentation that describes the metrics.

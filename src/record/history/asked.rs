@@ -139,6 +139,7 @@ fn words(name: &str) -> String {
         "runner" => "runner-version, runner-source".to_owned(),
         "script_secret" => "script-secret-id".to_owned(),
         "max_image_age_hours" => "max-image-age".to_owned(),
+        "security_mirror" => "security-mirror, security-mirror-keyring".to_owned(),
         name => name.replace('_', "-"),
     }
 }

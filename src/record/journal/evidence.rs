@@ -11,7 +11,7 @@ use crate::record::journal::{Image, Journal};
 use crate::record::levers::Choice;
 use crate::record::relations::Announcement;
 use crate::record::resource::Resource;
-use crate::record::run_config::{BuildConfig, BuildResult, CloudName, JobId};
+use crate::record::run_config::{BuildConfig, BuildResult, BuilderRunConfig, CloudName, JobId};
 
 /// What Glance calls the algorithm of [`Proof::sha512`], which is also the one that it uses unless it is told otherwise.
 const ALGORITHM: &str = "sha512";
@@ -112,6 +112,9 @@ pub struct Contents {
     /// How long its machine took to boot when it was verified; absent of one that was not booted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot: Option<BootTimes>,
+    /// When its build began, which so had all packages of that moment; absent where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<Timestamp>,
     /// The format that Nova gave its snapshot; absent of a build that was uploaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot_format: Option<String>,
@@ -187,6 +190,25 @@ impl Journal {
     /// The build of this id.
     pub fn revision(&self, id: &ImageId) -> Option<&Revision> {
         self.revisions.iter().find(|revision| revision.id == *id)
+    }
+
+    /// The newest build of a target that is not revoked.
+    pub fn newest_build(&self, target: Target) -> Option<&Revision> {
+        let counts =
+            |build: &&Revision| build.target == target && self.levers.revocation(&build.id).is_none();
+        self.revisions.iter().filter(counts).max_by_key(|build| build.built)
+    }
+
+    /// The builds whose images relations are told, of the targets and projects of `config`.
+    pub fn told_builds<'j>(&'j self, config: &'j BuilderRunConfig) -> impl Iterator<Item = &'j Revision> {
+        let is_wanted = move |image: &&Image| {
+            config.targets.contains(&image.target())
+                && config.clouds.contains(&image.result.config.cloud_name)
+        };
+        let is_told = move |build: &&Revision| {
+            self.images.iter().filter(is_wanted).any(|image| image.revision.as_ref() == Some(&build.id))
+        };
+        self.revisions.iter().filter(is_told)
     }
 
     /// The evidence for `image`; none for one that was delivered before evidence was kept.

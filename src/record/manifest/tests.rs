@@ -45,6 +45,7 @@ fn build(id: &str, built: u64, manifest: Option<&Manifest>) -> Revision {
             base_serial: None,
             manifest,
             boot: None,
+            begun: None,
             snapshot_format: None,
         }),
         copies: Vec::new(),

@@ -2,6 +2,7 @@
 //! by the worker and read by hooks, which so know it without the web. Without it nothing is known until the next look.
 
 mod acceptance;
+mod fixes;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,8 +10,9 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 pub use self::acceptance::{Acceptance, WARNING};
+pub use self::fixes::DueFix;
 use super::file::{RecordError, write_json};
-use super::request::{Reason, Request, Task};
+use super::request::Request;
 use crate::github::{Deprecation, RunnerVersion};
 use crate::host::Host;
 use crate::model::{Target, Timestamp};
@@ -32,6 +34,9 @@ pub struct Upstream {
     pub lists: BTreeMap<String, Validator>,
     /// What an image of each target would be made of.
     pub offers: Vec<Offer>,
+    /// The security fixes that new images may bring, the newest of each target.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fixes: Vec<DueFix>,
 }
 
 /// An answer of GitHub.
@@ -125,18 +130,13 @@ impl Upstream {
 
     /// Whether something has appeared for one of `targets` since `last` was asked for, which would have built it.
     pub fn has_news_for(&self, targets: &[Target], last: &Request) -> bool {
-        // Who has cancelled does not want the same at once.
-        let is_about = |target: Target| {
-            last.reason == Reason::Cancel
-                || last.task == Task::Build && (last.bases.is_empty() || last.bases.contains(&target.base))
-        };
         // A clock that was ahead has left a time to come.
         let now = Timestamp::now();
         self.offers
             .iter()
             .filter(|offer| targets.contains(&offer.target))
             .filter_map(|offer| Some((offer.target, offer.appeared?.min(now))))
-            .any(|(target, appeared)| !is_about(target) || appeared > last.at)
+            .any(|(target, appeared)| !last.would_build(target) || appeared > last.at)
     }
 }
 
@@ -144,6 +144,7 @@ impl Upstream {
 mod tests {
     use super::*;
     use crate::model::{Arch, BaseImage};
+    use crate::record::request::{Reason, Task};
     use crate::testing::{request, run_config};
 
     const NOBLE: Target = Target { base: BaseImage::Noble, arch: Arch::X64 };

@@ -50,13 +50,15 @@ fn read<T>(tool: &str, answer: Result<T, HookToolError>) -> Option<T> {
 }
 
 fn understood(options: &Options) {
-    let refused: [Option<InvalidOption>; 18] = [
+    let refused: [Option<InvalidOption>; 20] = [
         options.architectures().err(),
         options.bases().err(),
         options.build_interval().err(),
         options.build_mode().err(),
         options.revision_history_limit().err(),
         options.max_image_age().err(),
+        options.rebuild_on().err(),
+        options.security_mirror().err(),
         options.runner_version().err(),
         options.recipe().err(),
         options.script_secret().err(),

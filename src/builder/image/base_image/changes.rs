@@ -3,7 +3,8 @@
 use std::fs;
 
 use super::{BaseImageError, Unopened, folder};
-use crate::http::{HttpClient, Method, Request, Url};
+use crate::builder::image::conditional::get_since;
+use crate::http::HttpClient;
 use crate::model::{BaseImage, Deadline};
 use crate::record::{BaseImageSource, Validator};
 
@@ -35,20 +36,7 @@ fn validator(
         let modified = format!("{:?}, {} bytes", metadata.modified()?, metadata.len());
         return Ok(Some(Validator { etag: None, modified: Some(modified) }));
     }
-    let mut request = Request::new(Method::Get, url.parse::<Url>()?);
-    let Validator { etag, modified } = known.cloned().unwrap_or_default();
-    for (name, value) in [("if-none-match", etag), ("if-modified-since", modified)] {
-        if let Some(value) = value {
-            request = request.header(name, value);
-        }
-    }
-    let answer = http.call(&request, deadline)?;
-    if answer.status() == 304 && known.is_some() {
-        return Ok(None);
-    }
-    let answer = answer.or_error()?;
-    let told = |name| answer.header(name).filter(|value| value.len() < 200).map(str::to_owned);
-    Ok(Some(Validator { etag: told("etag"), modified: told("last-modified") }))
+    Ok(get_since(http, url, known, deadline)?.map(|(_, validator)| validator))
 }
 
 #[cfg(test)]

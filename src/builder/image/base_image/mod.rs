@@ -4,7 +4,6 @@
 mod cache;
 mod changes;
 mod glance;
-mod signature;
 mod signed_lists;
 
 use std::fs::File;
@@ -16,6 +15,7 @@ pub use cache::BaseImageCache;
 pub use changes::{list_of, list_since};
 pub use glance::{BaseImages, base_image_name};
 
+use super::signature;
 use crate::disk_image::DiskError;
 use crate::host::{FileError, Host};
 use crate::http::{HttpClient, HttpError, Url};
@@ -252,9 +252,9 @@ pub fn look_up(
         _ => error.at(&list_url),
     })?;
     let signature_url = format!("{list_url}.gpg");
-    let signature = fetch_small(http, &signature_url, deadline).map_err(|error| error.at(&signature_url))?;
-    let keyring = keyring(host, &source.keyring);
-    let signed = signature::check(host, &list, &signature, &keyring, deadline).map_err(|problem| {
+    let signed = fetch_small(http, &signature_url, deadline).map_err(|error| error.at(&signature_url))?;
+    let keyring = signature::keyring(host, &source.keyring);
+    let signed = signature::check(host, &list, &signed, &keyring, deadline).map_err(|problem| {
         BaseImageError::Signature { url: list_url.clone(), keyring: source.keyring.clone(), problem }
     })?;
     match pin {
@@ -364,12 +364,6 @@ fn fetch_small(http: &HttpClient, url: &str, deadline: Deadline) -> Result<Vec<u
         return Err(io::Error::other("larger than 4 MiB").into());
     }
     Ok(bytes)
-}
-
-/// The keyring's path: one below our root if it is there (it is, when the root is a tree of its own).
-fn keyring(host: &Host, path: &str) -> std::path::PathBuf {
-    let ours = host.path(path);
-    if ours.exists() { ours } else { path.into() }
 }
 
 /// The digest of `file` in the format of sha256sum(1): `HEX *NAME` or `HEX  NAME`.

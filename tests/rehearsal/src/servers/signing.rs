@@ -1,4 +1,4 @@
-//! Detached OpenPGP signatures by a throw-away key, made with gpg in a home of its own.
+//! OpenPGP signatures by a throw-away key, made with gpg in a home of its own.
 
 use std::fs;
 use std::io::{self, Write};
@@ -33,6 +33,11 @@ impl Signer {
     /// A detached binary signature.
     pub fn sign(&self, bytes: &[u8]) -> io::Result<Vec<u8>> {
         self.gpg(&["--passphrase", "", "--detach-sign"], bytes)
+    }
+
+    /// The bytes with a signature, as InRelease has it.
+    pub fn sign_inline(&self, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        self.gpg(&["--passphrase", "", "--clearsign"], bytes)
     }
 
     fn gpg(&self, arguments: &[&str], input: &[u8]) -> io::Result<Vec<u8>> {

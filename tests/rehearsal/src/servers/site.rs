@@ -1,6 +1,7 @@
 //! One web site with everything that a charm downloads: cloud images with signed checksums, runner releases with
-//! their digests, scripts. What it serves can be changed while it runs, as the real ones change.
+//! their digests, an archive mirror, scripts. What it serves can be changed while it runs, as the real ones change.
 
+mod archive;
 mod runners;
 
 use std::collections::BTreeMap;
@@ -74,7 +75,7 @@ pub struct Site {
     setup: Mutex<SiteSetup>,
     /// When each version of the runner was published.
     dates: Mutex<BTreeMap<String, String>>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 type Files = Arc<Mutex<BTreeMap<String, (String, Vec<u8>)>>>;
@@ -116,7 +117,7 @@ impl Site {
             rate,
             setup: Mutex::new(setup.clone()),
             dates: Mutex::default(),
-            _directory: directory,
+            directory,
         };
         for series in &setup.series {
             site.publish_images(series, 1)?;
@@ -175,19 +176,6 @@ impl Site {
     /// Serves an external script and returns its URL.
     pub fn serve_script(&self, name: &str, text: &str) -> String {
         self.serve(&format!("/scripts/{name}"), "text/x-shellscript", text)
-    }
-
-    /// Serves an Ubuntu archive mirror with a series and its updates, and returns its URL.
-    pub fn serve_mirror(&self, series: &str) -> String {
-        for suite in ["", "-updates", "-security"] {
-            let suite = format!("{series}{suite}");
-            self.serve(
-                &format!("/ubuntu/dists/{suite}/InRelease"),
-                "text/plain",
-                format!("Suite: {suite}\n"),
-            );
-        }
-        format!("{}/ubuntu", self.url())
     }
 
     /// Publishes the images of a series anew; another `edition` has other bytes.
@@ -297,7 +285,7 @@ fn answer(files: &Files, request: &Request<'_>) -> Response {
             Response::bytes(404, "text/html", "<html><title>404 Not Found</title></html>\n")
         };
     };
-    if request.path.ends_with("/SHA256SUMS") {
+    if ["/SHA256SUMS", "/InRelease"].iter().any(|name| request.path.ends_with(name)) {
         // As an image server tells whether a small file has changed.
         let etag = format!("\"{}\"", hex(&Sha256::digest(&bytes)));
         return match request.header("if-none-match") {

@@ -21,7 +21,9 @@ sources() {
 reach() {
     case $1/ in
         *://*.ubuntu.com/* | https://cli.github.com/packages/* | https://ppa.launchpadcontent.net/dotnet/backports/*) ;;
-        *) /.rehearsal/bin/curl --fail --silent --output /dev/null -- "$1/dists/$2/InRelease" ;;
+        *)
+            mkdir -p "$state"
+            /.rehearsal/bin/curl --fail --silent --output "$state/InRelease" -- "$1/dists/$2/InRelease" ;;
     esac
 }
 
@@ -33,12 +35,21 @@ serves() {
     esac
 }
 
+# fixes ADDRESS SUITE ARCHITECTURE: what a security pocket of the rehearsal has, of which `reach` has just got the list.
+fixes() {
+    case $2 in
+        *-security)
+            ! grep -q '^SHA256:' "$state/InRelease" 2> /dev/null \
+                || /.rehearsal/bin/curl --fail --silent -- "$1/dists/$2/main/binary-$3/Packages" ;;
+    esac
+}
+
 # The architectures of which packages can be installed, the machine's own first.
 architectures() { printf '%s\n' "$architecture"; cat "$state/foreign-architectures" 2> /dev/null; }
 
 # fetch_lists ADDRESS SUITE KEYRING ARCHITECTURES
 fetch_lists() {
-    local address=$1 suite=$2 wanted of place
+    local address=$1 suite=$2 wanted of place list
     reach "$address" "$suite" || die 100 "E: Failed to fetch $address/dists/$suite/InRelease"
     [ "$3" = - ] || [ -s "$3" ] || die 100 "E: The repository '$address $suite InRelease' is not signed."
     wanted=${4//,/ }
@@ -48,8 +59,11 @@ fetch_lists() {
     for of in $wanted; do
         serves "$address" "$of" \
             || die 100 "E: Failed to fetch $address/dists/$suite/main/binary-$of/Packages  404  Not Found"
-        printf 'known to the rehearsal\n' > "/var/lib/apt/lists/${place//\//_}_dists_${suite}_main_binary-${of}_Packages"
+        list=/var/lib/apt/lists/${place//\//_}_dists_${suite}_main_binary-${of}_Packages
+        printf 'known to the rehearsal\n' > "$list"
+        fixes "$address" "$suite" "$of" >> "$list" || die 100 "E: Failed to fetch $address/dists/$suite/main/binary-$of/Packages"
     done
+    rm -f "$state/InRelease"
 }
 
 # origin_of LIST: whose archive it is of, in `origin`.

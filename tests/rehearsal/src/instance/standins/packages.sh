@@ -81,6 +81,21 @@ put() {
     [ ${#made[@]} -eq 0 ] || chmod 0755 "${made[@]}"
 }
 
+# Gives what is installed the versions of security pockets, by the lists that were fetched.
+take_fixes() {
+    local list lists=()
+    for list in /var/lib/apt/lists/*-security_main_binary-"$architecture"_Packages; do
+        ! grep -q '^Package: ' "$list" 2> /dev/null || lists+=("$list")
+    done
+    [ ${#lists[@]} -gt 0 ] || return 0
+    awk '
+        FILENAME != status {if ($1 == "Package:") name = $2; if ($1 == "Version:") fixed[name] = $2; next}
+        $1 == "Package:" {name = $2}
+        $1 == "Version:" && name in fixed {$0 = "Version: " fixed[name]}
+        {print}' status="$status" "${lists[@]}" "$status" > "$status.new"
+    mv "$status.new" "$status"
+}
+
 provide_group() { has_group "$1" || printf '%s:x:%s:\n' "$1" "$(next_id /etc/group 110)" >> /etc/group; }
 
 drop() {
@@ -124,6 +139,7 @@ standin_apt-get() {
                 [ ${#new[@]} -eq 0 ] || printf 'Inst %s\n' "${new[@]}"
             else
                 put "${new[@]}"
+                take_fixes
             fi ;;
         remove | purge)
             for name in "$@"; do
@@ -134,6 +150,7 @@ standin_apt-get() {
         upgrade | dist-upgrade | full-upgrade)
             [ $# -eq 0 ] || unknown "$@"
             sed -i "s/^Version: .*/Version: $candidate/" "$status"
+            take_fixes
             printf '0 newly installed, 0 to remove and 0 not upgraded.\n' ;;
         autoremove | autopurge | check) printf '0 upgraded, 0 newly installed, 0 to remove and 0 not upgraded.\n' ;;
         clean | autoclean) rm -rf /var/cache/apt/archives/*.deb /var/cache/apt/*.bin ;;

@@ -1,8 +1,8 @@
-//! Who signed a list of digests, and when: what gpgv reports for programs (`--status-fd`), judged. Its exit status says
+//! Who signed a list, and when: what gpgv reports for programs (`--status-fd`), judged. Its exit status says
 //! nothing about expired or revoked keys and weak digests, and fails for a list that a second, unknown key signed too.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::host::{Ending, Host, Output, Program, random_uuid};
@@ -24,20 +24,61 @@ pub fn check(
     keyring: &Path,
     deadline: Deadline,
 ) -> Result<Timestamp, String> {
-    let folder = host.run_dir().join(format!("sums-{}", random_uuid()));
-    let asked = (|| {
-        host.private_dir(&folder).map_err(|error| error.to_string())?;
+    in_folder(host, |folder| {
         let (list_file, signature_file) = (folder.join("SHA256SUMS"), folder.join("SHA256SUMS.gpg"));
         host.write(&list_file, list, 0o600).map_err(|error| error.to_string())?;
         host.write(&signature_file, signature, 0o600).map_err(|error| error.to_string())?;
-        Program::new("gpgv")
-            .args(["--quiet", "--status-fd", "1", "--keyring"])
-            .args([keyring, &signature_file, &list_file])
-            .output(deadline.at_most(Duration::from_secs(60)))
-            .map_err(|error| error.to_string())
-    })();
+        judge(&gpgv(keyring, &[&signature_file, &list_file], deadline)?)
+    })
+}
+
+/// Where a document begins that holds its own signature, and where it ends.
+const DOCUMENT_BEGINS: &str = "-----BEGIN PGP SIGNED MESSAGE-----";
+const DOCUMENT_ENDS: &str = "-----END PGP SIGNATURE-----";
+
+/// Checks a document that holds its own signature, as InRelease does, in the same way. Returns what is signed, and nothing
+/// else that stands in the document.
+pub fn check_inline(
+    host: &Host,
+    document: &str,
+    keyring: &Path,
+    deadline: Deadline,
+) -> Result<String, String> {
+    let begins = document.lines().filter(|line| line.trim_end() == DOCUMENT_BEGINS).count();
+    let ends = document.trim_end().ends_with(DOCUMENT_ENDS) && document.matches(DOCUMENT_ENDS).count() == 1;
+    if !document.starts_with(DOCUMENT_BEGINS) || begins != 1 || !ends {
+        return Err("it is not one signed document".to_owned());
+    }
+    in_folder(host, |folder| {
+        let (file, signed) = (folder.join("InRelease"), folder.join("signed"));
+        host.write(&file, document.as_bytes(), 0o600).map_err(|error| error.to_string())?;
+        judge(&gpgv(keyring, &[Path::new("--output"), &signed, &file], deadline)?)?;
+        let content = host.read(&signed).map_err(|error| error.to_string())?;
+        String::from_utf8(content.unwrap_or_default()).map_err(|_| "it is not UTF-8".to_owned())
+    })
+}
+
+/// Does something with files in a folder of its own, which goes afterwards.
+fn in_folder<T>(host: &Host, work: impl FnOnce(&Path) -> Result<T, String>) -> Result<T, String> {
+    let folder = host.run_dir().join(format!("sums-{}", random_uuid()));
+    let done = host.private_dir(&folder).map_err(|error| error.to_string()).and_then(|()| work(&folder));
     let _ = host.remove_dir(&folder);
-    judge(&asked?)
+    done
+}
+
+fn gpgv(keyring: &Path, words: &[&Path], deadline: Deadline) -> Result<Output, String> {
+    Program::new("gpgv")
+        .args(["--quiet", "--status-fd", "1", "--keyring"])
+        .args([keyring])
+        .args(words)
+        .output(deadline.at_most(Duration::from_secs(60)))
+        .map_err(|error| error.to_string())
+}
+
+/// The keyring's file: one below our root if it is there (it is, when the root is a tree of its own).
+pub fn keyring(host: &Host, path: &str) -> PathBuf {
+    let ours = host.path(path);
+    if ours.exists() { ours } else { path.into() }
 }
 
 fn judge(output: &Output) -> Result<Timestamp, String> {
@@ -235,6 +276,37 @@ mod tests {
         }
         for nothing in [Vec::new(), b"<html>404</html>".to_vec(), keys.file("inline"), keys.file("keyring")] {
             assert!(!keys.check_bytes(&nothing).unwrap_err().is_empty());
+        }
+    }
+
+    #[test]
+    fn of_a_document_that_holds_its_signature_only_what_is_signed_counts() {
+        let keys = keys();
+        keys.gpg("-u good -o document --clearsign list", &[]);
+        keys.gpg("-u unknown -o foreign --clearsign list", &[]);
+        let host = Host::below(keys.0.path().join("root"));
+        let check = |document: &str| {
+            let deadline = Deadline::after(Duration::from_secs(60));
+            check_inline(&host, document, &keys.0.path().join("keyring"), deadline)
+        };
+        let text = |name: &str| String::from_utf8(keys.file(name)).unwrap();
+        let document = text("document");
+        assert_eq!(check(&document).as_deref(), Ok("digest *image\n"));
+        for (wrong, reason) in [
+            (text("foreign"), "is not in the keyring"),
+            (document.replace("digest", "other"), "does not match the list"),
+            (text("list"), "not one signed document"),
+            (format!("Suite: evil\n{document}"), "not one signed document"),
+            (format!("{document}Suite: evil\n"), "not one signed document"),
+            (format!("{document}{document}"), "not one signed document"),
+            (
+                document.split("-----BEGIN PGP SIGNATURE").next().unwrap().to_owned(),
+                "not one signed document",
+            ),
+            (String::new(), "not one signed document"),
+        ] {
+            let refused = check(&wrong).expect_err(&wrong);
+            assert!(refused.contains(reason), "{refused}: {wrong}");
         }
     }
 
