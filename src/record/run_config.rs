@@ -227,6 +227,13 @@ impl BuilderRunConfig {
         // A struct of strings and numbers always serialises.
         hex(&Sha256::digest(serde_json::to_vec(self).unwrap_or_default()))
     }
+
+    /// What a failure of one target in one project is noted with: a digest of the settings, of which other targets and other
+    /// projects are no part; and the digest of all of it, with which earlier versions noted it.
+    pub fn failure_digests(&self) -> [String; 2] {
+        let settings = Self { targets: Vec::new(), clouds: Vec::new(), ..self.clone() };
+        [settings.digest(), self.digest()]
+    }
 }
 
 /// The secrets of one run. They live in memory, in pipes, and for a moment in a 0600 file on a tmpfs.
