@@ -49,6 +49,9 @@ fn work_in(host: &Host, ours: fn(&Request) -> bool) -> Result<(), WorkerError> {
         let _ = lock.note(&std::process::id().to_string());
         put_aside_locked(host)?;
         host.remove_beginning(&host.run_dir(), &RUN_FILES)?;
+        if let Some(request) = Request::load(host)? {
+            catch_up(host, &Journal::load(host)?, &request);
+        }
         let reporter = Reporter::default();
         let checks = Checks::new(host, &reporter);
         std::thread::scope(|scope| {
@@ -169,6 +172,7 @@ fn do_request(
     let began = retries();
     log::info!("job {} started: {request}", request.id);
     let mut journal = Journal::load(host)?;
+    catch_up(host, &journal, request);
     let announced = Peers::load(host)?.announcement();
     if matches!(request.task, Task::Build | Task::Serve) {
         announced.iter().for_each(|announced| journal.inherit(announced));
@@ -271,6 +275,14 @@ fn note(host: &Host, journal: &Journal, request: &Request, retries: u64) {
     match History::note(host, journal, &request.config, retries) {
         Ok(ended) => ended.iter().for_each(PastJob::log),
         Err(error) => log::warn!("{error}; action history will not know of this job"),
+    }
+}
+
+/// The same for a job whose worker was killed right after its end.
+fn catch_up(host: &Host, journal: &Journal, request: &Request) {
+    match History::catch_up(host, journal, &request.config) {
+        Ok(ended) => ended.iter().for_each(PastJob::log),
+        Err(error) => log::warn!("{error}; action history will not know of the last job"),
     }
 }
 

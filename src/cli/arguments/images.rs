@@ -9,7 +9,7 @@ use crate::model::Target;
 #[derive(Debug, clap::Args)]
 pub struct ShowImage {
     /// The ID of the build or of a copy of it, its first characters (at least 4), the SHA-512 of the image, or a target such
-    /// as noble-x64, of which the newest build is shown
+    /// as noble-x64, of which the published build is shown
     pub image: String,
     /// How to print the result
     #[arg(long, value_enum, default_value_t)]

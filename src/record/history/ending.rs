@@ -93,6 +93,7 @@ mod tests {
             built: None,
             changes: None,
             seconds: Default::default(),
+            phases: Vec::new(),
         };
         PastJob {
             id: JobId::random(),

@@ -3,6 +3,7 @@
 //! the version before and the one after read the same file.
 
 mod asked;
+mod changed;
 mod ending;
 mod found;
 mod logged;

@@ -10,9 +10,10 @@ use crate::host::Host;
 use crate::model::{Target, Timestamp};
 use crate::openstack_cloud::ImageId;
 use crate::record::file::{RecordError, write_json};
-use crate::record::journal::build_state::{Failure, Job, Phase};
-use crate::record::journal::evidence::Revision;
-use crate::record::journal::{Image, Journal};
+use crate::record::journal::Journal;
+use crate::record::journal::build_state::{DeliveredImage, Failure, Job, Phase};
+use crate::record::journal::evidence::{Copy, Revision};
+use crate::record::journal::phases::Took;
 use crate::record::manifest::Manifest;
 use crate::record::run_config::{BuilderRunConfig, CloudName, JobId};
 
@@ -70,9 +71,12 @@ pub struct PastBuild {
     /// What has changed in it since the build of its target before, in one line, where both manifests are known.
     #[serde(default)]
     pub changes: Option<String>,
-    /// How long each phase took, in seconds, as far as that is known.
+    /// How long each phase took, in seconds, as far as that is known, and `total`, all of it.
     #[serde(default)]
     pub seconds: BTreeMap<String, u64>,
+    /// The same phases in the order of time; none of a job that an earlier version has noted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<Took>,
 }
 
 /// An image that a project has got.
@@ -115,6 +119,32 @@ impl History {
         let read = bytes.and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
         let known = read.filter(|known| known.format == FORMAT);
         Ok(known.unwrap_or(Self { format: FORMAT, jobs: Vec::new(), totals: Totals::default() }))
+    }
+
+    /// What is known, with the job of `journal` if it has ended and its worker was killed before that was noted.
+    pub fn with_last(host: &Host, journal: &Journal) -> Result<Self, RecordError> {
+        let mut history = Self::load(host)?;
+        let unnoted = history.lacks(journal).map(|job| PastJob::of(job, journal, |_| None));
+        history.jobs.extend(unnoted);
+        Ok(history)
+    }
+
+    /// Notes the job of `journal` if it has ended and its worker was killed before that was noted; see [`Self::note`].
+    pub fn catch_up(
+        host: &Host,
+        journal: &Journal,
+        config: &BuilderRunConfig,
+    ) -> Result<Option<PastJob>, RecordError> {
+        match Self::load(host)?.lacks(journal) {
+            Some(_) => Self::note(host, journal, config, 0),
+            None => Ok(None),
+        }
+    }
+
+    /// The job of `journal` that has ended and is not among these.
+    fn lacks<'a>(&self, journal: &'a Journal) -> Option<&'a Job> {
+        let ended = journal.job.as_ref().filter(|job| job.finished.is_some())?;
+        self.jobs.iter().all(|known| known.id != ended.id).then_some(ended)
     }
 
     /// Notes the job of `journal`, which has ended, or whose worker died, and counts it once: it was about `config`, and so
@@ -166,6 +196,7 @@ impl PastJob {
                 built: made.map(|made| made.id.clone()),
                 changes: made.and_then(&changes),
                 seconds: seconds.collect(),
+                phases: build.took.clone(),
             }
         });
         let failures = job.failures.iter().map(|failure| PastFailure {
@@ -175,10 +206,7 @@ impl PastJob {
             message: failure.message.clone(),
             next_try: next_try(journal, failure),
         });
-        let delivered = job.delivered.iter().filter_map(|place| {
-            let target = Target { base: place.base, arch: place.arch };
-            Some(delivered(journal, journal.image(target, &place.cloud_name)?))
-        });
+        let delivered = job.delivered.iter().filter_map(|image| delivered(journal, image));
         Self {
             id: job.id.clone(),
             reason: job.reason.map(|reason| reason.as_str().to_owned()),
@@ -200,16 +228,109 @@ impl PastJob {
 /// When what `failure` concerns is tried again.
 fn next_try(journal: &Journal, failure: &Failure) -> Option<Timestamp> {
     let open = journal.standings.iter().filter_map(|standing| standing.open.as_ref());
-    open.filter(|open| open.failures.contains(failure)).map(|open| open.next_try).min()
+    open.filter(|open| open.failures.iter().any(|known| known.says_the_same(failure)))
+        .map(|open| open.next_try)
+        .min()
 }
 
-fn delivered(journal: &Journal, image: &Image) -> Delivered {
-    let is_shared = image.revision.as_ref() == Some(&image.result.id);
-    let size = journal.proof_of(image).map(|proof| proof.size);
-    Delivered {
-        target: image.target(),
-        project: image.result.config.cloud_name.clone(),
-        id: image.result.id.clone(),
-        bytes: size.filter(|_| !is_shared),
+/// What a project has got, by the id that was noted with the delivery: relations may be told of another image of the target.
+fn delivered(journal: &Journal, DeliveredImage { config, id }: &DeliveredImage) -> Option<Delivered> {
+    let (target, project) = (Target { base: config.base, arch: config.arch }, config.cloud_name.clone());
+    let newest = || journal.image(target, &project).map(|image| image.result.id.clone());
+    let id = id.clone().or_else(newest)?;
+    let is_copy = |copy: &Copy| copy.cloud == project && copy.id == id;
+    let build = journal.revisions.iter().find(|build| build.id == id || build.copies.iter().any(is_copy));
+    // The build's own image is shared, and no byte of it sent.
+    let proof = build.filter(|build| build.id != id).and_then(|build| build.proof.as_ref());
+    let bytes = proof.map(|proof| proof.size);
+    Some(Delivered { target, project, id, bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::journal::Image;
+    use crate::record::journal::evidence::Proof;
+    use crate::record::levers::Levers;
+    use crate::record::request::{Reason, Request, Task};
+    use crate::testing::{request, run_config};
+
+    const CLOUD: &str = "ci-1";
+
+    fn config() -> BuilderRunConfig {
+        BuilderRunConfig { clouds: vec![CloudName::new(CLOUD)], ..run_config() }
+    }
+
+    fn build(id: &str, built: u64) -> Revision {
+        Revision {
+            target: config().targets[0],
+            id: id.parse().unwrap(),
+            job: JobId::random(),
+            fingerprint: String::new(),
+            built: Timestamp(built),
+            proof: Some(Proof { sha512: String::new(), size: 7 }),
+            failed_reads: 0,
+            contents: None,
+            copies: Vec::new(),
+        }
+    }
+
+    fn copy(build: &Revision) -> Image {
+        build.image(&CloudName::new(CLOUD), format!("{}-copy", build.id).parse().unwrap())
+    }
+
+    fn ended(journal: &mut Journal, request: &Request, work: impl FnOnce(&mut Journal)) -> PastJob {
+        journal.begin(Job::new(request));
+        work(journal);
+        journal.end(request, Vec::new());
+        PastJob::of(journal.job.as_ref().unwrap(), journal, |_| None)
+    }
+
+    #[test]
+    fn a_delivery_is_told_with_the_image_that_was_delivered_whatever_is_newer() {
+        let (first, second) = (build("first", 1), build("second", 2));
+        let mut journal = Journal { revisions: vec![first.clone(), second.clone()], ..Journal::default() };
+        let all = request(config());
+        let newest = ended(&mut journal, &all, |journal| journal.publish(copy(&second)));
+        assert_eq!(newest.delivered[0].id.as_str(), "second-copy");
+
+        let mut levers = Levers::default();
+        levers.pin(&first);
+        let serve = Request { task: Task::Serve, reason: Reason::Action, ..request(config()) };
+        let pinned = ended(&mut journal, &serve, |journal| journal.publish_under(&levers, copy(&first)));
+        let [delivered] = &pinned.delivered[..] else { panic!("{pinned:?}") };
+        assert_eq!((delivered.id.as_str(), delivered.bytes), ("first-copy", Some(7)));
+    }
+
+    #[test]
+    fn a_job_whose_worker_was_killed_right_after_its_end_is_told_and_then_noted_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::below(dir.path());
+        let (mut journal, all) = (Journal::default(), request(config()));
+        ended(&mut journal, &all, |_| ());
+        let ids = |history: History| history.jobs.into_iter().map(|job| job.id).collect::<Vec<_>>();
+        assert_eq!(ids(History::load(&host).unwrap()), []);
+        assert_eq!(ids(History::with_last(&host, &journal).unwrap()), [all.id.clone()]);
+        assert!(History::catch_up(&host, &journal, &config()).unwrap().is_some());
+        assert!(History::catch_up(&host, &journal, &config()).unwrap().is_none());
+        let history = History::load(&host).unwrap();
+        assert_eq!((ids(history.clone()), history.totals.jobs[0].count), (vec![all.id.clone()], 1));
+        assert_eq!(ids(History::with_last(&host, &journal).unwrap()), [all.id]);
+        // One that runs is none that has ended.
+        journal.begin(Job::new(&request(config())));
+        assert!(History::catch_up(&host, &journal, &config()).unwrap().is_none());
+    }
+
+    #[test]
+    fn phases_are_told_in_the_order_of_time() {
+        let (mut journal, all) = (Journal::default(), request(config()));
+        let past = ended(&mut journal, &all, |journal| {
+            let build = journal.job.as_mut().unwrap().build(config().targets[0]);
+            for phase in [Phase::Checking, Phase::Preparing, Phase::Launching, Phase::Failed] {
+                build.enter(phase).unwrap();
+            }
+        });
+        let phases: Vec<&str> = past.builds[0].phases.iter().map(|took| took.phase.as_str()).collect();
+        assert_eq!(phases, ["checking", "preparing", "launching"]);
     }
 }

@@ -186,6 +186,7 @@ mod tests {
             summary: String::new(),
             remedy: Remedy::Retry,
             cause: Cause::Quota,
+            since: None,
         };
         journal.end(&request, vec![failure]);
         History::note(host, &journal, &request.config, 3).unwrap();
