@@ -59,6 +59,18 @@ pub enum BaseImageError {
         /// The base.
         base: BaseImage,
     },
+    /// The image server does not have a base at all.
+    #[error(
+        "fetching {url}: {problem}; the base-image server has no {base}: check base-image and base-image-source"
+    )]
+    NoBase {
+        /// The list of its digests.
+        url: String,
+        /// Why.
+        problem: String,
+        /// The base.
+        base: BaseImage,
+    },
     /// The list of digests was signed before the release that it should be of.
     #[error(
         "{url} was signed {signed}, before the day that the base is pinned to: the image server serves another list; check \
@@ -162,7 +174,10 @@ impl BaseImageError {
     /// Whether time alone will not mend it.
     pub fn operator_must_act(&self) -> bool {
         match self {
-            Self::Signature { .. } | Self::NotListed { .. } | Self::NoRelease { .. } => true,
+            Self::Signature { .. }
+            | Self::NotListed { .. }
+            | Self::NoRelease { .. }
+            | Self::NoBase { .. } => true,
             Self::Cloud(error) => error.operator_must_act(),
             Self::Store { source, .. } => source.kind() == io::ErrorKind::StorageFull,
             // A mirror in the middle of its own update mends itself, and so does one of several that lags behind.
@@ -192,6 +207,9 @@ impl Classified for BaseImageError {
             Self::NoRelease { problem, base, .. } => {
                 format!("base image: {problem}; pin {base} in base-image to another date, or to none")
             }
+            Self::NoBase { problem, base, .. } => format!(
+                "the base-image server has no {base}: {problem}; check base-image and base-image-source"
+            ),
             Self::OfAnotherRelease { signed, .. } => format!(
                 "base image list is signed {signed}, before the pinned date; check base-image and base-image-source"
             ),
@@ -240,6 +258,7 @@ pub fn look_up(
     let (folder, list_url) = (folder(source, target.base), list_of(source, target.base));
     let list = fetch_small(http, &list_url, deadline).map_err(|error| match pin {
         Some(_) if error.missing => error.for_want_of_release(&list_url, target.base),
+        None if error.missing => error.for_want_of_base(&list_url, target.base),
         _ => error.at(&list_url),
     })?;
     let signature_url = format!("{list_url}.gpg");
@@ -320,6 +339,10 @@ impl Unopened {
 
     fn for_want_of_release(self, url: &str, base: BaseImage) -> BaseImageError {
         BaseImageError::NoRelease { url: url.to_owned(), problem: self.problem, base }
+    }
+
+    fn for_want_of_base(self, url: &str, base: BaseImage) -> BaseImageError {
+        BaseImageError::NoBase { url: url.to_owned(), problem: self.problem, base }
     }
 }
 
