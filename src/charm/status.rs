@@ -14,7 +14,7 @@ use self::images::{Detail, images, pinned};
 pub use self::progress::progress;
 use self::progress::progress_behind;
 pub use self::runner::with_runners;
-use self::text::{Problem, age, cut, sentence, shortened};
+use self::text::{Problem, age, cut, sentence, short_names, shortened};
 use self::trouble::{Trouble, place};
 use super::options::InvalidOption;
 use super::state::CharmState;
@@ -31,7 +31,7 @@ const REASON: usize = 40;
 
 /// What the unit shows while its configuration is refused.
 pub fn invalid(reason: &InvalidOption) -> Status {
-    Status::Blocked(cut(reason.to_string()))
+    Status::Blocked(cut(short_names(&reason.to_string())))
 }
 
 /// What the unit shows while its machine does not let it work.

@@ -94,11 +94,11 @@ pub fn shortened(text: &str, room: usize) -> String {
     format!("{}...", whole_words.trim_end_matches([' ', ',', ':', ';', '.']))
 }
 
-/// The longest quoted name in a cause, in bytes: what is wrong with it stands behind it.
+/// The longest quoted name or value in a status, in bytes: what is wrong with it stands behind it.
 const NAME: usize = 24;
 
 /// `text` with what it quotes in `"` shortened.
-fn short_names(text: &str) -> String {
+pub fn short_names(text: &str) -> String {
     let parts = text.split('"').enumerate();
     let short = parts.map(|(number, part)| {
         let is_quoted = number % 2 == 1;

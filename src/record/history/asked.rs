@@ -52,6 +52,9 @@ pub struct AskedFor {
     /// What had failed and is tried again: target, project and class of the cause.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub retries: Vec<String>,
+    /// The job before that it goes on with, whose worker has died or that has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<JobId>,
     /// The options and relations that are others than those of the request before.
     #[serde(default)]
     pub changed: Vec<String>,
@@ -103,6 +106,7 @@ impl Asked {
             bases: request.bases.iter().map(ToString::to_string).collect(),
             action: action(request, &Levers::load(host)?).map(str::to_owned),
             retries: retries(request, &journal),
+            continues: request.continues.last().cloned(),
             changed,
             replaced_by: None,
             withdrawn: false,

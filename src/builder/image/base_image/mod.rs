@@ -46,11 +46,8 @@ pub enum BaseImageError {
         /// Why.
         problem: String,
     },
-    /// The image server does not have the release that a base is pinned to.
-    #[error(
-        "fetching {url}: {problem}; Ubuntu keeps only its latest releases: pin {base} in base-image to another date, or to \
-         none"
-    )]
+    /// The image server does not have a base, or the release that it is pinned to.
+    #[error("fetching {url}: {problem}; {}", lacks(*base, *is_pinned))]
     NoRelease {
         /// The list of its digests.
         url: String,
@@ -58,18 +55,8 @@ pub enum BaseImageError {
         problem: String,
         /// The base.
         base: BaseImage,
-    },
-    /// The image server does not have a base at all.
-    #[error(
-        "fetching {url}: {problem}; the base-image server has no {base}: check base-image and base-image-source"
-    )]
-    NoBase {
-        /// The list of its digests.
-        url: String,
-        /// Why.
-        problem: String,
-        /// The base.
-        base: BaseImage,
+        /// Whether it is pinned to a release.
+        is_pinned: bool,
     },
     /// The list of digests was signed before the release that it should be of.
     #[error(
@@ -154,6 +141,14 @@ pub enum BaseImageError {
     },
 }
 
+fn lacks(base: BaseImage, is_pinned: bool) -> String {
+    if is_pinned {
+        format!("Ubuntu keeps only its latest releases: pin {base} in base-image to another date, or to none")
+    } else {
+        format!("the base-image server has no {base}: check base-image and base-image-source")
+    }
+}
+
 fn remedy(source: &io::Error) -> &'static str {
     if source.kind() == io::ErrorKind::StorageFull {
         "; free some, or give the unit a larger disk"
@@ -174,10 +169,7 @@ impl BaseImageError {
     /// Whether time alone will not mend it.
     pub fn operator_must_act(&self) -> bool {
         match self {
-            Self::Signature { .. }
-            | Self::NotListed { .. }
-            | Self::NoRelease { .. }
-            | Self::NoBase { .. } => true,
+            Self::Signature { .. } | Self::NotListed { .. } | Self::NoRelease { .. } => true,
             Self::Cloud(error) => error.operator_must_act(),
             Self::Store { source, .. } => source.kind() == io::ErrorKind::StorageFull,
             // A mirror in the middle of its own update mends itself, and so does one of several that lags behind.
@@ -204,12 +196,9 @@ impl Classified for BaseImageError {
     fn summary(&self) -> String {
         match self {
             Self::Fetch { problem, .. } => format!("base image: {problem}; check base-image-source"),
-            Self::NoRelease { problem, base, .. } => {
-                format!("base image: {problem}; pin {base} in base-image to another date, or to none")
+            Self::NoRelease { problem, base, is_pinned, .. } => {
+                format!("base image: {problem}; {}", lacks(*base, *is_pinned))
             }
-            Self::NoBase { problem, base, .. } => format!(
-                "the base-image server has no {base}: {problem}; check base-image and base-image-source"
-            ),
             Self::OfAnotherRelease { signed, .. } => format!(
                 "base image list is signed {signed}, before the pinned date; check base-image and base-image-source"
             ),
@@ -256,10 +245,9 @@ pub fn look_up(
     let deadline = deadline.at_most(LIST_TIME);
     let pin = source.pins.get(&target.base);
     let (folder, list_url) = (folder(source, target.base), list_of(source, target.base));
-    let list = fetch_small(http, &list_url, deadline).map_err(|error| match pin {
-        Some(_) if error.missing => error.for_want_of_release(&list_url, target.base),
-        None if error.missing => error.for_want_of_base(&list_url, target.base),
-        _ => error.at(&list_url),
+    let list = fetch_small(http, &list_url, deadline).map_err(|error| match error.missing {
+        true => error.for_want_of_release(&list_url, target.base, pin.is_some()),
+        false => error.at(&list_url),
     })?;
     let signature_url = format!("{list_url}.gpg");
     let signature = fetch_small(http, &signature_url, deadline).map_err(|error| error.at(&signature_url))?;
@@ -337,12 +325,8 @@ impl Unopened {
         BaseImageError::Fetch { url: url.to_owned(), problem: self.problem }
     }
 
-    fn for_want_of_release(self, url: &str, base: BaseImage) -> BaseImageError {
-        BaseImageError::NoRelease { url: url.to_owned(), problem: self.problem, base }
-    }
-
-    fn for_want_of_base(self, url: &str, base: BaseImage) -> BaseImageError {
-        BaseImageError::NoBase { url: url.to_owned(), problem: self.problem, base }
+    fn for_want_of_release(self, url: &str, base: BaseImage, is_pinned: bool) -> BaseImageError {
+        BaseImageError::NoRelease { url: url.to_owned(), problem: self.problem, base, is_pinned }
     }
 }
 

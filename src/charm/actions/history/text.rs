@@ -69,6 +69,7 @@ fn write_request(f: &mut fmt::Formatter<'_>, asked: &AskedFor) -> fmt::Result {
     if !bases.is_empty() {
         words.push_str(&format!(", only {}", bases.join(", ")));
     }
+    asked.continues.iter().for_each(|job| words.push_str(&format!(", continues job {job}")));
     line(f, 2, &format!("requested by: {words}; {at}"))?;
     if changed.is_empty() || reason == "configuration" {
         return Ok(());

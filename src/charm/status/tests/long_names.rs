@@ -206,3 +206,14 @@ fn a_revoked_build_and_what_is_published_in_its_place() {
     journal.images.iter_mut().for_each(|image| image.built = ago(30));
     assert!(!status(&state, &journal, None).message().contains("revoked"));
 }
+
+#[test]
+fn an_option_with_a_long_value() {
+    let of_flavor =
+        format!("Invalid base-image-keyring {:?}: use the absolute path of a keyring file.", long("keys/"));
+    let shown = invalid(&InvalidOption::new(of_flavor));
+    assert_shown_of(
+        &shown,
+        &["Invalid base-image-keyring \"keys/", ": use the absolute path of a keyring file."],
+    );
+}

@@ -56,7 +56,7 @@ fn operators_read_this_history() {
             json!({"changed": ["script-url", "related project added: ci (image:1)"]})),
         request("d4", "13:00:00", "retry", json!({"retries": ["noble-x64 (script)"]})),
         request("e5", "13:30:00", "cancel", json!({"action": "cancel", "task": "clean_up", "replaced_by": "f6"})),
-        request("f6", "14:00:00", "schedule", json!({})),
+        request("f6", "14:00:00", "schedule", json!({"continues": "d4"})),
     ]});
     let build = json!({"target": noble, "phase": "done", "built": "5d-build", "changes": "2 packages updated",
         "seconds": {"checking": 2, "preparing": 61, "launching": 45, "total": 720},
@@ -78,7 +78,7 @@ fn operators_read_this_history() {
     let outcomes = past.outcome_lines().join("\n");
     insta::assert_snapshot!(format!("{past}\n{outcomes}"), @r#"
     job f6: running
-      requested by: schedule (option build-interval); 2026-05-01T14:00:00Z
+      requested by: schedule (option build-interval), continues job d4; 2026-05-01T14:00:00Z
       Building image; started 2026-05-01T14:00:00Z
     job e5: replaced by job f6
       requested by: action cancel (clean-up); 2026-05-01T13:30:00Z
