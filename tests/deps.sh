@@ -19,7 +19,7 @@ all=(
     # what the charm calls on a unit
     cron logrotate
     # what tests call besides
-    iproute2 openssh-server openssl procps python3-openstackclient squid strace
+    iproute2 openssh-server openssl procps python3-openstackclient qemu-utils squid strace
 )
 purpose=${1:-all}
 case $purpose in

@@ -4,22 +4,35 @@ use super::plan::BuildInputs;
 use super::run_context::RunContext;
 use crate::builder::image::base_image::BaseImages;
 use crate::builder::image::external::ExternalBuild;
+use crate::builder::image::format::{Converter, wanted_format};
 use crate::builder::image::local::{LocalBuild, LocalImage, Workspace};
 use crate::builder::image::site::Site;
 use crate::builder::image::verify::{Expected, Verification, VerificationError};
 use crate::builder::image::vm::Launcher;
 use crate::host::Host;
 use crate::http::HttpClient;
-use crate::model::{Deadline, Target};
+use crate::model::{Deadline, DiskFormat, Target};
 use crate::openstack_cloud::{Cloud, Image};
-use crate::record::{BuildMode, BuilderRunConfig, Failure, Phase, ResourceTracker};
+use crate::record::{BuildMode, BuilderRunConfig, Failure, ImageFormat, Phase, ResourceTracker, Revision};
 
 /// A backend that is ready for builds.
 pub enum Backend {
     /// Builder VMs of the build cloud.
-    OpenStack(Site),
+    OpenStack {
+        /// Where they are put.
+        site: Site,
+        /// The format of base images, if it matters.
+        format: Option<DiskFormat>,
+        /// Makes raw ones, where these are wanted.
+        converter: Option<Converter>,
+    },
     /// This machine.
-    Local(Workspace),
+    Local {
+        /// Where images are built.
+        workspace: Workspace,
+        /// Their format.
+        format: DiskFormat,
+    },
 }
 
 /// What a build has made, and where it is until it is kept.
@@ -36,17 +49,29 @@ impl Backend {
         host: &Host,
         cloud: &Cloud,
         config: &BuilderRunConfig,
+        builds: &[Revision],
         deadline: Deadline,
     ) -> Result<Self, Failure> {
+        let format = wanted_format(config.image_format, builds);
         match config.build_mode {
             BuildMode::External => {
                 Workspace::close(host);
-                Site::choose(cloud, &config.owner, &config.vm, deadline)
-                    .map(Self::OpenStack)
-                    .map_err(|error| Failure::of(&error, error.operator_must_act()))
+                let site = Site::choose(cloud, &config.owner, &config.vm, deadline)
+                    .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
+                if format != Some(DiskFormat::Raw) {
+                    return Ok(Self::OpenStack { site, format, converter: None });
+                }
+                match Converter::open(host) {
+                    Ok(converter) => Ok(Self::OpenStack { site, format, converter: Some(converter) }),
+                    Err(error) if config.image_format == ImageFormat::Auto => {
+                        log::warn!("{error}; base images stay qcow2");
+                        Ok(Self::OpenStack { site, format: None, converter: None })
+                    }
+                    Err(error) => Err(Failure::of(&error, false)),
+                }
             }
             BuildMode::Local => Workspace::open(host)
-                .map(Self::Local)
+                .map(|workspace| Self::Local { workspace, format: format.unwrap_or(DiskFormat::Qcow2) })
                 .map_err(|error| Failure::of(&error, error.operator_must_act())),
         }
     }
@@ -65,20 +90,22 @@ impl Backend {
         let progress = |phase| context.progress.phase(base.target, phase);
         progress(Phase::Preparing);
         match self {
-            Self::OpenStack(site) => {
+            Self::OpenStack { site, format, converter } => {
                 let (owner, job) = (&config.owner, context.job);
                 let tracker = ResourceTracker { progress: context.progress, target: base.target };
                 let cloud_name = &config.build_cloud;
-                let base_image = BaseImages { cloud, cloud_name, http, owner, job, tracker }
-                    .ensure(offer, deadline)
-                    .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
+                let (format, converter) = (*format, converter.as_ref());
+                let base_image =
+                    BaseImages { cloud, cloud_name, http, owner, job, tracker, format, converter }
+                        .ensure(offer, deadline)
+                        .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
                 let launcher = launcher(context, config, cloud, site, base.target);
                 ExternalBuild { launcher: &launcher, base, offer, fingerprint, progress: &progress }
                     .run(&base_image, deadline)
                     .map(|image| Built::Snapshot(Box::new(image)))
                     .map_err(|error| Failure::of(&error, error.operator_must_act()))
             }
-            Self::Local(workspace) => {
+            Self::Local { workspace, format } => {
                 let (host, verify) = (context.host, config.verify_image);
                 let build = LocalBuild {
                     host,
@@ -87,6 +114,7 @@ impl Backend {
                     offer,
                     base,
                     fingerprint,
+                    format: *format,
                     verify,
                     progress: &progress,
                 };
@@ -108,7 +136,7 @@ impl Backend {
         snapshot: &Image,
         deadline: Deadline,
     ) -> Result<(), VerificationError> {
-        let Self::OpenStack(site) = self else { return Ok(()) };
+        let Self::OpenStack { site, .. } = self else { return Ok(()) };
         let launcher = launcher(context, config, cloud, site, inputs.base.target);
         let expected = Expected::of(&inputs.base);
         Verification { launcher: &launcher, expected }.run(snapshot, deadline)

@@ -6,6 +6,7 @@ use super::backend::{Backend, Built};
 use super::ownership::description::Description;
 use super::plan::{Plan, built};
 use super::run::Run;
+use super::run_context::RunContext;
 use crate::builder::delivery::revisions::Revisions;
 use crate::builder::delivery::source::Artifact;
 use crate::builder::image::verify::VerificationError;
@@ -62,13 +63,17 @@ impl Run<'_> {
             }
         };
         let Description { base_serial, manifest } = described;
+        let snapshot_format = match &image {
+            Built::Snapshot(snapshot) => snapshot.disk_format.clone(),
+            Built::File(_) => None,
+        };
         let tracker = ResourceTracker { progress: self.context.progress, target };
         let revisions = Revisions {
             cloud: &self.build_cloud,
             cloud_name: &self.config.build_cloud,
             owner: &self.config.owner,
             job: self.context.job,
-            contents: Contents { base_serial, manifest, ..plan.inputs.contents() },
+            contents: Contents { base_serial, manifest, snapshot_format, ..plan.inputs.contents() },
             tracker,
         };
         let fingerprint = &plan.inputs.fingerprint;
@@ -90,7 +95,8 @@ impl Run<'_> {
     fn backend(&self) -> Result<&Backend, Failure> {
         let choose = || {
             let deadline = Deadline::after(LIMIT);
-            Backend::choose(self.context.host, &self.build_cloud, self.config, deadline)
+            let RunContext { host, known, .. } = *self.context;
+            Backend::choose(host, &self.build_cloud, self.config, &known.revisions, deadline)
         };
         self.backend.get_or_init(choose).as_ref().map_err(Clone::clone)
     }

@@ -15,7 +15,7 @@ use crate::builder::{releases, script};
 use crate::github::{GithubClient, GithubPath, RunnerApplication};
 use crate::host::Host;
 use crate::instance::{Recipe, RunnerTarball};
-use crate::model::{Deadline, Secret, Target};
+use crate::model::{Deadline, DiskFormat, Secret, Target};
 use crate::openstack_cloud::openstack_manager::{
     BuildImageConfig, BuildSite, DiskImageBuilder, MachineFile, build_image,
 };
@@ -89,7 +89,8 @@ impl ByHand<'_> {
         let planner = Planner { host, http: &http, github, config, secrets, script: script.as_ref(), runner };
         let BuildInputs { base, offer, fingerprint } = &planner.inputs(target, deadline)?;
         let (workspace, http, verify) = (&workspace, &http, config.verify_image);
-        let build = LocalBuild { host, workspace, http, offer, base, fingerprint, verify, progress };
+        let format = DiskFormat::Qcow2;
+        let build = LocalBuild { host, workspace, http, offer, base, fingerprint, format, verify, progress };
         let image = build.run(deadline).map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         let placed = place(&image.path(), file);
         placed.map_err(|error| {

@@ -42,6 +42,7 @@ pub use clouds::names::{
 pub use clouds::personal::read_cloud;
 pub use cron::{CRON_FILE, Schedule, configure_cron};
 pub use image::base_image::PIN_AGE;
+pub use image::format::wanted_format;
 pub use image::vm::UBUNTU_USER;
 pub use releases::{News, look};
 pub use run::{BuilderRunError, clean_up, deliver_chosen, run, search};
@@ -65,3 +66,6 @@ pub const APT_DEPENDENCIES: [&str; 5] = ["cron", "gpgv", "logrotate", "openssh-c
 
 /// What building on the host itself stands on besides.
 pub const LOCAL_BUILD_DEPENDENCIES: [&str; 3] = ["e2fsprogs", "fdisk", "qemu-utils"];
+
+/// What converting base images to raw stands on besides.
+pub const CONVERSION_DEPENDENCIES: [&str; 1] = ["qemu-utils"];

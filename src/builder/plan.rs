@@ -34,12 +34,12 @@ pub struct BuildInputs {
 impl BuildInputs {
     /// What people are told of it, beside what the image itself says.
     pub fn contents(&self) -> Contents {
-        let (base_serial, manifest) = (None, None);
         Contents {
             runner: self.base.runner.version.clone(),
             base_image: self.offer.signed,
-            base_serial,
-            manifest,
+            base_serial: None,
+            manifest: None,
+            snapshot_format: None,
         }
     }
 }

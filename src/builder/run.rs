@@ -319,7 +319,7 @@ impl<'a> Run<'a> {
             }
         });
         self.note_search();
-        if matches!(self.backend.get(), Some(Ok(Backend::OpenStack(_)))) || context.sweep == Sweep::Due {
+        if matches!(self.backend.get(), Some(Ok(Backend::OpenStack { .. }))) || context.sweep == Sweep::Due {
             let deadline = Deadline::after(LOOK_LIMIT);
             for what in remove_security_group(build_cloud, &config.owner, deadline) {
                 log::warn!("left for the next job: {what}");

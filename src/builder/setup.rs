@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::builder::setup::packages::{PackageError, install_packages};
-use crate::builder::{APT_DEPENDENCIES, LOCAL_BUILD_DEPENDENCIES};
+use crate::builder::{APT_DEPENDENCIES, CONVERSION_DEPENDENCIES, LOCAL_BUILD_DEPENDENCIES};
 use crate::host::{FileError, Host};
 use crate::instance::LocalExecutor;
 use crate::model::Deadline;
+use crate::model::DiskFormat;
 use crate::record::{BuildMode, RecordError, put_aside, worker_lives};
 
 /// What is needed to set the host up (seed `builder`: `BuilderInitConfig`).
@@ -81,25 +82,30 @@ fn owner_file(host: &Host) -> PathBuf {
     host.state_dir().join("unit")
 }
 
-/// Installs what builds in this mode stand on, those packages that are missing: [`APT_DEPENDENCIES`], and for local
-/// builds [`LOCAL_BUILD_DEPENDENCIES`].
-pub fn install_dependencies(mode: BuildMode) -> Result<(), BuilderSetupError> {
-    install_those(mode, |_| true)
+/// Installs what builds in this mode stand on, those packages that are missing: [`APT_DEPENDENCIES`], for local builds
+/// [`LOCAL_BUILD_DEPENDENCIES`], and what converts base images that are wanted in another `format`.
+pub fn install_dependencies(mode: BuildMode, format: Option<DiskFormat>) -> Result<(), BuilderSetupError> {
+    install_those(mode, format, |_| true)
 }
 
-fn install_those(mode: BuildMode, wanted: fn(&&str) -> bool) -> Result<(), BuilderSetupError> {
-    let local: &[&str] = match mode {
-        BuildMode::External => &[],
-        BuildMode::Local => &LOCAL_BUILD_DEPENDENCIES,
+fn install_those(
+    mode: BuildMode,
+    format: Option<DiskFormat>,
+    wanted: fn(&&str) -> bool,
+) -> Result<(), BuilderSetupError> {
+    let further: &[&str] = match (mode, format) {
+        (BuildMode::Local, _) => &LOCAL_BUILD_DEPENDENCIES,
+        (BuildMode::External, Some(DiskFormat::Raw)) => &CONVERSION_DEPENDENCIES,
+        (BuildMode::External, Some(DiskFormat::Qcow2) | None) => &[],
     };
-    let mut packages = [&APT_DEPENDENCIES, local].concat();
+    let mut packages = [&APT_DEPENDENCIES, further].concat();
     packages.retain(wanted);
     Ok(install_packages(&LocalExecutor, &packages, Deadline::after(Duration::from_secs(900)))?)
 }
 
 /// Installs what builds in this mode call, and not what a unit needs besides.
 pub fn install_build_tools(mode: BuildMode) -> Result<(), BuilderSetupError> {
-    install_those(mode, |package| !["cron", "logrotate"].contains(package))
+    install_those(mode, None, |package| !["cron", "logrotate"].contains(package))
 }
 
 /// What an older version left could not be brought to this one (seed `builder`: `UpgradeApplicationError`).

@@ -197,7 +197,7 @@ impl Unit<'_> {
         self.tell_version();
         self.initialize()?;
         // The worker installs what is missing before each job, so a package server that is down blocks nothing here.
-        if let Err(error) = builder::install_dependencies(BuildMode::External) {
+        if let Err(error) = builder::install_dependencies(BuildMode::External, None) {
             log::warn!("{error}; tried again before the first build");
         }
         self.reconcile(event)

@@ -77,7 +77,7 @@ impl CharmState {
         let build_interval = options.build_interval()?;
         let paused = options.flag("paused")?;
         let build_mode = options.build_mode()?;
-        let delivery = options.delivery()?;
+        let (delivery, image_format) = (options.delivery()?, options.image_format()?);
         let revision_history_limit = options.revision_history_limit()?;
         let runner_version = options.runner_version()?;
         let recipe = options.recipe()?;
@@ -143,6 +143,7 @@ impl CharmState {
             clouds: wanted,
             build_mode,
             delivery,
+            image_format,
             base_image,
             vm,
             recipe,

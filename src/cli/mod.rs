@@ -39,7 +39,7 @@ use crate::model::{Secret, Target};
 use crate::openstack_cloud::openstack_manager::ProxyConfig;
 use crate::record::{
     BaseImageSource, BuildMode, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, Delivery, Failure,
-    Owner, Phase, RunnerSource,
+    ImageFormat, Owner, Phase, RunnerSource,
 };
 
 /// A command that was not done.
@@ -148,6 +148,7 @@ fn build_config(target: Target, settings: &[String]) -> Result<BuilderRunConfig,
         clouds: Vec::new(),
         build_mode: BuildMode::Local,
         delivery: Delivery::Copy,
+        image_format: ImageFormat::Auto,
         base_image: BaseImageSource {
             url: options.base_image_source()?,
             keyring: options.base_image_keyring()?,

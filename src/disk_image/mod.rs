@@ -9,7 +9,7 @@ mod partitions;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::host::{Namespaces, ProcessError};
+use crate::host::{Namespaces, ProcessError, Program};
 use crate::model::{Backoff, Deadline, poll};
 use partitions::{FileSystem, Partition};
 
@@ -60,17 +60,11 @@ pub struct DiskImage<'a> {
 }
 
 impl<'a> DiskImage<'a> {
-    /// Makes a raw image at `raw` of the qcow2 image at `packed`.
-    pub fn unpack(
-        namespaces: &'a Namespaces,
-        packed: &Path,
-        raw: &Path,
-        deadline: Deadline,
-    ) -> Result<(), DiskError> {
+    /// Makes a raw image at `raw` of the qcow2 image at `packed`, by `qemu_img`.
+    pub fn unpack(qemu_img: Program, packed: &Path, raw: &Path, deadline: Deadline) -> Result<(), DiskError> {
         // The format is said, not guessed: a file must not choose how it is read.
         let arguments = ["convert", "-f", "qcow2", "-O", "raw", "-W", "-m", "8"];
-        let program = namespaces.program("qemu-img").args(arguments).args([packed, raw]);
-        let result = program.run(deadline);
+        let result = qemu_img.args(arguments).args([packed, raw]).run(deadline);
         result.map(drop).map_err(|source| program_error("unpacking", packed, source))
     }
 

@@ -3,6 +3,7 @@
 mod cause;
 mod deadline;
 mod digest;
+mod disk_format;
 mod elapsed;
 mod image_name;
 mod printable;
@@ -16,6 +17,7 @@ mod transfer;
 pub use cause::{Cause, Classified};
 pub use deadline::Deadline;
 pub use digest::{Digesting, hex};
+pub use disk_format::DiskFormat;
 pub use elapsed::Elapsed;
 pub use image_name::{IMAGE_NAME_TMPL, image_name};
 pub use printable::{is_printable_line, printable_line, printable_lines};

@@ -42,6 +42,6 @@ pub use resource::{Resource, ResourceKind};
 pub use resource_tracker::ResourceTracker;
 pub use run_config::{
     BaseImageSource, BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm,
-    CloudName, Delivery, JobId, Owner, ProxyConfig, RunnerSource,
+    CloudName, Delivery, ImageFormat, JobId, Owner, ProxyConfig, RunnerSource,
 };
 pub use upstream::{Acceptance, Answered, Offer, Upstream, Validator, WARNING};

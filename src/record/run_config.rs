@@ -182,6 +182,25 @@ impl Delivery {
     }
 }
 
+/// The format of the images that are uploaded: base images and local builds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageFormat {
+    /// Raw where Nova has made the last snapshot in it, qcow2 elsewhere.
+    #[default]
+    Auto,
+    /// Small, and converted by hosts whose disks are of another format.
+    Qcow2,
+    /// Cloned at once by hosts whose disks are in the same Ceph cluster as the images.
+    Raw,
+}
+
+impl ImageFormat {
+    fn is_auto(&self) -> bool {
+        *self == Self::Auto
+    }
+}
+
 /// The configuration of one run of the builder (seed `builder`: `BuilderRunConfig`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuilderRunConfig {
@@ -199,6 +218,9 @@ pub struct BuilderRunConfig {
     /// How the clouds get it.
     #[serde(default, skip_serializing_if = "Delivery::is_auto")]
     pub delivery: Delivery,
+    /// The format of what is uploaded.
+    #[serde(default, skip_serializing_if = "ImageFormat::is_auto")]
+    pub image_format: ImageFormat,
     /// Where base images come from.
     pub base_image: BaseImageSource,
     /// The builder VM.

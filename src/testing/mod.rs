@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use crate::instance::DEFAULT_RECIPE;
 use crate::model::{Arch, BaseImage, Target, Timestamp};
 use crate::record::{
-    BaseImageSource, BuildMode, BuilderRunConfig, BuilderVm, CloudName, Delivery, JobId, Owner, Reason,
-    Rebuild, Request, RunnerSource, Task,
+    BaseImageSource, BuildMode, BuilderRunConfig, BuilderVm, CloudName, Delivery, ImageFormat, JobId, Owner,
+    Reason, Rebuild, Request, RunnerSource, Task,
 };
 
 /// To build noble-x64 in `builders-1`, for nobody yet.
@@ -24,6 +24,7 @@ pub fn run_config() -> BuilderRunConfig {
         clouds: Vec::new(),
         build_mode: BuildMode::External,
         delivery: Delivery::Auto,
+        image_format: ImageFormat::Auto,
         base_image: BaseImageSource { url: text("https://u"), keyring: text("/k"), pins: BTreeMap::new() },
         vm: BuilderVm {
             flavor: None,

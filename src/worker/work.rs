@@ -13,7 +13,7 @@ use super::shared_journal::SharedJournal;
 use super::take_over::{Announced, take_over};
 use crate::builder::{
     BuilderSetupError, RunContext, Sweep, clean_up, deliver_chosen, former_names, install_dependencies,
-    prune_all, read_clouds_yaml, remove_old_binaries, run, search,
+    prune_all, read_clouds_yaml, remove_old_binaries, run, search, wanted_format,
 };
 use crate::host::{Exclusive, Host};
 use crate::model::{Cause, Deadline, redact_from_now_on, retries};
@@ -228,7 +228,7 @@ fn do_request(
         Task::CleanUp => clean_up(&context, &request.config),
         Task::Serve => deliver_chosen(&context, &request.config),
         Task::Search(ids) => search(&context, &request.config, &told(host, request)?, ids),
-        Task::Build => match dependencies(request) {
+        Task::Build => match dependencies(request, &known) {
             Ok(()) => run(&context, &request.config).err().map(|error| error.failures).unwrap_or_default(),
             Err(error) => whole(error.to_string(), Remedy::Retry),
         },
@@ -260,8 +260,12 @@ fn do_request(
 }
 
 /// Installs what the build stands on. Who builds by hand has done so, and may not be root.
-fn dependencies(request: &Request) -> Result<(), BuilderSetupError> {
-    if request.unit_name.is_empty() { Ok(()) } else { install_dependencies(request.config.build_mode) }
+fn dependencies(request: &Request, known: &Known) -> Result<(), BuilderSetupError> {
+    if request.unit_name.is_empty() {
+        return Ok(());
+    }
+    let BuilderRunConfig { build_mode, image_format, .. } = request.config;
+    install_dependencies(build_mode, wanted_format(image_format, &known.revisions))
 }
 
 /// What relations may name, and what operators have chosen.

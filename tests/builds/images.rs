@@ -1,7 +1,12 @@
 //! What an image is made of, and what must not be in it.
 
+use std::fs;
+use std::process::Command;
+
 use rehearsal::agent::Proxies;
 use runner_image_builder::instance::DEFAULT_RECIPE;
+use runner_image_builder::model::hex;
+use sha2::{Digest, Sha256};
 
 use crate::fixture::{APPLICATION, Deployed, Fixture, SCRIPT_SECRET};
 
@@ -250,6 +255,49 @@ fn an_image_that_is_up_to_date_is_not_built_again() {
     assert_ne!(fixture.told(&relation, "id"), Some(id));
     let bases = fixture.images_of_stage("builder-project", "base");
     assert_eq!(bases.len(), 1, "the old base image is replaced: {bases:?}");
+}
+
+#[test]
+fn base_images_have_the_wanted_format_and_those_of_another_go() {
+    let fixture = Fixture::set(&[("image-format", "qcow2")]);
+    publish_disk(&fixture, "noble", 4 << 20);
+    let relation = fixture.integrate("upload");
+    assert_eq!(fixture.job_ended().failures, []);
+    let base = || {
+        let bases = fixture.images_of_stage("builder-project", "base");
+        let [base] = bases.as_slice() else { panic!("one base image: {bases:?}") };
+        fixture.cloud.project("builder-project").images().into_iter().find(|image| image.id == *base).unwrap()
+    };
+    let first = base();
+    assert_eq!(first.disk_format.as_deref(), Some("qcow2"));
+
+    fixture.app.set_config(&[("image-format", "raw")]).unwrap();
+    assert_eq!(fixture.build_again().failures, []);
+    let raw = base();
+    assert_ne!(raw.id, first.id);
+    assert_eq!((raw.disk_format.as_deref(), raw.size), (Some("raw"), Some(4 << 20)));
+    let installed = fixture.directory().join("tools/installed/qemu-utils");
+    assert!(installed.exists(), "what converts was installed");
+    assert!(!fixture.state_file("conversion").exists(), "its disk space is given back");
+
+    // Nova's snapshots are qcow2 here, which is no reason to change what is there.
+    fixture.app.set_config(&[("image-format", "auto")]).unwrap();
+    assert_eq!(fixture.build_again().failures, []);
+    assert_eq!(base().id, raw.id);
+    assert!(fixture.told(&relation, "id").is_some());
+}
+
+/// Publishes a base image of `size` bytes that QEMU can read.
+fn publish_disk(fixture: &Fixture, series: &str, size: u64) {
+    let file = fixture.directory().join("disk.qcow2");
+    let create = ["create", "-q", "-f", "qcow2"];
+    let made = Command::new("qemu-img").args(create).arg(&file).arg(size.to_string()).status();
+    assert!(made.expect("qemu-img").success());
+    let bytes = fs::read(&file).unwrap();
+    let name = format!("{series}-server-cloudimg-amd64.img");
+    let sums = format!("{} *{name}\n", hex(&Sha256::digest(&bytes)));
+    fixture.site.serve(&format!("/cloud-images/{series}/current/{name}"), "application/octet-stream", bytes);
+    fixture.site.publish_sums(series, &sums).unwrap();
 }
 
 #[test]

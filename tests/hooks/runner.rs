@@ -22,6 +22,7 @@ fn published(plan: &Plan) -> (Site, Relation) {
             base_image: Timestamp(1),
             base_serial: None,
             manifest: None,
+            snapshot_format: None,
         };
         journal.note_revision(Revision {
             target: NOBLE,

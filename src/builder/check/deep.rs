@@ -61,7 +61,9 @@ fn boot(
     let offer = base_image::look_up(host, http, &config.base_image, target, deadline)
         .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
     let tracker = ResourceTracker { progress: &Unnoted, target };
-    let image = BaseImages { cloud, cloud_name, http, owner, job, tracker }
+    // Any format boots.
+    let (format, converter) = (None, None);
+    let image = BaseImages { cloud, cloud_name, http, owner, job, tracker, format, converter }
         .ensure(&offer, deadline)
         .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
     let site = &Site::choose(cloud, owner, settings, deadline)

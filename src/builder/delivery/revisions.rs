@@ -147,7 +147,7 @@ impl Revisions<'_> {
         let new = NewImage {
             id: Some(id.clone()),
             name: name(&self.owner.application, target),
-            disk_format: "qcow2".into(),
+            disk_format: file.format.as_str().into(),
             container_format: "bare".into(),
             min_disk: file.min_disk,
             min_ram: 0,

@@ -2,6 +2,7 @@
 
 pub mod base_image;
 pub mod external;
+pub mod format;
 pub mod local;
 pub mod manifest;
 pub mod site;

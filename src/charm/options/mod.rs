@@ -14,7 +14,7 @@ use crate::github::{GithubScope, NotAScope};
 use crate::instance::{DEFAULT_RECIPE, Recipe};
 use crate::juju::SecretUri;
 use crate::model::{Arch, BaseImage, ReleaseDate, Target};
-use crate::record::{BuildMode, Delivery};
+use crate::record::{BuildMode, Delivery, ImageFormat};
 
 /// An option makes no sense; its text is the message of the blocked status.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -157,6 +157,18 @@ impl Options {
             Some("copy") => Ok(Delivery::Copy),
             Some(other) => {
                 Err(InvalidOption(format!("Unsupported delivery {other:?}: use auto, share or copy.")))
+            }
+        }
+    }
+
+    /// The format of what is uploaded.
+    pub fn image_format(&self) -> Checked<ImageFormat> {
+        match self.text("image-format")?.as_deref() {
+            None | Some("auto") => Ok(ImageFormat::Auto),
+            Some("qcow2") => Ok(ImageFormat::Qcow2),
+            Some("raw") => Ok(ImageFormat::Raw),
+            Some(other) => {
+                Err(InvalidOption(format!("Unsupported image-format {other:?}: use auto, qcow2 or raw.")))
             }
         }
     }

@@ -30,6 +30,7 @@ fn operators_are_told_what_is_wrong_with_an_option() {
         "architecture": "x64,mips", "base-image": "noble,warty", "build-interval": 25, "revision-history-limit": 1,
         "runner-version": "latest; rm -rf /", "script-url": "http://[::1", "max-image-age": 0, "boot-timeout": 1,
         "ssh-options": "ProxyCommand=sh", "build-ssh-ingress": "world", "build-mode": "remote", "delivery": "mail",
+        "image-format": "vmdk",
         "base-image-source": "ubuntu", "base-image-keyring": "keys", "recipe": "packages: 7", "github-api-url": "x",
         "script-secret": "a=b", "github-token-secret-id": "github_pat_planted",
     }));
@@ -48,6 +49,7 @@ fn operators_are_told_what_is_wrong_with_an_option() {
         ("delivery", refusal(bad.delivery())),
         ("github-api-url", refusal(bad.trusted_url("github-api-url"))),
         ("github-token-secret-id", refusal(bad.github_token_secret())),
+        ("image-format", refusal(bad.image_format())),
         ("max-image-age", refusal(bad.max_image_age())),
         ("openstack-*, absent", refusal(none.openstack())),
         ("recipe", refusal(bad.recipe())),
@@ -84,6 +86,8 @@ fn operators_are_told_what_is_wrong_with_an_option() {
         Invalid github-api-url: use http:// or https:// and a host.
     github-token-secret-id
         GitHub token secret not found. Set github-token-secret-id to a secret's URI.
+    image-format
+        Unsupported image-format "vmdk": use auto, qcow2 or raw.
     max-image-age
         Option max-image-age must be from 1 to 8760 hours.
     openstack-*, absent

@@ -155,8 +155,13 @@ mod tests {
     /// Relations are told an image of `target` with `runner`.
     fn tell(journal: &mut Journal, target: Target, runner: &str) {
         let id = format!("{target}");
-        let contents =
-            Contents { runner: runner.into(), base_image: Timestamp(1), base_serial: None, manifest: None };
+        let contents = Contents {
+            runner: runner.into(),
+            base_image: Timestamp(1),
+            base_serial: None,
+            manifest: None,
+            snapshot_format: None,
+        };
         let build = Revision {
             target,
             id: id.parse().unwrap(),

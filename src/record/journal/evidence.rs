@@ -108,6 +108,9 @@ pub struct Contents {
     /// The SHA-256 of its manifest; absent of a build that an earlier version has made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<String>,
+    /// The format that Nova gave its snapshot; absent of a build that was uploaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_format: Option<String>,
 }
 
 /// A copy of a build in a related project.

@@ -86,7 +86,7 @@ impl Phase {
             (Preparing, next) => matches!(next, Preparing | Launching | Installing { .. }),
             (Launching, next) => matches!(next, Installing { .. }),
             (Installing { number, .. }, Installing { number: next, .. }) => next > number,
-            (Installing { .. }, next) => matches!(next, Snapshotting | Verifying | Packing),
+            (Installing { .. }, next) => matches!(next, Snapshotting | Verifying | Packing | Delivering),
             (Snapshotting, next) => matches!(next, Verifying | Delivering),
             (Verifying, next) => matches!(next, Packing | Delivering),
             (Packing, next) => matches!(next, Delivering),

@@ -44,6 +44,7 @@ fn build(id: &str, built: u64, manifest: Option<&Manifest>) -> Revision {
             base_image: Timestamp(1),
             base_serial: None,
             manifest,
+            snapshot_format: None,
         }),
         copies: Vec::new(),
     }

@@ -1,4 +1,4 @@
-//! Base images on this machine, for local builds: fetched once, checked, kept unpacked under their digest.
+//! Base images on this machine, for local builds and for conversion: fetched once, checked, kept unpacked under their digest.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::{BaseImageError, UpstreamImage, open};
 use crate::disk_image::DiskImage;
-use crate::host::{FileError, Host, Namespaces, open_unlinked};
+use crate::host::{FileError, Host, Program, open_unlinked};
 use crate::http::HttpClient;
 use crate::model::{Backoff, Deadline, Metered, RetryPolicy, Verdict, hex, retry};
 
@@ -46,12 +46,12 @@ impl BaseImageCache {
         Ok(Self { folder })
     }
 
-    /// The offered image as a raw disk image. One that is not here is fetched, checked and unpacked; the oldest of those
-    /// that are too many goes.
+    /// The offered image as a raw disk image. One that is not here is fetched, checked and unpacked by `qemu_img`; the
+    /// oldest of those that are too many goes.
     pub fn raw(
         &self,
         host: &Host,
-        namespaces: &Namespaces,
+        qemu_img: Program,
         http: &HttpClient,
         offer: &UpstreamImage,
         deadline: Deadline,
@@ -65,7 +65,7 @@ impl BaseImageCache {
         self.fetch(http, offer, &part, deadline)?;
         let unpacked = raw.with_extension("new");
         let unusable = |error| BaseImageError::Unusable { url: offer.url.clone(), source: Box::new(error) };
-        DiskImage::unpack(namespaces, &part, &unpacked, deadline).map_err(unusable)?;
+        DiskImage::unpack(qemu_img, &part, &unpacked, deadline).map_err(unusable)?;
         let placed = File::open(&unpacked).and_then(|file| file.sync_all());
         placed.and_then(|()| fs::rename(&unpacked, &raw)).map_err(|error| self.store(offer, error))?;
         host.remove_file(&part)?;

@@ -6,6 +6,7 @@ mod changes;
 mod glance;
 mod signature;
 mod signed_lists;
+mod sums;
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -16,11 +17,12 @@ pub use cache::BaseImageCache;
 pub use changes::{list_of, list_since};
 pub use glance::{BaseImages, base_image_name};
 
+use self::sums::listed_digest;
 use crate::disk_image::DiskError;
 use crate::host::{FileError, Host};
 use crate::http::{HttpClient, HttpError, Url};
 use crate::model::{Attempts, BaseImage, Cause, Classified, Deadline, ReleaseDate, Target, Timestamp};
-use crate::openstack_cloud::OpenStackError;
+use crate::openstack_cloud::{ImageId, OpenStackError};
 use crate::record::{BaseImageSource, RecordError};
 
 /// The list of digests and its signature are small; anything larger is none.
@@ -112,6 +114,14 @@ pub enum BaseImageError {
         /// What it should have.
         promised: String,
     },
+    /// The build cloud has other bytes than were sent.
+    #[error(
+        "copying the base image: image {id} in the build project differs from what was uploaded; check its Glance"
+    )]
+    Changed {
+        /// The copy.
+        id: ImageId,
+    },
     /// The build cloud did not take it.
     #[error("uploading the base image: {0}")]
     Cloud(#[from] OpenStackError),
@@ -177,6 +187,7 @@ impl BaseImageError {
             | Self::Older { .. }
             | Self::OfAnotherRelease { .. }
             | Self::Digest { .. }
+            | Self::Changed { .. }
             | Self::File(_)
             | Self::Journal(_)
             | Self::Unusable { .. } => false,
@@ -217,7 +228,7 @@ impl Classified for BaseImageError {
             }
             Self::Unusable { url, source } => format!("base image unusable: {source} ({url})"),
             Self::Cloud(error) => error.summary(),
-            Self::File(_) | Self::Journal(_) => self.to_string(),
+            Self::Changed { .. } | Self::File(_) | Self::Journal(_) => self.to_string(),
         }
     }
 }
@@ -368,31 +379,4 @@ fn fetch_small(http: &HttpClient, url: &str, deadline: Deadline) -> Result<Vec<u
 fn keyring(host: &Host, path: &str) -> std::path::PathBuf {
     let ours = host.path(path);
     if ours.exists() { ours } else { path.into() }
-}
-
-/// The digest of `file` in the format of sha256sum(1): `HEX *NAME` or `HEX  NAME`.
-fn listed_digest(list: &[u8], file: &str) -> Option<String> {
-    let list = std::str::from_utf8(list).ok()?;
-    list.lines().find_map(|line| {
-        let (digest, name) = line.split_once(' ')?;
-        let name = name.strip_prefix(['*', ' '])?;
-        let is_digest = digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
-        (name == file && is_digest).then(|| digest.to_ascii_lowercase())
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn digests_are_found_by_the_whole_name_and_must_be_digests() {
-        let digest = "AB".repeat(32);
-        let list = format!("{digest} *noble.img\n{digest}  other.img\nshort *bad.img\n");
-        assert_eq!(listed_digest(list.as_bytes(), "noble.img"), Some("ab".repeat(32)));
-        assert_eq!(listed_digest(list.as_bytes(), "other.img"), Some("ab".repeat(32)));
-        assert_eq!(listed_digest(list.as_bytes(), "bad.img"), None);
-        assert_eq!(listed_digest(list.as_bytes(), "le.img"), None);
-        assert_eq!(listed_digest(&[0xff, 0xfe], "noble.img"), None);
-    }
 }

@@ -10,11 +10,13 @@ use crate::disk_image::{DiskError, DiskImage};
 use crate::host::{FileError, Host, Namespaces, ProcessError};
 use crate::http::HttpClient;
 use crate::instance::{BaseError, CacheMount, ChrootExecutor, ExecutorError, RunnerBase, Timeout, setup};
-use crate::model::{Cause, Classified, Deadline};
+use crate::model::{Cause, Classified, Deadline, DiskFormat};
 use crate::record::{Manifest, Phase};
 
 /// The disk of a built image, as large as builder VMs have theirs at least.
 const DISK: u64 = 20 << 30;
+/// Its file.
+const DISK_FILE: &str = "disk.raw";
 
 /// A build on this machine came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +86,8 @@ impl Classified for LocalBuildError {
 #[derive(Debug)]
 pub struct LocalImage {
     folder: PathBuf,
+    /// Its format.
+    pub format: DiskFormat,
     /// The disk that it needs, in GiB.
     pub min_disk: u64,
     /// What is in it.
@@ -91,9 +95,12 @@ pub struct LocalImage {
 }
 
 impl LocalImage {
-    /// The qcow2 file.
+    /// The file.
     pub fn path(&self) -> PathBuf {
-        self.folder.join("image.qcow2")
+        self.folder.join(match self.format {
+            DiskFormat::Qcow2 => "image.qcow2",
+            DiskFormat::Raw => DISK_FILE,
+        })
     }
 }
 
@@ -119,6 +126,8 @@ pub struct LocalBuild<'a> {
     pub base: &'a RunnerBase,
     /// Both as one digest.
     pub fingerprint: &'a str,
+    /// The format of the image.
+    pub format: DiskFormat,
     /// Whether it is looked at before it is packed.
     pub verify: bool,
     /// Told of each phase.
@@ -132,17 +141,20 @@ impl LocalBuild<'_> {
         self.workspace.is_ready_for(self.base.target)?;
         (self.progress)(Phase::Preparing);
         let namespaces = Namespaces::open()?;
-        let original = self.workspace.cache.raw(self.host, &namespaces, self.http, self.offer, deadline)?;
+        let qemu_img = namespaces.program("qemu-img");
+        let original = self.workspace.cache.raw(self.host, qemu_img, self.http, self.offer, deadline)?;
         let folder = self.workspace.folder(self.host, &self.base.target.to_string())?;
-        let mut image = LocalImage { folder, min_disk: DISK >> 30, manifest: None };
-        let disk = DiskImage::copy(&namespaces, &original, image.folder.join("disk.raw"), deadline)?;
+        let mut image = LocalImage { folder, format: self.format, min_disk: DISK >> 30, manifest: None };
+        let disk = DiskImage::copy(&namespaces, &original, image.folder.join(DISK_FILE), deadline)?;
         disk.grow(DISK, deadline)?;
         let base = WithManifest::new(self.base, self.offer, self.fingerprint);
         self.set_up(&base, &namespaces, &disk, &image.folder.join("root"), deadline)?;
         image.manifest = base.made();
-        (self.progress)(Phase::Packing);
-        disk.pack(&image.path(), deadline)?;
-        self.host.remove_file(&image.folder.join("disk.raw"))?;
+        if image.format == DiskFormat::Qcow2 {
+            (self.progress)(Phase::Packing);
+            disk.pack(&image.path(), deadline)?;
+            self.host.remove_file(&image.folder.join(DISK_FILE))?;
+        }
         Ok(image)
     }
 
