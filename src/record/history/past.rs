@@ -310,12 +310,13 @@ mod tests {
         ended(&mut journal, &all, |_| ());
         let ids = |history: History| history.jobs.into_iter().map(|job| job.id).collect::<Vec<_>>();
         assert_eq!(ids(History::load(&host).unwrap()), []);
-        assert_eq!(ids(History::with_last(&host, &journal).unwrap()), [all.id.clone()]);
+        let noted = vec![all.id.clone()];
+        assert_eq!(ids(History::with_last(&host, &journal).unwrap()), noted);
         assert!(History::catch_up(&host, &journal, &config()).unwrap().is_some());
         assert!(History::catch_up(&host, &journal, &config()).unwrap().is_none());
         let history = History::load(&host).unwrap();
-        assert_eq!((ids(history.clone()), history.totals.jobs[0].count), (vec![all.id.clone()], 1));
-        assert_eq!(ids(History::with_last(&host, &journal).unwrap()), [all.id]);
+        assert_eq!((ids(history.clone()), history.totals.jobs[0].count), (noted.clone(), 1));
+        assert_eq!(ids(History::with_last(&host, &journal).unwrap()), noted);
         // One that runs is none that has ended.
         journal.begin(Job::new(&request(config())));
         assert!(History::catch_up(&host, &journal, &config()).unwrap().is_none());
