@@ -20,7 +20,7 @@ pub enum Backend {
     /// Builder VMs of the build cloud.
     OpenStack {
         /// Where they are put.
-        site: Site,
+        site: Box<Site>,
         /// The format of base images, if it matters.
         format: Option<DiskFormat>,
         /// Makes raw ones, where these are wanted.
@@ -58,6 +58,7 @@ impl Backend {
                 Workspace::close(host);
                 let site = Site::choose(cloud, &config.owner, &config.vm, deadline)
                     .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
+                let site = Box::new(site);
                 if format != Some(DiskFormat::Raw) {
                     return Ok(Self::OpenStack { site, format, converter: None });
                 }
