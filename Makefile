@@ -190,6 +190,7 @@ check: lint ## make lint, and documentation, its links, the map of the folders, 
 	$(PYTHON) -B tests/packaging/reference.py .
 	$(PYTHON) -B tests/packaging/links.py .
 	$(PYTHON) -B tests/packaging/commands.py .
+	$(PYTHON) -B tests/packaging/alerts.py .
 	$(PYTHON) tests/packaging/dependencies.py
 	tests/alerts/run.sh
 # The last, so that a warning of it ends the output.

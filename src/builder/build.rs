@@ -37,7 +37,7 @@ impl Run<'_> {
         let target = plan.target();
         let (image, made) = match &plan.snapshot {
             Some(snapshot) => {
-                log::info!("{target}: going on with snapshot {} of an earlier run", snapshot.id);
+                log::info!("{target}: continuing with snapshot {} of an earlier run", snapshot.id);
                 self.context.progress.made(target, &self.noted(snapshot));
                 (Built::Snapshot(Box::new(snapshot.clone())), built(snapshot).min(Timestamp::now()))
             }
@@ -81,7 +81,7 @@ impl Run<'_> {
             Built::Snapshot(snapshot) => revisions
                 .keep_snapshot(snapshot, fingerprint, made)
                 .inspect(|_| tracker.settled(&self.noted(snapshot)))
-                .inspect_err(|_| log::warn!("{target}: snapshot {} waits for the next try", snapshot.id)),
+                .inspect_err(|_| log::warn!("{target}: snapshot {} is kept for the next try", snapshot.id)),
             // Dropped, the file goes.
             Built::File(file) => revisions.keep_file(file, fingerprint, deadline),
         };
@@ -124,7 +124,7 @@ impl Run<'_> {
             }
             VerificationError::Failed { kept_as: None, .. } => self.remove_snapshot(target, snapshot),
             VerificationError::Vm(_) => {
-                log::warn!("{target}: snapshot {} waits for the next try", snapshot.id);
+                log::warn!("{target}: snapshot {} is kept for the next try", snapshot.id);
             }
         }
         Err(Failure::of(&error, error.operator_must_act()))
@@ -144,14 +144,14 @@ impl Run<'_> {
     pub(super) fn remove_snapshot(&self, target: Target, snapshot: &CloudImage) {
         match self.build_cloud.images().delete(&snapshot.id, Deadline::after(LIMIT)) {
             Ok(Deletion::Deleted | Deletion::Absent) => {
-                log::info!("{target}: snapshot {} deleted: no build goes on with it", snapshot.id);
+                log::info!("{target}: snapshot {} deleted: no build needs it", snapshot.id);
                 self.context.progress.settled(target, &self.noted(snapshot));
             }
             Ok(Deletion::InUse(why)) => {
                 log::warn!("snapshot {} is kept because it is in use: {why}", snapshot.id)
             }
             Err(error) => {
-                log::warn!("snapshot {} could not be deleted, the next sweep retries: {error}", snapshot.id)
+                log::warn!("snapshot {} could not be deleted; the next sweep retries: {error}", snapshot.id)
             }
         }
     }

@@ -94,7 +94,7 @@ impl ByHand<'_> {
         let image = build.run(deadline).map_err(|error| Failure::of(&error, error.operator_must_act()))?;
         let placed = place(&image.path(), file);
         placed.map_err(|error| {
-            Failure::of(&format!("putting the image to {}: {error}", file.display()), true)
+            Failure::of(&format!("storing the image as {}: {error}", file.display()), true)
         })?;
         Ok(image.min_disk)
     }

@@ -13,12 +13,12 @@ use crate::builder::delivery::outcome::Outcome;
 use crate::builder::delivery::publisher::Publisher;
 use crate::builder::delivery::queue::Report;
 use crate::builder::delivery::sharing::is_shared;
-use crate::builder::ownership::{description, labels};
+use crate::builder::ownership::description;
 use crate::builder::upkeep::leave::leave_clouds;
 use crate::builder::upkeep::sweep::{Keep, sweep_copies, sweep_servers};
 use crate::http::HttpClient;
 use crate::model::{Deadline, Target};
-use crate::openstack_cloud::{Cloud, OpenStackError};
+use crate::openstack_cloud::{Cloud, Image as CloudImage, OpenStackError};
 use crate::record::{
     BuilderRunConfig, CloudName, Comparison, Delivery, Failure, Image, Proof, ResourceKind, ResourceTracker,
     Revision,
@@ -65,7 +65,7 @@ impl Lane<'_> {
         let (cloud, way) = match self.reach() {
             Ok(reached) => reached,
             Err(failure) => {
-                self.outcome.fail(Failure { cloud: Some(self.name.clone()), ..failure });
+                self.outcome.could_not_reach(self.name, failure);
                 return Vec::new();
             }
         };
@@ -74,7 +74,9 @@ impl Lane<'_> {
         leave_clouds(host, former, (job, progress), config, http, build_cloud, &|former| former == name);
         let publisher = Publisher { progress, outcome: self.outcome, projects: self.projects };
         if let Part::Sharer(images) = self.projects.join(name, &cloud) {
-            log::info!("{name} shares the project of another relation, which is served for both");
+            log::info!(
+                "{name} is related to the same project as another relation; images are delivered once for both"
+            );
             images.into_iter().for_each(|image| publisher.note(image));
             for target in self.projects.take_unseen(name) {
                 let plan = plans.iter().find(|plan| plan.target() == target);
@@ -117,7 +119,7 @@ impl Lane<'_> {
                     let failure = Failure::of(&error, error.operator_must_act());
                     let failure = Failure { target: Some(target), cloud: Some(name.clone()), ..failure };
                     let Some(next) = self.projects.could_not_look(&name, target, failure) else { return };
-                    log::warn!("{target} in {name}: {error}; {} leads to the same project", next.0);
+                    log::warn!("{target} in {name}: {error}; retrying as {} (same project)", next.0);
                     (name, cloud) = next;
                 }
             }
@@ -128,7 +130,7 @@ impl Lane<'_> {
     pub fn clean_up(&self, keep: Keep<'_>) -> Vec<String> {
         match self.connect() {
             Ok(cloud) => self.sweep(&cloud, keep),
-            Err(error) => vec![format!("{}: it could not be searched: {error}", self.name)],
+            Err(error) => vec![format!("{}: could not be searched: {error}", self.name)],
         }
     }
 
@@ -168,7 +170,7 @@ impl Lane<'_> {
         match sweep_servers(cloud, &config.owner, keep, Deadline::after(RUNNERS)) {
             Ok(runners) => left.extend(runners),
             // Builds have no need of that cloud's Nova, and the launcher has notes of its own.
-            Err(error) => log::info!("{name}: runners that have expired are not looked for: {error}"),
+            Err(error) => log::info!("{name}: expired runners could not be looked for: {error}"),
         }
         if left.is_empty() {
             self.context.progress.swept(name);
@@ -181,9 +183,8 @@ impl Lane<'_> {
     fn salvage(&self, cloud: &Cloud, plans: &[Plan]) -> Vec<Image> {
         let mut salvaged = Vec::new();
         for (target, resource) in &self.context.known.noted {
-            let plan = plans.iter().find(|plan| plan.target() == *target);
-            let revision = plan.and_then(|plan| plan.current.as_ref());
-            let Some((revision, proof)) = revision.and_then(with_proof) else { continue };
+            let Some(plan) = plans.iter().find(|plan| plan.target() == *target) else { continue };
+            let Some((revision, proof)) = plan.current.as_ref().and_then(with_proof) else { continue };
             let is_copy = resource.kind == ResourceKind::Copy
                 && resource.cloud == *self.name
                 && resource.revision.as_ref() == Some(&revision.id);
@@ -194,14 +195,14 @@ impl Lane<'_> {
             let images = cloud.images();
             let published = images.get(&id, deadline).and_then(|found| {
                 let project = cloud.project_id();
-                let is_complete = found.is_some_and(|found| {
-                    proof.holds_for(&found, &project) && proof.compare(&found) == Comparison::Same
-                });
-                if is_complete {
-                    let described = description::properties(*target, revision.contents.as_ref());
-                    description::update(&images, &id, labels::publish(), described, deadline)?;
-                }
-                Ok(is_complete)
+                let is_complete = |found: &CloudImage| {
+                    proof.holds_for(found, &project) && proof.compare(found) == Comparison::Same
+                };
+                let Some(found) = found.filter(is_complete) else { return Ok(false) };
+                // A build that is gone has given its copy what that cannot boot without.
+                let build = plan.source.as_ref().unwrap_or(&found);
+                description::publish_copy(&images, &id, revision, build, deadline)?;
+                Ok(true)
             });
             match published {
                 Ok(true) => {
@@ -211,7 +212,7 @@ impl Lane<'_> {
                     salvaged.push(image);
                 }
                 Ok(false) => (),
-                Err(error) => log::warn!("{resource}: whether it is complete is not known: {error}"),
+                Err(error) => log::warn!("{resource}: could not be checked for completeness: {error}"),
             }
         }
         salvaged
@@ -270,7 +271,7 @@ impl Lane<'_> {
             if !found.is_some_and(|found| proof.holds_for(&found, &cloud.project_id())) {
                 if known.is_of(target, name) {
                     log::warn!(
-                        "{target} in {name}: image {} is gone, or not what was delivered",
+                        "{target} in {name}: image {} is missing, or differs from what was delivered",
                         known.result.id
                     );
                 }
@@ -285,7 +286,7 @@ impl Lane<'_> {
 }
 
 /// What the delivery option asks for where it cannot be had.
-const NOT_SHARED: &str = "sharing images with it: its auth_url or region_name is not that of the build project \
+const NOT_SHARED: &str = "sharing images with the project: its auth_url or region_name differs from that of the build project \
     (openstack-auth-url, openstack-region-name); set delivery to auto or copy";
 
 /// What was seen in a project.

@@ -147,7 +147,7 @@ impl Planner<'_> {
         let planned =
             |known: &mut Upstream| known.plans(target, &inputs.base.runner.version, &inputs.offer.sha256);
         if let Err(error) = Upstream::change(self.host, planned) {
-            log::warn!("{error}; the next look may ask for this build once more");
+            log::warn!("{error}; the next check may request this build again");
         }
         let fingerprint = inputs.fingerprint.as_str();
         let failure = |error: OpenStackError| Failure::of(&error, error.operator_must_act());

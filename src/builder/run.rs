@@ -211,7 +211,7 @@ impl<'a> Run<'a> {
 
     /// Something of earlier runs is left.
     fn had_to_stay(&self, what: Vec<String>) {
-        what.iter().for_each(|what| log::warn!("left for the next sweep: {what}"));
+        what.iter().for_each(|what| log::warn!("not removed; the next sweep retries: {what}"));
         self.left.lock().unwrap_or_else(PoisonError::into_inner).extend(what);
     }
 
@@ -240,7 +240,7 @@ impl<'a> Run<'a> {
             left.extend(lanes.into_iter().filter_map(|lane| lane.join().ok()).flatten());
             left
         });
-        left.iter().for_each(|what| log::warn!("left for the next sweep: {what}"));
+        left.iter().for_each(|what| log::warn!("not removed; the next sweep retries: {what}"));
         left
     }
 
@@ -322,7 +322,7 @@ impl<'a> Run<'a> {
         if matches!(self.backend.get(), Some(Ok(Backend::OpenStack { .. }))) || context.sweep == Sweep::Due {
             let deadline = Deadline::after(LOOK_LIMIT);
             for what in remove_security_group(build_cloud, &config.owner, deadline) {
-                log::warn!("left for the next job: {what}");
+                log::warn!("not removed; the next job retries: {what}");
                 context.progress.sweep_again();
             }
         }

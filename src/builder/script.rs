@@ -29,13 +29,15 @@ pub enum ScriptError {
         source: std::io::Error,
     },
     /// It is too long for a script.
-    #[error("script-url {url} is larger than 1 MiB; let a short script fetch the rest")]
+    #[error("script-url {url} is larger than 1 MiB; use a short script that downloads the rest")]
     TooLarge {
         /// The address.
         url: String,
     },
     /// It is another than the one that was asked for.
-    #[error("script-url {url} has SHA-256 {found}; set the digest in script-url if that is what should run")]
+    #[error(
+        "script-url {url} has SHA-256 {found}, not the one in script-url; update the option if the new script is trusted"
+    )]
     Digest {
         /// The address.
         url: String,
@@ -68,10 +70,11 @@ impl Classified for ScriptError {
             Self::Http(error) => format!("script-url: {}", error.summary()),
             Self::Read { source, .. } => format!("script-url: {source}"),
             Self::TooLarge { .. } => {
-                "the script at script-url is larger than 1 MiB; let a short script fetch the rest".to_owned()
+                "the script at script-url is larger than 1 MiB; use a short script that downloads the rest"
+                    .to_owned()
             }
             Self::Digest { found, .. } => format!(
-                "the script does not match the #sha256= of script-url; if it is right, set {found} there"
+                "the script does not match the #sha256= of script-url; if it is trusted, set {found} there"
             ),
         }
     }

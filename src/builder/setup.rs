@@ -32,7 +32,7 @@ pub enum BuilderSetupError {
     Packages(#[from] PackageError),
     /// Another unit on this machine has our folders.
     #[error(
-        "setting up the host: {path} belongs to unit {other}; place the application on a machine of its own"
+        "setting up the host: {path} belongs to unit {other}; deploy this application to a machine of its own"
     )]
     Taken {
         /// The folder.
@@ -128,7 +128,7 @@ pub enum UpgradeApplicationError {
 /// worker clears up after it.
 pub fn upgrade_app(host: &Host) -> Result<(), UpgradeApplicationError> {
     if worker_lives(host)? {
-        log::info!("a worker is building; it goes on with the version that it has");
+        log::info!("a worker is running; it continues with the version that started it");
         return Ok(());
     }
     put_aside(host)?;

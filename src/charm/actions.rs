@@ -32,8 +32,8 @@ pub const WAIT: Duration = Duration::from_secs(50);
 /// How often the journal is looked into.
 const LOOK: Duration = Duration::from_secs(1);
 /// What `run` says when no image is due by its age.
-const NOTHING_DUE: &str = "No image is due by its age: one is built only if its base image, runner, recipe or script has \
-                           changed. force=true builds what is up to date.";
+const NOTHING_DUE: &str = "No image is due because of its age: an image is built only if its base image, runner, recipe or \
+                           script has changed. Set force=true to build images that are up to date.";
 /// How many looks a worker may take to start.
 const START: u32 = 30;
 

@@ -16,6 +16,8 @@ use crate::juju::{Databag, Environment, HookToolError, HookTools, RelationId};
 use crate::model::Deadline;
 
 const ALERT_RULES: &str = include_str!("../../observability/alert_rules.yaml");
+/// What to do about each alert, below its name as a heading.
+const RUNBOOK: &str = include_str!("../../docs/how-to/alerts.md");
 const DASHBOARD: &str = include_str!("../../observability/dashboard.json");
 
 /// The key that collectors read (`CosAgentProviderUnitData` of grafana-agent's library cos_agent).
@@ -50,7 +52,7 @@ pub fn tell(
     Ok(!relations.is_empty())
 }
 
-/// The rules of this application: each is for its own series alone, and says whose it is.
+/// The rules of this application: each is for its own series alone, and says whose it is and what to do.
 fn alert_rules(environment: &Environment) -> Value {
     let application = environment.unit.application();
     let labels = [("juju_model_uuid", environment.model_uuid.as_str()), ("juju_application", application)];
@@ -64,9 +66,19 @@ fn alert_rules(environment: &Environment) -> Value {
             let expression = rule["expr"].as_str().unwrap_or_default();
             rule["expr"] = json!(expression.replace("%%juju_topology%%", &topology));
             labels.iter().for_each(|(name, value)| rule["labels"][name] = json!(value));
+            let runbook = runbook(rule["alert"].as_str().unwrap_or_default(), application);
+            rule["annotations"]["runbook"] = json!(runbook);
         }
     }
     rules
+}
+
+/// The section of the runbook about `alert`, with the commands for this application. Whoever gets the alert has it without a
+/// web page.
+fn runbook(alert: &str, application: &str) -> String {
+    let sections = RUNBOOK.split("\n## ").filter_map(|section| section.split_once('\n'));
+    let section = sections.filter(|(heading, _)| *heading == alert).map(|(_, section)| section).next();
+    section.unwrap_or_default().trim().replace("APP", application)
 }
 
 /// The dashboard as the interface wants it: JSON, compressed by xz, in base64. None when the machine has no xz: alerts

@@ -29,7 +29,7 @@ pub fn install(host: &Host, state: &CharmState, journal: &Journal) -> Result<Wri
 /// The clouds in clouds.yaml that `state` does not name and in which a job has left something, or may do so yet: it can
 /// be removed only with the credentials that stand there.
 fn clouds_to_leave(host: &Host, state: &CharmState, journal: &Journal) -> Result<Clouds, ReconcileError> {
-    let mut clouds = builder::read_clouds_yaml(host).unwrap_or_default();
+    let mut clouds = state.installed.clone();
     clouds.retain(|name, _| !state.clouds.contains_key(name));
     // A worker of another version may live, whose journal this one cannot read: it may need any of them.
     if clouds.is_empty() || Journal::read(host)?.is_err() {
@@ -46,15 +46,15 @@ fn clouds_to_leave(host: &Host, state: &CharmState, journal: &Journal) -> Result
     Ok(clouds)
 }
 
-/// Takes the credentials of departed relations out of clouds.yaml: all that can be done while the configuration is
+/// Takes the credentials of departed relations out of clouds.yaml, in which `clouds` stand: all that can be done while the configuration is
 /// refused. The build cloud's stay, what was made there may have to be removed.
 pub fn forget_departed(
     host: &Host,
     tools: &dyn HookTools,
     environment: &Environment,
     broken: Option<&RelationId>,
+    mut clouds: Clouds,
 ) -> Result<(), ReconcileError> {
-    let mut clouds = builder::read_clouds_yaml(host).unwrap_or_default();
     if clouds.is_empty() || Journal::read(host)?.is_err() {
         return Ok(());
     }

@@ -14,7 +14,7 @@ use super::removal::{self, RemovalError};
 use super::state::{CharmState, StateError, proxies};
 use super::turn::Turn;
 use super::{credentials, status};
-use crate::builder::{self, BuilderInitConfig, BuilderSetupError};
+use crate::builder::{self, BuilderInitConfig, BuilderSetupError, Clouds};
 use crate::charm::cos_agent::metrics_socket::MetricsSocketError;
 use crate::host::{FileError, Host, NotOurs, Written};
 use crate::juju::{Environment, HookToolError, HookTools, RelationId, Status};
@@ -52,7 +52,7 @@ pub enum DispatchError {
     #[error(transparent)]
     MetricsSocket(#[from] MetricsSocketError),
     /// We do not know our own executable.
-    #[error("finding our own executable: {0}")]
+    #[error("finding the executable of the charm: {0}")]
     Executable(std::io::Error),
 }
 
@@ -122,7 +122,7 @@ impl Unit<'_> {
     fn handle(&self, event: &Event) -> Result<(), DispatchError> {
         match (builder::check_owner(self.host, self.environment.unit.as_str()), event) {
             (Err(error @ BuilderSetupError::Taken { .. }), Event::Stop | Event::Remove) => {
-                log::info!("{error}: nothing on this machine is this unit's to remove");
+                log::info!("{error}; this unit has nothing to remove on this machine");
                 return Ok(());
             }
             (checked, _) => checked?,
@@ -173,7 +173,7 @@ impl Unit<'_> {
             | Event::Look
             | Event::WorkerReport => self.reconcile(event),
             Event::Action(_) | Event::Other(_) => {
-                log::info!("event {event} is none of this charm's, nothing to do");
+                log::info!("event {event} is not handled by this charm");
                 Ok(())
             }
         }
@@ -183,7 +183,7 @@ impl Unit<'_> {
     /// hour at most.
     fn forget(&self) {
         if let Err(error) = LastHook::forget(self.host) {
-            log::warn!("{error}; the next hook may miss what this one has missed");
+            log::warn!("{error}; the next hook may work with outdated relation data");
         }
     }
 
@@ -198,7 +198,7 @@ impl Unit<'_> {
         self.initialize()?;
         // The worker installs what is missing before each job, so a package server that is down blocks nothing here.
         if let Err(error) = builder::install_dependencies(BuildMode::External, None) {
-            log::warn!("{error}; tried again before the first build");
+            log::warn!("{error}; retried before the first build");
         }
         self.reconcile(event)
     }
@@ -218,7 +218,7 @@ impl Unit<'_> {
     /// Tells which version `juju status` is to show. The unit works without that, too.
     fn tell_version(&self) {
         if let Err(error) = self.tools.application_version_set(env!("CARGO_PKG_VERSION")) {
-            log::warn!("the charm's version is not shown: {error}");
+            log::warn!("the charm's version could not be set: {error}");
         }
     }
 
@@ -228,7 +228,7 @@ impl Unit<'_> {
             let dispatch = std::env::current_exe().map_err(DispatchError::Executable)?;
             // Images matter more than metrics.
             if let Err(error) = metrics_socket::open_metrics_socket(self.host, &dispatch) {
-                log::error!("{error}; tried again with the next event of cos-agent or upgrade");
+                log::error!("{error}; retried at the next cos-agent event or upgrade");
             }
         }
         Ok(())
@@ -238,7 +238,7 @@ impl Unit<'_> {
         let config = BuilderInitConfig { unit_name: self.environment.unit.to_string() };
         builder::initialize(self.host, &config)?;
         if let Err(error) = builder::remove_python_charm(self.host, &config.unit_name) {
-            log::warn!("{error}; tried again with the next hook");
+            log::warn!("{error}; retried in the next hook");
         }
         Ok(())
     }
@@ -246,19 +246,20 @@ impl Unit<'_> {
     fn reconcile(&self, event: &Event) -> Result<(), DispatchError> {
         match record::take_unlogged(self.host) {
             Ok(ended) => ended.iter().for_each(PastJob::log),
-            Err(error) => log::warn!("{error}; jobs that have ended are not told here, only by `history`"),
+            Err(error) => log::warn!("{error}; jobs that have ended are not logged here: see `history`"),
         }
         if self.departs(event)? {
             return Ok(self.show_status(&Status::Maintenance("Being removed.".into()))?);
         }
-        let state = match self.state(event) {
+        let installed = builder::read_clouds_yaml(self.host).unwrap_or_default();
+        let state = match self.state(event, installed.clone()) {
             Ok(state) => state,
             Err(StateError::Invalid(reason)) => {
                 self.forget();
                 peers::missed(self.host, event)?;
                 reconcile::missed_secret(self.host, event)?;
                 let broken = self.broken_relation(event);
-                credentials::forget_departed(self.host, self.tools, self.environment, broken)?;
+                credentials::forget_departed(self.host, self.tools, self.environment, broken, installed)?;
                 worker::tend(self.host, &proxies(self.environment))?;
                 return Ok(self.show_status(&status::invalid(&reason))?);
             }
@@ -268,8 +269,9 @@ impl Unit<'_> {
         Ok(())
     }
 
-    fn state(&self, event: &Event) -> Result<CharmState, StateError> {
-        let remembered = Remembered::in_event(self.host, event);
+    /// What Juju says; `installed` stands in clouds.yaml.
+    fn state(&self, event: &Event, installed: Clouds) -> Result<CharmState, StateError> {
+        let remembered = Remembered::in_event(self.host, event, installed);
         CharmState::load(self.tools, self.environment, self.broken_relation(event), remembered)
     }
 
@@ -345,7 +347,7 @@ impl Unit<'_> {
 
     /// The state that an action works on; none when the configuration is refused, and then the action has failed.
     pub(super) fn state_for_action(&self, event: &Event) -> Result<Option<CharmState>, DispatchError> {
-        match self.state(event) {
+        match self.state(event, builder::read_clouds_yaml(self.host).unwrap_or_default()) {
             Ok(state) => Ok(Some(state)),
             Err(StateError::Invalid(reason)) => {
                 self.show_status(&status::invalid(&reason))?;

@@ -134,7 +134,7 @@ pub fn publish(
         && before != now
     {
         log::warn!(
-            "relation {relation}: id is the image of {now} now, of {before} before: the first base of base-image"
+            "relation {relation}: id now names an image of {now} instead of {before}: the first base in base-image has changed"
         );
     }
     if present.is_some_and(|present| present == wanted) {
@@ -144,7 +144,7 @@ pub fn publish(
         let mut change: Databag = KEYS.map(|key| (key.to_owned(), String::new())).into();
         change.extend(wanted.clone());
         tools.relation_set(relation, &change)?;
-        log::info!("relation {relation} is told {}", images_in(&wanted));
+        log::info!("relation {relation}: published {}", images_in(&wanted));
         memory.was_written(cloud, wanted);
     }
     Ok(())

@@ -179,7 +179,9 @@ impl Exchange<'_> {
     ) -> Result<Vec<Image>, ReconcileError> {
         let Some(announcement) = peers.announcement() else {
             if peers.announcement.is_some() {
-                log::warn!("the leader announces images in words of another version; not followed yet");
+                log::warn!(
+                    "the leader announces images in the format of another version; ignored until this unit has that version"
+                );
             }
             return Ok(Vec::new());
         };

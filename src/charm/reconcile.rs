@@ -38,7 +38,7 @@ pub enum ReconcileError {
     Start(#[from] StartError),
     /// The worker could not be stopped.
     #[error(
-        "the worker could not be stopped; see the unit's log and kill the process whose id is in worker.lock"
+        "the worker could not be stopped; see the unit's log and kill the process whose ID is in worker.lock"
     )]
     StillWorks,
 }
@@ -332,7 +332,7 @@ fn ask(
 ) -> Result<JobId, ReconcileError> {
     request.save(host, &state.secrets)?;
     if let Some(replaced) = Asked::load(host)?.replaced_by(&request.id) {
-        log::info!("job {replaced} is replaced by job {} before it has started", request.id);
+        log::info!("job {replaced} was replaced by job {} before it started", request.id);
     }
     log::info!("job {} requested: {request}", request.id);
     if !worker_lives {
@@ -379,7 +379,7 @@ fn withdraw(
     match last {
         Some(last) if last.task == Task::Build && is_open(&last, journal) && !is_taken_up(&last, journal) => {
             last.withdraw(host)?;
-            log::info!("job {} is withdrawn before it has started: nothing is to be built", last.id);
+            log::info!("job {} was withdrawn before it started: there is nothing to build", last.id);
             Ok(None)
         }
         other => Ok(other),

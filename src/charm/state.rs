@@ -54,6 +54,8 @@ pub struct CharmState {
     pub script_secret: Option<SecretUri>,
     /// What the next hook need not ask.
     pub last_hook: LastHook,
+    /// What stands in clouds.yaml before this hook writes it.
+    pub installed: Clouds,
 }
 
 impl CharmState {
@@ -121,7 +123,7 @@ impl CharmState {
             .usable
             .values_mut()
             .for_each(|relation| inherit_connection(&mut relation.config, &build_cloud_config));
-        let last_hook = remembered.then(&relations, &build_cloud_config);
+        let (last_hook, installed) = remembered.then(&relations, &build_cloud_config);
         let ImageRelations { ids: relation_ids, usable: relations, refused } = relations;
 
         let build_cloud = cloud_name(&build_cloud_config);
@@ -168,6 +170,7 @@ impl CharmState {
             secrets,
             script_secret,
             last_hook,
+            installed,
         })
     }
 

@@ -28,14 +28,17 @@ impl Turn {
             Ok(Some(lock)) => Some(lock),
             Ok(None) => {
                 let waited = WAIT.as_secs();
-                log::warn!("{} is held by another process for {waited} s; going on", path.display());
+                log::warn!(
+                    "another process has held {} for {waited} s; continuing without the lock",
+                    path.display()
+                );
                 None
             }
             // Nothing is installed yet.
             Err(error) if error.is_absent() => None,
             Err(error) if error.is_forbidden() => return Err(error),
             Err(error) => {
-                log::warn!("{error}; going on");
+                log::warn!("{error}; continuing");
                 None
             }
         };

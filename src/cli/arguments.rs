@@ -34,7 +34,7 @@ pub enum Command {
     Jobs(Jobs),
     /// Stop the running or waiting job and delete what it has created (requires root)
     Cancel,
-    /// List the builds that are kept, their copies, and which are pinned or revoked
+    /// List kept builds and their copies, and which of them are pinned or revoked
     ListImages(Output),
     /// Show what is in a build: packages, snaps, tools, runner, base image; or print its SBOM
     ShowImage(ShowImage),
@@ -42,36 +42,36 @@ pub enum Command {
     DiffImages(DiffImages),
     /// Show the last 50 jobs and the outcome for each target and project
     History(Output),
-    /// Publish a build, whatever is built later, until it is unpinned (requires root)
+    /// Publish a build until it is unpinned, even if there are newer builds (requires root)
     Pin(Pin),
     /// Publish the newest builds again (requires root)
     Unpin(Unpin),
     /// Withdraw a build for good (requires root)
     Revoke(Revoke),
-    /// List what nothing needs in the build project; delete what has one of the IDs (requires root)
+    /// List resources in the build project that nothing needs; delete those with the given IDs (requires root)
     ///
-    /// Only servers and images of this application are listed, and what the Python charm has left. Nothing is deleted without
-    /// its ID. Runs on the leader, while no other job runs or waits, with the configuration that the charm accepted last.
+    /// Lists servers and images of this application, and what the Python charm has left. Deletes only resources whose IDs are
+    /// given. Runs on the leader while no other job runs or waits, with the last configuration that the charm accepted.
     CleanUp(CleanUp),
     /// Check the prerequisites of builds and deliveries (requires root)
     ///
     /// Checks each project's credentials, catalog, flavor, network and quotas, base images, GitHub and the apt mirror, with
-    /// the configuration that the charm accepted last. Fails if a check fails.
+    /// the last configuration that the charm accepted. Fails if a check fails.
     Check(Check),
     /// Print the default recipe, which defines the contents of images
     Recipe,
     /// Build an image on this machine and write it to a file (requires root)
     ///
-    /// Takes the charm's options, with the defaults of config.yaml. Options that name secrets are not accepted.
+    /// Accepts the charm's options, with the defaults of config.yaml, except those that name secrets.
     LocalBuild(LocalBuild),
     /// Build an image on this machine and upload it to a cloud (requires root)
     ///
-    /// The image contains the runner application that GitHub offers for PATH, and replaces the image uploaded before.
+    /// The image contains the runner application that GitHub offers for PATH, and replaces the previously uploaded image.
     /// Reads a GitHub token from standard input and prints the image's ID.
     BuildImage(BuildImage),
     /// Build an image in a builder VM of a cloud, or on this machine, and store it in that cloud
     ///
-    /// The cloud is one of the caller's own clouds.yaml (OS_CLIENT_CONFIG_FILE, the working folder,
+    /// The cloud is one in your own clouds.yaml (OS_CLIENT_CONFIG_FILE, the working folder,
     /// ~/.config/openstack or /etc/openstack). An image that is up to date is not rebuilt. Prints the image's ID.
     Run(Run),
     /// Print the ID of the image that the last `dispatch run` stored in a cloud
@@ -192,7 +192,7 @@ pub struct LatestBuildId {
 /// `dispatch init`.
 #[derive(Debug, clap::Args)]
 pub struct Init {
-    /// Where images are to be built
+    /// Where to build images
     #[arg(long, value_enum, default_value_t)]
     pub build_mode: Mode,
 }

@@ -21,7 +21,7 @@ pub fn clean_up(host: &Host, words: &CleanUp, say: &dyn Fn(&str)) -> Result<(), 
         CliError::Failed(format!("{error}{remedy}"))
     })?;
     if !Peers::load(host).map_err(failed)?.leads {
-        return refused("this unit does not build; run it on the leader");
+        return refused("this unit is not the leader; run the command on the leader");
     }
     let asked = charm::clean_up(host, words.ids.clone(), &secrets(), turn).map_err(failed)?;
     let Some(job) = asked else {

@@ -17,7 +17,7 @@ use crate::model::{Deadline, Secret};
 pub enum Operation {
     /// Set up a new machine
     Setup,
-    /// Make a machine ready that was set up before
+    /// Prepare a machine that is already set up
     Warmup,
     /// Wait for the machine's services and network
     Wait,
@@ -29,11 +29,11 @@ pub struct InstanceOptions {
     /// The Ubuntu release, by name or version
     #[arg(long, value_name = "RELEASE", value_parser = parse_alias)]
     alias: BuilddBaseAlias,
-    /// The machine: root, or a user whose sudo asks for no password
+    /// The machine; the user is root, or has sudo without a password
     #[arg(long, value_name = "USER@HOST", value_parser = parse_place, required_unless_present = "local",
         conflicts_with = "local", requires = "key", requires = "host_key")]
     ssh: Option<(String, String)>,
-    /// Set up this very machine
+    /// Use this machine
     #[arg(long)]
     local: bool,
     /// The private key for ssh
@@ -42,7 +42,7 @@ pub struct InstanceOptions {
     /// The machine's public ed25519 key (a .pub file or a line of known_hosts)
     #[arg(long, value_name = "FILE")]
     host_key: Option<PathBuf>,
-    /// An option of the ssh client, such as Port=2222; may be given again
+    /// An option of the ssh client, such as Port=2222; can be repeated
     #[arg(long = "ssh-option", value_name = "NAME=VALUE")]
     ssh_options: Vec<String>,
     /// The compatibility tag; buildd-base-v7 by default
@@ -51,28 +51,28 @@ pub struct InstanceOptions {
     /// The host name; craft-buildd-instance by default
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
-    /// A further package; may be given again
+    /// An additional package; can be repeated
     #[arg(long = "package", value_name = "NAME")]
     packages: Vec<String>,
-    /// Do not install the packages that builders have by default
+    /// Do not install the default packages of builders
     #[arg(long)]
     no_default_packages: bool,
-    /// A snap from the store; may be given again
+    /// A snap from the store; can be repeated
     #[arg(long = "snap", value_name = "NAME=CHANNEL[,classic]")]
     snaps: Vec<String>,
-    /// A variable of /etc/environment, which every user can read; may be given again
+    /// A variable for /etc/environment, which every user can read; can be repeated
     #[arg(long = "environment", value_name = "NAME=VALUE", value_parser = parse_variable)]
     environment: Vec<(String, Secret<String>)>,
-    /// A variable to remove from the environment; may be given again
+    /// A variable to remove from the environment; can be repeated
     #[arg(long, value_name = "NAME")]
     unset: Vec<String>,
-    /// A folder for pip's cache, shared by machines that can mount it
+    /// A folder for pip's cache, shared with machines that can mount it
     #[arg(long, value_name = "FOLDER")]
     cache_path: Option<PathBuf>,
     /// Do not mount the cache
     #[arg(long)]
     no_cache: bool,
-    /// How long the whole may take, 3600 by default; none lifts every limit
+    /// Time limit of the whole operation in seconds, 3600 by default; none for no limit
     #[arg(long, value_name = "SECONDS|none", value_parser = parse_timeout, allow_negative_numbers = true)]
     timeout: Option<Timeout>,
 }
@@ -107,7 +107,7 @@ pub fn instance(
 fn parse_alias(word: &str) -> Result<BuilddBaseAlias, String> {
     BuilddBaseAlias::parse(word).ok_or_else(|| {
         let all = BuilddBaseAlias::ALL.map(BuilddBaseAlias::as_str).join(", ");
-        format!("it is none of {all}; other releases end on old-releases, which is not supported")
+        format!("it must be one of {all}; releases that have moved to old-releases are not supported")
     })
 }
 
@@ -159,7 +159,7 @@ impl InstanceOptions {
         match (&self.ssh, &self.key, &self.host_key) {
             (Some(place), Some(key), Some(host_key)) => self.connect(host, place, key, host_key, deadline),
             _ if self.local => Ok(Box::new(LocalExecutor)),
-            _ => Err(CliError::Usage("say either --ssh USER@HOST or --local".into())),
+            _ => Err(CliError::Usage("use either --ssh USER@HOST or --local".into())),
         }
     }
 
@@ -169,8 +169,9 @@ impl InstanceOptions {
         let failed = |error: FileError| CliError::Failed(error.to_string());
         host.private_dir(&host.run_dir()).map_err(failed)?;
         let lock = host.run_dir().join(format!("{}.lock", file_name(place)));
-        let taken =
-            || CliError::Failed(format!("another dispatch instance is at work on {place}; wait for it"));
+        let taken = || {
+            CliError::Failed(format!("another dispatch instance is running on {place}; wait until it ends"))
+        };
         Exclusive::try_acquire(&lock).map_err(failed)?.ok_or_else(taken)
     }
 
@@ -207,7 +208,7 @@ fn read(host: &Host, path: &Path) -> Result<String, CliError> {
     let failed = |problem: String| CliError::Failed(problem);
     let bytes = host.read(path).map_err(|error| failed(error.to_string()))?;
     let bytes = bytes.ok_or_else(|| failed(format!("{} does not exist", path.display())))?;
-    String::from_utf8(bytes).map_err(|_| failed(format!("{} is no text", path.display())))
+    String::from_utf8(bytes).map_err(|_| failed(format!("{} is not a text file", path.display())))
 }
 
 /// The key in a line of a `.pub` or known_hosts file: `ssh-ed25519 AAAA...`.
@@ -243,7 +244,7 @@ mod tests {
         for (words, problem) in [
             ("--alias", "a value is required for '--alias <RELEASE>'"),
             ("--local", "--alias <RELEASE>"),
-            ("--alias questing --local", "none of xenial"),
+            ("--alias questing --local", "one of xenial"),
             ("--alias noble", "--ssh <USER@HOST>"),
             ("--alias noble --local=false", "either --ssh USER@HOST or --local"),
             ("--alias noble --local --ssh a@b --key k --host-key h", "cannot be used with"),
@@ -255,7 +256,7 @@ mod tests {
             ("--alias noble --local --timeout -1", "invalid timeout value -1"),
             ("--alias noble --local --timeout soon", "seconds, or none"),
             ("--alias noble --local --hostname ...", "invalid hostname"),
-            ("--alias noble --local --snap jq", "give a channel"),
+            ("--alias noble --local --snap jq", "use a channel of the store"),
             ("--alias noble --local --environment A", "NAME=VALUE"),
             ("--verbose", "unexpected argument '--verbose'"),
         ] {

@@ -102,7 +102,7 @@ impl fmt::Display for Jobs {
         self.launches.iter().try_for_each(|launch| line(f, format_args!("{launch}")))?;
         let ever = |moment: Option<Timestamp>| moment.map_or("never".into(), |moment| moment.to_string());
         writeln!(f, "last success: {}", ever(self.journal.last_success()))?;
-        writeln!(f, "cron looks for work next: {}", ever(self.next_look))?;
+        writeln!(f, "next scheduled job: {}", ever(self.next_look))?;
         writeln!(f, "last sweep of the clouds: {}", ever(self.journal.swept))
     }
 }
@@ -113,7 +113,7 @@ impl Jobs {
         let left = format!("left in {orphans}");
         write!(f, "{}, tried {tries} times since {since}, ", printable_line(&left))?;
         match (orphans.given_up, orphans.next_try()) {
-            (Some(at), _) => writeln!(f, "retries ended {at}: delete it yourself"),
+            (Some(at), _) => writeln!(f, "retries ended {at}: delete it by hand"),
             (None, Some(at)) => writeln!(f, "next try {at}"),
             (None, None) => writeln!(f, "not tried again"),
         }
@@ -242,9 +242,9 @@ mod tests {
           failed: noble-x64 for ci-1: listing images: busy (HTTP 503, 4 attempts)
         failing: noble-x64 in ci-1, 2 in a row since 2026-05-01T12:00:00Z, last 2026-05-01T12:00:00Z, next try 2026-05-01T12:00:00Z: listing images: busy (HTTP 503, 4 attempts)
         image noble-x64 in ci-1: i, built 2026-05-01T12:00:00Z
-        left in ci-2: base image b (no\nroute), tried 9 times since 2026-05-01T12:00:00Z, retries ended 2026-05-01T12:00:00Z: delete it yourself
+        left in ci-2: base image b (no\nroute), tried 9 times since 2026-05-01T12:00:00Z, retries ended 2026-05-01T12:00:00Z: delete it by hand
         last success: 2026-05-01T12:00:00Z
-        cron looks for work next: 2026-05-01T18:17:00Z
+        next scheduled job: 2026-05-01T18:17:00Z
         last sweep of the clouds: 2026-05-01T12:00:00Z
 
         Of a unit that has done nothing:
@@ -252,7 +252,7 @@ mod tests {
           next try: 2026-05-01T18:17:00Z
         job cd: waits since 1970-01-01T00:00:00Z, schedule
         last success: never
-        cron looks for work next: never
+        next scheduled job: never
         last sweep of the clouds: never
         "#);
     }

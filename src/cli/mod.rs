@@ -124,7 +124,7 @@ fn read_token(source: impl Read) -> Result<Secret<String>, CliError> {
     let read = source.take(4096).read_to_string(&mut token);
     match read {
         Ok(_) if !token.trim().is_empty() => Ok(Secret::new(token.trim().to_owned())),
-        _ => Err(CliError::Usage("give a token for GitHub on standard input".into())),
+        _ => Err(CliError::Usage("provide a GitHub token on standard input".into())),
     }
 }
 

@@ -7,9 +7,9 @@ use super::Arguments;
 /// The text of docs/reference/commands.md.
 pub fn page() -> String {
     let mut page = String::from(
-        "# Commands\n\nOn a unit, run them as root in the charm's folder (`/var/lib/juju/agents/unit-APP-N/charm`), or from afar: \
-         `juju exec --unit\nAPP/leader ./dispatch jobs`. They work on other machines, too, as far as they need no unit. `dispatch \
-         help COMMAND` prints the same.\n\nThis page is made from the code: `make manual`.\n",
+        "# Commands\n\nOn a unit, run the commands as root in the charm's folder (`/var/lib/juju/agents/unit-APP-N/charm`), or with \
+         `juju exec\n--unit APP/leader ./dispatch jobs`. Commands that need no unit also work on other machines. `dispatch help \
+         COMMAND` prints the same\ntext.\n\nThis page is generated from the code by `make manual`.\n",
     );
     let mut tree = Arguments::tree();
     tree.build();

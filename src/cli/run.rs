@@ -139,7 +139,7 @@ fn records(cloud: &str, name: &str) -> Result<Host, CliError> {
     let state = std::env::var_os("XDG_STATE_HOME")
         .map(PathBuf::from)
         .or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".local/state")))
-        .ok_or_else(|| CliError::Failed("set XDG_STATE_HOME or HOME, below which records are kept".into()))?;
+        .ok_or_else(|| CliError::Failed("set XDG_STATE_HOME or HOME: records are stored below it".into()))?;
     let digest = hex(&Sha256::digest(format!("{cloud}\n{name}")));
     let name = format!("runner-image-builder-{}", &digest[..8]);
     let run = std::env::var_os("XDG_RUNTIME_DIR").map_or_else(std::env::temp_dir, PathBuf::from);

@@ -95,7 +95,7 @@ impl<'a> DiskImage<'a> {
         let kib = format!("{}K", room / 1024);
         self.run("resizing", "resize2fs", &["-f", &place, &kib], deadline)?;
         let lengthen = |path: &Path| std::fs::OpenOptions::new().write(true).open(path)?.set_len(size);
-        lengthen(&self.path).map_err(|error| self.layout(format!("it cannot be made longer: {error}")))?;
+        lengthen(&self.path).map_err(|error| self.layout(format!("it cannot be enlarged: {error}")))?;
         let sectors = format!(",{}", room / root.sector);
         let number = root.number.to_string();
         let arguments = ["--quiet", "--no-reread", "--no-tell-kernel", "-N", &number];
@@ -125,7 +125,7 @@ impl<'a> DiskImage<'a> {
         let deadline = deadline.at_most(SHORT);
         let place = shown(place);
         if let Err(error) = self.run("trimming", "fstrim", &[&place], deadline) {
-            log::warn!("the image will be larger than it could be: {error}");
+            log::warn!("the image is larger than necessary: {error}");
         }
         // A command's own namespaces may live on for a moment; nothing is written through them any more.
         self.run("closing", "mount", &["-o", "remount,ro", &place], deadline)?;
@@ -160,7 +160,7 @@ impl<'a> DiskImage<'a> {
             Some(found) if found.kind == "ext4" => Ok(root),
             found => {
                 let found = found.as_ref().map_or("no file system", |found| &found.kind);
-                Err(self.layout(format!("its largest partition has {found}, and not ext4")))
+                Err(self.layout(format!("its largest partition has {found} instead of ext4")))
             }
         }
     }

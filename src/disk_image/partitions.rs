@@ -85,7 +85,7 @@ pub(super) fn parse(text: &str, path: &str) -> Result<Vec<Partition>, String> {
     let unreadable = |problem: &dyn std::fmt::Display| format!("its partition table is invalid: {problem}");
     let table = serde_json::from_str::<Listing>(text).map_err(|error| unreadable(&error))?.partitiontable;
     let sector = Some(table.sectorsize).filter(|size| size.is_power_of_two());
-    let sector = sector.ok_or_else(|| unreadable(&"its sectors have no proper size"))?;
+    let sector = sector.ok_or_else(|| unreadable(&"its sector size is not valid"))?;
     let entries = table.partitions.into_iter().map(|entry| {
         // The node is the file's own name with a number after it, and a `p` between two digits.
         let number =

@@ -35,7 +35,7 @@ pub enum GithubError {
     Shared(std::sync::Arc<GithubError>),
     /// The token is known but may not do this (403).
     #[error(
-        "{operation}: GitHub refuses (HTTP 403): {message}; the token needs permission to manage runners"
+        "{operation}: GitHub refuses the request (HTTP 403): {message}; the token needs permission to manage runners"
     )]
     Forbidden {
         /// What was being done.

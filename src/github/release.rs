@@ -113,7 +113,7 @@ impl GithubClient {
                 }
                 Err(error @ GithubError::RateLimited { .. }) => match last.filter(KnownRelease::is_young) {
                     Some(last) => {
-                        log::warn!("{error}; its answer of {} is used", last.confirmed);
+                        log::warn!("{error}; using its answer of {}", last.confirmed);
                         Ok(last.release)
                     }
                     None => Err(error),

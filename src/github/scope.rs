@@ -15,7 +15,7 @@ pub struct GithubScope(String);
 /// A text that is no scope.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{0:?} is no scope on GitHub: use repos/OWNER/REPOSITORY, orgs/ORGANISATION or enterprises/ENTERPRISE"
+    "{0:?} is not a GitHub scope: use repos/OWNER/REPOSITORY, orgs/ORGANIZATION or enterprises/ENTERPRISE"
 )]
 pub struct NotAScope(String);
 

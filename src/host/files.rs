@@ -65,7 +65,7 @@ impl Host {
         if mode & 0o077 != 0 {
             folder
                 .set_permissions(Permissions::from_mode(0o700))
-                .map_err(FileError::at("closing to others", path))?;
+                .map_err(FileError::at("restricting access to", path))?;
         }
         Ok(())
     }

@@ -68,7 +68,8 @@ impl Namespaces {
             let _ = pipe.take(1024).read_to_string(&mut stderr);
         }
         let status =
-            "no namespaces of our own; this needs root, and a machine rather than a container".into();
+            "creating namespaces is not permitted; this requires root, and a machine rather than a container"
+                .into();
         ProcessError::Failed { program, status, stderr: stderr.trim().to_owned() }
     }
 

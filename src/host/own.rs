@@ -16,13 +16,13 @@ use rustix::process::{
 pub enum NotOurs {
     /// A symbolic link.
     #[error(
-        "it is a symbolic link, which is not followed; find out who made it, then remove it (to have the folder on \
-         another disk, use a bind mount)"
+        "it is a symbolic link, which the charm does not follow; find out who created it, then remove it (to use another \
+         disk for the folder, use a bind mount)"
     )]
     Link,
     /// Another user's.
     #[error(
-        "it belongs to user {owner}, not to user {us}; find out who made it, then remove it, or run: chown -R {us} {}",
+        "it belongs to user {owner}, not to user {us}; find out who created it, then remove it, or run: chown -R {us} {}",
         path.display()
     )]
     Owner {
@@ -81,7 +81,7 @@ pub fn refuse_link(path: &Path) -> io::Result<()> {
 /// alone, and that is an error.
 pub fn kill_own(pid: u32, ours: impl Fn(&Path) -> bool) -> io::Result<()> {
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
-        return Err(io::Error::other("this is no number of a process"));
+        return Err(io::Error::other("this is not a process ID"));
     };
     // From here on this very process is meant, even if its number is given to another.
     let process = match pidfd_open(pid, PidfdFlags::empty()) {
@@ -94,7 +94,7 @@ pub fn kill_own(pid: u32, ours: impl Fn(&Path) -> bool) -> io::Result<()> {
     let shown = executable.to_string_lossy();
     let path = Path::new(shown.strip_suffix(" (deleted)").unwrap_or(&shown));
     if !ours(path) {
-        return Err(io::Error::other(format!("it runs {shown}, which is none of ours")));
+        return Err(io::Error::other(format!("it runs {shown}, which is not this charm's")));
     }
     match pidfd_send_signal(&process, Signal::KILL) {
         Ok(()) | Err(Errno::SRCH) => Ok(()),
@@ -106,7 +106,7 @@ pub fn kill_own(pid: u32, ours: impl Fn(&Path) -> bool) -> io::Result<()> {
 pub fn dump_no_core() {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     if let Err(error) = setrlimit(Resource::Core, none) {
-        log::warn!("core dumps cannot be switched off: {error}");
+        log::warn!("core dumps could not be disabled: {error}");
     }
 }
 
@@ -120,7 +120,7 @@ mod tests {
     fn only_a_process_of_our_own_executable_is_killed() {
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         let refused = kill_own(child.id(), |_| false).unwrap_err().to_string();
-        assert!(refused.contains("sleep") && refused.contains("none of ours"), "{refused}");
+        assert!(refused.contains("sleep") && refused.contains("not this charm's"), "{refused}");
         assert!(child.try_wait().unwrap().is_none(), "it lives");
         kill_own(child.id(), |path| path.is_absolute()).unwrap();
         assert!(!child.wait().unwrap().success());

@@ -44,7 +44,7 @@ pub enum ProcessError {
         stderr: String,
     },
     /// It was still running at its deadline and was killed.
-    #[error("running {program}: killed at its deadline{}", detail(stderr))]
+    #[error("running {program}: killed at its time limit{}", detail(stderr))]
     Deadline {
         /// The program and its arguments.
         program: String,

@@ -96,7 +96,7 @@ pub enum HttpError {
     },
 
     /// The connection broke before the answer was complete.
-    #[error("{operation}: the connection broke: {reason}")]
+    #[error("{operation}: the connection was interrupted: {reason}")]
     Broken {
         /// Method and address.
         operation: String,
@@ -114,7 +114,7 @@ pub enum HttpError {
     },
 
     /// The answer is not what was asked for.
-    #[error("{operation}: the answer is not understood: {reason}")]
+    #[error("{operation}: the answer is not valid: {reason}")]
     NotUnderstood {
         /// Method and address.
         operation: String,
@@ -169,20 +169,13 @@ impl Classified for HttpError {
             Self::Status { operation, status, message } => {
                 format!("{}: HTTP {status}: {message}", host_of(operation))
             }
-            Self::Unusable { operation, .. }
-            | Self::Tls { operation, .. }
-            | Self::Proxy { operation, .. }
-            | Self::Timeout { operation, .. }
-            | Self::Broken { operation, .. }
-            | Self::TooLarge { operation, .. }
-            | Self::NotUnderstood { operation, .. }
-            | Self::Redirected { operation, .. }
-            | Self::Source { operation, .. } => {
-                let text = self.to_string();
-                let what = text.strip_prefix(operation.as_str()).unwrap_or(&text);
-                format!("{}{what}", host_of(operation))
-            }
             Self::ProxySetting { .. } | Self::Certificate { .. } | Self::Address { .. } => self.to_string(),
+            // The text of any other begins with the operation, which has no space behind a colon.
+            _ => {
+                let text = self.to_string();
+                let (operation, cause) = text.split_once(": ").unwrap_or((&text, "no answer"));
+                format!("{}: {cause}", host_of(operation))
+            }
         }
     }
 }
@@ -266,7 +259,7 @@ pub(super) fn explain(operation: &str, url: &Url, proxy: Option<&str>, error: ur
     let connect = |reason: String| HttpError::Connect { operation: operation.clone(), peer: peer(), reason };
     match error {
         ureq::Error::Timeout(which) => timeout(operation, which, &peer()),
-        ureq::Error::HostNotFound => connect("the name has no address".to_owned()),
+        ureq::Error::HostNotFound => connect("the host name does not resolve".to_owned()),
         ureq::Error::Io(cause) => match cause.kind() {
             io::ErrorKind::ConnectionRefused
             | io::ErrorKind::HostUnreachable
@@ -286,7 +279,7 @@ pub(super) fn explain(operation: &str, url: &Url, proxy: Option<&str>, error: ur
         },
         ureq::Error::LargeResponseHeader(_, limit) => HttpError::TooLarge { operation, limit: limit as u64 },
         ureq::Error::Protocol(cause) => {
-            HttpError::NotUnderstood { operation, reason: format!("not proper HTTP: {cause}") }
+            HttpError::NotUnderstood { operation, reason: format!("not valid HTTP: {cause}") }
         }
         other => HttpError::Unusable { operation, reason: other.to_string() },
     }
@@ -312,8 +305,8 @@ fn timeout(operation: String, which: ureq::Timeout, peer: &str) -> HttpError {
             let reason = "timed out".to_owned();
             return HttpError::Connect { operation, peer: peer.to_owned(), reason };
         }
-        ureq::Timeout::PerRead => "waiting for the server to send something",
-        ureq::Timeout::PerWrite => "waiting for the server to take what is sent",
+        ureq::Timeout::PerRead => "waiting for the server to send data",
+        ureq::Timeout::PerWrite => "waiting for the server to accept data",
         _ => "at its deadline",
     };
     let deadline_passed = match which {
@@ -354,5 +347,7 @@ mod tests {
         };
         assert_eq!(page.summary(), "mirror.example: HTTP 404");
         assert!(missing.to_string().contains("/v3/auth/tokens (4 attempts)"));
+        let broken = HttpError::Broken { operation: operation(), reason: "reading: reset".into() };
+        assert_eq!(broken.summary(), "cloud.example:5000: the connection was interrupted: reading: reset");
     }
 }

@@ -298,7 +298,7 @@ fn redirection(answer: &Answer) -> Option<&str> {
 fn refuse_redirection(trip: &Trip, answer: Answer) -> Result<Answer, HttpError> {
     let Some(location) = redirection(&answer) else { return Ok(answer) };
     let location = trip.url.joined(location).map_or_else(|_| url::shown(location), |url| url.to_string());
-    let reason = "a request with credentials stays where it was sent; configure the new address";
+    let reason = "a request with credentials does not follow redirects; configure the new address";
     Err(HttpError::Redirected { operation: trip.operation.clone(), location, reason })
 }
 

@@ -81,7 +81,8 @@ impl Proxy {
         }
         let authorization = match user {
             Some(user) => {
-                let user = decoded(user).ok_or_else(|| refused("user or password is badly encoded"))?;
+                let user =
+                    decoded(user).ok_or_else(|| refused("the user or password is not encoded correctly"))?;
                 Some(Secret::new(format!("Basic {}", BASE64_STANDARD.encode(user))))
             }
             None => None,

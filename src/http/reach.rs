@@ -52,8 +52,8 @@ impl Url {
 }
 
 /// Why an address is refused.
-pub(super) const REFUSED: &str = "it leads to the unit's own machine or link, where no related project may be unless the \
-                                  cloud of openstack-auth-url is there too";
+pub(super) const REFUSED: &str = "it leads to the unit's own machine or link, which is accepted only if \
+                                  openstack-auth-url does, too";
 
 /// What keeps strangers' addresses away from here, unless one of the operator's own leads to the same.
 #[derive(Clone, Debug, Default)]

@@ -39,7 +39,7 @@ impl ExtraRoots {
             roots.push(certificate);
         }
         if roots.len() == self.0.len() {
-            return Err(HttpError::Certificate { reason: "there is none in it".to_owned() });
+            return Err(HttpError::Certificate { reason: "it contains none".to_owned() });
         }
         Ok(Self(roots))
     }

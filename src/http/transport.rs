@@ -139,7 +139,7 @@ fn connect_answer(stream: &mut impl Read) -> Result<(u16, String), Error> {
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
         if head.len() >= CONNECT_ANSWER_LIMIT || stream.read(&mut byte)? == 0 {
-            return Err(ConnectError::Silent("the proxy did not answer in HTTP").into());
+            return Err(ConnectError::Silent("the answer of the proxy is not HTTP").into());
         }
         head.extend_from_slice(&byte);
     }
@@ -150,7 +150,7 @@ fn connect_answer(stream: &mut impl Read) -> Result<(u16, String), Error> {
         Some(status) if version.starts_with("HTTP/1.") => {
             Ok((status, words.next().unwrap_or_default().chars().take(100).collect()))
         }
-        _ => Err(ConnectError::Silent("the proxy did not answer in HTTP").into()),
+        _ => Err(ConnectError::Silent("the answer of the proxy is not HTTP").into()),
     }
 }
 

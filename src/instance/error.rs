@@ -100,7 +100,7 @@ pub enum BaseConfigurationError {
         source: Box<ProviderError>,
     },
     /// The timeout makes no sense.
-    #[error("invalid timeout value {value}; give a number of seconds above zero, or none")]
+    #[error("invalid timeout value {value}; use a positive number of seconds, or none")]
     InvalidTimeout {
         /// The value.
         value: String,
@@ -156,7 +156,7 @@ pub enum BaseConfigurationError {
         target: Target,
     },
     /// The store did not give a snap.
-    #[error("installing snap {name} from channel {channel}: {source}; look at https://status.snapcraft.io")]
+    #[error("installing snap {name} from channel {channel}: {source}; check https://status.snapcraft.io")]
     Snap {
         /// The snap.
         name: String,

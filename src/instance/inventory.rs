@@ -113,7 +113,7 @@ pub fn take_inventory(executor: &dyn Executor, deadline: Deadline) -> Result<Inv
     let (inventory, unread) = parse(&output.stdout);
     if let Some(first) = unread.first() {
         let (instance, count) = (executor.instance(), unread.len());
-        log::warn!("{instance}: {count} lines of what is installed make no sense, the first: {first}");
+        log::warn!("{instance}: invalid lines in the inventory: {count}; the first: {first}");
     }
     Ok(inventory)
 }

@@ -28,7 +28,7 @@ impl Snap {
         let wrong = |problem| BaseConfigurationError::InvalidSnap { snap: text.to_owned(), problem };
         let (text, classic) = text.strip_suffix(",classic").map_or((text, false), |text| (text, true));
         let (name, channel) = text.split_once('=').ok_or_else(|| {
-            wrong("snaps of this host cannot be put into an instance; give a channel of the store: NAME=CHANNEL")
+            wrong("snaps of this host cannot be installed in an instance; use a channel of the store: NAME=CHANNEL")
         })?;
         let snap = Self { name: name.to_owned(), channel: channel.to_owned(), classic };
         let named = (1..=40).contains(&name.len())
@@ -36,7 +36,7 @@ impl Snap {
             && name.bytes().any(|byte| byte.is_ascii_lowercase())
             && !name.starts_with('-');
         if !named {
-            return Err(wrong("its name must be of lower-case letters, digits and hyphens"));
+            return Err(wrong("its name must consist of lower-case letters, digits and hyphens"));
         }
         let channelled = !channel.is_empty()
             && !channel.starts_with('-')

@@ -144,7 +144,7 @@ impl Catalog {
         let all: Vec<&Endpoint> = self.endpoints(service, interface).collect();
         if all.is_empty() {
             return Err(refused(format!(
-                "there is none with a {interface} address; check openstack-interface"
+                "there is none with the interface {interface}; check openstack-interface"
             )));
         }
         let regions: BTreeSet<&str> = all.iter().filter_map(|endpoint| endpoint.region()).collect();

@@ -120,7 +120,7 @@ impl<'a> Compute<'a> {
 
     /// One server, or none when there is none with this id ("Show server details").
     pub fn server(&self, id: &ServerId, deadline: Deadline) -> Result<Option<Server>, OpenStackError> {
-        let operation = format!("looking at server {id}");
+        let operation = format!("getting server {id}");
         let call = Call::new(Service::Compute, Method::Get, operation, format!("/servers/{id}"));
         let answer: Option<OneServer<Server>> = absent_as_none(self.session.read(&call, deadline))?;
         Ok(answer.map(|answer| answer.server))
@@ -234,7 +234,7 @@ impl<'a> Compute<'a> {
 
     /// Waits until a server is gone: not found any more, or kept only by the cloud's own soft deletion.
     pub fn wait_until_gone(&self, id: &ServerId, deadline: Deadline) -> Result<(), OpenStackError> {
-        let operation = format!("waiting for server {id} to be gone");
+        let operation = format!("waiting for the deletion of server {id}");
         wait_for(&operation, deadline, || match self.server(id, deadline)? {
             None | Some(Server { status: ServerStatus::SoftDeleted, .. }) => Ok(Some(())),
             Some(_) => Ok(None),
@@ -252,7 +252,7 @@ impl<'a> Compute<'a> {
 
     /// Whether the user has a key pair of this name ("Show keypair details").
     pub fn has_key_pair(&self, name: &str, deadline: Deadline) -> Result<bool, OpenStackError> {
-        let operation = format!("looking at key pair {name}");
+        let operation = format!("getting key pair {name}");
         let call = Call::new(Service::Compute, Method::Get, operation, format!("/os-keypairs/{name}"));
         Ok(absent_as_none(self.session.call(&call, deadline))?.is_some())
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Text that is no identifier: empty, too long, or with characters that none has.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{0:?} is not an identifier")]
+#[error("{0:?} is not a valid ID")]
 pub struct NotAnId(String);
 
 fn checked(text: &str) -> Result<String, NotAnId> {

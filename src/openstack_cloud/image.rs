@@ -112,7 +112,7 @@ impl<'a> Images<'a> {
     /// One image, or none when there is none with this id that we may see ("Show image").
     pub fn get(&self, id: &ImageId, deadline: Deadline) -> Result<Option<Image>, OpenStackError> {
         let call =
-            Call::new(Service::Image, Method::Get, format!("looking at image {id}"), format!("/images/{id}"));
+            Call::new(Service::Image, Method::Get, format!("getting image {id}"), format!("/images/{id}"));
         absent_as_none(self.session.read(&call, deadline))
     }
 

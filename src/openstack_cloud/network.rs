@@ -169,7 +169,7 @@ impl<'a> NetworkService<'a> {
 
     /// One network, or none when there is none with this id that the project sees ("Show network details").
     pub fn network(&self, id: &NetworkId, deadline: Deadline) -> Result<Option<Network>, OpenStackError> {
-        let operation = format!("looking at network {id}");
+        let operation = format!("getting network {id}");
         let call = Call::new(Service::Network, Method::Get, operation, format!("/networks/{id}"));
         let answer: Option<OneNetwork> = absent_as_none(self.session.read(&call, deadline))?;
         Ok(answer.map(|answer| answer.network))

@@ -368,7 +368,7 @@ fn first_region(config: &CloudConfig, project_name: &str, access: &Access) -> Op
     let first = *regions.first()?;
     if regions.len() > 1 {
         log::info!(
-            "project {project_name} at {}: region {first} is used, the first of {} that have Glance, since none is named",
+            "project {project_name} at {}: using region {first}, the first of {} with Glance, because none is configured",
             config.auth_url,
             regions.join(", ")
         );
@@ -388,7 +388,7 @@ pub(super) fn wait_for<T>(
         (trouble, attempts) = (None, attempts.saturating_add(1));
         match check() {
             Err(error) if error.kind() == ErrorKind::Unavailable => {
-                log::warn!("attempt {attempts} failed: {error}; asking again");
+                log::warn!("attempt {attempts} failed: {error}; retrying");
                 trouble = Some(error);
                 Ok(None)
             }

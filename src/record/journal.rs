@@ -109,7 +109,7 @@ pub struct Image {
 impl Image {
     /// What it was built for.
     pub fn target(&self) -> Target {
-        Target { base: self.result.config.base, arch: self.result.config.arch }
+        self.result.config.target()
     }
 
     /// Whether it is the image of `target` in `cloud`.
@@ -145,7 +145,7 @@ impl Journal {
             Some(format) if format == u64::from(FORMAT) => None,
             format => {
                 let format = format.map_or("no format".to_owned(), |format| format!("format {format}"));
-                return Ok(Err(unreadable(format!("{format}, this version knows 1 to {FORMAT}"))));
+                return Ok(Err(unreadable(format!("{format}, but this version reads 1 to {FORMAT}"))));
             }
         };
         let mut journal: Self = match serde_json::from_value(written) {

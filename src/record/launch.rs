@@ -132,8 +132,8 @@ impl Launch {
             match serde_json::from_slice::<Self>(&bytes) {
                 // What is done with a launch is done to its own file.
                 Ok(launch) if launch.file(host) == path => all.push(launch),
-                Ok(launch) => log::warn!("{} is not that of launch {}", path.display(), launch.id),
-                Err(error) => log::warn!("{} is no launch: {error}", path.display()),
+                Ok(launch) => log::warn!("{} does not belong to launch {}", path.display(), launch.id),
+                Err(error) => log::warn!("{} is not a valid launch: {error}", path.display()),
             }
         }
         all.sort_by_key(|launch| launch.at);
@@ -199,7 +199,7 @@ pub fn forget_unfinished(host: &Host) -> Result<(), FileError> {
     }
     let Some(_nobody_orders) = Exclusive::try_acquire(&order_lock(host))? else { return Ok(()) };
     for path in unfinished(host)? {
-        log::info!("{} is of a launch that was not ordered to its end, and goes", path.display());
+        log::info!("removing {}, of a launch that was not fully requested", path.display());
         host.remove_file(&path)?;
     }
     Ok(())

@@ -25,7 +25,7 @@ pub use history::{
     Totals, Unneeded, take_unlogged,
 };
 pub use journal::aside::{put_aside, put_aside_locked};
-pub use journal::build_state::{Build, DeliveredImage, Failure, Job, Phase, Remedy};
+pub use journal::build_state::{Build, DeliveredImage, Failure, Job, Phase, Remedy, Sent};
 pub use journal::evidence::{Comparison, Contents, Copy, FAILED_READS, Known, Proof, Revision};
 pub use journal::membership::Membership;
 pub use journal::phases::{ImpossibleTransition, Took};

@@ -43,6 +43,8 @@ pub trait Progress: Sync {
     fn joins(&self, cloud: &CloudName, project: &ProjectId) -> Result<(), RecordError>;
     /// Nothing is shared any more with projects that no relation of `config` leads to.
     fn former_members_have_left(&self, config: &BuilderRunConfig);
+    /// This run has delivered `image` itself, and uploaded so many bytes for it: 0 where it is shared. It is published next.
+    fn sent(&self, _image: &Image, _bytes: u64) {}
     /// An image is active and checked in its cloud.
     fn published(&self, image: Image);
 }

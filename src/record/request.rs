@@ -208,7 +208,7 @@ impl Request {
         }
         // For people: a request that cannot be told of is made all the same.
         if let Err(error) = Asked::note(host, self) {
-            log::warn!("{error}; action history will not know of job {}", self.id);
+            log::warn!("{error}; the action history will not show job {}", self.id);
         }
         write_json(host, FILE, self).inspect_err(|_| drop(host.remove_file(&self.secrets_file(host))))?;
         let own = self.secrets_file(host);

@@ -100,6 +100,13 @@ pub struct BuildConfig {
     pub cloud_name: CloudName,
 }
 
+impl BuildConfig {
+    /// The target.
+    pub fn target(&self) -> Target {
+        Target { base: self.base, arch: self.arch }
+    }
+}
+
 /// An image that exists, is active, and was checked (seed `builder`: `BuildResult`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuildResult {

@@ -100,7 +100,10 @@ impl<'a> Checks<'a> {
         let secrets = match order.take_secrets(self.host) {
             Ok(Some(secrets)) => secrets,
             Ok(None) => {
-                return log::warn!("check {}: its secrets are lost; the next hook orders another", order.id);
+                return log::warn!(
+                    "check {}: its secrets are lost; the next hook requests another check",
+                    order.id
+                );
             }
             Err(error) => return log::error!("check {}: {error}", order.id),
         };

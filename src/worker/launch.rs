@@ -75,11 +75,11 @@ pub fn clear_up(host: &Host, launch: &Launch, proxies: &ProxyConfig) -> Result<(
         remove(&cloud, server, &labels::mark_of_runner(owner, id))
             .map_err(|source| LaunchFailure::Cloud { cloud: name.clone(), source })
     };
-    log::info!("{launch}: its server is removed");
+    log::info!("{launch}: deleting its server");
     match work() {
         // Nobody can reach it there any more; should the relation come again, a sweep finds it by its labels.
         Err(error @ LaunchFailure::CloudsYaml(CloudsYamlError::UnknownCloud(_))) => {
-            log::warn!("launch {id}: server {server} is left behind: {error}");
+            log::warn!("launch {id}: server {server} cannot be deleted: {error}");
             Ok(())
         }
         other => other.map_err(|error| redacted(&error.to_string())),

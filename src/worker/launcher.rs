@@ -61,7 +61,7 @@ fn do_one(host: &Host, mut launch: Launch, proxies: &ProxyConfig) -> Result<(), 
                 Ok(()) => launch.server = None,
                 Err(problem) => {
                     log::warn!(
-                        "launch {}: its server could not be deleted, the next try repeats it: {problem}",
+                        "launch {}: its server could not be deleted; retrying later: {problem}",
                         launch.id
                     );
                 }

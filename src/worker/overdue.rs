@@ -55,7 +55,7 @@ pub(super) fn gets_on(
         files.filter_map(|file| Some(file.metadata().ok()?.modified().ok()?.elapsed().unwrap_or_default()));
     let Some(age) = age.min().filter(|age| *age > limit) else { return Ok(true) };
     log::warn!(
-        "the holder of {} has made no progress for {} min, which is more than anything takes there; it is replaced",
+        "the process that holds {} has made no progress for {} min, longer than any step takes; it is replaced",
         lock.display(),
         age.as_secs() / 60
     );

@@ -23,14 +23,14 @@ pub(super) fn stop_holder(host: &Host, lock: &Path) -> bool {
         && let Ok(Some(pid)) = host.read(lock)
         && let Ok(pid) = String::from_utf8_lossy(&pid).trim().parse()
     {
-        log::info!("stopping the holder of {}, process {pid}", lock.display());
+        log::info!("stopping process {pid}, which holds {}", lock.display());
         let (binaries, own) = (worker_binary_dir(host), std::env::current_exe().ok());
         // The kernel tells executables by their resolved paths.
         let binaries = binaries.canonicalize().unwrap_or(binaries);
         if let Err(problem) =
             kill_own(pid, |path| path.starts_with(&binaries) || own.as_deref() == Some(path))
         {
-            log::warn!("process {pid} is left alone: {problem}");
+            log::warn!("process {pid} is not stopped: {problem}");
             return false;
         }
         // Its lock goes with it.
@@ -51,7 +51,7 @@ pub enum StartError {
     #[error("starting the background process: {0}")]
     Process(#[from] ProcessError),
     /// We do not know our own executable.
-    #[error("starting the background process: finding our own executable: {0}")]
+    #[error("starting the background process: finding the executable of the charm: {0}")]
     Executable(std::io::Error),
 }
 

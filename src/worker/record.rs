@@ -7,7 +7,7 @@ use crate::model::{Elapsed, Target, Timestamp, redacted};
 use crate::openstack_cloud::ProjectId;
 use crate::record::{
     BuilderRunConfig, CloudName, Image, JobId, Journal, Levers, Phase, Progress, RecordError, Request,
-    Resource, Revision, Took,
+    Resource, Revision, Sent, Took,
 };
 
 /// Writes progress into the journal, and passes the news on.
@@ -108,7 +108,7 @@ impl Progress for Record<'_> {
     fn could_not_leave(&self, cloud: &CloudName, what: Option<Vec<String>>, why: Option<String>) {
         self.change(|journal| {
             if journal.could_not_leave(cloud, what, why) {
-                log::error!("retries in {cloud} have ended: delete what is left there yourself");
+                log::error!("retries in {cloud} have ended: delete what is left there by hand");
             }
         });
     }
@@ -134,6 +134,14 @@ impl Progress for Record<'_> {
     fn adopted(&self, image: Image) {
         self.change(|journal| journal.adopt(image));
         self.reporter.tell(News::Important);
+    }
+
+    fn sent(&self, image: &Image, bytes: u64) {
+        let place = image.result.config.clone();
+        // That it is published is written down next.
+        self.journal.note(|journal| {
+            journal.job.iter_mut().for_each(|job| job.sent.push(Sent { place: place.clone(), bytes }))
+        });
     }
 
     fn published(&self, image: Image) {

@@ -158,7 +158,7 @@ impl State {
         self.last = Some(now);
         let Err(error) = outcome else {
             if let Some(unheard) = self.unheard.take() {
-                log::info!("reported to Juju, after {} tries that failed", unheard.tries);
+                log::info!("reported to Juju after {} failed attempts", unheard.tries);
             }
             return;
         };
@@ -166,10 +166,12 @@ impl State {
         *tries += 1;
         let pause = PAUSES.pause_after(*tries);
         if now + pause > *since + PERSISTENCE {
-            log::error!("reporting to Juju, try {tries}: {error}; given up, the next hook publishes");
+            log::error!(
+                "reporting to Juju, attempt {tries}: {error}; no further attempt: the next hook publishes the result"
+            );
             (self.unheard, self.due) = (None, None);
         } else {
-            log::warn!("reporting to Juju, try {tries}: {error}; again in {} s", pause.as_secs());
+            log::warn!("reporting to Juju, attempt {tries}: {error}; next attempt in {} s", pause.as_secs());
             self.due = Some(now + pause);
         }
     }

@@ -21,7 +21,7 @@ enum TakeOverError {
     #[error(transparent)]
     Cloud(#[from] OpenStackError),
     /// It is not what the leader says.
-    #[error("checking announced image {id}: {problem}; the last one stays published")]
+    #[error("checking announced image {id}: {problem}; the last image stays published")]
     Refused {
         /// The image.
         id: String,
@@ -136,7 +136,7 @@ fn check<'a>(
     let revision = announced.revisions.iter().find(|revision| revision.id == *id);
     let Some((revision, proof)) = revision.and_then(|revision| Some((revision, revision.proof.as_ref()?)))
     else {
-        return refused("the leader does not say what its bytes are");
+        return refused("the leader announces no digest of it");
     };
     match proof.compare(&found) {
         Comparison::Different => refused(OTHER_BYTES),
@@ -147,4 +147,4 @@ fn check<'a>(
     }
 }
 
-const OTHER_BYTES: &str = "it has other bytes than the leader delivered";
+const OTHER_BYTES: &str = "its content differs from what the leader delivered";

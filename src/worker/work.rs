@@ -137,9 +137,12 @@ fn prune(host: &Host, request: &Request, secrets: &BuildSecrets) -> Result<(), W
     let peers = Peers::load(host)?;
     let behind = peers.behind();
     if !peers.leads {
-        log::info!("pruning is the leader's");
+        log::info!("not pruning: only the leader prunes");
     } else if !behind.is_empty() {
-        log::warn!("old images stay until the next job: {} did not follow in time", behind.join(", "));
+        log::warn!(
+            "old images are kept until the next job: {} did not publish the new ones in time",
+            behind.join(", ")
+        );
     } else {
         // Published first; what relations name now, and what they named before, both stay. Nothing is pruned while it
         // is not known what they name.
@@ -197,7 +200,7 @@ fn do_request(
     };
     let Some(secrets) = request.take_secrets(host)? else {
         let failures =
-            whole("the secrets of the build were lost with an earlier worker".into(), Remedy::Hook);
+            whole("the secrets of the build were lost when an earlier worker ended".into(), Remedy::Hook);
         journal.end(request, failures);
         journal.save(host)?;
         note(host, &journal, request, 0);
@@ -278,7 +281,7 @@ fn told(host: &Host, request: &Request) -> Result<Told, WorkerError> {
 fn note(host: &Host, journal: &Journal, request: &Request, retries: u64) {
     match History::note(host, journal, &request.config, retries) {
         Ok(ended) => ended.iter().for_each(PastJob::log),
-        Err(error) => log::warn!("{error}; action history will not know of this job"),
+        Err(error) => log::warn!("{error}; the action history will not show this job"),
     }
 }
 

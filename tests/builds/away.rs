@@ -27,7 +27,7 @@ fn worker_log(fixture: &Fixture) -> String {
 
 /// How often Juju has not heard of a report.
 fn tries(fixture: &Fixture) -> usize {
-    worker_log(fixture).matches(" reporting to Juju, try ").count()
+    worker_log(fixture).matches(" reporting to Juju, attempt ").count()
 }
 
 fn await_job(fixture: &Fixture, id: &JobId) {
@@ -74,7 +74,7 @@ fn what_was_built_while_the_agent_was_away_is_published_when_it_is_back_without_
     assert!(images().contains(&published()));
     let runs = fixture.unit().runs();
     assert!(runs[before..].iter().all(|run| run.kind == RunKind::Exec), "a hook ran: {:?}", runs.last());
-    assert!(worker_log(&fixture).contains("reported to Juju, after "));
+    assert!(worker_log(&fixture).contains("reported to Juju after "));
 }
 
 /// A build whose script takes minutes, once that runs.

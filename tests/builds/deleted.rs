@@ -61,7 +61,7 @@ fn a_copy_that_was_deleted_is_delivered_again_while_the_base_image_cannot_be_loo
     let [failure] = job.failures.as_slice() else { panic!("one failure: {:?}", job.failures) };
     assert!(failure.message.contains("SHA256SUMS"), "{failure:?}");
     let log = std::fs::read_to_string(fixture.host(&fixture.unit()).log_dir().join("worker.log")).unwrap();
-    assert!(log.contains(&format!("image {first} is gone, or not what was delivered")), "{log}");
+    assert!(log.contains(&format!("image {first} is missing, or differs from what was delivered")), "{log}");
 }
 
 #[test]
@@ -103,6 +103,19 @@ fn an_image_that_is_gone_everywhere_is_said_to_be_and_built_anew_as_soon_as_that
     assert_eq!(look(&fixture).failures, []);
     let second = told(&fixture, &relation);
     assert!(second != first && is_there(&fixture, PROJECT, &second));
+}
+
+#[test]
+fn a_project_that_cannot_be_reached_is_one_failure_however_many_images_it_is_told() {
+    let (fixture, ..) = delivered(&[("base-image", "noble,jammy")]);
+    hide_base_images(&fixture);
+    let refused = What::Status(401, vec![], String::new());
+    fixture.cloud.inject(Fault::new("POST", "/v3/auth/tokens$", refused).unwrap().of_project(PROJECT));
+    let job = look(&fixture);
+    let (of_project, others): (Vec<_>, Vec<_>) =
+        job.failures.iter().partition(|failure| failure.cloud.is_some());
+    assert_eq!((of_project.len(), others.len()), (1, 2), "{:?}", job.failures);
+    assert_eq!(of_project[0].target, None);
 }
 
 #[test]

@@ -126,7 +126,7 @@ fn what_cannot_be_removed_is_told_by_name_holds_up_no_build_and_is_given_up_afte
     assert!(!knows(&fixture, OLD), "its credentials are kept no longer");
     assert!(!fixture.status().contains("left in"), "{}", fixture.status());
     let jobs = fixture.jobs();
-    assert!(jobs.contains("left in builder-project-") && jobs.contains("delete it yourself"), "{jobs}");
+    assert!(jobs.contains("left in builder-project-") && jobs.contains("delete it by hand"), "{jobs}");
     assert!(fixture.told(&relation, "id").is_some());
 }
 

@@ -225,7 +225,7 @@ fn a_list_that_is_older_than_the_one_before_is_refused_until_a_newer_one_comes()
     fixture.look_for_work();
     let failures = fixture.job_ended().failures;
     assert!(
-        failures[0].message.contains("was seen there before: the image server serves an old list"),
+        failures[0].message.contains("was seen there before: the image server serves an outdated list"),
         "{failures:?}"
     );
     assert_eq!(fixture.told(&relation, "id"), Some(told));

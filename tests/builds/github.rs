@@ -19,7 +19,7 @@ fn a_release_is_asked_for_once_and_a_used_up_rate_limit_fails_no_build() {
     assert!(status.starts_with("active: ") && !status.contains("failed"), "{status}");
     let log = std::fs::read_to_string(fixture.host(&fixture.unit()).log_dir().join("worker.log")).unwrap();
     let said = log.lines().find(|line| line.contains("rate limit is used up")).unwrap();
-    assert!(said.contains(" WARN ") && said.contains("; its answer of "), "{said}");
+    assert!(said.contains(" WARN ") && said.contains("; using its answer of "), "{said}");
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn a_good_build_has_a_line_of_each_milestone() {
             "INFO  noble-x64: server  .. reachable by ssh at  .. after ",
             &format!("INFO  job {id}: noble-x64: installing packages ended after "),
             &format!("INFO  noble-x64: snapshot {build} of server  .. taken:  .. bytes after "),
-            "INFO  noble-x64: server  .. deleted: its work is over",
+            "INFO  noble-x64: server  .. deleted: no longer needed",
             &format!("INFO  noble-x64: snapshot {build} verified after "),
             &format!("INFO  noble-x64: build {build} kept in build project "),
             &format!(
@@ -87,7 +87,7 @@ fn a_good_build_has_a_line_of_each_milestone() {
     );
     let line = assert_told_once(&fixture, Level::Info, &format!("job {id} succeeded"));
     assert!(line.contains(&format!(": noble-x64 built as {build}; 1 image delivered, ")), "{line}");
-    let named = told(&fixture, Level::Info, &format!(" is told image {image} (x64,noble)"));
+    let named = told(&fixture, Level::Info, &format!(": published image {image} (x64,noble)"));
     assert_eq!(named.len(), 1, "{named:?}");
     assert!(!log.iter().any(|line| line.starts_with("ERROR")), "{log:#?}");
     assert_counted(

@@ -204,6 +204,6 @@ fn a_machine_that_says_nonsense_of_itself_is_warned_about_and_not_repeated() {
     assert!(!listed(&shown["manifest"], "packages", "version").contains_key("evil"));
     let log = fs::read_to_string(fixture.host(&fixture.unit()).log_dir().join("worker.log")).unwrap();
     let warned =
-        log.lines().find(|line| line.contains("1 lines of what is installed make no sense")).unwrap();
+        log.lines().find(|line| line.contains("invalid lines in the inventory: 1; the first: ")).unwrap();
     assert!(warned.contains(" WARN ") && warned.contains("\\u001b[2J"), "{warned}");
 }

@@ -245,6 +245,6 @@ fn the_log_says_when_id_moves_to_another_base() {
     fixture.app.set_config(&[("base-image", "jammy,noble")]).unwrap();
     assert_eq!(fixture.told(&relation, "tags").as_deref(), Some("x64,jammy"));
     let log = fixture.model.debug_log();
-    let words = "id is the image of x64,jammy now, of x64,noble before";
+    let words = "id now names an image of x64,jammy instead of x64,noble";
     assert!(log.iter().any(|line| line.message.contains(words)), "{log:?}");
 }

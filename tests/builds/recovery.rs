@@ -118,6 +118,8 @@ fn a_copy_that_was_complete_is_published_and_one_that_was_not_is_sent_again() {
     let fixture = Fixture::set(&[]);
     let relations = [fixture.integrate("upload"), fixture.integrate("upload2")];
     fixture.job_ended();
+    let base = &fixture.images_of_stage("builder-project", "base")[0];
+    fixture.cloud.project("builder-project").label_image(base, "hw_qemu_guest_agent", "yes");
     // Both copies of the next image: one is complete but not published, of the other a part is there.
     let before = relations.each_ref().map(|relation| fixture.told(relation, "id").unwrap());
     hang(&fixture, "PUT", DATA, 2);
@@ -138,11 +140,10 @@ fn a_copy_that_was_complete_is_published_and_one_that_was_not_is_sent_again() {
     assert!(after.contains(&complete) && !after.iter().any(|id| before.contains(id)), "{before:?} {after:?}");
     assert_eq!(fixture.requests("POST", "/action"), 2 * BUILD, "one for each job");
     for project in ["upload-project", "upload2-project"] {
-        assert_eq!(
-            fixture.cloud.project(project).images().len(),
-            2,
-            "two revisions and no part in {project}"
-        );
+        let images = fixture.cloud.project(project).images();
+        assert_eq!(images.len(), 2, "two revisions and no part in {project}");
+        let published = images.iter().find(|image| after.contains(&image.id)).unwrap();
+        assert_eq!(published.properties["hw_qemu_guest_agent"], "yes", "{published:?}");
     }
     assert_eq!(fixture.leftovers(), [] as [String; 0]);
 }

@@ -36,7 +36,7 @@ fn where_nobody_names_a_region_the_first_that_has_glance_is_used_and_the_log_say
     let log = fixture.host(&fixture.unit()).log_dir().join("worker.log");
     let log = std::fs::read_to_string(log).unwrap();
     assert!(
-        log.contains("region B is used, the first of B, C that have Glance, since none is named"),
+        log.contains("using region B, the first of B, C with Glance, because none is configured"),
         "{log}"
     );
 }

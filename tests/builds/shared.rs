@@ -41,6 +41,16 @@ fn relations_of_one_project_share_its_images_and_who_cannot_authenticate_changes
     let id = fixture.told(&second, "id");
     assert!(id.is_some() && id == fixture.told(&third, "id"));
     assert_eq!(published(&fixture), 1);
+    // Counted once, however many relations name it.
+    let images = fixture.cloud.project(PROJECT).images();
+    let size = images.iter().find(|image| Some(&image.id) == id.as_ref());
+    let size = size.and_then(|image| image.size).unwrap();
+    let metrics = fixture.unit().exec("./dispatch metrics").unwrap().stdout;
+    let bytes = format!("\nrunner_image_builder_delivered_bytes_total{{target=\"noble-x64\"}} {size}\n");
+    assert!(metrics.contains(&bytes), "{bytes} in {metrics}");
+    let delivered = "results_total{target=\"noble-x64\",cloud=\"builder-project.image-";
+    let results: Vec<&str> = metrics.lines().filter(|line| line.contains(delivered)).collect();
+    assert_eq!(results.iter().filter(|line| line.contains("reason=\"\"")).count(), 1, "{results:?}");
 
     for _ in 0..2 {
         fixture.build_again();

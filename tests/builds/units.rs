@@ -40,6 +40,15 @@ fn every_unit_serves_what_the_leader_has_built_once() {
     let told = status(&fixture.app.unit(1));
     assert!(told.starts_with("active: Standby: noble-x64 "), "{told}");
     assert_eq!(fixture.leftovers(), [] as [String; 0]);
+    // Each counts what it has done itself.
+    let counted = |unit: &Unit, metric: &str| {
+        let metrics = unit.exec("./dispatch metrics").unwrap().stdout;
+        let sample = format!("runner_image_builder_{metric}{{");
+        metrics.lines().filter(|line| line.starts_with(&sample)).count()
+    };
+    let [leader, standby] = [fixture.app.unit(0), fixture.app.unit(1)];
+    assert_eq!((counted(&leader, "results_total"), counted(&leader, "delivered_bytes_total")), (3, 1));
+    assert_eq!((counted(&standby, "results_total"), counted(&standby, "delivered_bytes_total")), (0, 0));
 }
 
 #[test]
@@ -64,11 +73,14 @@ fn an_announced_image_with_other_bytes_is_not_taken_over() {
     journal.save(&host).unwrap();
     let second = fixture.app.add_unit(fixture.charm()).unwrap();
     let job = fixture.job_of(&second);
-    assert!(job.failures[0].message.contains("other bytes"), "{:?}", job.failures);
+    assert!(job.failures[0].message.contains("content differs"), "{:?}", job.failures);
     second.wait_idle(crate::fixture::PATIENCE).unwrap();
     assert_eq!(told_by(&second, &relation, "id"), None);
     let told = status(&second);
-    assert!(told.contains("check of the leader's image failed: ") && told.contains("other bytes"), "{told}");
+    assert!(
+        told.contains("check of the leader's image failed: ") && told.contains("content differs"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -89,20 +89,20 @@ fn an_image_that_does_not_work_is_refused_by_name_and_the_last_one_kept_aside() 
     let mut last = String::new();
     for (change, words) in [
         ("rm -r /home/ubuntu/actions-runner/bin", "starting the runner application: "),
-        (&broken_unit, "looking for failed units: failed: agent.service"),
+        (&broken_unit, "checking for failed units: failed: agent.service"),
         ("systemctl mask docker.service", "asking docker: Cannot connect to the Docker daemon"),
-        ("sed -i /^runner:/d /etc/group", "looking for the runner's users: there is no group runner"),
-        ("rm /home/runner", "looking for the runner's users: /home/runner is not the home of ubuntu"),
+        ("sed -i /^runner:/d /etc/group", "checking the runner's users: there is no group runner"),
+        ("rm /home/runner", "checking the runner's users: /home/runner is not the home of ubuntu"),
         ("rm /home/ubuntu/actions-runner/run.sh", "files: /home/ubuntu/actions-runner/run.sh is missing"),
         ("rm /home/ubuntu/actions-runner/.env", "ubuntu may not write to /home/ubuntu/actions-runner/.env"),
         (
             "rm /home/ubuntu/.profile",
-            "asking for the search path: ubuntu does not find commands in ~/.local/bin",
+            "checking the search path: ubuntu does not find commands in ~/.local/bin",
         ),
-        ("snap remove aproxy", "looking for snaps: there is no snap aproxy"),
+        ("snap remove aproxy", "checking snaps: there is no snap aproxy"),
         (
             "sed -i /^ImageVersion=/d /home/ubuntu/actions-runner/.env /etc/environment",
-            "looking at what names the image: jobs do not find variable ImageVersion",
+            "checking the image information: jobs do not find variable ImageVersion",
         ),
         (
             "rm /home/ubuntu/actions-runner/.setup_info",
@@ -111,7 +111,7 @@ fn an_image_that_does_not_work_is_refused_by_name_and_the_last_one_kept_aside() 
         ("rmdir /opt/hostedtoolcache", "ubuntu may not write to /opt/hostedtoolcache"),
         (
             "rm /etc/sysctl.d/05-runner-image-builder.conf",
-            "asking the kernel for its limits: fs.inotify.max_user_instances is '', less than 1280",
+            "checking the kernel limits: fs.inotify.max_user_instances is '', less than 1280",
         ),
     ] {
         let failure = refused(&fixture, &relation, &[], &format!("#!/bin/bash\n{change}\n"));
@@ -161,7 +161,7 @@ fn a_unit_that_had_failed_in_the_base_image_already_says_nothing_of_the_image() 
     let url = fixture.site.serve_script("another.sh", broken);
     fixture.app.set_config(&[("script-url", &url)]).unwrap();
     let failures = fixture.job_ended().failures;
-    let failed = "looking for failed units: failed: another.service;";
+    let failed = "checking for failed units: failed: another.service;";
     assert!(failures.len() == 1 && failures[0].message.contains(failed), "{failures:?}");
 }
 

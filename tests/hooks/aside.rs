@@ -37,7 +37,7 @@ fn a_newer_journal_is_put_aside_and_what_relations_name_stays_until_it_is_proven
         (kept(&site, "journal.json.format-99").as_str(), &written(&site, &relation)),
         (NEWER, &before)
     );
-    assert_warned(&site, "journal.json cannot be read: format 99, this version knows 1 to 3");
+    assert_warned(&site, "journal.json cannot be read: format 99, but this version reads 1 to 3");
     site.assert_status("maintenance: ");
     let output = site.unit().exec("./dispatch metrics").unwrap();
     assert!(

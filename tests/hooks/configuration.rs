@@ -38,7 +38,7 @@ fn each_bad_value_blocks_in_the_known_words_and_fails_the_action() {
         (
             "recipe",
             "packages:\n  - jq\n  - Foo\nrunner: []\n",
-            "Invalid recipe: packages[1]: \"Foo\" is no package name (lower-case letters, digits, + - . and an \
+            "Invalid recipe: packages[1]: \"Foo\" is not a valid package name (lower-case letters, digits, + - . and an \
              architecture after a colon) at line 3 column 5. (option recipe)",
         ),
         ("recipe", "\n\npakages: []\n", "Invalid recipe: unknown field `pakages`"),

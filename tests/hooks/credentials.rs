@@ -197,7 +197,7 @@ fn the_first_unit_with_complete_data_counts_and_disagreement_is_logged() {
     assert!(!site.clouds_yaml().contains("of-unit-10"), "{}", site.clouds_yaml());
     let is_told = || {
         let log = site.model.debug_log();
-        log.iter().any(|line| line.message.contains("runners/10 gives a different cloud"))
+        log.iter().any(|line| line.message.contains("runners/10 gives other credentials"))
     };
     assert!(!is_told(), "a unit after the first with complete data is not read");
     all_succeeded(relation.set_remote_unit(10, &[("password", "another")]).unwrap());

@@ -39,13 +39,13 @@ fn a_relation_whose_names_have_control_characters_is_not_used_and_the_log_says_w
         let second = site.app.integrate("image", "others", &[&data]).unwrap();
         let log = debug_log(&site);
         assert!(
-            log.contains(&format!("the data of others/0 is not used: {key} has control characters")),
+            log.contains(&format!("the data of others/0 is not used: {key} contains control characters")),
             "{log}"
         );
         assert_printable(&log);
         assert_eq!(site.clouds_yaml(), before);
         let status = site.status();
-        let why = format!("{} is not used: {key} has control characters", second.id().unwrap());
+        let why = format!("{} is not used: {key} contains control characters", second.id().unwrap());
         assert!(status.starts_with("maintenance: ") && status.contains(&why), "{status}");
         second.remove().unwrap();
     }
@@ -64,7 +64,7 @@ fn a_relation_that_is_refused_stands_in_the_status_with_the_reason_alone_and_bes
         ("auth_url", "http://169.254.169.254/v3", "its auth_url leads to this unit's own machine or link"),
         ("auth_url", "gopher://keystone", "auth_url begins with neither http:// nor https://"),
         ("password", long.as_str(), "password is longer than 64 KiB"),
-        ("username", "a\u{1b}[2K", "username has control characters"),
+        ("username", "a\u{1b}[2K", "username contains control characters"),
     ] {
         let plan = Plan::new().keystone(NOBODY);
         let site = plan.configured();

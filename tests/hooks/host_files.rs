@@ -148,7 +148,7 @@ fn a_second_application_on_the_machine_is_blocked_and_takes_nothing_from_the_fir
     let second = deployment.env("RUNNER_IMAGE_BUILDER_ROOT", &root).run().unwrap();
     let unit = second.unit(0);
     let refusal = format!(
-        "{} belongs to unit image-builder/0; place the application on a machine of its own",
+        "{} belongs to unit image-builder/0; deploy this application to a machine of its own",
         site.host().state_dir().display()
     );
     let assert_blocked = || {

@@ -104,7 +104,7 @@ fn a_request_that_waits_is_done_with_the_one_that_takes_its_place() {
     };
     let [(first, _), (second, replaced)] = ["jammy", "noble"].map(run);
     assert_eq!(replaced.as_ref(), Some(&first), "whoever has its id learns what became of it");
-    let said = format!("job {first} is replaced by job {second} before it has started");
+    let said = format!("job {first} was replaced by job {second} before it started");
     assert!(site.model.debug_log().iter().any(|line| line.message.contains(&said)), "{said}");
     let request = site.request().unwrap();
     let mut bases: Vec<&str> = request.bases.iter().map(|base| base.as_str()).collect();

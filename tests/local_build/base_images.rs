@@ -75,7 +75,7 @@ fn each_way_in_which_an_image_can_be_wrong_is_named() {
                 Fault::new("GET", &format!("{IMAGE}$"), What::Status(404, vec![], "no".into())).unwrap(),
             );
         }),
-        ("the connection broke", |bench, _| {
+        ("the connection was interrupted", |bench, _| {
             bench.site.inject(Fault::new("GET", &format!("{IMAGE}$"), What::TruncateBody).unwrap());
         }),
         ("checking the signature", |bench, folder| {
@@ -85,7 +85,7 @@ fn each_way_in_which_an_image_can_be_wrong_is_named() {
             let missing = What::Status(404, vec![], "no".into());
             bench.site.inject(Fault::new("GET", "SHA256SUMS.gpg$", missing).unwrap());
         }),
-        ("does not list noble-server", |bench, _| {
+        ("lists no noble-server", |bench, _| {
             bench.site.publish_sums("noble", &format!("{} *else.img\n", "0".repeat(64))).unwrap();
         }),
         ("is not a usable address", |bench, folder| {

@@ -94,7 +94,7 @@ fn a_build_by_hand_without_a_token_a_cloud_or_a_path_is_refused_at_once() {
     let bench = Workbench::with_image(b"no image");
     let cloud = RehearsalCloud::start(CloudSetup::default()).unwrap();
     for (words, token, problem) in [
-        (["upload", "octo", "noble-x64"], "", "give a token for GitHub on standard input"),
+        (["upload", "octo", "noble-x64"], "", "provide a GitHub token on standard input"),
         (["none", "octo", "noble-x64"], GITHUB_TOKEN, "clouds.yaml has no cloud \"none\""),
         (["upload", "a/b/c", "noble-x64"], GITHUB_TOKEN, "is not a GitHub path"),
         (["upload", "octo", "warty-x64"], GITHUB_TOKEN, "use BASE-ARCHITECTURE"),

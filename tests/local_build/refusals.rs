@@ -25,11 +25,11 @@ fn what_is_lacking_is_said() {
     let no_tool = "mkdir /tmp/$$; mount -t tmpfs none /tmp/$$; ln -s /usr/bin/* /tmp/$$/; rm /tmp/$$/qemu-img
         PATH=/tmp/$$ exec \"$@\"";
     for (target, way, words) in [
-        ("noble-x64", "exec setpriv --reuid 65534 --clear-groups \"$@\"", "needs root"),
-        ("noble-x64", no_loops, "needs loop devices"),
-        ("noble-x64", &no_room, "needs 10 GiB free"),
+        ("noble-x64", "exec setpriv --reuid 65534 --clear-groups \"$@\"", "requires root"),
+        ("noble-x64", no_loops, "requires loop devices"),
+        ("noble-x64", &no_room, "requires 10 GiB of free space"),
         ("noble-x64", no_tool, "install the package qemu-utils"),
-        ("noble-s390x", "exec \"$@\"", "which is x86_64"),
+        ("noble-s390x", "exec \"$@\"", "architecture x86_64"),
         ("warty-x64", "exec \"$@\"", "use BASE-ARCHITECTURE, such as noble-x64"),
     ] {
         let said = said(&bench, target, way);

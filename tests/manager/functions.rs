@@ -233,7 +233,7 @@ fn an_instance_is_refused_with_the_reason_and_leaves_nothing() {
         ("has no disk of its own", |launching| launching.flavor = Some("no-disk")),
         ("network \"none\" does not exist", |launching| launching.network = Some("none")),
         ("line break", |launching| launching.mirror = Some("a\nB=1")),
-        ("label \"a,b\" has a comma", |launching| launching.config.labels.push("a,b".into())),
+        ("label \"a,b\" contains a comma", |launching| launching.config.labels.push("a,b".into())),
         ("the disk is full; the server is not launched, because it cannot be recorded", |launching| {
             launching.notes.refuses = true
         }),
@@ -403,7 +403,7 @@ fn what_a_killed_build_has_left_goes_first_or_is_told_of() {
     let error = world.build(&builder, None).unwrap_err();
     let OpenstackImageBuildError::Delete(ImageDeleteError { id, .. }) = &error else { panic!("{error}") };
     assert_eq!(id.as_str(), left);
-    assert!(error.to_string().contains("delete it yourself"), "{error}");
+    assert!(error.to_string().contains("delete it when it is no longer in use"), "{error}");
     assert!(builder.told.borrow().is_empty(), "nothing is built that would not fit");
     world.cloud.heal();
     let new = world.build(&builder, None).unwrap();

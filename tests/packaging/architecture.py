@@ -12,6 +12,8 @@ import re
 import sys
 from pathlib import Path
 
+import faults
+
 ROW = re.compile(r"^//! \| `([a-z_/]+)` \|[^|]*\|([^|]*)\|$", re.MULTILINE)
 FILES = 14
 LINES = 400
@@ -137,6 +139,4 @@ def check(sources):
 
 
 if __name__ == "__main__":
-    faults = check(Path(sys.argv[1] if len(sys.argv) > 1 else ".") / "src")
-    print("\n".join(faults) or "the map holds")
-    sys.exit(bool(faults))
+    faults.end("the map", check(Path(sys.argv[1]) / "src"))

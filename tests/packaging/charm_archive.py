@@ -13,6 +13,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+import faults
 import takes_place
 import yaml_files
 
@@ -142,12 +143,9 @@ def main():
     path, sources = Path(sys.argv[1]), Path(sys.argv[2])
     folder = Path(sys.argv[3]) if len(sys.argv) > 3 else None
     with zipfile.ZipFile(path) as archive:
-        faults = list(check(archive, sources, folder))
+        found = list(check(archive, sources, folder))
         files = len(modes(archive))
-    for fault in faults:
-        print(fault, file=sys.stderr)
-    print(f"{path}: {files} files, {path.stat().st_size} bytes, {len(faults) or 'no'} faults")
-    sys.exit(bool(faults))
+    faults.end(f"{path}: {files} files, {path.stat().st_size} bytes", found)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import faults
 import links
 import yaml_files
 
@@ -93,13 +94,5 @@ def check(folder):
                     yield f"{file.relative_to(folder)}:{line}: {problem}"
 
 
-def main():
-    faults = list(check(Path(sys.argv[1])))
-    for fault in faults:
-        print(fault, file=sys.stderr)
-    print(f"commands in documents: {len(faults) or 'no'} faults")
-    sys.exit(bool(faults))
-
-
 if __name__ == "__main__":
-    main()
+    faults.end("commands in documents", check(Path(sys.argv[1])))

@@ -15,6 +15,8 @@ import tomllib
 from collections import defaultdict
 from pathlib import Path
 
+import faults
+
 KNOWN = {
     "graph": {"targets"},
     "licenses": {"allow"},
@@ -180,20 +182,17 @@ def label(package):
 
 def main():
     rules = tomllib.loads(Path("deny.toml").read_text(encoding="utf-8"))
-    faults = list(check_rules(rules))
+    found = list(check_rules(rules))
     packages = resolved(rules["graph"]["targets"])
-    faults += check_licences(packages, set(rules["licenses"]["allow"]))
-    faults += check_bans(packages, rules["bans"])
-    faults += check_versions(packages, rules["bans"])
-    faults += check_wildcards(packages)
-    faults += check_sources(packages, rules["sources"])
-    faults += check_reasons(packages, Path("docs/reference/dependencies.md").read_text(encoding="utf-8"))
-    for fault in faults:
-        print(fault, file=sys.stderr)
+    found += check_licences(packages, set(rules["licenses"]["allow"]))
+    found += check_bans(packages, rules["bans"])
+    found += check_versions(packages, rules["bans"])
+    found += check_wildcards(packages)
+    found += check_sources(packages, rules["sources"])
+    found += check_reasons(packages, Path("docs/reference/dependencies.md").read_text(encoding="utf-8"))
     for note in [*unused_licences(packages, set(rules["licenses"]["allow"])), *unused_skips(packages, rules["bans"])]:
         print(f"deny.toml: {note}")
-    print(f"dependencies: {len(packages)} crates, {len(faults) or 'no'} faults")
-    sys.exit(bool(faults))
+    faults.end(f"dependencies: {len(packages)} crates", found)
 
 
 if __name__ == "__main__":

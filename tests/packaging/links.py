@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from urllib.parse import unquote
 
+import faults
+
 # Made, or not ours.
 LEFT_OUT = {".git", "target", "parts", "stage", "prime", "__pycache__"}
 SUFFIXES = {".py", ".rs", ".sh", ".tf", ".toml", ".yaml", ".json", ""}
@@ -94,13 +96,5 @@ def check(folder):
                 yield f"{file.relative_to(folder)}:{line}: {problem}"
 
 
-def main():
-    faults = list(check(Path(sys.argv[1])))
-    for found in faults:
-        print(found, file=sys.stderr)
-    print(f"links: {len(faults) or 'no'} faults")
-    sys.exit(bool(faults))
-
-
 if __name__ == "__main__":
-    main()
+    faults.end("links", check(Path(sys.argv[1])))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import yaml
 
+import faults
 import yaml_files
 
 # Why a criterion cannot be met.
@@ -235,10 +236,10 @@ def check(folder):
 def main():
     found = list(check(Path(sys.argv[1])))
     for name, is_fault, text in found:
-        print(f"{name}: {text}", file=sys.stderr if is_fault else sys.stdout)
-    faults = sum(is_fault for _, is_fault, _ in found)
-    print(f"listing: {len(CRITERIA)} criteria, {len(EXCEPTIONS)} exceptions, {faults or 'no'} faults")
-    sys.exit(bool(faults))
+        if not is_fault:
+            print(f"{name}: {text}")
+    objections = [f"{name}: {text}" for name, is_fault, text in found if is_fault]
+    faults.end(f"listing: {len(CRITERIA)} criteria, {len(EXCEPTIONS)} exceptions", objections)
 
 
 if __name__ == "__main__":

@@ -7,24 +7,25 @@ Without --write, a page that is not in step with its source is a fault.
 import sys
 from pathlib import Path
 
+import faults
 import yaml_files
 
 OPTIONS = """# Options
 
-Set them with `juju config APP OPTION=VALUE`, and reset them with `juju config APP --reset OPTION`. A change takes effect with
-the hook that follows it, also during a build. A value that makes no sense blocks the unit with the option's name.
+Set an option with `juju config APP OPTION=VALUE`, and reset it with `juju config APP --reset OPTION`. A change takes effect in the
+hook that follows it, also during a build. An invalid value blocks the unit; the status names the option.
 
-This page is made from `config.yaml`: `make reference`.
+This page is generated from `config.yaml` by `make reference`.
 
 | option | type | default |
 |---|---|---|
 """
 ACTIONS = """# Actions
 
-Run them with `juju run UNIT ACTION PARAMETER=VALUE`, for example `juju run APP/leader run force=true`. Juju's client waits 60
-seconds unless `--wait` says otherwise. An action that fails says why.
+Run an action with `juju run UNIT ACTION PARAMETER=VALUE`, for example `juju run APP/leader run force=true`. Juju's client waits 60
+seconds, unless `--wait` sets another limit. An action that fails reports why.
 
-This page is made from `actions.yaml`: `make reference`.
+This page is generated from `actions.yaml` by `make reference`.
 
 | action | required parameters |
 |---|---|
@@ -88,11 +89,7 @@ def main():
     if sys.argv[2:] == ["--write"]:
         for path, text in pages(folder).items():
             path.write_text(text, encoding="utf-8")
-    faults = list(check(folder))
-    for fault in faults:
-        print(fault, file=sys.stderr)
-    print(f"reference pages: {len(faults) or 'no'} faults")
-    sys.exit(bool(faults))
+    faults.end("reference pages", check(folder))
 
 
 if __name__ == "__main__":

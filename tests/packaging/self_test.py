@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 """The packaging checks' own test: each is shown a fault that it has to find. Runs on small made-up charms."""
 
+import contextlib
 import copy
+import io
 import os
 import shutil
 import subprocess
@@ -10,10 +12,12 @@ import unittest
 import zipfile
 from pathlib import Path
 
+import alerts
 import architecture
 import charm_archive
 import commands
 import dependencies
+import faults
 import links
 import listing
 import reference
@@ -470,6 +474,37 @@ class Sbom(unittest.TestCase):
         parser = next(package for package in self.document()["packages"] if package["name"] == "parser")
         self.assertEqual(parser["licenseDeclared"], "MIT OR Apache-2.0")
         self.assertEqual(parser["checksums"], [{"algorithm": "SHA256", "checksumValue": "parser"}])
+
+
+class Alerts(unittest.TestCase):
+    RULES = "groups:\n  - {name: g, rules: [{alert: One, expr: a}]}\n"
+
+    def check(self, page):
+        with tempfile.TemporaryDirectory() as folder:
+            for name, text in {"observability/alert_rules.yaml": self.RULES, "docs/how-to/alerts.md": page}.items():
+                path = Path(folder) / name
+                path.parent.mkdir(parents=True)
+                path.write_text(text, encoding="utf-8")
+            return list(alerts.check(Path(folder)))
+
+    def test_accepts_the_project_and_a_section_for_each_alert(self):
+        self.assertEqual(list(alerts.check(SOURCES)), [])
+        self.assertEqual(self.check("# Alerts\n\n## One\n"), [])
+
+    def test_finds_an_alert_without_a_section_and_a_section_without_an_alert(self):
+        found = "\n".join(self.check("# Alerts\n\n## Other\n"))
+        self.assertIn("no section One", found)
+        self.assertIn("the section Other", found)
+
+
+class Faults(unittest.TestCase):
+    def test_a_check_fails_by_any_fault_and_tells_each(self):
+        for found, code, last in [([], 0, "x: no faults\n"), (["a", "b"], 1, "x: 2 faults\n")]:
+            out, err = io.StringIO(), io.StringIO()
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), self.assertRaises(SystemExit) as end:
+                faults.end("x", iter(found))
+            self.assertEqual((int(end.exception.code), out.getvalue()), (code, last))
+            self.assertEqual(err.getvalue(), "".join(f"{fault}\n" for fault in found))
 
 
 class Advisories(unittest.TestCase):

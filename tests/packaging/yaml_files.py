@@ -10,6 +10,8 @@ from pathlib import Path
 
 import yaml
 
+import faults
+
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*$")
 TYPES = {"string": str, "int": int, "float": float, "boolean": bool, "secret": str}
 ACTION_KEYS = {"description", "params", "required", "additionalProperties", "parallel", "execution-group"}
@@ -114,32 +116,24 @@ def check_hooks(folder, metadata):
 
 def check(folder):
     """All faults of a folder's yaml files and hooks, one line each. charmcraft.yaml may be absent."""
-    documents, faults = {}, []
+    documents, found = {}, []
     for name in ["charmcraft.yaml", "metadata.yaml", "config.yaml", "actions.yaml"]:
         try:
             documents[name] = load(folder / name)
         except FileNotFoundError:
             if name != "charmcraft.yaml":
-                faults.append(f"{name}: missing")
+                found.append(f"{name}: missing")
         except yaml.YAMLError as error:
-            faults.append(f"{name}: {error}")
-    if faults:
-        return faults
-    faults += check_top_level(documents)
-    faults += check_options(documents["config.yaml"])
-    faults += check_actions(documents["actions.yaml"])
-    faults += check_metadata(documents["metadata.yaml"])
-    faults += check_hooks(folder, documents["metadata.yaml"])
-    return faults
-
-
-def main():
-    faults = check(Path(sys.argv[1]))
-    for fault in faults:
-        print(fault, file=sys.stderr)
-    print(f"yaml files and hooks: {len(faults) or 'no'} faults")
-    sys.exit(bool(faults))
+            found.append(f"{name}: {error}")
+    if found:
+        return found
+    found += check_top_level(documents)
+    found += check_options(documents["config.yaml"])
+    found += check_actions(documents["actions.yaml"])
+    found += check_metadata(documents["metadata.yaml"])
+    found += check_hooks(folder, documents["metadata.yaml"])
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    faults.end("yaml files and hooks", check(Path(sys.argv[1])))

@@ -19,7 +19,7 @@ pub enum CloudsYamlError {
     #[error(transparent)]
     File(#[from] FileError),
     /// The file is not what we write.
-    #[error("reading clouds.yaml: line {line}: not a clouds.yaml; the next hook rewrites it")]
+    #[error("reading clouds.yaml: line {line} is not valid; the next hook rewrites the file")]
     Format {
         /// Where it stops making sense; 0 when unknown.
         line: usize,
@@ -35,7 +35,7 @@ pub enum CloudsYamlError {
         problem: String,
     },
     /// It has no such cloud.
-    #[error("clouds.yaml has no cloud {0:?}")]
+    #[error("clouds.yaml has no cloud {0:?}; check the name")]
     UnknownCloud(String),
 }
 

@@ -12,7 +12,7 @@ use crate::record::{BuildSecrets, CloudName, Failure};
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// Whatever named it is gone.
-    #[error("its credentials are no longer in clouds.yaml")]
+    #[error("the credentials of the project are no longer in clouds.yaml")]
     Forgotten,
     /// Keystone refuses the credentials, and does not say which of them.
     #[error("Keystone refuses {whose} (HTTP 401); check {remedy}; Keystone says: {}", error.message())]

@@ -126,9 +126,12 @@ impl ChosenDelivery<'_> {
         let fail = |failure| {
             self.outcome.fail(Failure { target: Some(target), cloud: Some(name.clone()), ..failure });
         };
+        if self.outcome.is_unreachable(name) {
+            return;
+        }
         let (cloud, way) = match (self.reach)(name) {
             Ok(reached) => reached,
-            Err(failure) => return fail(failure),
+            Err(failure) => return self.outcome.could_not_reach(name, failure),
         };
         if let Part::Sharer(images) = publisher.projects.join(name, &cloud) {
             return images.into_iter().for_each(|image| publisher.note(image));
@@ -152,7 +155,9 @@ impl ChosenDelivery<'_> {
             }
             Ok(found) => {
                 if let Some(copy) = copy.filter(|_| found.is_some()) {
-                    log::warn!("{target} in {name}: image {copy} is gone, or not what was delivered");
+                    log::warn!(
+                        "{target} in {name}: image {copy} is missing, or differs from what was delivered"
+                    );
                 }
                 report.lacks(target, Recipient { name: name.clone(), cloud, way, copy: None, tries: 0 });
             }

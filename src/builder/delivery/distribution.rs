@@ -41,10 +41,10 @@ pub enum DeliveryError {
     #[error(transparent)]
     Cloud(#[from] OpenStackError),
     /// The copy is not what was sent.
-    #[error("comparing image {0} with what was sent: it has other bytes; it was removed")]
+    #[error("comparing image {0} with the uploaded data: the content differs; the image was deleted")]
     Different(ImageId),
     /// The copy could not be read back, and its Glance names no digest that could be compared.
-    #[error("reading image {id} back, since its Glance names no SHA-512: {problem}; it was removed")]
+    #[error("reading image {id} back, as Glance reports no SHA-512: {problem}; the image was deleted")]
     Unread {
         /// The copy.
         id: ImageId,
@@ -52,7 +52,7 @@ pub enum DeliveryError {
         problem: String,
     },
     /// It takes its image slowly, and others wait.
-    #[error("delivering: the transfer is too slow and other work is waiting; retried later")]
+    #[error("delivering: the transfer is too slow and other work is waiting; it is retried later")]
     Slow,
     /// The copy could not be noted in the journal, and was not begun.
     #[error("{0}; the image is not delivered, because the delivery cannot be recorded")]
@@ -61,7 +61,7 @@ pub enum DeliveryError {
     #[error(transparent)]
     Sharing(#[from] SharingError),
     /// No id could be made for the copy.
-    #[error("no random image id could be made")]
+    #[error("generating an image ID failed; please report this")]
     NoId,
 }
 
@@ -276,7 +276,7 @@ impl<'a> Distributor<'a> {
             }
             Err(error) => {
                 if let Some((name, cloud)) = self.publisher.projects.next_after(&recipient.name) {
-                    log::warn!("{target} for {}: {error}; {name} leads to the same project", recipient.name);
+                    log::warn!("{target} for {}: {error}; retrying as {name} (same project)", recipient.name);
                     let next = Recipient { name, cloud, tries: 0, copy: None, ..recipient };
                     return self.queue.again(target, next);
                 }
@@ -296,7 +296,7 @@ impl<'a> Distributor<'a> {
         deadline: Deadline,
     ) -> Result<(), DeliveryError> {
         let name = &recipient.name;
-        log::warn!("{} for {name}: it takes its image too slowly; it is served alone", artifact.target());
+        log::warn!("{} for {name}: the upload delays others; restarting it separately", artifact.target());
         let _turn = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
         let deadline = deadline.at_most(LIMIT);
         let progress = self.publisher.progress;
@@ -345,8 +345,7 @@ impl<'a> Distributor<'a> {
             images.upload(&id, artifact.image.size, bytes, deadline)?;
             let proof = artifact.proof().ok_or_else(|| DeliveryError::Different(id.clone()))?;
             compare(&images, &id, proof, deadline)?;
-            let described = description::of_copy(revision, &artifact.image);
-            Ok(description::update(&images, &id, labels::publish(), described, deadline).map(drop)?)
+            Ok(description::publish_copy(&images, &id, revision, &artifact.image, deadline)?)
         })();
         match result {
             Ok(()) => {
@@ -356,6 +355,7 @@ impl<'a> Distributor<'a> {
                     "{target}: build {build} delivered to {name} as image {id}: {bytes} bytes after {after}"
                 );
                 let image = revision.image(name, id);
+                self.publisher.progress.sent(&image, bytes);
                 self.publisher.published(&image);
                 tracker.settled(&noted);
                 Ok(())

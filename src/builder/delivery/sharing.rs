@@ -27,7 +27,7 @@ pub enum SharingError {
     #[error("verifying shared image {0} as a member: the image is missing or differs from the build")]
     Different(ImageId),
     /// The build project did not give the build, to be proven.
-    #[error("verifying the build in the build project before it is shared: {0}")]
+    #[error("verifying the build before sharing it: {0}")]
     Unproven(String),
 }
 
@@ -120,7 +120,7 @@ fn share(
             if before.is_none()
                 && let Err(error) = images.unshare(id, &project, deadline)
             {
-                log::warn!("left for the next job: {error}");
+                log::warn!("not removed; the next job retries: {error}");
             }
             return Err(error.into());
         }
@@ -192,7 +192,9 @@ impl Distributor<'_> {
         share(self.build_cloud, cloud, id, proof, Deadline::after(LIMIT))?;
         let (target, after) = (artifact.target(), Elapsed::since(began));
         log::info!("{target}: build {id} shared with {name} (project {}) after {after}", cloud.project_id());
-        self.publisher.published(&artifact.revision.image(name, id.clone()));
+        let image = artifact.revision.image(name, id.clone());
+        self.publisher.progress.sent(&image, 0);
+        self.publisher.published(&image);
         Ok(())
     }
 }

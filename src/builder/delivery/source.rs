@@ -65,7 +65,7 @@ impl Artifact {
 
 /// The build project gave other bytes than the build has.
 #[derive(Debug, thiserror::Error)]
-#[error("reading image {0} of the build project: its bytes have changed")]
+#[error("reading image {0} of the build project: its content has changed")]
 struct OtherBytes(String);
 
 /// The bytes of an artifact; at their end they are proven.

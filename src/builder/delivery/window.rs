@@ -167,7 +167,7 @@ impl Pieces {
         let mut state = self.window.lock();
         loop {
             if state.dropped.contains(&self.number) {
-                return Err(io::Error::other("it was taken too slowly while others waited"));
+                return Err(io::Error::other("the upload was too slow while others waited"));
             }
             let next = state.readers.get(&self.number).map_or(0, |reader| reader.next);
             if let Some(piece) = state.take(next) {

@@ -41,7 +41,7 @@ impl Site {
             subnets.iter().map(|subnet| EtherType::of(subnet.cidr.addr())).collect();
         let ingress = ingress(&vm.ssh_ingress, &families, &network)?;
         let security_group = if network.port_security == Some(false) {
-            log::info!("network {} has no port security: no security group guards VMs there", network.name);
+            log::info!("network {} has no port security: no security group protects VMs there", network.name);
             None
         } else {
             Some(security_group(cloud, owner, ingress, deadline)?)
@@ -157,7 +157,7 @@ fn remove_groups(cloud: &Cloud, owner: &Owner, name: Option<&str>, deadline: Dea
             // It was listed a moment ago. An answer that was lost explains it, or a server that is wrong.
             Ok(Deletion::Absent) => match is_there(group) {
                 Ok(false) => return None,
-                Ok(true) => "it is said to be gone and is still there".to_owned(),
+                Ok(true) => "it was reported as deleted, but still exists".to_owned(),
                 Err(error) => error.to_string(),
             },
             Ok(Deletion::InUse(why)) => format!("it is in use: {why}"),

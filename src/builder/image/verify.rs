@@ -31,7 +31,7 @@ pub enum VerificationError {
     #[error("verifying the image: {0}")]
     Vm(#[from] VmError),
     /// The image does not do what it should.
-    #[error("verifying the image: {check}: {problem}; it was not published{}", kept(kept_as))]
+    #[error("verifying the image: {check}: {problem}; the image is not published{}", kept(kept_as))]
     Failed {
         /// What was checked, as a gerund.
         check: &'static str,
@@ -95,12 +95,12 @@ pub fn failed_units(executor: &dyn Executor, deadline: Deadline) -> String {
     let asked = executor.run(Command::shell(script).limit(MINUTE.saturating_mul(5)), deadline);
     let said = asked.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     let said = said.unwrap_or_else(|error| {
-        log::warn!("which units have failed in the base image is not known: {error}");
+        log::warn!("the failed units of the base image could not be listed: {error}");
         String::new()
     });
     let mut failed = said.split_whitespace().collect::<Vec<_>>().join(" ");
     if !failed.is_empty() {
-        log::warn!("{}: failed in the base image already: {failed}", executor.instance());
+        log::warn!("{}: units that fail already in the base image: {failed}", executor.instance());
     }
     if failed.len() > LABEL {
         let whole = failed[..failed.floor_char_boundary(LABEL)].rfind(' ').unwrap_or(0);
@@ -182,7 +182,7 @@ impl Verification<'_> {
                 let kept_as = match kept {
                     Ok(()) => Some(image.id.clone()),
                     Err(error) => {
-                        log::warn!("the image cannot be kept for inspection: {error}");
+                        log::warn!("the image could not be kept for inspection: {error}");
                         None
                     }
                 };
@@ -199,7 +199,7 @@ fn is_a_machine_of_its_own(
     origin: &Identity,
     deadline: Deadline,
 ) -> Result<(), VerificationError> {
-    let name = "telling the machine from its builder";
+    let name = "comparing the machine with its builder";
     let identity = once_more(deadline, || Identity::of(executor, deadline));
     let identity = identity.map_err(|gave_up| failed(name, &gave_up))?;
     match identity.problem(origin) {
@@ -236,7 +236,7 @@ fn keep_aside(cloud: &Cloud, owner: &Owner, target: Target, image: &ImageId) -> 
     images.update(image, &labels::reject(image, &name), deadline)?;
     let kept = labels::hidden_images(cloud, owner, Stage::Rejected, Some(&name), deadline);
     let kept = kept.unwrap_or_else(|error| {
-        log::warn!("looking for an image that failed before: {error}");
+        log::warn!("looking for an earlier failed image: {error}");
         Vec::new()
     });
     for old in kept.iter().filter(|old| old.id != *image && labels::is_of_this_unit(owner, old)) {

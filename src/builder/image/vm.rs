@@ -193,11 +193,11 @@ impl Launcher<'_> {
         };
         match self.remove(&id) {
             Ok(()) => {
-                log::info!("{}: server {id} ({name}) deleted: its work is over", tracker.target);
+                log::info!("{}: server {id} ({name}) deleted: no longer needed", tracker.target);
                 tracker.settled(&noted);
             }
             Err(error) => {
-                log::warn!("VM {name} ({id}) could not be deleted, the next sweep retries: {error}")
+                log::warn!("VM {name} ({id}) could not be deleted; the next sweep retries: {error}")
             }
         }
         result
@@ -235,7 +235,7 @@ impl Launcher<'_> {
         let ours = named.iter().filter(|server| labels::may_remove_server(self.owner, server));
         let removals: Vec<_> = ours.map(|server| self.remove(&server.id)).collect();
         removals.iter().flat_map(|removal| removal.as_ref().err()).for_each(|error| {
-            log::warn!("VM {name} could not be deleted, the next sweep retries: {error}");
+            log::warn!("VM {name} could not be deleted; the next sweep retries: {error}");
         });
         removals.iter().all(Result::is_ok)
     }
@@ -291,7 +291,7 @@ impl Vm<'_> {
             // What the VM itself says of its boot is the first thing that one wants to know then.
             let compute = self.launcher.cloud.compute();
             let console = compute.console_output(&self.server.id, 30, Deadline::after(DELETE));
-            log::warn!("{name}: the end of its console: {}", console.unwrap_or_default());
+            log::warn!("{name}: last console output: {}", console.unwrap_or_default());
             error.into()
         })
     }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::labels;
 use crate::model::{Deadline, Target};
 use crate::openstack_cloud::{ErrorKind, Image, ImageChange, ImageId, Images, OpenStackError};
 use crate::record::{Contents, Manifest, Revision};
@@ -64,9 +65,20 @@ pub fn properties(target: Target, contents: Option<&Contents>) -> BTreeMap<Strin
     properties.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
+/// Publishes image `id`, a complete copy of `build`, whose image in the build project is `image`.
+pub fn publish_copy(
+    images: &Images<'_>,
+    id: &ImageId,
+    build: &Revision,
+    image: &Image,
+    deadline: Deadline,
+) -> Result<(), OpenStackError> {
+    update(images, id, labels::publish(), of_copy(build, image), deadline).map(drop)
+}
+
 /// The properties of a copy of `build`, which is `image`: also the hardware that its machines get, which Nova carries over
 /// from the base image.
-pub fn of_copy(build: &Revision, image: &Image) -> BTreeMap<String, String> {
+fn of_copy(build: &Revision, image: &Image) -> BTreeMap<String, String> {
     let of_hardware = image.properties.iter().filter(|(name, _)| name.starts_with(HARDWARE));
     let of_hardware = of_hardware.take(MOST).map(|(name, value)| (name.clone(), value.clone()));
     properties(build.target, build.contents.as_ref()).into_iter().chain(of_hardware).collect()
@@ -95,7 +107,7 @@ pub fn update(
             let changed = images.update(id, &changes, deadline)?;
             // Once more alone: what was refused may have been something else, and only once.
             Ok(images.update(id, &described, deadline).unwrap_or_else(|error| {
-                log::warn!("image {id} goes without the properties that describe it: {error}");
+                log::warn!("image {id} is published without descriptive properties: {error}");
                 changed
             }))
         }

@@ -43,7 +43,7 @@ pub fn look(host: &Host, config: &BuilderRunConfig, secrets: &BuildSecrets) -> N
     let http = match http_client(secrets) {
         Ok(http) => http,
         Err(failure) => {
-            log::warn!("looking for releases: {failure}");
+            log::warn!("checking for releases: {failure}");
             return News::None;
         }
     };
@@ -53,7 +53,7 @@ pub fn look(host: &Host, config: &BuilderRunConfig, secrets: &BuildSecrets) -> N
     let told = images_runners(host);
     let all =
         [look.runner_versions(), look.deprecations(&told, secrets.github_token.is_some()), look.offers()];
-    all.into_iter().filter_map(Result::err).for_each(|error| log::warn!("looking for releases: {error}"));
+    all.into_iter().filter_map(Result::err).for_each(|error| log::warn!("checking for releases: {error}"));
     let now = Upstream::load(host);
     let appeared = |known: &Upstream| known.offers.iter().filter_map(|offer| offer.appeared).max();
     let refused =
@@ -164,7 +164,7 @@ impl Look<'_> {
             is_news = known.finds(target, &runner, &base_image, Timestamp::now())
         })?;
         if is_news {
-            log::info!("{target}: runner {runner} on base image {base_image} is offered now");
+            log::info!("{target}: available now: runner {runner}, base image {base_image}");
         }
         Ok(())
     }

@@ -30,7 +30,7 @@ pub fn remove_python_charm(host: &Host, unit_name: &str) -> Result<(), FileError
     if !marks.map(|path| host.path(path)).any(|path| path.exists()) {
         return Ok(());
     }
-    log::info!("removing what the Python charm has left on this machine");
+    log::info!("removing the files that the Python charm has left on this machine");
     let home = host.path(HOME);
     for file in FILES.map(|name| home.join(name)).into_iter().chain(images(host, &home, unit_name)?) {
         host.remove_file(&file)?;

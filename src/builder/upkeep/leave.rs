@@ -54,7 +54,7 @@ pub fn leave_clouds(
             if cloud.is_same_project(build_cloud) {
                 return Vec::new();
             }
-            log::info!("{name} is not used any more: what is left there goes");
+            log::info!("{name} is no longer used: deleting what is left there");
             match work {
                 Some(Work::Deliveries) => sweep_copies(&cloud, &config.owner, Keep::OfJob(job), deadline),
                 Some(Work::Builds) | None => {
@@ -69,7 +69,7 @@ pub fn leave_clouds(
 fn tell(progress: &dyn Progress, name: &CloudName, left: Result<Vec<String>, ConnectError>) {
     match left {
         Ok(left) if left.is_empty() => {
-            log::info!("nothing is left in {name}, which is not used any more");
+            log::info!("nothing is left in {name}, which is no longer used");
             progress.has_left(name);
         }
         Ok(left) => {

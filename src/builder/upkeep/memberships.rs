@@ -55,7 +55,7 @@ impl<'a> Members<'a> {
             members.into_iter().partition(|project| self.has(&image.id, project));
         let mut left = Vec::new();
         for project in &go {
-            log::info!("image {} is shared with project {project} no more", image.id);
+            log::info!("image {} is no longer shared with project {project}", image.id);
             left.extend(refusal(images.unshare(&image.id, project, deadline)));
         }
         // The build project itself is no member of its own images.

@@ -61,7 +61,7 @@ pub fn prune_all(
                 false => Ok(()),
             };
             if let Err(error) = copies.and(builds) {
-                log::warn!("{name} is not pruned any further: {target}: {error}");
+                log::warn!("pruning in {name} stopped: {target}: {error}");
                 return;
             }
         }
@@ -147,7 +147,7 @@ impl Pruner<'_> {
         if left.is_empty() {
             self.journal().former_members_have_left(config);
         }
-        left.iter().for_each(|what| log::warn!("left for the next job: {what}"));
+        left.iter().for_each(|what| log::warn!("not removed; the next job retries: {what}"));
     }
 
     fn limit(&self) -> usize {

@@ -118,7 +118,7 @@ pub fn find(cloud: &Cloud, application: &str, deadline: Deadline) -> Result<Vec<
 
 /// Deletes it. Returns what came of it.
 pub fn delete(cloud: &Cloud, remnant: &Remnant, deadline: Deadline) -> Result<Deletion, OpenStackError> {
-    log::warn!("deleting {remnant}, which an operator has named");
+    log::warn!("deleting {remnant}, as requested by an operator");
     match &remnant.what {
         What::BaseImage(id) | What::Snapshot(id) => cloud.images().delete(id, deadline),
         What::Server(id) => cloud.compute().delete_server(id, deadline),

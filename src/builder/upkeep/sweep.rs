@@ -130,7 +130,7 @@ pub fn sweep_servers(
     };
     // Only those go that have not been refused.
     servers.retain(|server| {
-        log::warn!("removing VM {} ({}) that is over", server.name, server.id);
+        log::warn!("deleting VM {} ({}): no longer needed", server.name, server.id);
         let refusal = refusal(&server.name, compute.delete_server(&server.id, deadline));
         let goes = refusal.is_none();
         left.extend(refusal);
@@ -218,7 +218,7 @@ fn remove_images(
         Keep::Usable(..) | Keep::BaseImages(_) => labels::is_abandoned(owner, image),
     });
     for image in found.iter().filter(|image| !stays(image)) {
-        log::warn!("removing image {} ({}), {}", image.name, image.id, stage.as_str());
+        log::warn!("deleting image {} ({}), stage {}", image.name, image.id, stage.as_str());
         left.extend(refusal(&image.name, cloud.images().delete(&image.id, deadline)));
     }
     left

@@ -77,7 +77,7 @@ impl Search<'_> {
             kind: "unknown".to_owned(),
             id: id.to_owned(),
             name: String::new(),
-            why: "nothing that may be deleted has this id".to_owned(),
+            why: "nothing that may be deleted has this ID".to_owned(),
             created: None,
             outcome: Some("not deleted".to_owned()),
         }
@@ -96,7 +96,7 @@ impl Search<'_> {
             kind: remnant.kind().to_owned(),
             id: remnant.id().to_owned(),
             name: remnant.name.clone(),
-            why: "it has a name that the Python charm gives".to_owned(),
+            why: "it has a name that the Python charm uses".to_owned(),
             created: Some(remnant.created.clone()).filter(|created| !created.is_empty()),
             outcome: None,
         }
@@ -127,20 +127,18 @@ impl Search<'_> {
         let is_known = self.known.revisions.iter().any(|build| build.id == image.id);
         let why = match stage {
             Stage::Base if !is_configured(&|target| base_image_name(application, target)) => {
-                "a base image of no configured target"
+                "a base image of a target that is not configured"
             }
             Stage::Base if config.build_mode == BuildMode::Local => "a base image; builds are local",
             Stage::Revision if !is_configured(&|target| revisions::name(application, target)) => {
-                "a build of no configured target"
+                "a build of a target that is not configured"
             }
-            Stage::Revision if !is_known => "a build that the unit has no evidence of",
+            Stage::Revision if !is_known => "a build whose content cannot be verified",
             Stage::Snapshot if labels::is_abandoned(&config.owner, image) => {
                 "a snapshot of a job that has ended"
             }
-            Stage::Delivering if labels::is_abandoned(&config.owner, image) => {
-                "an upload that was broken off"
-            }
-            Stage::Rejected => "an image that failed its verification, kept for inspection",
+            Stage::Delivering if labels::is_abandoned(&config.owner, image) => "an interrupted upload",
+            Stage::Rejected => "an image that failed verification, kept for inspection",
             _ => return None,
         };
         if self.told.names(&image.id) {

@@ -52,7 +52,7 @@ pub fn cancel(host: &Host, proxies: ProxyConfig, turn: Turn) -> Result<Option<Ca
         ..last
     };
     request.save(host, &secrets)?;
-    log::info!("cancelled: {what}; job {} removes what it has made", request.id);
+    log::info!("cancelled: {what}; job {} deletes what it has created", request.id);
     worker::start_worker(host)?;
     drop(turn);
     Ok(Some(Cancelled { what, made, removal: Some(request.id) }))

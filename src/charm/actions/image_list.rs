@@ -164,7 +164,7 @@ impl Row {
             State::Build => "kept in build project".to_owned(),
             State::Told => "published".to_owned(),
             State::Kept => "kept, not published".to_owned(),
-            State::Missing => "missing, will be delivered".to_owned(),
+            State::Missing => "missing, being delivered".to_owned(),
         };
         state.push_str(if self.pinned { ", pinned" } else { "" });
         self.revoked.iter().for_each(|reason| state.push_str(&format!(", revoked: {reason}")));

@@ -42,7 +42,7 @@ pub enum LeverError {
     #[error("image {0} does not belong to a kept build, and only kept builds can be pinned; see list-images")]
     NotKept(ImageId),
     /// The same, for who only asks what is in it.
-    #[error("image {0} is of no build that is kept; list-images has those that are")]
+    #[error("image {0} does not belong to a kept build; see list-images")]
     OfNoBuild(ImageId),
     /// The build was revoked.
     #[error("build {build} was revoked {since}: {reason}; pin another")]

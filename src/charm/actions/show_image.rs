@@ -21,10 +21,10 @@ pub enum ShowError {
     #[error(transparent)]
     Lever(#[from] LeverError),
     /// Nothing is kept of a target.
-    #[error("no build of {0} is kept; list-images has those that there are")]
+    #[error("no build of {0} is kept; see list-images")]
     NoBuild(Target),
     /// There is nothing to compare it with.
-    #[error("only one build of {0} is kept; name two (list-images)")]
+    #[error("only one build of {0} is kept; name two builds (see list-images)")]
     OnlyOne(Target),
     /// The build before it is kept no more.
     #[error(
@@ -46,7 +46,7 @@ pub enum ShowError {
     },
     /// Nothing is known of its bytes.
     #[error(
-        "the bytes of build {0} were not read yet, so that there is no digest to state its provenance for; they are when it is delivered"
+        "the digest of build {0}, which its provenance requires, is not known yet; it is once the build has been delivered"
     )]
     Unread(ImageId),
     /// A record could not be read.
@@ -57,10 +57,9 @@ pub enum ShowError {
 fn missing(build: &ImageId, manifest: Option<&str>) -> String {
     match manifest {
         Some(digest) => format!(
-            "the manifest of build {build} is not on this unit: another unit has built it; ask that one, or read {MANIFEST_PATH} \
-             (SHA-256 {digest}) in a machine of the image"
+            "the manifest of build {build} is not on this unit: another unit has built it; run this on that unit, or read {MANIFEST_PATH} (SHA-256 {digest}) in an instance of the image"
         ),
-        None => format!("what is in build {build} is not known: it was built before manifests were kept"),
+        None => format!("the content of build {build} is not known: it was built before manifests were kept"),
     }
 }
 

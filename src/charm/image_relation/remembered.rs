@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::ImageRelation;
 use super::said::{ImageRelations, Said};
-use crate::builder::{self, Clouds};
+use crate::builder::Clouds;
 use crate::charm::event::Event;
 use crate::host::Host;
 use crate::juju::RelationId;
@@ -23,8 +23,9 @@ pub struct Remembered {
 }
 
 impl Remembered {
-    /// What the hook of `event` need not ask: nothing in the events that may change everything, and once an hour.
-    pub fn in_event(host: &Host, event: &Event) -> Self {
+    /// What the hook of `event` need not ask, where `clouds` stand in clouds.yaml: nothing in the events that may change
+    /// everything, and once an hour.
+    pub fn in_event(host: &Host, event: &Event, clouds: Clouds) -> Self {
         let last = LastHook::load(host).unwrap_or_default();
         let reads_all = match event {
             Event::Install
@@ -35,15 +36,16 @@ impl Remembered {
             Event::UpdateStatus | Event::Scheduled => !last.is_fresh(),
             _ => false,
         };
-        if reads_all || last.read.is_none() {
-            return Self::default();
-        }
-        Self { last, clouds: builder::read_clouds_yaml(host).unwrap_or_default() }
+        let last = if reads_all || last.read.is_none() { LastHook::default() } else { last };
+        Self { last, clouds }
     }
 
     /// The same where relations inherit their connection from `own` now.
     pub fn beside(self, own: &CloudConfig) -> Self {
-        if self.last.inherited == inherited(own) { self } else { Self::default() }
+        if self.last.inherited == inherited(own) {
+            return self;
+        }
+        Self { last: LastHook::default(), ..self }
     }
 
     /// What a relation has said.
@@ -60,8 +62,9 @@ impl Remembered {
         })
     }
 
-    /// What the next hook need not ask, after `relations` were heard; `own` is the cloud that they inherit from.
-    pub fn then(self, relations: &ImageRelations, own: &CloudConfig) -> LastHook {
+    /// What the next hook need not ask, after `relations` were heard; `own` is the cloud that they inherit from. Also returns what
+    /// stands in clouds.yaml.
+    pub fn then(self, relations: &ImageRelations, own: &CloudConfig) -> (LastHook, Clouds) {
         let heard = |id: &RelationId| match (relations.usable.get(id), relations.refused.get(id)) {
             (Some(ImageRelation { cloud, config, application }), _) => {
                 let (name, application) = (cloud.clone(), application.clone());
@@ -72,12 +75,13 @@ impl Remembered {
         };
         let heard: BTreeMap<String, Heard> =
             relations.ids.iter().map(|id| (id.to_string(), heard(id))).collect();
-        LastHook {
+        let last = LastHook {
             read: self.last.read.or_else(|| Some(Timestamp::now())),
             inherited: inherited(own),
             relations: heard,
             status: self.last.status,
-        }
+        };
+        (last, self.clouds)
     }
 }
 

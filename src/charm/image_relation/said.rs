@@ -115,12 +115,12 @@ impl Said {
             match &said {
                 Self::Usable(known) if known.config != other.config => {
                     log::warn!(
-                        "relation {relation}: {unit} gives a different cloud than the unit before it; its data is ignored"
+                        "relation {relation}: {unit} gives other credentials than the units before it; its data is ignored"
                     );
                 }
                 Self::Usable(_) => (),
                 Self::Refused(_) | Self::Incomplete => log::warn!(
-                    "relation {relation}: the data of {unit} is not used: the {UNITS} units before it have none"
+                    "relation {relation}: the data of {unit} is not used: the {UNITS} units before it have no complete data"
                 ),
             }
         }
@@ -141,7 +141,9 @@ impl Said {
                 Ok(Self::Usable(relation))
             }
             Self::Refused(why) => {
-                log::warn!("relation {relation}: the data of {unit} is not used: {why}; correct it there");
+                log::warn!(
+                    "relation {relation}: the data of {unit} is not used: {why}; correct it in that application"
+                );
                 Ok(Self::Refused(why))
             }
             Self::Incomplete => Ok(Self::Incomplete),
@@ -188,7 +190,7 @@ fn refusal(databag: &Databag) -> Option<String> {
             return Some(format!("{name} is longer than {} KiB", LONGEST >> 10));
         }
         if value.contains('\0') || (is_shown(&name) && !is_printable_line(value.trim())) {
-            return Some(format!("{name} has control characters"));
+            return Some(format!("{name} contains control characters"));
         }
     }
     let auth_url = databag.get("auth_url").map(|url| url.trim()).filter(|url| !url.is_empty())?;

@@ -51,6 +51,7 @@ pub(super) fn state() -> CharmState {
         secrets: BuildSecrets::default(),
         script_secret: None,
         last_hook: Default::default(),
+        installed: Default::default(),
     }
 }
 

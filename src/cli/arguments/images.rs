@@ -9,7 +9,7 @@ use crate::model::Target;
 #[derive(Debug, clap::Args)]
 pub struct ShowImage {
     /// The ID of the build or of a copy of it, its first characters (at least 4), the SHA-512 of the image, or a target such
-    /// as noble-x64, of which the published build is shown
+    /// as noble-x64 to show its published build
     pub image: String,
     /// How to print the result
     #[arg(long, value_enum, default_value_t)]
@@ -26,14 +26,15 @@ pub enum ShowFormat {
     Json,
     /// A software bill of materials, SPDX 2.3 as JSON
     Spdx,
-    /// Where it comes from, an in-toto statement with a SLSA v1 provenance, not signed
+    /// The provenance: an unsigned in-toto statement with a SLSA v1 predicate
     Slsa,
 }
 
 /// `dispatch diff-images`.
 #[derive(Debug, clap::Args)]
 pub struct DiffImages {
-    /// The earlier build, as show-image takes it; if it is the only one, it is compared with the build before it
+    /// The earlier build, in any form that show-image accepts; if it is the only one given, it is compared with the previous
+    /// build of its target
     pub first: String,
     /// The later build
     pub second: Option<String>,
@@ -72,7 +73,7 @@ pub struct Revoke {
 /// `dispatch clean-up`.
 #[derive(Debug, clap::Args)]
 pub struct CleanUp {
-    /// The IDs of what is to be deleted, as listed; without IDs nothing is deleted
+    /// IDs of the resources to delete, from an earlier list; without IDs, nothing is deleted
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,
     /// How the list is printed.

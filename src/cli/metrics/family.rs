@@ -58,12 +58,12 @@ pub(super) const PAUSED: Family = gauge("paused", &[], "1 while the option pause
 pub(super) const JOB_RUNNING: Family =
     gauge("job_running", &[], "1 while a job runs; also after its worker died, until the next hook.");
 pub(super) const FAILURES_IN_ROW: Family =
-    gauge("failures_in_row", &[], "The most consecutive failures of any target in any project.");
+    gauge("failures_in_row", &[], "The highest number of consecutive failures of any target in any project.");
 pub(super) const LAST_SUCCESS: Family =
     gauge("last_success_timestamp_seconds", &[], "When any target last got a new image in any project.");
 pub(super) const LAST_RUN: Family = gauge("last_run_timestamp_seconds", &[], "When the last job started.");
 pub(super) const NEXT_RUN: Family =
-    gauge("next_run_timestamp_seconds", &[], "When the unit next looks for work, or retries.");
+    gauge("next_run_timestamp_seconds", &[], "When the unit next checks for changes, or retries.");
 pub(super) const BUILD_INTERVAL: Family = gauge("build_interval_seconds", &[], "The option build-interval.");
 pub(super) const MAX_IMAGE_AGE: Family = gauge("max_image_age_seconds", &[], "The option max-image-age.");
 pub(super) const IMAGE_WANTED: Family = gauge(
@@ -107,8 +107,7 @@ pub(super) const ORPHANS: Family = gauge(
 pub(super) const UNNEEDED: Family = gauge(
     "unneeded_resources",
     &["kind"],
-    "Resources in the build project that the last `clean-up` has found, that nothing needs and that are not deleted, by \
-     their kind as its answer names it.",
+    "Resources in the build project that the last `clean-up` has found, that nothing needs and that are not deleted, by kind.",
 );
 pub(super) const IMAGE_INFO: Family = gauge(
     "image_info",
@@ -116,12 +115,9 @@ pub(super) const IMAGE_INFO: Family = gauge(
     "The version of the runner and the date of the base image in the newest build of a target; always 1.",
 );
 pub(super) const IMAGE_PINNED: Family =
-    gauge("image_pinned", &["target"], "1 for each target of which a build is pinned.");
-pub(super) const BUILDS_REVOKED: Family = gauge(
-    "builds_revoked",
-    &["target"],
-    "The builds of a target that are revoked; the last 50 are remembered.",
-);
+    gauge("image_pinned", &["target"], "1 for each target with a pinned build.");
+pub(super) const BUILDS_REVOKED: Family =
+    gauge("builds_revoked", &["target"], "The revoked builds of a target; at most the last 50.");
 pub(super) const PHASE_DURATION: Family = Family {
     name: "phase_duration_seconds",
     kind: Kind::Histogram,
@@ -131,24 +127,22 @@ pub(super) const PHASE_DURATION: Family = Family {
 pub(super) const JOBS: Family = counter(
     "jobs_total",
     &["trigger", "outcome"],
-    "Jobs that have ended, by what asked for them and by `succeeded`, `failed` or `interrupted`.",
+    "Jobs that have ended, by what requested them and by outcome: `succeeded`, `failed` or `interrupted`.",
 );
 pub(super) const RESULTS: Family = counter(
     "results_total",
     &["target", "cloud", "reason"],
-    "Builds, whose label cloud is empty, and deliveries that have ended; the reason is the class of the failure's cause, and \
-     empty for a success. Nothing that was up to date is counted.",
+    "Builds and deliveries of this unit that have ended. The label cloud is empty for a build. The reason is the class of the \
+     failure's cause, and empty for a success. A delivery counts once for a project, and an image that is up to date does \
+     not count.",
 );
 pub(super) const DELIVERED_BYTES: Family = counter(
     "delivered_bytes_total",
     &["target"],
-    "The bytes that were sent to related projects; none for shared images.",
+    "The bytes that this unit has sent to related projects; none for shared images.",
 );
-pub(super) const RETRIES: Family = counter(
-    "retries_total",
-    &[],
-    "Attempts within jobs that followed a failed attempt at the same operation.",
-);
+pub(super) const RETRIES: Family =
+    counter("retries_total", &[], "Attempts within jobs that follow a failed attempt at the same operation.");
 
 /// All of them, in the order in which they are written.
 pub const FAMILIES: [&Family; 28] = [
@@ -186,10 +180,10 @@ pub const FAMILIES: [&Family; 28] = [
 pub fn page() -> String {
     let mut page = "# Metrics\n\n\
         `dispatch metrics` prints them, and a collector that is related over `cos-agent` scrapes them from\n\
-        `127.0.0.1:9473/metrics`. Each unit tells what it knows; Juju's topology labels are added by the collector. Times\n\
-        are seconds since 1970-01-01 UTC; a metric without a value has no sample. Counters begin with the version that\n\
-        first counts, and at zero after a refresh to an older version and back.\n\n\
-        This page is made from the code: `make manual`.\n\n\
+        `127.0.0.1:9473/metrics`. Each unit reports what it knows; the collector adds Juju's topology labels. Times\n\
+        are seconds since 1970-01-01 UTC; a metric without a value has no sample. Counters start with the first version that\n\
+        has them, and start again at zero after a refresh to an older version and back.\n\n\
+        This page is generated from the code by `make manual`.\n\n\
         | metric | type | labels | meaning |\n|---|---|---|---|\n"
         .to_owned();
     for Family { name, kind, labels, help } in FAMILIES {

@@ -10,7 +10,7 @@ use crate::record::{BuilderRunConfig, Image, Journal, RecordError, Upstream};
 pub(super) const RUNNER_REFUSED: Family = gauge(
     "runner_refused_timestamp_seconds",
     &["target"],
-    "When GitHub stops giving jobs to the runner of a target's published image; no sample while no newer runner is out.",
+    "When GitHub stops giving jobs to the runner of a target's published image; no sample while there is no newer runner.",
 );
 
 /// The earliest of each target.

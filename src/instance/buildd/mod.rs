@@ -165,7 +165,7 @@ impl Base for BuilddBase {
         vec![
             self.step("setting the environment", SIMPLE, Self::set_environment),
             self.step("waiting for the system", SIMPLE, Self::wait_for_system),
-            self.step("opening root's folder", SIMPLE, Self::open_home),
+            self.step("making /root accessible", SIMPLE, Self::open_home),
             self.step("setting the host name", SIMPLE, Self::set_hostname),
             self.step("setting up name resolution", COMPLEX, Self::set_up_resolved),
             self.step("setting up the network", COMPLEX, Self::set_up_networkd),
@@ -175,7 +175,7 @@ impl Base for BuilddBase {
             self.step("installing packages", steps::UNPREDICTABLE, Self::install_packages),
             self.step("starting udev", COMPLEX, Self::start_udev),
             self.step("installing snapd", COMPLEX, Self::install_snapd),
-            self.step("holding back snap refreshes", COMPLEX, Self::hold_snaps),
+            self.step("holding snap refreshes", COMPLEX, Self::hold_snaps),
             self.step("setting snapd's proxy", SIMPLE, Self::set_snap_proxy),
             self.step("installing snaps", steps::UNPREDICTABLE, Self::install_snaps),
             self.step("cleaning up", COMPLEX, Self::clean_up),
@@ -186,7 +186,7 @@ impl Base for BuilddBase {
         vec![
             self.step("waiting for the system", SIMPLE, Self::wait_for_system),
             self.step("waiting for the network", SIMPLE, Self::wait_for_network),
-            self.step("opening root's folder", SIMPLE, Self::open_home),
+            self.step("making /root accessible", SIMPLE, Self::open_home),
             self.step("setting snapd's proxy", SIMPLE, Self::set_snap_proxy),
             self.step("installing snaps", steps::UNPREDICTABLE, Self::install_snaps),
         ]

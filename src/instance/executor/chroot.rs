@@ -22,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 const PREPARE: &str = r#"
 cd "$0"
 for place in dev proc run sys; do
-    [ -d "$place" ] && [ ! -L "$place" ] || { echo "/$place is no directory" >&2; exit 1; }
+    [ -d "$place" ] && [ ! -L "$place" ] || { echo "/$place is not a directory" >&2; exit 1; }
 done
 mount -t tmpfs -o mode=0755,nosuid,size=16m none dev
 while read -r name major minor; do mknod -m 0666 "dev/$name" c "$major" "$minor"; done <<END

@@ -51,7 +51,7 @@ pub enum ExecutorError {
         limit: Duration,
     },
     /// The command was not ended at its deadline either, or nobody said so.
-    #[error("running {command} in {instance}: no answer after {} s and its end", limit.as_secs())]
+    #[error("running {command} in {instance}: still running after {} s, and could not be killed", limit.as_secs())]
     Stuck {
         /// The command's first words.
         command: String,
@@ -61,7 +61,7 @@ pub enum ExecutorError {
         limit: Duration,
     },
     /// The file is larger than what its reader takes.
-    #[error("reading {path} in {instance}: it has more than {limit} bytes")]
+    #[error("reading {path} in {instance}: the file is larger than {limit} bytes")]
     TooLarge {
         /// The file.
         path: String,
@@ -71,7 +71,7 @@ pub enum ExecutorError {
         limit: u64,
     },
     /// A variable has a name that no shell would take.
-    #[error("invalid name of a variable: {name:?}")]
+    #[error("invalid variable name: {name:?}")]
     InvalidVariable {
         /// The name.
         name: String,
@@ -85,7 +85,7 @@ pub enum ExecutorError {
         what: &'static str,
     },
     /// What ssh-keygen has made cannot be read.
-    #[error("making an ssh key pair: reading {}: {source}", file.display())]
+    #[error("generating an ssh key pair: reading {}: {source}", file.display())]
     KeyPair {
         /// The file.
         file: PathBuf,

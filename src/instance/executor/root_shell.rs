@@ -51,7 +51,7 @@ pub(super) fn execute(
             Ending::Signal(_) => format!("{}: {}", output.ending, output.stderr),
             Ending::Code(_) => output.stderr,
         };
-        let problem = format!("the connection broke while {summary} ran: {said}");
+        let problem = format!("the connection was interrupted while {summary} ran: {said}");
         return Err(ExecutorError::Unreachable { instance, problem });
     };
     match code {

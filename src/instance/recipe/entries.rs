@@ -212,8 +212,7 @@ impl TryFrom<ToolEntry> for Tool {
             (None, None, Some(url), Some(sha256)) => ToolOrigin::Address { url, sha256 },
             _ => {
                 return Err(format!(
-                    "{path} comes either from a release on GitHub (github, asset), or from anywhere with its digest \
-                     (url, sha256)"
+                    "{path} requires either a release on GitHub (github, asset), or a URL with its digest (url, sha256)"
                 ));
             }
         };

@@ -119,8 +119,8 @@ fn the_default_has_one_runner_for_each_image() {
 #[test]
 fn a_refusal_says_line_and_column() {
     for (text, place, reason) in [
-        ("packages:\n  - jq\n  - Foo", "line 3 column 5", "\"Foo\" is no package name"),
-        ("packages: [jq-]", "line 1 column 12", "\"jq-\" is no package name"),
+        ("packages:\n  - jq\n  - Foo", "line 3 column 5", "\"Foo\" is not a valid package name"),
+        ("packages: [jq-]", "line 1 column 12", "\"jq-\" is not a valid package name"),
         ("packages:\n  - {name: ok2, color: red}", "line 2 column 17", "unknown field `color`"),
         ("pakages: []", "line 1 column 1", "unknown field `pakages`"),
         ("files:\n  - path: etc/x\n    content: ''", "line 2 column 11", "absolute path"),
@@ -144,7 +144,7 @@ fn a_refusal_says_line_and_column() {
         (
             "apt_sources: [{name: a, url: 'https://h/', components: [main], key_url: 'http://h/k'}]",
             "line 1 column 73",
-            "no https URL",
+            "not a valid https URL",
         ),
         ("apt_sources: [{name: a, keyring: '/a b'}]", "line 1 column 34", "keyring in the image"),
         ("packages: [jq}", "line 1 column 14", "did not find expected"),
@@ -158,12 +158,12 @@ fn a_refusal_says_line_and_column() {
 fn a_tool_needs_one_origin_and_a_digest_where_nobody_publishes_one() {
     let tool = |rest: &str| refusal(&format!("tools: [{{path: /usr/bin/x, version: '1', {rest}}}]"));
     for rest in ["url: 'https://h/x'", "github: a/b", "github: a/b, asset: x, url: 'https://h/x'"] {
-        assert!(tool(rest).contains("/usr/bin/x comes either from a release on GitHub"), "{}", tool(rest));
+        assert!(tool(rest).contains("/usr/bin/x requires either a release on GitHub"), "{}", tool(rest));
     }
     for rest in ["url: 'ftp://h/x'", "url: 'https://u:p@h/x'", "url: 'https://h/$(id)'"] {
         let told = tool(rest);
         let fine = rest.contains("$(id)");
-        assert!(fine || told.contains("is no http or https URL"), "{told}");
+        assert!(fine || told.contains("is not a valid http or https URL"), "{told}");
     }
     assert!(tool("sha256: ABC").contains("SHA-256 digest"));
 }

@@ -28,7 +28,9 @@ impl<R: Rule> Word<R> {
     pub fn parse(text: &str) -> Result<Self, String> {
         match R::holds(text) {
             true => Ok(Self { text: text.to_owned(), rule: PhantomData }),
-            false => Err(format!("{:?} is no {}", text.chars().take(80).collect::<String>(), R::WHAT)),
+            false => {
+                Err(format!("{:?} is not a valid {}", text.chars().take(80).collect::<String>(), R::WHAT))
+            }
         }
     }
 }
@@ -148,7 +150,7 @@ words! {
     ArchiveUrl, ArchiveRule: "http or https URL", is_url;
     /// A key that signs an apt archive.
     ArchiveKey, KeyRule:
-        "PGP public key in ASCII armour",
+        "PGP public key in ASCII armor",
         |text| text.trim_start().starts_with("-----BEGIN PGP PUBLIC KEY BLOCK-----") && text.is_ascii();
     /// The address of such a key.
     KeyUrl, KeyUrlRule: "https URL", |text| is_url(text) && text.starts_with("https://");

@@ -67,7 +67,7 @@ impl Images<'_> {
         project: &ProjectId,
         deadline: Deadline,
     ) -> Result<Option<MemberStatus>, OpenStackError> {
-        let operation = format!("looking whether image {id} is shared with project {project}");
+        let operation = format!("checking whether image {id} is shared with project {project}");
         let call = Call::new(Service::Image, Method::Get, operation, member_path(id, project));
         let member = absent_as_none(self.session.read::<Member>(&call, deadline))?;
         Ok(member.map(|member| member.status))
@@ -98,7 +98,7 @@ impl Images<'_> {
         project: &ProjectId,
         deadline: Deadline,
     ) -> Result<Deletion, OpenStackError> {
-        let operation = format!("sharing image {id} with project {project} no more");
+        let operation = format!("ending the sharing of image {id} with project {project}");
         let call =
             Call::new(Service::Image, Method::Delete, operation, member_path(id, project)).repeatable();
         deletion(self.session.call(&call, deadline).map(drop))

@@ -60,7 +60,7 @@ fn network(
             refuse(format!("no network of project {project_name} has a subnet; set {option}"))
         }
         None => refuse(format!(
-            "project {project_name} has only external networks ({}); set {option} to one that servers may be on",
+            "project {project_name} has only external networks ({}); set {option} to a network that servers may use",
             listed(&external, |network| &network.name)
         )),
     }

@@ -82,7 +82,7 @@ impl Classified for OpenstackImageBuildError {
 
 /// An image that is there could not be deleted (seed `openstack_manager`: `ImageDeleteError`).
 #[derive(Debug, thiserror::Error)]
-#[error("deleting image {id}: {problem}; delete it yourself when it is no longer in use")]
+#[error("deleting image {id}: {problem}; delete it when it is no longer in use")]
 pub struct ImageDeleteError {
     /// The image.
     pub id: ImageId,

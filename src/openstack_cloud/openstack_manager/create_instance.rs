@@ -61,7 +61,7 @@ pub enum OpenstackInstanceLaunchError {
         source: TemplateError,
     },
     /// A label would become several.
-    #[error("launching runner {name}: label {label:?} has a comma; give two labels")]
+    #[error("launching runner {name}: label {label:?} contains a comma; use two labels")]
     Label {
         /// The runner.
         name: String,

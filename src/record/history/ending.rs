@@ -38,7 +38,7 @@ impl PastJob {
     }
 }
 
-/// `job 1a2b succeeded after 12 min 3 s: noble-x64 built as 5d1f...; 2 projects served, 3221225472 bytes sent`
+/// `job 1a2b succeeded after 12 min 3 s: noble-x64 built as 5d1f...; 2 images delivered, 3221225472 bytes sent`
 impl fmt::Display for PastJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "job {} {}", self.id, self.ending())?;
@@ -49,10 +49,16 @@ impl fmt::Display for PastJob {
         }
         let built = |build: &PastBuild| Some(format!("{} built as {}", build.target, build.built.as_ref()?));
         let mut parts: Vec<String> = self.builds.iter().filter_map(built).collect();
-        match self.delivered.len() {
+        let sent = self.delivered.iter().filter(|delivered| delivered.bytes.is_some()).count();
+        match sent {
             0 => (),
             1 => parts.push(format!("1 image delivered, {} bytes sent", self.bytes())),
             many => parts.push(format!("{many} images delivered, {} bytes sent", self.bytes())),
+        }
+        match self.delivered.len() - sent {
+            0 => (),
+            1 => parts.push("1 image published without a transfer".to_owned()),
+            many => parts.push(format!("{many} images published without a transfer")),
         }
         match self.failures.len() {
             0 => (),
@@ -81,6 +87,7 @@ impl fmt::Display for PastFailure {
 mod tests {
     use super::*;
     use crate::model::{Arch, BaseImage, Target, Timestamp};
+    use crate::record::history::Delivered;
     use crate::record::run_config::{CloudName, JobId};
 
     const NOBLE: Target = Target { base: BaseImage::Noble, arch: Arch::X64 };
@@ -116,6 +123,25 @@ mod tests {
         assert_eq!(words(job("failed", "up to date")), "job X failed after 12 min 3 s");
         let interrupted = PastJob { finished: None, ..job("interrupted", "installing") };
         assert_eq!(words(interrupted), "job X was interrupted");
+    }
+
+    #[test]
+    fn what_another_unit_has_delivered_is_not_called_delivered() {
+        let delivered = |bytes: Option<u64>| Delivered {
+            target: NOBLE,
+            project: CloudName::new("ci-1"),
+            id: "i".parse().unwrap(),
+            bytes,
+        };
+        let words = |delivered: Vec<Delivered>| {
+            let job = PastJob { delivered, ..job("succeeded", "") }.to_string();
+            job.split_once(": ").unwrap().1.to_owned()
+        };
+        assert_eq!(words(vec![delivered(None)]), "1 image published without a transfer");
+        assert_eq!(
+            words(vec![delivered(Some(5)), delivered(Some(0)), delivered(None)]),
+            "2 images delivered, 5 bytes sent; 1 image published without a transfer"
+        );
     }
 
     #[test]

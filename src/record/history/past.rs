@@ -12,7 +12,7 @@ use crate::openstack_cloud::ImageId;
 use crate::record::file::{RecordError, write_json};
 use crate::record::journal::Journal;
 use crate::record::journal::build_state::{DeliveredImage, Failure, Job, Phase};
-use crate::record::journal::evidence::{Copy, Revision};
+use crate::record::journal::evidence::Revision;
 use crate::record::journal::phases::Took;
 use crate::record::manifest::Manifest;
 use crate::record::run_config::{BuilderRunConfig, CloudName, JobId};
@@ -88,7 +88,8 @@ pub struct Delivered {
     pub project: CloudName,
     /// The image.
     pub id: ImageId,
-    /// How many bytes were sent, as far as that is known; none where the project shares the build's own image.
+    /// How many bytes this job has sent, 0 where it has shared the build's own image; absent where the image came another
+    /// way: from the leader, for another relation to the project, or before.
     #[serde(default)]
     pub bytes: Option<u64>,
 }
@@ -160,7 +161,7 @@ impl History {
         let changes = |build: &Revision| match Manifest::changes(host, journal, build) {
             Ok(changes) => changes.map(|changes| changes.to_string()),
             Err(error) => {
-                log::warn!("what has changed in build {} is not known: {error}", build.id);
+                log::warn!("the changes in build {} could not be determined: {error}", build.id);
                 None
             }
         };
@@ -206,7 +207,7 @@ impl PastJob {
             message: failure.message.clone(),
             next_try: next_try(journal, failure),
         });
-        let delivered = job.delivered.iter().filter_map(|image| delivered(journal, image));
+        let delivered = (0..job.delivered.len()).filter_map(|at| delivered(journal, job, at));
         Self {
             id: job.id.clone(),
             reason: job.reason.map(|reason| reason.as_str().to_owned()),
@@ -219,7 +220,7 @@ impl PastJob {
         }
     }
 
-    /// How many bytes were sent to projects.
+    /// How many bytes it has sent to projects.
     pub fn bytes(&self) -> u64 {
         self.delivered.iter().filter_map(|delivered| delivered.bytes).sum()
     }
@@ -233,23 +234,29 @@ fn next_try(journal: &Journal, failure: &Failure) -> Option<Timestamp> {
         .min()
 }
 
-/// What a project has got, by the id that was noted with the delivery: relations may be told of another image of the target.
-fn delivered(journal: &Journal, DeliveredImage { config, id }: &DeliveredImage) -> Option<Delivered> {
-    let (target, project) = (Target { base: config.base, arch: config.arch }, config.cloud_name.clone());
+/// What a project has got by the delivery at `at` of `job`, unless it is noted before, by the id that was noted with it: relations
+/// may be told of another image of the target.
+fn delivered(journal: &Journal, job: &Job, at: usize) -> Option<Delivered> {
+    let image @ DeliveredImage { config, id } = &job.delivered[at];
+    let (before, after) = (&job.delivered[..at], &job.delivered[at + 1..]);
+    if before.contains(image) {
+        return None;
+    }
+    // A pinned build and a newer one may have gone to one place, one after the other.
+    let of_place = |images: &[DeliveredImage]| images.iter().filter(|other| other.config == *config).count();
+    let sent = job.sent.iter().filter(|sent| sent.place == *config).map(|sent| sent.bytes);
+    let mut sent = sent.skip(of_place(before));
+    let bytes = if of_place(after) == 0 { sent.reduce(u64::saturating_add) } else { sent.next() };
+    let (target, project) = (config.target(), config.cloud_name.clone());
     let newest = || journal.image(target, &project).map(|image| image.result.id.clone());
-    let id = id.clone().or_else(newest)?;
-    let is_copy = |copy: &Copy| copy.cloud == project && copy.id == id;
-    let build = journal.revisions.iter().find(|build| build.id == id || build.copies.iter().any(is_copy));
-    // The build's own image is shared, and no byte of it sent.
-    let proof = build.filter(|build| build.id != id).and_then(|build| build.proof.as_ref());
-    let bytes = proof.map(|proof| proof.size);
-    Some(Delivered { target, project, id, bytes })
+    Some(Delivered { target, project: project.clone(), id: id.clone().or_else(newest)?, bytes })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::record::journal::Image;
+    use crate::record::journal::build_state::Sent;
     use crate::record::journal::evidence::Proof;
     use crate::record::levers::Levers;
     use crate::record::request::{Reason, Request, Task};
@@ -297,7 +304,11 @@ mod tests {
         let mut levers = Levers::default();
         levers.pin(&first);
         let serve = Request { task: Task::Serve, reason: Reason::Action, ..request(config()) };
-        let pinned = ended(&mut journal, &serve, |journal| journal.publish_under(&levers, copy(&first)));
+        let pinned = ended(&mut journal, &serve, |journal| {
+            let place = copy(&first).result.config;
+            journal.job.as_mut().unwrap().sent.push(Sent { place, bytes: 7 });
+            journal.publish_under(&levers, copy(&first));
+        });
         let [delivered] = &pinned.delivered[..] else { panic!("{pinned:?}") };
         assert_eq!((delivered.id.as_str(), delivered.bytes), ("first-copy", Some(7)));
     }

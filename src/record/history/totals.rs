@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::past::PastJob;
-use crate::record::journal::build_state::Job;
+use crate::record::journal::build_state::{Job, Sent};
 use crate::record::run_config::BuilderRunConfig;
 
 /// The upper bounds of the histogram's buckets, in seconds.
@@ -19,10 +19,10 @@ pub struct Totals {
     /// Jobs that have ended, by why they were asked for and how they ended.
     #[serde(default)]
     pub jobs: Vec<Count<JobKind>>,
-    /// Builds and deliveries that have ended.
+    /// Builds and deliveries of this unit that have ended. A delivery is counted once for a project.
     #[serde(default)]
     pub results: Vec<Count<ResultKind>>,
-    /// The bytes that were sent to related projects, by the target.
+    /// The bytes that this unit has sent to related projects, by the target.
     #[serde(default)]
     pub bytes: Vec<Count<String>>,
     /// The attempts that followed failed ones.
@@ -99,18 +99,17 @@ impl Totals {
         for build in past.builds.iter().filter(|build| build.built.is_some()) {
             result(build.target.to_string(), "", "");
         }
-        for delivered in &past.delivered {
-            result(delivered.target.to_string(), delivered.project.as_str(), "");
+        for Sent { place, .. } in &job.sent {
+            result(place.target().to_string(), place.cloud_name.as_str(), "");
         }
         for failure in &past.failures {
             let target = failure.target.map(|target| target.to_string()).unwrap_or_default();
             let project = failure.project.as_ref().map_or("", |project| project.as_str());
             result(target, project, &failure.cause);
         }
-        for delivered in &past.delivered {
-            if let Some(bytes) = delivered.bytes {
-                increase(&mut self.bytes, delivered.target.to_string(), bytes);
-            }
+        // What is shared adds no series to the bytes.
+        for Sent { place, bytes } in job.sent.iter().filter(|sent| sent.bytes > 0) {
+            increase(&mut self.bytes, place.target().to_string(), *bytes);
         }
         self.retries = self.retries.saturating_add(retries);
         self.keep(config);
@@ -156,12 +155,12 @@ fn increase<K: PartialEq>(counts: &mut Vec<Count<K>>, kind: K, by: u64) {
 mod tests {
     use super::*;
     use crate::host::Host;
-    use crate::model::{Arch, BaseImage, Cause, Target};
+    use crate::model::{Arch, BaseImage, Cause, Target, Timestamp};
     use crate::record::history::History;
-    use crate::record::journal::Journal;
     use crate::record::journal::build_state::{Failure, Remedy};
     use crate::record::journal::phases::Took;
-    use crate::record::run_config::CloudName;
+    use crate::record::journal::{Image, Journal};
+    use crate::record::run_config::{BuildConfig, BuildResult, CloudName};
     use crate::testing::{request, run_config};
 
     const NOBLE: Target = Target { base: BaseImage::Noble, arch: Arch::X64 };
@@ -218,6 +217,42 @@ mod tests {
         assert_eq!(totals.results[0].kind.reason, "quota");
         let totals = count(&host, config("ci-2"));
         assert_eq!((totals.results.len(), totals.results[0].kind.project.as_str()), (1, "ci-2"));
+    }
+
+    #[test]
+    fn a_delivery_is_counted_by_the_unit_that_has_made_it_and_once_for_a_project() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::below(dir.path());
+        let clouds = ["first", "second"].map(CloudName::new);
+        let config = BuilderRunConfig { targets: vec![NOBLE], clouds: clouds.to_vec(), ..run_config() };
+        let count = |is_sent: bool| {
+            let request = request(config.clone());
+            let mut journal = Journal::default();
+            journal.begin(Job::new(&request));
+            for cloud in &clouds {
+                let place = BuildConfig { base: NOBLE.base, arch: NOBLE.arch, cloud_name: cloud.clone() };
+                let result = BuildResult { config: place.clone(), id: "i".parse().unwrap() };
+                let (fingerprint, hash, revision) = (String::new(), None, Some("b".parse().unwrap()));
+                journal.publish(Image { result, fingerprint, hash, revision, built: Timestamp(1) });
+                let job = journal.job.as_mut().unwrap();
+                if is_sent && job.sent.is_empty() {
+                    job.sent.push(Sent { place, bytes: 7 });
+                }
+            }
+            journal.end(&request, Vec::new());
+            let job = History::note(&host, &journal, &request.config, 0).unwrap().unwrap();
+            let bytes: Vec<Option<u64>> = job.delivered.iter().map(|delivered| delivered.bytes).collect();
+            (bytes, History::load(&host).unwrap().totals)
+        };
+        // What another unit has delivered is only published here.
+        let (bytes, totals) = count(false);
+        assert_eq!((bytes, totals.bytes.len(), totals.results.len()), (vec![None, None], 0, 0));
+        let (bytes, totals) = count(true);
+        assert_eq!(bytes, [Some(7), None]);
+        assert_eq!(totals.bytes, [Count { kind: NOBLE.to_string(), count: 7 }]);
+        let results: Vec<_> =
+            totals.results.iter().map(|known| (known.kind.project.as_str(), known.count)).collect();
+        assert_eq!(results, [("first", 1)]);
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub fn put_aside(host: &Host) -> Result<(), RecordError> {
     match Exclusive::try_acquire(&worker_lock(host))? {
         Some(_lock) => put_aside_locked(host),
         None => {
-            log::warn!("a worker of another version lives and has records of its own; they are not used");
+            log::warn!("a worker of another version is still running; its records are not used");
             Ok(())
         }
     }

@@ -34,6 +34,9 @@ pub struct Job {
     /// Where relations may name a new image since.
     #[serde(default)]
     pub delivered: Vec<DeliveredImage>,
+    /// The deliveries that it has made itself, one for each project however many relations lead there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sent: Vec<Sent>,
     /// What went wrong, for the whole or for one cloud.
     pub failures: Vec<Failure>,
 }
@@ -51,6 +54,7 @@ impl Job {
             builds: Vec::new(),
             found: Vec::new(),
             delivered: Vec::new(),
+            sent: Vec::new(),
             failures: Vec::new(),
         }
     }
@@ -90,6 +94,16 @@ impl From<BuildResult> for DeliveredImage {
     fn from(BuildResult { config, id }: BuildResult) -> Self {
         Self { config, id: Some(id) }
     }
+}
+
+/// A delivery that a job has made itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sent {
+    /// The target, and the project that got the image.
+    #[serde(flatten)]
+    pub place: BuildConfig,
+    /// How many bytes were uploaded; 0 of an image that is shared.
+    pub bytes: u64,
 }
 
 /// One target of a job: a state machine. It is written down with each transition, and before as well as after

@@ -126,7 +126,7 @@ impl Parts {
     /// Compares versions and digests; where only the digest is another, that is said.
     fn compare(&mut self, name: &str, (before, old): (String, String), (after, new): (String, String)) {
         let other_bytes = before == after && old != new;
-        let after = if other_bytes { format!("{after} (other bytes)") } else { after };
+        let after = if other_bytes { format!("{after} (different content)") } else { after };
         self.compare_maybe(name, Some(before), Some(after));
     }
 
@@ -194,7 +194,7 @@ impl fmt::Display for Change {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_empty() {
-            return f.write_str("nothing that the manifest tells");
+            return f.write_str("nothing that the manifests show");
         }
         let parts = self.parts.iter().take(NAMED + 1).map(ToString::to_string);
         let more = self.parts.len().saturating_sub(NAMED + 1);

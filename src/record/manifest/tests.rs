@@ -65,7 +65,7 @@ fn a_difference_names_a_few_and_counts_many() {
         "runner 2.336.0 -> 2.337.1, libc6:i386 2.39 -> 2.40, openssl 3.0.13-0ubuntu3.5 -> 3.0.13-0ubuntu3.6, libc6 2.40 \
          added, gone 1 removed"
     );
-    assert_eq!(difference(&before, &before), "nothing that the manifest tells");
+    assert_eq!(difference(&before, &before), "nothing that the manifests show");
     let many: Vec<(String, String)> = (0..12).map(|number| (format!("p{number}"), "1".to_owned())).collect();
     let of = |version: &'static str| -> Vec<(&str, &str)> {
         many.iter().map(|(name, _)| (name.as_str(), version)).collect()
@@ -95,7 +95,7 @@ fn all_that_a_manifest_tells_is_compared() {
     assert_eq!(
         found.lines(),
         [
-            "runner 1 -> 1 (other bytes)",
+            "runner 1 -> 1 (different content)",
             "kernel 6.8.0-31-generic added",
             "base image 1970-01-01T00:00:01Z -> 1970-01-02T00:00:00Z",
             "recipe rrrrrrrrrrrr -> ssssssssssss",

@@ -75,7 +75,7 @@ impl Announcement {
                 return Self { text, builds, images, revisions };
             }
             images.truncate(images.len() * 9 / 10);
-            log::warn!("too many images to announce: the last are left out, {} remain", images.len());
+            log::warn!("too many images to announce: only the first {} are announced", images.len());
         }
     }
 

@@ -80,7 +80,8 @@ impl Upstream {
     pub fn load(host: &Host) -> Self {
         let bytes = host.read(&host.state_dir().join(FILE)).ok().flatten();
         let read = bytes.map(|bytes| serde_json::from_slice(&bytes)).transpose();
-        let known = read.inspect_err(|error| log::info!("{FILE} is begun anew: {error}"));
+        let known =
+            read.inspect_err(|error| log::info!("{FILE} cannot be read and is created again: {error}"));
         known.ok().flatten().unwrap_or_default()
     }
 

@@ -110,7 +110,7 @@ impl BaseImageCache {
         };
         let (had, mut result) = attempt()?;
         if had > 0 && matches!(result, Err(Trouble::Refused(_))) {
-            log::info!("{}: the server does not go on where we were; from its beginning", offer.url);
+            log::info!("{}: the server does not resume the download; starting again", offer.url);
             remove()?;
             result = attempt()?.1;
         }
@@ -156,10 +156,10 @@ impl BaseImageCache {
             emptied.map_err(|error| Trouble::Final(self.store(offer, error)))?;
         } else if opened.first != present.length {
             return Err(Trouble::Refused(fetch_error(
-                "the server sent another part of the file than requested".into(),
+                "the server sent a different part of the file than requested".into(),
             )));
         }
-        log::info!("fetching {} from byte {}", offer.url, present.length);
+        log::info!("downloading {} from byte {}", offer.url, present.length);
         let mut reader = Metered::new(opened.reader, "fetching the base image", opened.size);
         let taken = present.take(&mut reader, file);
         taken.map_err(|error| match error {

@@ -66,7 +66,7 @@ impl BaseImages<'_> {
         };
         for old in present.iter().filter(is_old) {
             match self.cloud.images().delete(&old.id, deadline) {
-                Ok(_) => log::info!("base image {} ({name}) deleted: {id} is newer", old.id),
+                Ok(_) => log::info!("base image {} ({name}) deleted: replaced by {id}", old.id),
                 Err(error) => log::warn!("an old base image could not be deleted: {error}"),
             }
         }
@@ -90,7 +90,10 @@ impl BaseImages<'_> {
         // Before there is anything in the cloud.
         let raw = self.converter.map(|converter| converter.raw(self.http, offer, deadline)).transpose()?;
         let Ok(id) = random_uuid().parse::<ImageId>() else {
-            return Err(BaseImageError::Fetch { url: offer.url.clone(), problem: "no random id".into() });
+            return Err(BaseImageError::Fetch {
+                url: offer.url.clone(),
+                problem: "generating an image ID failed".into(),
+            });
         };
         let mut properties = labels::of_image(self.owner, self.job, Stage::Base, &id);
         properties.insert("architecture".into(), target.arch.glance().into());

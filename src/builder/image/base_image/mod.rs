@@ -62,7 +62,7 @@ pub enum BaseImageError {
     },
     /// The list of digests was signed before the release that it should be of.
     #[error(
-        "{url} was signed {signed}, before the day that the base is pinned to: the image server serves another list; check \
+        "{url} was signed on {signed}, before the pinned release date: the image server serves the wrong list; check \
          base-image and base-image-source"
     )]
     OfAnotherRelease {
@@ -85,8 +85,8 @@ pub enum BaseImageError {
     },
     /// A newer list has been seen at the same place.
     #[error(
-        "{url} was signed {signed}, and one of {newest} was seen there before: the image server serves an old list; wait \
-         until it serves a newer one, or check base-image-source"
+        "{url} was signed on {signed}, but a list signed on {newest} was seen there before: the image server serves an \
+         outdated list; wait until it serves a newer one, or check base-image-source"
     )]
     Older {
         /// The list.
@@ -97,7 +97,7 @@ pub enum BaseImageError {
         newest: Timestamp,
     },
     /// The signed list does not name the image.
-    #[error("{url} does not list {file}: this release has no image for this architecture")]
+    #[error("{url} lists no {file} for this architecture; change base-image or architecture")]
     NotListed {
         /// The list.
         url: String,
@@ -105,7 +105,7 @@ pub enum BaseImageError {
         file: String,
     },
     /// The image's bytes are not those that the signed list promises.
-    #[error("checking {url}: its SHA-256 is {found}, the signed list says {promised}")]
+    #[error("verifying {url}: its SHA-256 is {found}, not the signed {promised}; check base-image-source")]
     Digest {
         /// The image.
         url: String,
@@ -132,7 +132,7 @@ pub enum BaseImageError {
     #[error("{0}; the base image is not uploaded, because it cannot be recorded")]
     Journal(#[from] RecordError),
     /// It could not be kept on this machine.
-    #[error("keeping {url} in {}: {source}{}", folder.display(), remedy(source))]
+    #[error("storing {url} in {}: {source}{}", folder.display(), remedy(source))]
     Store {
         /// The image.
         url: String,
@@ -161,7 +161,7 @@ fn lacks(base: BaseImage, is_pinned: bool) -> String {
 
 fn remedy(source: &io::Error) -> &'static str {
     if source.kind() == io::ErrorKind::StorageFull {
-        "; free some, or give the unit a larger disk"
+        "; free disk space, or give the unit a larger disk"
     } else {
         ""
     }
@@ -224,7 +224,7 @@ impl Classified for BaseImageError {
             }
             Self::Digest { url, .. } => format!("SHA-256 of the base image is not the signed one ({url})"),
             Self::Store { url, source, .. } => {
-                format!("base image not kept: {source} ({url}){}", remedy(source))
+                format!("base image not stored: {source} ({url}){}", remedy(source))
             }
             Self::Unusable { url, source } => format!("base image unusable: {source} ({url})"),
             Self::Cloud(error) => error.summary(),
@@ -294,7 +294,7 @@ fn check_age(
         return Err(BaseImageError::Older { url: url.to_owned(), signed, newest });
     }
     if signed.is_past(LIST_AGE) {
-        log::warn!("{url} was signed {signed}: the image server may be outdated; check base-image-source");
+        log::warn!("{url} was signed on {signed}: the image server may be outdated; check base-image-source");
     }
     Ok(())
 }

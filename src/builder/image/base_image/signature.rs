@@ -73,7 +73,7 @@ impl fmt::Display for Signature {
         match self {
             Self::Good(at) => write!(f, "a good signature of {at}"),
             Self::Bad(key) => write!(f, "the signature by key {key} does not match the list"),
-            Self::Void(key, why) => write!(f, "the signature by key {key} does not count: {why}"),
+            Self::Void(key, why) => write!(f, "the signature by key {key} is not accepted: {why}"),
         }
     }
 }

@@ -43,7 +43,7 @@ pub fn newer_than(
     if known != Some(&newest) {
         lists.insert(base.as_str().to_owned(), newest);
         if let Err(error) = save(host, &lists) {
-            log::warn!("{error}; an older list would not be noticed");
+            log::warn!("{error}; an outdated list would go unnoticed");
         }
     }
     None

@@ -107,7 +107,7 @@ impl LocalImage {
 impl Drop for LocalImage {
     fn drop(&mut self) {
         if let Err(error) = fs_extra::dir::remove(&self.folder) {
-            log::warn!("{} could not be removed, the next build retries: {error}", self.folder.display());
+            log::warn!("{} could not be removed; the next build retries: {error}", self.folder.display());
         }
     }
 }

@@ -18,16 +18,16 @@ const TOOLS: [(&str, &str); 3] =
 #[derive(Debug, thiserror::Error)]
 pub enum WorkspaceError {
     /// We are not root.
-    #[error("building on this machine needs root: it mounts a disk image")]
+    #[error("building on this machine requires root, to mount a disk image")]
     NotRoot,
     /// There are no loop devices.
     #[error(
-        "building on this machine needs loop devices, and opening /dev/loop-control says: {0}; use a machine or VM \
-         rather than a container, or build-mode=external"
+        "building on this machine requires loop devices, but opening /dev/loop-control failed: {0}; use a machine or VM \
+         rather than a container, or set build-mode=external"
     )]
     NoLoopDevices(std::io::Error),
     /// A program is not there.
-    #[error("building on this machine needs {program}; install the package {package}")]
+    #[error("building on this machine requires {program}; install the package {package}")]
     NoProgram {
         /// The program.
         program: &'static str,
@@ -36,7 +36,7 @@ pub enum WorkspaceError {
     },
     /// The disk is too full.
     #[error(
-        "building on this machine needs {} GiB free in {}, and there are {}; give the unit a larger disk",
+        "building on this machine requires {} GiB of free space in {}, but only {} GiB are free; use a larger disk",
         ROOM >> 30, folder.display(), free >> 30
     )]
     NoRoom {
@@ -53,8 +53,8 @@ pub enum WorkspaceError {
     },
     /// The image is for another kind of machine.
     #[error(
-        "{target} cannot be built on this machine, which is {machine}: install qemu-user-static, use a unit of that \
-         architecture, or build-mode=external"
+        "{target} cannot be built on a machine of architecture {machine}; install qemu-user-static, use a unit of that \
+         architecture, or set build-mode=external"
     )]
     Foreign {
         /// What was wanted.
@@ -127,7 +127,7 @@ impl Workspace {
             Err(error) => Err(error),
         };
         if let Err(error) = closed {
-            log::warn!("base images of local builds stay: {error}");
+            log::warn!("base images of local builds could not be removed: {error}");
         }
     }
 

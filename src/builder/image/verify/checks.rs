@@ -34,7 +34,7 @@ pub(super) const CHECKS: [Check; 12] = [
             [ $code -eq 0 ] || [ $code -eq 2 ] || { cloud-init status --long >&2; exit 1; }",
     },
     Check {
-        name: "looking for failed units",
+        name: "checking for failed units",
         limit: MINUTE.saturating_mul(10),
         of: Asked::Machine,
         script: "systemctl is-system-running --wait >/dev/null || true
@@ -43,7 +43,7 @@ pub(super) const CHECKS: [Check; 12] = [
             [ -z \"$failed\" ] || { echo failed: $failed >&2; exit 1; }",
     },
     Check {
-        name: "looking for the runner's users",
+        name: "checking the runner's users",
         limit: MINUTE,
         of: Asked::Any,
         script: "say() { echo \"$*\" >&2; exit 1; }
@@ -67,7 +67,7 @@ pub(super) const CHECKS: [Check; 12] = [
             done",
     },
     Check {
-        name: "looking at the runner's files",
+        name: "checking the runner's files",
         limit: MINUTE,
         of: Asked::Any,
         script: "for file in config.sh run.sh env.sh; do
@@ -80,7 +80,7 @@ pub(super) const CHECKS: [Check; 12] = [
             done",
     },
     Check {
-        name: "looking at what names the image",
+        name: "checking the image information",
         limit: MINUTE,
         of: Asked::Any,
         // Either file will do: a script may have its own for the runner.
@@ -95,7 +95,7 @@ pub(super) const CHECKS: [Check; 12] = [
             done",
     },
     Check {
-        name: "asking the kernel for its limits",
+        name: "checking the kernel limits",
         limit: MINUTE,
         of: Asked::Machine,
         script: "for limit in $6; do
@@ -110,7 +110,7 @@ pub(super) const CHECKS: [Check; 12] = [
             done",
     },
     Check {
-        name: "looking for commands",
+        name: "checking commands",
         limit: MINUTE,
         of: Asked::Any,
         script: "for command in $3; do
@@ -118,7 +118,7 @@ pub(super) const CHECKS: [Check; 12] = [
             done",
     },
     Check {
-        name: "looking for snaps",
+        name: "checking snaps",
         limit: MINUTE.saturating_mul(5),
         // An image that was not booted installs them at its first boot.
         of: Asked::Machine,
@@ -127,7 +127,7 @@ pub(super) const CHECKS: [Check; 12] = [
             done",
     },
     Check {
-        name: "asking for the search path",
+        name: "checking the search path",
         limit: MINUTE,
         of: Asked::Any,
         script: "for user in \"$1\" runner; do

@@ -119,8 +119,9 @@ fn write_result(f: &mut fmt::Formatter<'_>, result: &PastJob) -> fmt::Result {
     result.builds.iter().try_for_each(|build| write_build(f, build))?;
     for Delivered { target, project, id, bytes } in &result.delivered {
         let how = match bytes {
+            Some(0) => "shared".to_owned(),
             Some(bytes) => format!("{} MiB sent", bytes.div_ceil(1 << 20)),
-            None => "no bytes sent".to_owned(),
+            None => "published without a transfer".to_owned(),
         };
         line(f, 2, &format!("{target} in {project}: new image {id}, {how}"))?;
     }
