@@ -122,6 +122,7 @@ fn settled(model: &Model, charm: &Path, root: &Path) -> Application {
         builds: Vec::new(),
         found: Vec::new(),
         delivered: Vec::new(),
+        sent: Vec::new(),
         failures: Vec::new(),
     });
     journal.save(&host).expect("the journal");
