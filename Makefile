@@ -180,7 +180,7 @@ lint: deps ## Formatting and clippy, without a warning
 	cargo clippy --workspace --all-targets $(BY_NAME:%=--test %) --locked -- -D warnings
 
 .PHONY: check
-check: lint ## make lint, and documentation, its links, the map of the folders, yaml files, dependencies, alert rules
+check: lint ## make lint, and documentation, its links, the map of the folders, yaml files, dependencies, alert rules and their runbooks
 # The documentation is for those who work on the charm: it shows private items, and may link to them.
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" \
 		cargo doc --workspace --no-deps --document-private-items --locked

@@ -34,7 +34,7 @@ case $purpose in
 esac
 
 missing=()
-for package in "${packages[@]}"; do
+for package in $(printf '%s\n' "${packages[@]}" | awk '!seen[$0]++'); do
     [[ $(dpkg-query --show --showformat '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] ||
         missing+=("$package")
 done

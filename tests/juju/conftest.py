@@ -2,7 +2,8 @@
 
 JUJU_TEST_WORLD names a YAML file:
 
-    model: CONTROLLER:MODEL     # empty, and of machines; not touched before or after the story
+    model: CONTROLLER:MODEL     # empty, and of machines; not touched before or after the story. Another model is added
+                                # beside it, and destroyed
     charm: ./target/runner-image-builder_amd64.charm
     options:                    # of image-builder, but for the password's secret
       openstack-auth-url: ...
@@ -67,3 +68,12 @@ def world():
 def juju():
     told = settings()
     return jubilant.Juju(model=told["model"], wait_timeout=60 * told.get("build-minutes", 8))
+
+
+@pytest.fixture(scope="session")
+def elsewhere(juju):
+    """Another model on the same controller."""
+    controller, _, _ = juju.model.rpartition(":")
+    with jubilant.temp_model(controller=controller or None) as other:
+        other.wait_timeout = juju.wait_timeout
+        yield other

@@ -180,6 +180,43 @@ def test_a_relation_ends_and_the_other_stays(juju):
     assert image_of(juju.status(), FIRST) == before
 
 
+def test_a_consumer_of_another_model_is_served_like_any_other(juju, elsewhere, world):
+    juju.offer(APP, endpoint="image")
+    elsewhere.deploy(world.charms / "consumer.charm", FIRST, config=world.consumers[1])
+    elsewhere.consume(f"{juju.model.rpartition(':')[2]}.{APP}")
+    elsewhere.integrate(FIRST, APP)
+    status = elsewhere.wait(lambda status: image_of(status, FIRST), successes=1)
+    assert status.app_endpoints[APP].app_status.current == "active"
+    offer = wait(juju, at_rest).offers[APP]
+    assert (offer.app, offer.active_connected_count) == (APP, 1)
+    units = consuming_units(juju)
+    assert len(units) == 1 and all(unit.startswith("remote-") for unit in units)
+    assert image_of(status, FIRST) in str(act(juju, "list-images").results)
+    elsewhere.add_unit(FIRST)
+    juju.wait(lambda _: len(consuming_units(juju)) == 2, successes=1)
+    elsewhere.remove_unit(f"{FIRST}/0")
+    juju.wait(lambda _: len(consuming_units(juju)) == 1, successes=1)
+    elsewhere.wait(lambda status: image_of(status, FIRST), successes=1)
+
+
+def consuming_units(juju):
+    """The units of another model that image-builder knows as consumers of its image."""
+    relations = juju.show_unit(leader(juju.status())).relation_info
+    return [unit for it in relations if it.endpoint == "image" and it.cross_model for unit in it.related_units]
+
+
+def test_a_consumer_of_another_model_goes_and_the_first_stays(juju, elsewhere):
+    before = image_of(juju.status(), FIRST)
+    url = elsewhere.status().app_endpoints[APP].url
+    elsewhere.remove_relation(FIRST, APP)
+    elsewhere.wait(lambda status: image_of(status, FIRST) is None, successes=1)
+    wait(juju, lambda status: status.offers[APP].total_connected_count == 0 and at_rest(status))
+    elsewhere.cli("remove-saas", APP)
+    juju.cli("remove-offer", url, include_model=False)
+    assert APP not in juju.status().offers
+    assert image_of(juju.status(), FIRST) == before
+
+
 def test_paused_it_builds_nothing(juju):
     juju.config(APP, {"paused": True})
     wait(juju, lambda status: "paused" in str(units(status)).lower())

@@ -477,24 +477,32 @@ class Sbom(unittest.TestCase):
 
 
 class Alerts(unittest.TestCase):
-    RULES = "groups:\n  - {name: g, rules: [{alert: One, expr: a}]}\n"
+    def setUp(self):
+        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        for name in [alerts.RULES, alerts.PAGE]:
+            (self.folder / name).parent.mkdir(parents=True)
+            shutil.copy(SOURCES / name, self.folder / name)
 
-    def check(self, page):
-        with tempfile.TemporaryDirectory() as folder:
-            for name, text in {"observability/alert_rules.yaml": self.RULES, "docs/how-to/alerts.md": page}.items():
-                path = Path(folder) / name
-                path.parent.mkdir(parents=True)
-                path.write_text(text, encoding="utf-8")
-            return list(alerts.check(Path(folder)))
+    def change(self, before, after):
+        page = self.folder / alerts.PAGE
+        text = page.read_text(encoding="utf-8")
+        self.assertIn(before, text)
+        page.write_text(text.replace(before, after, 1), encoding="utf-8")
+        return "\n".join(alerts.check(self.folder))
 
-    def test_accepts_the_project_and_a_section_for_each_alert(self):
+    def test_accepts_the_project(self):
         self.assertEqual(list(alerts.check(SOURCES)), [])
-        self.assertEqual(self.check("# Alerts\n\n## One\n"), [])
 
     def test_finds_an_alert_without_a_section_and_a_section_without_an_alert(self):
-        found = "\n".join(self.check("# Alerts\n\n## Other\n"))
-        self.assertIn("no section One", found)
-        self.assertIn("the section Other", found)
+        found = self.change("## HostDown", "## HostGone")
+        self.assertIn("no section HostDown", found)
+        self.assertIn("the section HostGone", found)
+
+    def test_finds_another_severity_and_a_section_without_advice(self):
+        self.assertIn("does not begin with 'Critical: '", self.change("Critical: an image", "Warning: an image"))
+        page = self.folder / alerts.PAGE
+        page.write_text("# Alerts\n\n## HostDown\n\nWarning: it is down.\n", encoding="utf-8")
+        self.assertIn("section HostDown does not say what to do", "\n".join(alerts.check(self.folder)))
 
 
 class Faults(unittest.TestCase):

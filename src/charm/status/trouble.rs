@@ -111,11 +111,23 @@ fn cause_in_place(state: &CharmState, failure: &Failure, cause: &str) -> String 
     format!("{cause} in {}", place(state, &state.run.build_cloud))
 }
 
-/// `upload-runners (ci)` for an application and its project, `project builders` for the build project.
+/// Whether an application is one of another model, of which Juju tells no more than `remote-` and a token: a name that no
+/// operator knows.
+fn is_of_another_model(application: &str) -> bool {
+    let token = application.strip_prefix("remote-").unwrap_or_default();
+    token.len() == 32 && token.chars().all(|c| c.is_ascii_hexdigit())
+}
+
+/// `upload-runners (ci)` for an application and its project, `another model (ci)` where the application is there, `project
+/// builders` for the build project.
 pub fn place(state: &CharmState, cloud: &CloudName) -> String {
     let name = |name: &str| shortened(name, NAME);
     if let Some((id, relation)) = state.relations.iter().find(|(_, relation)| relation.cloud == *cloud) {
-        let application = relation.application.as_deref().unwrap_or(id.as_str());
+        let application = match relation.application.as_deref() {
+            Some(application) if is_of_another_model(application) => "another model",
+            Some(application) => application,
+            None => id.as_str(),
+        };
         return format!("{} ({})", name(application), name(&relation.config.project_name));
     }
     match state.clouds.get(cloud) {

@@ -138,6 +138,12 @@ fn a_project_that_fails_is_named_by_application_and_project() {
     let told = "noble-x64 3 h old; delivery to upload-runners (ci) failed: Keystone refuses user ci (HTTP 401), next try \
                 HH:MMZ";
     assert!(glance(&state, &journal).starts_with(told), "{}", glance(&state, &journal));
+    let mut elsewhere = state.clone();
+    for relation in elsewhere.relations.values_mut() {
+        relation.application = Some("remote-0123456789abcdef0123456789abcdef".to_owned());
+    }
+    let told = "noble-x64 3 h old; delivery to another model (ci) failed: Keystone";
+    assert!(glance(&elsewhere, &journal).starts_with(told), "{}", glance(&elsewhere, &journal));
     state.run.clouds.push(CloudName::new("other-2"));
     let journal = Journal { images: vec![image(NOBLE, 200)], ..Journal::default() };
     assert_eq!(glance(&state, &journal), "noble-x64 3 h old in 1 of 2 projects; next look HH:MMZ");

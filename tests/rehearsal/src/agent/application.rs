@@ -253,12 +253,17 @@ impl Application {
         remote_app: &str,
         remote_units: &[&[(&str, &str)]],
     ) -> Result<Relation> {
-        let mut world = self.shared.lock();
-        self.check_endpoint(&world, endpoint)?;
         let mut relation = RelationState::new(endpoint, &self.name, remote_app);
         for (number, values) in remote_units.iter().enumerate() {
             relation.add_remote(number as u32, values);
         }
+        self.begin(relation)
+    }
+
+    /// Begins a relation whose other side this model does not run.
+    pub(super) fn begin(&self, relation: RelationState) -> Result<Relation> {
+        let mut world = self.shared.lock();
+        self.check_endpoint(&world, &relation.endpoint)?;
         let id = world.next("relation") as u32;
         let created = relation.event(id, "created", Step::Created, "");
         world.relations.insert(id, relation);

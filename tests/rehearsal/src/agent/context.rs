@@ -110,9 +110,13 @@ pub(super) fn flush(world: &mut World, context: &Context) {
         let events: Vec<Event> =
             news.iter().map(|from| relation.event(*id, "changed", Step::Plain, from)).collect();
         for other in world.unit_ids(&unit.app).iter().filter(|other| *other != unit) {
-            let knows = world.unit(other).is_ok_and(|state| state.seen.contains_key(id));
-            for event in events.iter().filter(|_| knows) {
-                world.enqueue(other, event.clone());
+            let Some(met) = world.unit(other).ok().and_then(|state| state.seen.get(id)).cloned() else {
+                continue;
+            };
+            for (from, event) in news.iter().zip(&events) {
+                if from.is_empty() || met.contains(from) {
+                    world.enqueue(other, event.clone());
+                }
             }
         }
     }

@@ -39,7 +39,7 @@ pub(super) fn variables(
     set("JUJU_AGENT_SOCKET_NETWORK", &"unix");
     set("JUJU_UNIT_NAME", &unit.name());
     set("JUJU_MODEL_UUID", &world.uuid);
-    set("JUJU_MODEL_NAME", &"rehearsal");
+    set("JUJU_MODEL_NAME", &world.name);
     set("JUJU_API_ADDRESSES", &"10.0.0.1:17070");
     set("JUJU_MACHINE_ID", &state.machine.to_string());
     set("JUJU_PRINCIPAL_UNIT", &"");

@@ -17,6 +17,8 @@ pub(super) enum Step {
     Created,
     Joined,
     Departed,
+    /// Somebody departs whom this unit has never met.
+    DepartedStranger,
     Broken,
     Removed,
 }

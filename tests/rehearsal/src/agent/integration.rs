@@ -198,8 +198,9 @@ pub(super) fn bury(world: &mut World, app: &str) {
 }
 
 /// Queues the end of a relation on one side; a side without units has ended it.
-fn end_relation(world: &mut World, id: u32) -> Vec<(UnitId, u64)> {
+pub(super) fn end_relation(world: &mut World, id: u32) -> Vec<(UnitId, u64)> {
     let Some(relation) = world.relations.get_mut(&id) else { return Vec::new() };
+    relation.dying = true;
     let mut gone = Vec::new();
     let pairs = relation.pairs.clone();
     for (name, remote) in relation.remote_units.iter_mut().filter(|(_, remote)| remote.present) {

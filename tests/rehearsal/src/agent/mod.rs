@@ -34,6 +34,7 @@ mod absence;
 mod application;
 mod charm;
 mod context;
+mod crossmodel;
 mod env;
 mod error;
 mod event;
@@ -60,6 +61,7 @@ mod world;
 
 pub use absence::StoppedSocket;
 pub use application::Application;
+pub use crossmodel::{Elsewhere, Side};
 pub use error::{AgentError, Result};
 pub use model::{Deployment, JujuVersion, Model, Proxies, Secret, Tracing};
 pub use procs::{Process, processes_below};
@@ -68,4 +70,4 @@ pub use record::{
 };
 pub use relation::{Databag, Relation};
 pub use unit::{PendingAction, PendingExec, Unit};
-pub use view::{ApplicationView, ModelView, OptionView, RelationView, SecretView, UnitView};
+pub use view::{ApplicationView, EndpointView, ModelView, OptionView, RelationView, SecretView, UnitView};

@@ -81,8 +81,13 @@ pub struct Model {
 }
 
 impl Model {
-    /// An empty model.
+    /// An empty model, called `rehearsal`.
     pub fn new(version: JujuVersion) -> Result<Self> {
+        Self::named("rehearsal", version)
+    }
+
+    /// An empty model of this name.
+    pub fn named(name: &str, version: JujuVersion) -> Result<Self> {
         toolbox::check()?;
         let dir =
             tempfile::Builder::new().prefix("juju-").tempdir().map_err(AgentError::io("making a folder"))?;
@@ -93,7 +98,7 @@ impl Model {
         let uuid = fs::read_to_string("/proc/sys/kernel/random/uuid")
             .map_err(AgentError::io("making a model UUID"))?;
         let uuid = uuid.trim().to_owned();
-        let shared = Arc::new(Shared::new(root, socket, version, uuid));
+        let shared = Arc::new(Shared::new(root, socket, version, name.to_owned(), uuid));
         let server = thread::spawn({
             let shared = Arc::clone(&shared);
             move || server::serve(shared, listener)
@@ -228,6 +233,21 @@ impl Model {
             now: "it does not hold".to_owned(),
             log: self.shared.lock().log_tail(),
         })
+    }
+
+    /// Which Juju it is.
+    pub fn version(&self) -> JujuVersion {
+        self.shared.lock().version
+    }
+
+    /// Its UUID.
+    pub fn uuid(&self) -> String {
+        self.shared.lock().uuid.clone()
+    }
+
+    /// Begins an operation, and returns its number. Operations and their tasks are numbered in one series.
+    pub fn begin_operation(&self) -> String {
+        self.shared.lock().next_task()
     }
 
     /// The folder that holds the machines: charms, tools, sockets.

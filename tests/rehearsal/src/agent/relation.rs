@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::crossmodel::Elsewhere;
 use super::error::{AgentError, Result};
+use super::integration::end_relation;
 use super::model::JujuVersion;
 use super::record::HookRun;
 use super::unit::Unit;
@@ -23,9 +25,15 @@ pub(super) struct RelationState {
     pub peer: bool,
     /// The same relation as the application on the other side has it, where the model runs that one too.
     pub twin: Option<u32>,
+    /// The application on the other side, where another model runs that one.
+    pub elsewhere: Option<Elsewhere>,
     /// In a relation within each machine: which remote unit goes with which local one.
     pub pairs: Option<BTreeMap<String, String>>,
+    /// Whether it ends.
+    pub dying: bool,
     pub local_units: BTreeMap<String, Databag>,
+    /// What peers said that have gone. It stays readable.
+    pub former_units: BTreeMap<String, Databag>,
     pub local_app: Databag,
     pub remote_units: BTreeMap<String, RemoteUnit>,
     pub remote_app_data: Databag,
@@ -58,12 +66,24 @@ impl RelationState {
             remote_app: remote_app.to_owned(),
             peer: false,
             twin: None,
+            elsewhere: None,
             pairs: None,
+            dying: false,
             local_units: BTreeMap::new(),
+            former_units: BTreeMap::new(),
             local_app: Databag::new(),
             remote_units: BTreeMap::new(),
             remote_app_data: Databag::new(),
             changes: BTreeMap::new(),
+        }
+    }
+
+    /// A local unit has gone; what it said to its peers stays readable.
+    pub fn forget(&mut self, unit: &str) {
+        if let Some(said) = self.local_units.remove(unit)
+            && self.peer
+        {
+            self.former_units.insert(unit.to_owned(), said);
         }
     }
 
@@ -81,7 +101,10 @@ impl RelationState {
                 id,
                 remote_app: self.remote_app.clone(),
                 remote_unit: remote_unit.to_owned(),
-                departing: if step == Step::Departed { remote_unit.to_owned() } else { String::new() },
+                departing: match step {
+                    Step::Departed | Step::DepartedStranger => remote_unit.to_owned(),
+                    _ => String::new(),
+                },
             }),
             secret: None,
         }
@@ -114,7 +137,9 @@ pub(super) fn announce_remotes(world: &mut World, unit: &UnitId, id: u32) -> Vec
     if !app_data.is_empty() || follows {
         jobs.extend(world.enqueue(unit, relation.event(id, "changed", Step::Plain, "")));
     }
-    for remote in relation.remotes_of(&unit.name()) {
+    let mut remotes = relation.remotes_of(&unit.name());
+    remotes.retain(|remote| !relation.peer || !world.is_dying(remote));
+    for remote in remotes {
         jobs.extend(world.enqueue(unit, relation.event(id, "joined", Step::Joined, &remote)));
         jobs.extend(world.enqueue(unit, relation.event(id, "changed", Step::Plain, &remote)));
     }
@@ -200,11 +225,14 @@ impl Relation {
 
     /// Remote units that have long been there: their events have passed.
     pub fn had_remote_units(&self, numbers: Range<u32>, values: &[(&str, &str)]) -> Result<()> {
-        let change = |relation: &mut RelationState, _| {
-            numbers.for_each(|number| drop(relation.add_remote(number, values)));
-            Ok(Vec::new())
-        };
-        self.change(change).map(drop)
+        let mut world = self.shared.lock();
+        let relation = world.relations.get_mut(&self.id).ok_or_else(|| self.gone())?;
+        let app = relation.app.clone();
+        let met: Vec<String> = numbers.map(|number| relation.add_remote(number, values)).collect();
+        for unit in world.unit_ids(&app) {
+            world.unit_mut(&unit)?.seen.entry(self.id).or_default().extend(met.iter().cloned());
+        }
+        Ok(())
     }
 
     /// A remote unit goes: relation-departed.
@@ -221,26 +249,22 @@ impl Relation {
     pub fn depart_stranger(&self, number: u32) -> Result<Vec<HookRun>> {
         self.change(|relation, id| {
             let name = format!("{}/{number}", relation.remote_app);
-            Ok(vec![relation.event(id, "departed", Step::Departed, &name)])
+            Ok(vec![relation.event(id, "departed", Step::DepartedStranger, &name)])
         })
     }
 
     /// The relation goes: relation-departed for each remote unit, relation-broken. Afterwards it does not exist.
     pub fn remove(&self) -> Result<Vec<HookRun>> {
-        self.change(|relation, id| {
-            let mut events = Vec::new();
-            for (name, remote) in relation.remote_units.iter_mut().filter(|(_, remote)| remote.present) {
-                remote.present = false;
-                events.push(name.clone());
-            }
-            let mut events: Vec<Event> =
-                events.iter().map(|name| relation.event(id, "departed", Step::Departed, name)).collect();
-            events.push(relation.event(id, "broken", Step::Broken, ""));
-            Ok(events)
-        })
+        let mut world = self.shared.lock();
+        if !world.relations.contains_key(&self.id) {
+            return Err(self.gone());
+        }
+        let jobs = end_relation(&mut world, self.id);
+        drop(world);
+        settle(&self.shared, &jobs)
     }
 
-    fn look<T>(&self, what: impl FnOnce(&RelationState) -> T) -> Result<T> {
+    pub(super) fn look<T>(&self, what: impl FnOnce(&RelationState) -> T) -> Result<T> {
         let world = self.shared.lock();
         world.relations.get(&self.id).map(what).ok_or_else(|| self.gone())
     }
@@ -263,7 +287,7 @@ impl Relation {
         settle(&self.shared, &jobs)
     }
 
-    fn gone(&self) -> AgentError {
+    pub(super) fn gone(&self) -> AgentError {
         AgentError::Gone(format!("relation {}", self.id))
     }
 }

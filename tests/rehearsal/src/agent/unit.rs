@@ -88,7 +88,7 @@ impl Unit {
             AgentError::refused(format!("action {name:?} not defined on unit {:?}", self.name()))
         })?;
         let params = schema::complete(&spec, params)?;
-        let id = (world.next("action") + 1).to_string();
+        let id = world.next_task();
         let (name, parallel) = (name.to_owned(), spec.parallel);
         world.enqueue_job(&self.id, Job::Action { id: id.clone(), name, params, parallel, reply });
         drop(world);
@@ -106,7 +106,7 @@ impl Unit {
         let (reply, outcome) = mpsc::channel();
         let mut world = self.shared.lock();
         self.check_error(&world)?;
-        let id = (world.next("action") + 1).to_string();
+        let id = world.next_task();
         world.enqueue_job(&self.id, Job::Exec { commands: commands.to_owned(), relation: None, reply });
         drop(world);
         self.shared.announce();

@@ -70,6 +70,9 @@ fn next(shared: &Shared, unit: &UnitId) -> Option<(Queued, Option<u64>)> {
 
 fn hook(shared: &Shared, unit: &UnitId, id: u64, event: Event) {
     let mut world = shared.lock();
+    if is_outdated(&world, unit, &event) {
+        return;
+    }
     if event.hook == "upgrade-charm"
         && let Err(error) = refresh::bring(shared, &mut world, unit)
     {
@@ -86,6 +89,24 @@ fn hook(shared: &Shared, unit: &UnitId, id: u64, event: Event) {
     }
 }
 
+/// Whether a hook is about a unit that has gone before this one has met it, or from which this one has parted since: the
+/// agent decides by what there is when the hook's turn has come.
+fn is_outdated(world: &World, unit: &UnitId, event: &Event) -> bool {
+    let Some(about) = event.relation.as_ref().filter(|about| !about.remote_unit.is_empty()) else {
+        return false;
+    };
+    let (Some(relation), Ok(state)) = (world.relations.get(&about.id), world.unit(unit)) else {
+        return false;
+    };
+    let has_met = || state.seen.get(&about.id).is_some_and(|met| met.contains(&about.remote_unit));
+    match event.step {
+        Step::Joined if relation.peer => world.is_dying(&about.remote_unit),
+        Step::Joined => !relation.remote_units.get(&about.remote_unit).is_some_and(|remote| remote.present),
+        Step::Plain | Step::Departed => !has_met(),
+        Step::Created | Step::DepartedStranger | Step::Broken | Step::Removed => false,
+    }
+}
+
 /// What the agent does itself before the hook runs. A retry does it again.
 fn before(world: &mut World, unit: &UnitId, event: &Event) {
     let Ok(state) = world.unit_mut(unit) else { return };
@@ -99,7 +120,7 @@ fn before(world: &mut World, unit: &UnitId, event: &Event) {
         Step::Joined => {
             members.insert(relation.remote_unit.clone());
         }
-        Step::Departed => {
+        Step::Departed | Step::DepartedStranger => {
             members.remove(&relation.remote_unit);
         }
         Step::Broken => members.clear(),
@@ -117,15 +138,15 @@ fn after(world: &mut World, unit: &UnitId, event: &Event) {
                 state.seen.remove(&relation.id);
             }
             if let Some(state) = world.relations.get_mut(&relation.id) {
-                state.local_units.remove(&unit.name());
-                if state.local_units.is_empty() && !state.peer {
+                state.forget(&unit.name());
+                if state.local_units.is_empty() && state.dying {
                     world.relations.remove(&relation.id);
                 }
             }
         }
         (Step::Removed, _) => {
             for relation in world.relations.values_mut() {
-                relation.local_units.remove(&unit.name());
+                relation.forget(&unit.name());
             }
             if let Ok(app) = world.app_mut(&unit.app) {
                 app.units.remove(&unit.number);

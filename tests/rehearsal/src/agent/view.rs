@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use serde_json::Value;
 
 use super::charm::Role;
+use super::crossmodel::Elsewhere;
 use super::model::Model;
 use super::record::Status;
 use super::relation::{Databag, network_keys};
@@ -41,10 +42,21 @@ pub struct ApplicationView {
     pub is_dying: bool,
     /// The status that its leader set.
     pub status: Status,
+    /// Its endpoints but for those of peers, by name.
+    pub endpoints: BTreeMap<String, EndpointView>,
     /// Its options, by name.
     pub options: BTreeMap<String, OptionView>,
     /// Its units, by number.
     pub units: BTreeMap<u32, UnitView>,
+}
+
+/// An endpoint.
+#[derive(Debug, Clone)]
+pub struct EndpointView {
+    /// Its interface.
+    pub interface: String,
+    /// Whether it provides what the other side requires.
+    pub is_provider: bool,
 }
 
 /// An option.
@@ -108,6 +120,8 @@ pub struct RelationView {
     pub remote_endpoint: String,
     /// Whether the other side is played, not run.
     pub is_played: bool,
+    /// The other side, where another model runs it.
+    pub elsewhere: Option<Elsewhere>,
     /// What each local unit wrote.
     pub local_units: BTreeMap<String, Databag>,
     /// What each remote unit wrote.
@@ -166,6 +180,11 @@ fn application(name: &str, app: &App) -> ApplicationView {
         };
         (name.clone(), view)
     });
+    let endpoints = app.charm.endpoints.iter().filter(|(_, endpoint)| endpoint.role != Role::Peer);
+    let endpoints = endpoints.map(|(name, endpoint)| {
+        let is_provider = endpoint.role == Role::Provides;
+        (name.clone(), EndpointView { interface: endpoint.interface.clone(), is_provider })
+    });
     let units = app.units.iter().map(|(number, state)| (*number, unit(state, app.leader == Some(*number))));
     ApplicationView {
         charm: app.charm.name.clone(),
@@ -174,6 +193,7 @@ fn application(name: &str, app: &App) -> ApplicationView {
         is_subordinate: app.charm.subordinate,
         is_dying: app.dying,
         status: app.status.last().cloned().unwrap_or_else(|| super::world::status("unknown", name)),
+        endpoints: endpoints.collect(),
         options: options.collect(),
         units: units.collect(),
     }
@@ -208,8 +228,13 @@ fn relation(world: &World, id: u32) -> RelationView {
         is_peer: relation.peer,
         is_within_machines: relation.pairs.is_some(),
         remote_application: relation.remote_app.clone(),
-        remote_endpoint: twin.map_or_else(|| relation.endpoint.clone(), |twin| twin.endpoint.clone()),
-        is_played: twin.is_none() && !relation.peer,
+        remote_endpoint: match (twin, &relation.elsewhere) {
+            (Some(twin), _) => twin.endpoint.clone(),
+            (None, Some(elsewhere)) => elsewhere.endpoint.clone(),
+            (None, None) => relation.endpoint.clone(),
+        },
+        is_played: twin.is_none() && !relation.peer && relation.elsewhere.is_none(),
+        elsewhere: relation.elsewhere.clone(),
         local_units: relation.local_units.clone(),
         remote_units: present.map(|(name, remote)| (name.clone(), remote.data.clone())).collect(),
         remote_application_data: relation.remote_app_data.clone(),

@@ -31,6 +31,7 @@ pub(super) struct Shared {
 
 pub(super) struct World {
     pub version: JujuVersion,
+    pub name: String,
     pub uuid: String,
     pub proxies: Proxies,
     pub tracing: Option<Tracing>,
@@ -150,9 +151,10 @@ impl UnitId {
 }
 
 impl Shared {
-    pub fn new(dir: PathBuf, socket: PathBuf, version: JujuVersion, uuid: String) -> Self {
+    pub fn new(dir: PathBuf, socket: PathBuf, version: JujuVersion, name: String, uuid: String) -> Self {
         let world = World {
             version,
+            name,
             uuid,
             proxies: Proxies::default(),
             tracing: None,
@@ -243,6 +245,11 @@ impl World {
         *number - 1
     }
 
+    /// The next number of an operation or a task.
+    pub fn next_task(&mut self) -> String {
+        (self.next("task") + 1).to_string()
+    }
+
     pub fn app(&self, name: &str) -> Result<&App> {
         self.apps.get(name).ok_or_else(|| AgentError::Gone(format!("application {name}")))
     }
@@ -263,6 +270,11 @@ impl World {
 
     pub fn is_leader(&self, id: &UnitId) -> bool {
         self.apps.get(&id.app).is_some_and(|app| app.leader == Some(id.number))
+    }
+
+    /// Whether a unit goes, or has gone.
+    pub fn is_dying(&self, unit: &str) -> bool {
+        UnitId::parse(unit).is_none_or(|id| self.unit(&id).map_or(true, |state| state.dying))
     }
 
     pub fn unit_ids(&self, app: &str) -> Vec<UnitId> {

@@ -189,6 +189,36 @@ fn the_departure_of_another_units_subordinate_is_told_here_too() {
 }
 
 #[test]
+fn a_peer_that_goes_before_it_was_met_is_never_spoken_of() {
+    let it = deployed(1, "");
+    let (first, patience) = (it.app.unit(0), std::time::Duration::from_secs(60));
+    // The first unit is busy while the second comes and goes.
+    let busy = first.start_exec("until [ -e gate ]; do sleep 0.02; done").unwrap();
+    it.model.run_hooks_in_background();
+    let second = it.app.add_unit(it.charm.path()).unwrap();
+    let has_met = || second.hooks().contains(&"replicas-relation-joined".to_owned());
+    it.model.wait_until("the second unit to meet the first", patience, has_met).unwrap();
+    it.app.remove_unit(1).unwrap();
+    it.model.wait_until("the second unit to be gone", patience, || it.app.units().len() == 1).unwrap();
+    std::fs::write(first.charm_dir().unwrap().join("gate"), "").unwrap();
+    assert_eq!(busy.outcome.recv().unwrap().unwrap().code, 0);
+    first.wait_idle(patience).unwrap();
+    let told = first.hooks().into_iter().filter(|hook| hook.starts_with("replicas-relation-"));
+    assert_eq!(told.collect::<Vec<_>>(), ["replicas-relation-created"]);
+}
+
+#[test]
+fn what_a_peer_has_said_is_readable_until_its_departure_has_been_told() {
+    let script = "
+        [ $HOOK != replicas-relation-created ] || relation-set name=$JUJU_UNIT_NAME
+        [ $HOOK != replicas-relation-departed ] || relation-get name $JUJU_DEPARTING_UNIT";
+    let it = deployed(2, script);
+    let runs = it.app.remove_unit(1).unwrap();
+    let told = runs.iter().find(|run| run.unit == "sample/0" && run.name.ends_with("departed")).unwrap();
+    assert_eq!(told.stdout, "sample/1\n");
+}
+
+#[test]
 fn endpoints_and_their_limits_are_the_charms() {
     let it = deployed(1, "");
     let refusal = |endpoint| it.app.integrate(endpoint, "other", &[]).err().map(|error| error.to_string());

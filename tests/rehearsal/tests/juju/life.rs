@@ -37,6 +37,21 @@ fn status_shows_what_is_deployed_as_a_table_and_as_json() {
 }
 
 #[test]
+fn a_table_shows_the_beginning_of_a_long_message_and_json_all_of_it() {
+    kept(|juju| {
+        let long = "x".repeat(130);
+        let charm = juju.sample(&format!("[ $HOOK != start ] || status-set active {long}"));
+        juju.run(&["deploy", &charm]);
+        juju.wait_for_message("sample/0", &long);
+        let shown = format!("{}...", "x".repeat(117));
+        let table = juju.run(&["status"]);
+        let rows: Vec<&str> = table.lines().filter(|line| line.contains("xxx")).collect();
+        assert_eq!(rows.len(), 2, "the application's and the unit's: {table}");
+        assert!(rows.iter().all(|row| row.split_whitespace().last() == Some(&shown)), "{table}");
+    });
+}
+
+#[test]
 fn options_are_set_shown_and_reset() {
     kept(|juju| {
         juju.deploy(

@@ -106,7 +106,10 @@ fn read(call: &Call<'_>, id: u32, whose: &Whose) -> Result<Databag, Fault> {
             let data = relation.local_units.get(name).cloned().unwrap_or_default();
             Ok(with_writes(&data, &view.unit_writes))
         }
-        Whose::Unit(name) if relation.peer => relation.local_units.get(name).cloned().ok_or_else(denied),
+        Whose::Unit(name) if relation.peer => {
+            let said = relation.local_units.get(name).or_else(|| relation.former_units.get(name));
+            said.cloned().ok_or_else(denied)
+        }
         Whose::Unit(name) => {
             relation.remote_units.get(name).map(|remote| remote.data.clone()).ok_or_else(denied)
         }

@@ -6,9 +6,10 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use rehearsal::juju::api::Request;
+use rehearsal::juju::offer_url::OfferUrl;
 use serde_json::Value;
 
-use crate::arguments::{Config, Deploy, Ends, Refresh, Remove};
+use crate::arguments::{Config, Deploy, Integrate, Refresh, RemoveApplication, RemoveRelation};
 use crate::connection::Controller;
 use crate::output::{confirm, inform, print};
 use crate::{Failure, failed, usage};
@@ -78,17 +79,32 @@ pub fn config(controller: &Controller, words: Config) -> Result<(), Failure> {
     controller.ask(&Request::SetConfig { application, values, reset: words.reset }).map(drop)
 }
 
-pub fn integrate(controller: &Controller, words: Ends) -> Result<(), Failure> {
-    let [one, other] = ends(words)?;
-    controller.ask(&Request::Integrate { one, other }).map(drop)
+pub fn integrate(controller: &Controller, words: Integrate) -> Result<(), Failure> {
+    let ends = ends(words.ends)?;
+    let offers = ends.each_ref().map(|end| OfferUrl::parse(end));
+    let [one, other] = [0, 1].map(|index| match &offers[index] {
+        // What is consumed has the offer's name.
+        Some(url) => match &url.endpoint {
+            Some(endpoint) => format!("{}:{endpoint}", url.offer),
+            None => url.offer.clone(),
+        },
+        None => ends[index].clone(),
+    });
+    let offer = match offers {
+        [Some(_), Some(_)] => return Err(usage("providing more than one remote endpoints not supported")),
+        [Some(url), None] | [None, Some(url)] => Some(url),
+        [None, None] => None,
+    };
+    controller.ask(&Request::Integrate { one, other, offer }).map(drop)
 }
 
-pub fn remove_relation(controller: &Controller, words: Ends) -> Result<(), Failure> {
-    let [one, other] = ends(words)?;
+pub fn remove_relation(controller: &Controller, words: RemoveRelation) -> Result<(), Failure> {
+    let [one, other] = ends(words.ends)?;
     controller.ask(&Request::RemoveRelation { one, other }).map(drop)
 }
 
-pub fn remove(controller: &Controller, words: Remove) -> Result<(), Failure> {
+pub fn remove(controller: &Controller, words: RemoveApplication) -> Result<(), Failure> {
+    let (force, words) = (words.force, words.remove);
     if words.names.is_empty() {
         return Err(usage("no application specified"));
     }
@@ -105,7 +121,7 @@ pub fn remove(controller: &Controller, words: Remove) -> Result<(), Failure> {
         }
     }
     if agreed(&plan, words.no_prompt, words.dry_run, "application removal")? {
-        controller.ask(&Request::RemoveApplication { applications: words.names })?;
+        controller.ask(&Request::RemoveApplication { applications: words.names, force })?;
     }
     Ok(())
 }
@@ -122,8 +138,8 @@ pub fn agreed(plan: &str, no_prompt: bool, dry_run: bool, what: &str) -> Result<
     Ok(!dry_run)
 }
 
-fn ends(words: Ends) -> Result<[String; 2], Failure> {
-    words.ends.try_into().map_err(|_| usage("an integration must involve two applications"))
+fn ends(words: Vec<String>) -> Result<[String; 2], Failure> {
+    words.try_into().map_err(|_| usage("an integration must involve two applications"))
 }
 
 /// A local charm's path, whole.

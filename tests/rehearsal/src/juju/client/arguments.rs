@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::crossmodel::{Consume, Offer, Offers, RemoveOffer, RemoveSaas};
+use crate::model::{AddModel, DestroyModel, Models, Switch};
+use crate::operation::{Operations, ShowOperation, ShowTask};
 use crate::output::Format;
 use crate::refusal::duration;
 
-/// Juju, for a rehearsal that is kept: its model is called rehearsal.
+/// Juju, for a rehearsal that is kept: its first model is called rehearsal.
 #[derive(Parser)]
 #[command(name = "juju", disable_help_subcommand = true, max_term_width = 100)]
 pub struct Words {
@@ -24,6 +27,15 @@ pub struct Words {
 
 #[derive(Subcommand)]
 pub enum Verb {
+    /// Add a workload model.
+    AddModel(AddModel),
+    /// Terminate all machines and resources for a model.
+    DestroyModel(DestroyModel),
+    /// List the models.
+    #[command(alias = "list-models")]
+    Models(Models),
+    /// Select or identify the current model.
+    Switch(Switch),
     /// Deploy a local charm.
     Deploy(Deploy),
     /// Replace an application's charm.
@@ -32,11 +44,23 @@ pub enum Verb {
     Config(Config),
     /// Integrate two applications.
     #[command(alias = "relate")]
-    Integrate(Ends),
+    Integrate(Integrate),
     /// Remove an existing relation between two applications.
-    RemoveRelation(Ends),
+    RemoveRelation(RemoveRelation),
     /// Remove applications from the model.
-    RemoveApplication(Remove),
+    RemoveApplication(RemoveApplication),
+    /// Offer application endpoints for use in other models.
+    Offer(Offer),
+    /// List the offers of the model, and who is connected to them.
+    #[command(alias = "list-offers")]
+    Offers(Offers),
+    /// Remove one or more offers specified by their URL.
+    RemoveOffer(RemoveOffer),
+    /// Add a remote offer to the model.
+    Consume(Consume),
+    /// Remove consumed applications (SAAS) from the model.
+    #[command(alias = "remove-consumed-application")]
+    RemoveSaas(RemoveSaas),
     /// Add one or more units to a deployed application.
     AddUnit(AddUnit),
     /// Remove application units from the model.
@@ -64,6 +88,11 @@ pub enum Verb {
     Exec(Exec),
     /// Show results of a task by ID.
     ShowTask(ShowTask),
+    /// Show results of an operation.
+    ShowOperation(ShowOperation),
+    /// List the operations.
+    #[command(alias = "list-operations")]
+    Operations(Operations),
     /// Report the status of the model, its machines, applications and units.
     #[command(alias = "show-status")]
     Status(Status),
@@ -124,8 +153,19 @@ pub struct Config {
 }
 
 #[derive(Args)]
-pub struct Ends {
+pub struct Integrate {
     pub ends: Vec<String>,
+    /// For cross model integrations, the egress subnets for outbound traffic: there is no firewall here.
+    #[arg(long)]
+    via: Option<String>,
+}
+
+#[derive(Args)]
+pub struct RemoveRelation {
+    pub ends: Vec<String>,
+    /// Force remove a relation: it needs none here.
+    #[arg(long)]
+    force: bool,
 }
 
 #[derive(Args)]
@@ -137,6 +177,18 @@ pub struct Remove {
     /// Print what this command would remove without removing.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+#[derive(Args)]
+pub struct RemoveApplication {
+    #[command(flatten)]
+    pub remove: Remove,
+    /// Completely remove an application and all its dependencies.
+    #[arg(long)]
+    pub force: bool,
+    /// Destroy storage attached to application units: there is none here.
+    #[arg(long)]
+    destroy_storage: bool,
 }
 
 #[derive(Args)]
@@ -223,6 +275,22 @@ pub struct Run {
     pub string_args: bool,
     #[arg(long, default_value = "plain", value_parser = Format::plain)]
     pub format: Format,
+    #[command(flatten)]
+    shown: Shown,
+}
+
+/// How times and colours are shown: here always in UTC, and without colours.
+#[derive(Args)]
+pub struct Shown {
+    /// Show times in UTC: it is so here.
+    #[arg(long)]
+    utc: bool,
+    /// Use ANSI color codes in output: there are none here.
+    #[arg(long)]
+    color: bool,
+    /// Disable ANSI color codes in output: it is so here.
+    #[arg(long)]
+    no_color: bool,
 }
 
 #[derive(Args)]
@@ -239,19 +307,14 @@ pub struct Exec {
     /// Maximum wait time for a task to complete.
     #[arg(long, value_parser = duration)]
     pub wait: Option<Duration>,
+    /// Run the task in the background.
+    #[arg(long)]
+    pub background: bool,
     #[arg(long, default_value = "plain", value_parser = Format::plain)]
     pub format: Format,
+    #[command(flatten)]
+    shown: Shown,
     pub commands: Vec<String>,
-}
-
-#[derive(Args)]
-pub struct ShowTask {
-    pub task: Option<String>,
-    /// Maximum wait time for the task to complete.
-    #[arg(long, value_parser = duration)]
-    pub wait: Option<Duration>,
-    #[arg(long, default_value = "plain", value_parser = Format::plain)]
-    pub format: Format,
 }
 
 #[derive(Args)]

@@ -4,7 +4,10 @@
 mod application;
 mod arguments;
 mod connection;
+mod crossmodel;
 mod log;
+mod model;
+mod operation;
 mod output;
 mod refusal;
 mod secret;
@@ -29,6 +32,9 @@ enum Failure {
     /// It was refused, or failed.
     #[error("{0}")]
     Failed(String),
+    /// It has failed, and all is said.
+    #[error("")]
+    Silent,
     /// Help that was asked for.
     #[error("{0}")]
     Help(String),
@@ -40,6 +46,10 @@ fn failed(text: impl Into<String>) -> Failure {
 
 fn usage(text: impl Into<String>) -> Failure {
     Failure::Usage(text.into())
+}
+
+fn silent() -> Failure {
+    Failure::Silent
 }
 
 impl From<io::Error> for Failure {
@@ -60,6 +70,7 @@ fn main() -> ExitCode {
             let _ = writeln!(io::stderr(), "ERROR {text}");
             ExitCode::from(2)
         }
+        Err(Failure::Silent) => ExitCode::FAILURE,
         Err(Failure::Failed(text)) => {
             let _ = writeln!(io::stderr(), "ERROR {text}");
             ExitCode::FAILURE
@@ -69,8 +80,17 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Failure> {
     let words = parse(std::env::args_os())?;
-    let controller = Controller::find()?;
+    let controller = Controller::find(words.model)?;
     match words.verb {
+        Verb::AddModel(add) => model::add(&controller, add),
+        Verb::DestroyModel(destroy) => model::destroy(&controller, destroy),
+        Verb::Models(list) => model::list(&controller, list),
+        Verb::Switch(switch) => model::switch(&controller, switch),
+        Verb::Offer(offer) => crossmodel::offer(&controller, offer),
+        Verb::Offers(list) => crossmodel::offers(&controller, list),
+        Verb::RemoveOffer(remove) => crossmodel::remove_offer(&controller, remove),
+        Verb::Consume(consume) => crossmodel::consume(&controller, consume),
+        Verb::RemoveSaas(remove) => crossmodel::remove_saas(&controller, remove),
         Verb::Deploy(deploy) => application::deploy(&controller, deploy),
         Verb::Refresh(refresh) => application::refresh(&controller, refresh),
         Verb::Config(config) => application::config(&controller, config),
@@ -89,7 +109,9 @@ fn run() -> Result<(), Failure> {
         Verb::ShowSecret(show) => secret::show(&controller, show),
         Verb::Run(action) => task::run(&controller, action, words.quiet),
         Verb::Exec(exec) => task::exec(&controller, exec),
-        Verb::ShowTask(show) => task::show(&controller, show),
+        Verb::ShowTask(show) => operation::show_task(&controller, show),
+        Verb::ShowOperation(show) => operation::show(&controller, show),
+        Verb::Operations(list) => operation::list(&controller, list),
         Verb::Status(status) => status::show(&controller, status),
         Verb::ShowStatusLog(show) => status::log(&controller, show),
         Verb::DebugLog(show) => log::show(&controller, show),

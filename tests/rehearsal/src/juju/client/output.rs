@@ -65,12 +65,17 @@ pub fn inform(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Asks whether to go on.
-pub fn confirm(what: &str) -> Result<(), Failure> {
-    let _ = write!(io::stderr(), "\nContinue [y/N]? ");
+/// Asks, and returns what is answered.
+pub fn answer(question: &str) -> Result<String, Failure> {
+    let _ = write!(io::stderr(), "{question}");
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;
-    match answer.trim().to_ascii_lowercase().as_str() {
+    Ok(answer.trim().to_owned())
+}
+
+/// Asks whether to go on.
+pub fn confirm(what: &str) -> Result<(), Failure> {
+    match answer("\nContinue [y/N]? ")?.to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
         _ => Err(failed(format!("{what}: aborted"))),
     }

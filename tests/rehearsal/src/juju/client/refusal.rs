@@ -5,27 +5,34 @@ use std::time::Duration;
 
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use rehearsal::juju::api::{CONTROLLER, MODEL};
 
 use crate::arguments::Words;
-use crate::{Failure, failed, usage};
+use crate::{Failure, usage};
 
 /// Words of the real client that a rehearsal has no use for.
-const ELSEWHERE: &str = " actions add-cloud add-credential add-machine add-model add-relation add-ssh-key add-storage \
-    attach-resource bind bootstrap cancel-task change-user-password clouds consume controllers create-backup credentials \
-    destroy-controller destroy-model diff-bundle download expose find find-offers grant info kill-controller login logout \
-    machines metrics migrate model-config models offer offers operations register relate remove-machine remove-offer \
-    remove-saas resolve resolved resources retry-provisioning revoke scale-application scp set-constraints \
-    show-application show-controller show-machine show-model show-operation ssh suspend-relation switch sync-agent-binary \
-    trust unexpose upgrade-controller upgrade-model users whoami ";
+const ELSEWHERE: &str = " \
+    actions add-cloud add-credential add-k8s add-machine add-secret-backend add-space add-ssh-key \
+    add-storage add-user agree agreements attach-resource attach-storage autoload-credentials bind bootstrap \
+    cancel-task change-user-password charm-resources clouds constraints controllers create-backup \
+    create-storage-pool credentials dashboard debug-code debug-hooks default-credential default-region \
+    destroy-controller detach-storage diff-bundle disable-command disable-user disabled-commands \
+    documentation download download-backup enable-command enable-destroy-controller enable-ha enable-user \
+    export-bundle expose find find-offers firewall-rules grant help help-action-commands help-hook-commands \
+    import import-filesystem import-ssh-key info kill-controller list-actions list-secret-backends \
+    list-storage login logout machines metrics migrate model-config model-constraints model-defaults \
+    model-secret-backend move-to-space payloads refresh-charm regions register reload-spaces remove-cloud \
+    remove-credential remove-k8s remove-machine remove-secret-backend remove-space remove-ssh-key \
+    remove-storage remove-user rename-space resolve resolved resources restore resume-relation \
+    retry-provisioning revoke scale-application scp secret-backends set-constraints set-credential \
+    set-firewall-rule set-model-constraints show-application show-cloud show-controller show-credential \
+    show-machine show-model show-offer show-secret-backend show-space show-storage show-user spaces ssh \
+    ssh-keys storage storage-pools subnets suspend-relation sync-agent-binary trust unexpose unregister \
+    update-cloud update-credential update-public-clouds update-secret-backend update-storage-pool \
+    upgrade-controller upgrade-machine upgrade-model users wait-for whoami ";
 
 /// Reads the command line, or says what the real client says.
 pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Words, Failure> {
-    let words = Words::try_parse_from(words).map_err(|error| refuse(&error))?;
-    match words.model.as_deref().map(|model| model.rsplit(['/', ':']).next().unwrap_or(model)) {
-        Some(model) if model != MODEL => Err(failed(format!("model {CONTROLLER}:admin/{model} not found"))),
-        _ => Ok(words),
-    }
+    Words::try_parse_from(words).map_err(|error| refuse(&error))
 }
 
 fn refuse(error: &clap::Error) -> Failure {

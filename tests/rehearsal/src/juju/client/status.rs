@@ -9,6 +9,12 @@ use crate::output::print;
 use crate::table::Table;
 use crate::{Failure, usage};
 
+/// How many bytes of a message a table shows.
+const MESSAGE: usize = 120;
+/// How many bytes of a workload's version a table shows.
+const VERSION: usize = 15;
+const ELLIPSIS: &str = "...";
+
 /// Before each look of a watch: the cursor goes to the upper left corner of an empty terminal.
 const CLEAR: &str = "\x1b[H\x1b[2J";
 
@@ -81,8 +87,15 @@ fn tables(status: &Value, related: &Value) -> String {
         text(&model["version"]),
         text(&status["controller"]["timestamp"]),
     ]);
-    let tables =
-        [first, remote(status), applications(status), units(status), machines(status), relations(related)];
+    let tables = [
+        first,
+        remote(status),
+        applications(status),
+        units(status),
+        machines(status),
+        offers(status),
+        relations(related),
+    ];
     let shown = tables.iter().filter(|table| !table.is_empty());
     shown.map(Table::text).collect::<Vec<_>>().join("\n")
 }
@@ -98,23 +111,35 @@ fn remote(status: &Value) -> Table {
 
 fn applications(status: &Value) -> Table {
     let titles = ["App", "Version", "Status", "Scale", "Charm", "Channel", "Rev", "Exposed", "Message"];
-    let mut table = Table::new(&titles);
+    let mut table = Table::new(&titles).right(&[3, 6]);
     for (name, app) in entries(&status["applications"]) {
         let own = &app["application-status"];
-        let scale = entries(&app["units"]).count().to_string();
         table.row(&[
             name,
-            text(&app["version"]).lines().next().unwrap_or_default(),
+            &cut(text(&app["version"]).lines().next().unwrap_or_default(), VERSION),
             text(&own["current"]),
-            &scale,
+            &scale(status, name, app),
             text(&app["charm-name"]),
             "",
             &app["charm-rev"].to_string(),
             "no",
-            text(&own["message"]),
+            &cut(text(&own["message"]), MESSAGE),
         ]);
     }
     table
+}
+
+/// How many units there are and, where some of them have no agent at work, of how many.
+fn scale(status: &Value, name: &str, app: &Value) -> String {
+    let beside = entries(&status["applications"]).into_iter().flat_map(|(_, other)| entries(&other["units"]));
+    let along = beside.flat_map(|(_, unit)| entries(&unit["subordinates"]));
+    let along = along.filter(|(unit, _)| unit.split('/').next() == Some(name)).collect();
+    let units = if app["subordinate-to"].is_null() { entries(&app["units"]) } else { along };
+    let works = |unit: &Value| ["executing", "idle"].contains(&text(&unit["juju-status"]["current"]));
+    match (units.iter().filter(|(_, unit)| works(unit)).count(), units.len()) {
+        (working, all) if working == all => all.to_string(),
+        (working, all) => format!("{working}/{all}"),
+    }
 }
 
 fn units(status: &Value) -> Table {
@@ -136,7 +161,10 @@ fn unit_row(table: &mut Table, name: &str, unit: &Value) {
     let agent = &unit["juju-status"];
     let doing = text(&agent["message"]).strip_prefix("running ").filter(|_| agent["current"] == "executing");
     let doing = doing.map(|doing| doing.trim_start_matches("action ").trim_end_matches(" hook"));
-    let message = text(&unit["workload-status"]["message"]);
+    let message = match text(&unit["workload-status"]["message"]) {
+        "" if agent["current"] == "allocating" => text(&agent["message"]),
+        message => message,
+    };
     let message = doing.map_or_else(|| message.to_owned(), |doing| format!("({doing}) {message}"));
     let ports: Vec<&str> = unit["open-ports"].as_array().into_iter().flatten().map(text).collect();
     table.row(&[
@@ -146,7 +174,7 @@ fn unit_row(table: &mut Table, name: &str, unit: &Value) {
         text(&unit["machine"]),
         text(&unit["public-address"]),
         &ports.join(","),
-        &message,
+        &cut(&message, MESSAGE),
     ]);
 }
 
@@ -161,8 +189,28 @@ fn machines(status: &Value) -> Table {
             text(&machine["instance-id"]),
             &base,
             "nova",
-            text(&machine["machine-status"]["message"]),
+            &cut(text(&machine["machine-status"]["message"]), MESSAGE),
         ]);
+    }
+    table
+}
+
+fn offers(status: &Value) -> Table {
+    let titles = ["Offer", "Application", "Charm", "Rev", "Connected", "Endpoint", "Interface", "Role"];
+    let mut table = Table::new(&titles);
+    for (name, offer) in entries(&status["offers"]) {
+        let charm = text(&offer["charm"]).trim_start_matches("local:");
+        let (charm, revision) = charm.rsplit_once('-').unwrap_or((charm, ""));
+        let count = |key: &str| offer[key].as_u64().unwrap_or_default();
+        let connected = format!("{}/{}", count("active-connected-count"), count("total-connected-count"));
+        for (index, (endpoint, of)) in entries(&offer["endpoints"]).into_iter().enumerate() {
+            let mut row = [name.as_str(), text(&offer["application"]), charm, revision, &connected];
+            if index > 0 {
+                row = [""; 5];
+            }
+            let of = [endpoint.as_str(), text(&of["interface"]), text(&of["role"])];
+            table.row(&row.into_iter().chain(of).collect::<Vec<_>>());
+        }
     }
     table
 }
@@ -177,10 +225,42 @@ fn relations(relations: &Value) -> Table {
     table
 }
 
-fn entries(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
-    value.as_object().into_iter().flatten()
+/// The entries of an object as people sort them: `unit/2` before `unit/10`.
+fn entries(value: &Value) -> Vec<(&String, &Value)> {
+    let mut all: Vec<(&String, &Value)> = value.as_object().into_iter().flatten().collect();
+    all.sort_by(|(one, _), (other, _)| natural(one).cmp(&natural(other)));
+    all
+}
+
+fn natural(name: &str) -> (&str, u64) {
+    let text = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    (text, name[text.len()..].parse().unwrap_or_default())
+}
+
+/// At most so many bytes of a text, with an ellipsis where there are more.
+fn cut(text: &str, longest: usize) -> String {
+    if text.len() <= longest {
+        return text.to_owned();
+    }
+    let mut end = longest - ELLIPSIS.len();
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{ELLIPSIS}", &text[..end])
 }
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        assert_eq!(cut(&"x".repeat(MESSAGE), MESSAGE), "x".repeat(MESSAGE));
+        assert_eq!(cut(&"x".repeat(MESSAGE + 1), MESSAGE), format!("{}...", "x".repeat(MESSAGE - 3)));
+        assert_eq!(cut(&"é".repeat(MESSAGE), MESSAGE), format!("{}...", "é".repeat(58)));
+    }
 }

@@ -3,14 +3,21 @@
 /// A table.
 pub struct Table {
     rows: Vec<Vec<String>>,
+    right: Vec<usize>,
 }
 
 impl Table {
     /// With these titles.
     pub fn new(titles: &[&str]) -> Self {
-        let mut table = Self { rows: Vec::new() };
+        let mut table = Self { rows: Vec::new(), right: Vec::new() };
         table.row(titles);
         table
+    }
+
+    /// With these columns to the right.
+    pub fn right(mut self, columns: &[usize]) -> Self {
+        self.right.extend(columns);
+        self
     }
 
     /// Adds a row.
@@ -32,7 +39,13 @@ impl Table {
         };
         let widths: Vec<usize> = (0..columns).map(width).collect();
         let line = |row: &Vec<String>| {
-            let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+            let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
+                if self.right.contains(&column) {
+                    format!("{cell:>width$}")
+                } else {
+                    format!("{cell:<width$}")
+                }
+            });
             format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
         };
         self.rows.iter().map(line).collect()

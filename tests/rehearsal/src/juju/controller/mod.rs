@@ -1,6 +1,11 @@
-//! The controller: owns the model of a kept rehearsal, and does what the client asks.
+//! The controller: has the models of a kept rehearsal, and does what the client asks.
 
 mod archive;
+mod connections;
+mod crossmodel;
+mod facade;
+mod models;
+mod offers;
 mod requests;
 mod status;
 mod tasks;
@@ -10,18 +15,21 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::symlink;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use super::api::{Answer, Request, SOCKET};
+use super::api::{Answer, Asked, MODEL, SOCKET};
 use crate::agent::AgentError;
 use crate::fixture::Fixture;
-use tasks::Tasks;
+use connections::Connections;
+use models::Models;
 
 /// How long a client may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How often what one model says is carried to another.
+const CARRIED_EVERY: Duration = Duration::from_millis(50);
 
 /// The controller cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -52,13 +60,14 @@ fn refused(text: impl Into<String>) -> Refusal {
     Refusal::Said(text.into())
 }
 
-/// The controller of a fixture's model.
+/// The controller of a fixture's model, and of more that the operator adds.
 pub struct Controller<'f> {
     fixture: &'f Fixture,
     folder: PathBuf,
     listener: UnixListener,
     is_ended: AtomicBool,
-    tasks: Tasks,
+    models: Models,
+    connections: Connections,
     /// How many charms were brought.
     charms: Mutex<u32>,
 }
@@ -78,7 +87,8 @@ impl<'f> Controller<'f> {
             folder,
             listener,
             is_ended: AtomicBool::new(false),
-            tasks: Tasks::default(),
+            models: Models::of(MODEL, Arc::clone(&fixture.model)),
+            connections: Connections::default(),
             charms: Mutex::new(0),
         })
     }
@@ -91,6 +101,12 @@ impl<'f> Controller<'f> {
     /// Answers until [`end`](Self::end), each client on a thread of its own.
     pub fn serve(&self) {
         thread::scope(|scope| {
+            scope.spawn(|| {
+                while !self.is_ended.load(Ordering::SeqCst) {
+                    self.connections.carry();
+                    thread::sleep(CARRIED_EVERY);
+                }
+            });
             for stream in self.listener.incoming() {
                 if self.is_ended.load(Ordering::SeqCst) {
                     return;
@@ -118,8 +134,8 @@ impl<'f> Controller<'f> {
             line.push(b'\n');
             (&stream).write_all(&line)
         };
-        let outcome = match serde_json::from_str::<Request>(&line) {
-            Ok(request) => self.handle(request, &mut |answer| drop(send(&answer))),
+        let outcome = match serde_json::from_str::<Asked>(&line) {
+            Ok(asked) => self.handle(asked, &mut |answer| drop(send(&answer))),
             Err(error) => Err(refused(format!("the controller does not understand its client: {error}"))),
         };
         send(&match outcome {

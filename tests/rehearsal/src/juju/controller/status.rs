@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::super::api::{CONTROLLER, MODEL};
+use super::super::api::CONTROLLER;
 use crate::agent::{ApplicationView, LogLine, ModelView, RelationView, Status, UnitView};
 use crate::cloud::Stamp;
 
@@ -14,10 +14,10 @@ const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// The whole model.
-pub(super) fn model(view: &ModelView) -> Value {
+pub(super) fn model(name: &str, view: &ModelView) -> Value {
     let mut status = json!({
         "model": {
-            "name": MODEL,
+            "name": name,
             "type": "iaas",
             "controller": CONTROLLER,
             "cloud": "rehearsal",
@@ -72,7 +72,7 @@ fn applications(view: &ModelView) -> Map<String, Value> {
             "charm-name": app.charm,
             "charm-rev": app.revision,
             "exposed": false,
-            "application-status": status(&application_status(app)),
+            "application-status": shown(&application_status(app)),
             "relations": related(view, name),
             "endpoint-bindings": bindings(view, name),
         });
@@ -96,7 +96,8 @@ fn applications(view: &ModelView) -> Map<String, Value> {
     view.applications.iter().map(each).collect()
 }
 
-fn application_status(app: &ApplicationView) -> Status {
+/// An application's status: what its leader has set, else the worst of its units'.
+pub(super) fn application_status(app: &ApplicationView) -> Status {
     if app.status.state != "unknown" {
         return app.status.clone();
     }
@@ -106,13 +107,13 @@ fn application_status(app: &ApplicationView) -> Status {
 }
 
 fn unit_status(view: &ModelView, unit: &UnitView) -> Value {
-    let mut agent = status(&unit.agent);
+    let mut agent = shown(&unit.agent);
     agent["version"] = json!(view.version);
     if unit.is_dying {
         agent["life"] = json!("dying");
     }
     let mut value = json!({
-        "workload-status": status(&unit.workload),
+        "workload-status": shown(&unit.workload),
         "juju-status": agent,
         "public-address": unit.address,
     });
@@ -136,7 +137,8 @@ fn unit_status(view: &ModelView, unit: &UnitView) -> Value {
 }
 
 fn of<'v>(view: &'v ModelView, application: &str) -> impl Iterator<Item = &'v RelationView> {
-    view.relations.values().filter(move |relation| relation.application == application)
+    let is_shown = |relation: &RelationView| !is_of_consumer(relation);
+    view.relations.values().filter(move |relation| relation.application == application && is_shown(relation))
 }
 
 fn related(view: &ModelView, application: &str) -> Value {
@@ -162,6 +164,11 @@ fn principals(view: &ModelView, application: &str) -> Vec<String> {
     within.map(|relation| relation.remote_application.clone()).collect()
 }
 
+/// Whether another model's application consumes what is offered here: the status shows the offer alone.
+fn is_of_consumer(relation: &RelationView) -> bool {
+    relation.elsewhere.as_ref().is_some_and(|elsewhere| elsewhere.is_consumer)
+}
+
 /// The applications that the rehearsal plays stand in another model, as it seems from this one.
 fn remote_applications(view: &ModelView) -> Map<String, Value> {
     let played = view.relations.values().filter(|relation| relation.is_played);
@@ -179,10 +186,10 @@ fn remote_applications(view: &ModelView) -> Map<String, Value> {
 
 /// All relations, each once, by provider and requirer.
 pub(super) fn relations(view: &ModelView) -> Value {
-    let once = view
-        .relations
-        .values()
-        .filter(|relation| relation.is_provider || relation.is_peer || relation.is_played);
+    let once = view.relations.values().filter(|relation| {
+        let is_of_this_model = relation.is_provider || relation.is_peer || relation.is_played;
+        (is_of_this_model || relation.elsewhere.is_some()) && !is_of_consumer(relation)
+    });
     let each = |relation: &RelationView| {
         let here = format!("{}:{}", relation.application, relation.endpoint);
         let there = format!("{}:{}", relation.remote_application, relation.remote_endpoint);
@@ -191,7 +198,9 @@ pub(super) fn relations(view: &ModelView) -> Value {
             (false, true) => "subordinate",
             (false, false) => "regular",
         };
-        json!({"provider": here, "requirer": there, "interface": relation.interface, "type": kind})
+        let (provider, requirer) =
+            if relation.is_provider || relation.is_peer { (here, there) } else { (there, here) };
+        json!({"provider": provider, "requirer": requirer, "interface": relation.interface, "type": kind})
     };
     once.map(each).collect()
 }
@@ -242,7 +251,8 @@ pub(super) fn log_line(line: &LogLine) -> Value {
     })
 }
 
-fn status(status: &Status) -> Value {
+/// A status as it is shown.
+pub(super) fn shown(status: &Status) -> Value {
     let mut value = json!({"current": status.state, "since": since(status)});
     if !status.message.is_empty() {
         value["message"] = json!(status.message);

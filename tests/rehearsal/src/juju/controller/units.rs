@@ -60,7 +60,7 @@ fn describe_relation(id: u32, relation: &RelationView, unit: &UnitView) -> Value
         "related-endpoint": relation.remote_endpoint,
         "application-data": relation.remote_application_data,
     });
-    if relation.is_played {
+    if relation.is_played || relation.elsewhere.is_some() {
         info["cross-model"] = json!(true);
     }
     if let Some(data) = relation.local_units.get(&unit.name) {
