@@ -16,8 +16,8 @@ use crate::instance::{Part, RunnerBase};
 use crate::model::{Deadline, DiskFormat, Target};
 use crate::openstack_cloud::{Cloud, Image};
 use crate::record::{
-    BootTimes, BuildMode, BuilderRunConfig, BuiltOn, Failure, ImageFormat, Phase, PreparedImages, ResourceTracker,
-    Revision,
+    BootTimes, BuildMode, BuilderRunConfig, BuiltOn, Failure, ImageFormat, Phase, PreparedImages,
+    ResourceTracker, Revision,
 };
 
 /// A backend that is ready for builds.

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 
 use super::actions::FollowError;
 use super::cos_agent::{self, metrics_socket};
+use super::due::Occasion;
 use super::event::{Action, Event, RelationChange};
 use super::image_relation::remembered::Remembered;
 use super::peers::{self, Exchange};
@@ -306,11 +307,12 @@ impl Unit<'_> {
         // What relations are told of it goes with it.
         let secret = SigningSecret::prepare(self.host, self.tools, state.need_of_key())?;
         let news = self.publish(state, &mut journal, event)?;
+        let occasion = Occasion { event, credentials: written };
         // What a unit has left goes first, whoever leads.
-        let job = match reconcile::work(self.host, self.environment, state, &journal, event, demand, &secret)?
-        {
+        let job = reconcile::work(self.host, self.environment, state, &journal, occasion, demand, &secret)?;
+        let job = match job {
             None if !state.leader => {
-                reconcile::take_over(self.host, self.environment, state, &journal, event, news)?
+                reconcile::take_over(self.host, self.environment, state, &journal, occasion, news)?
             }
             job => job,
         };

@@ -3,6 +3,7 @@
 use super::event::{Event, RelationChange};
 use super::reconcile::{Demand, is_of_script, is_open, is_orphaned};
 use super::state::CharmState;
+use crate::host::Written;
 use crate::model::{BaseImage, Timestamp};
 use crate::record::{
     JobId, Journal, OpenFailure, Reason, Rebuild, Remedy, Request, Task, TaskKind, Upstream,
@@ -24,6 +25,42 @@ pub(super) fn abandoned(state: &CharmState, journal: &Journal, worker_lives: boo
     let shares = state.leader && journal.has_former_members(&state.run);
     ((((left || shares) && is_time) || leaves) && !worker_lives)
         .then(|| Due { task: Task::CleanUp, ..Due::whatever(Reason::Abandoned) })
+}
+
+/// Why a hook runs: what it brings may mend what has failed.
+#[derive(Clone, Copy)]
+pub struct Occasion<'a> {
+    /// The event.
+    pub event: &'a Event,
+    /// Whether clouds or their credentials are others than before.
+    pub credentials: Written,
+}
+
+impl Occasion<'_> {
+    /// Whether passwords, tokens or variables of the script may be others than before.
+    fn has_new_secrets(&self) -> bool {
+        self.credentials == Written::Changed
+            || matches!(self.event, Event::ConfigChanged | Event::SecretChanged { .. })
+    }
+
+    /// Whether what `open` is about may just have been mended.
+    fn may_have_mended(&self, open: &OpenFailure) -> bool {
+        let is_for_operator = || open.failures.iter().any(|failure| failure.remedy == Remedy::Operator);
+        // Credentials come by these events.
+        let brings = matches!(
+            self.event,
+            Event::ConfigChanged
+                | Event::SecretChanged { .. }
+                | Event::ImageRelation(RelationChange::Changed)
+        );
+        (brings && is_for_operator()) || (self.has_new_secrets() && open.depends_on_secrets())
+    }
+
+    /// Why what `open` lists is tried again: with other secrets, or since it is time.
+    pub(super) fn reason_to_retry<'a>(&self, mut open: impl Iterator<Item = &'a OpenFailure>) -> Reason {
+        let has_other_secrets = self.has_new_secrets() && open.any(OpenFailure::depends_on_secrets);
+        if has_other_secrets { Reason::Secret } else { Reason::Retry }
+    }
 }
 
 /// What the worker is to be asked for, and why.
@@ -58,15 +95,16 @@ impl Due {
     }
 }
 
-/// What the leader's worker is to be asked for after `event`, when it may build; `last` is what it was asked last.
+/// What the leader's worker is to be asked for on `occasion`, when it may build; `last` is what it was asked last.
 pub(super) fn due(
     state: &CharmState,
     (journal, upstream): (&Journal, &Upstream),
-    event: &Event,
+    occasion: Occasion<'_>,
     last: Option<&Request>,
     worker_lives: bool,
     is_rebuild_owed: bool,
 ) -> Option<Due> {
+    let event = occasion.event;
     if is_rebuild_owed || matches!(event, Event::SecretChanged { id } if is_of_script(state, id)) {
         let demand = Demand { rebuild: Rebuild::Always, bases: Vec::new() };
         return Some(Due { demand, ..Due::whatever(Reason::Secret) });
@@ -89,11 +127,11 @@ pub(super) fn due(
         return Some(Due::whatever(Reason::Schedule));
     }
     let cleans_up = last.task == Task::CleanUp
-        && journal.failing(&state.run, TaskKind::CleanUp).any(|(_, open)| is_due(open, event));
+        && journal.failing(&state.run, TaskKind::CleanUp).any(|(_, open)| is_due(open, occasion));
     if cleans_up || has_lost_secrets(journal) {
         return Some(Due::again(last.reason, last));
     }
-    if let Some(retry) = retry(state, journal, event) {
+    if let Some(retry) = retry(state, journal, occasion) {
         return Some(retry);
     }
     // Every job begins with what is left in clouds that are not used any more; one that failed is tried again anyway.
@@ -128,8 +166,8 @@ pub(super) fn chosen(
 
 /// Another try at the builds and deliveries that have failed and whose time has come. Those that are owed a rebuild come
 /// first: the others would be rebuilt along with them.
-fn retry(state: &CharmState, journal: &Journal, event: &Event) -> Option<Due> {
-    let failing = journal.failing(&state.run, TaskKind::Build).filter(|(_, open)| is_due(open, event));
+fn retry(state: &CharmState, journal: &Journal, occasion: Occasion<'_>) -> Option<Due> {
+    let failing = journal.failing(&state.run, TaskKind::Build).filter(|(_, open)| is_due(open, occasion));
     let (owed, others): (Vec<_>, Vec<_>) = failing.partition(|(_, open)| open.rebuild == Rebuild::Always);
     let (rebuild, due) = if owed.is_empty() { (Rebuild::Due, others) } else { (Rebuild::Always, owed) };
     if due.is_empty() {
@@ -157,7 +195,8 @@ fn retry(state: &CharmState, journal: &Journal, event: &Event) -> Option<Due> {
         }
     }
     let demand = Demand { rebuild, bases };
-    Some(Due { reason: Reason::Retry, task: Task::Build, demand, continues })
+    let reason = occasion.reason_to_retry(due.iter().map(|(_, open)| *open));
+    Some(Due { reason, task: Task::Build, demand, continues })
 }
 
 /// Whether the last job came to nothing since its secrets were lost with its worker: a hook brings them again.
@@ -166,11 +205,6 @@ pub(super) fn has_lost_secrets(journal: &Journal) -> bool {
 }
 
 /// Whether it is time to try again.
-pub(super) fn is_due(open: &OpenFailure, event: &Event) -> bool {
-    // What an operator can mend may just have been mended: credentials come by these events.
-    let may_be_mended = matches!(
-        event,
-        Event::ConfigChanged | Event::SecretChanged { .. } | Event::ImageRelation(RelationChange::Changed)
-    ) && open.failures.iter().any(|failure| failure.remedy == Remedy::Operator);
-    may_be_mended || open.next_try() <= Timestamp::now()
+pub(super) fn is_due(open: &OpenFailure, occasion: Occasion<'_>) -> bool {
+    occasion.may_have_mended(open) || open.next_try() <= Timestamp::now()
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
 
-use super::due::{Due, abandoned, chosen, due, has_lost_secrets, is_due};
+use super::due::{Due, Occasion, abandoned, chosen, due, has_lost_secrets, is_due};
 use super::event::Event;
 use super::state::{CharmState, SigningSecret};
 use super::{credentials, image_relation};
@@ -163,17 +163,18 @@ pub fn attend_check(host: &Host, journal: &Journal) -> Result<(), ReconcileError
     Ok(())
 }
 
-/// Asks the worker for what is due after `event`, and sees to it that one lives while there is work. Returns the
+/// Asks the worker for what is due on `occasion`, and sees to it that one lives while there is work. Returns the
 /// job that is asked for, or runs. What builds is given the key of `secret`.
 pub fn work(
     host: &Host,
     environment: &Environment,
     state: &CharmState,
     journal: &Journal,
-    event: &Event,
+    occasion: Occasion<'_>,
     demand: Option<&Demand>,
     secret: &SigningSecret<'_>,
 ) -> Result<Option<JobId>, ReconcileError> {
+    let event = occasion.event;
     let lives = worker::worker_gets_on(host, journal)?;
     // What a new leader did before, it did for another.
     let mut last = Request::load(host)?.filter(|last| !matches!(last.task, Task::TakeOver(_)));
@@ -191,7 +192,7 @@ pub fn work(
         (Some(demand), _) if builds => Some(Due { demand: demand.clone(), ..Due::whatever(Reason::Action) }),
         (None, last) if builds => {
             let upstream = Upstream::load(host);
-            due(state, (journal, &upstream), event, last.as_ref(), lives, owed)
+            due(state, (journal, &upstream), occasion, last.as_ref(), lives, owed)
         }
         _ => abandoned(state, journal, lives),
     };
@@ -243,7 +244,8 @@ fn both(first: &[BaseImage], mut second: Vec<BaseImage>) -> Vec<BaseImage> {
 /// Whether a rebuild for a new revision of the script's secret was asked for and not done: it is lost with its request, or
 /// with the clean-up of what its worker has left.
 fn owes(last: Option<&Request>, journal: &Journal) -> bool {
-    last.is_some_and(|last| last.reason == Reason::Secret && is_open(last, journal))
+    let is_rebuild = |last: &Request| last.reason == Reason::Secret && last.rebuild == Rebuild::Always;
+    last.is_some_and(|last| is_rebuild(last) && is_open(last, journal))
 }
 
 /// Notes that the script's secret has a new revision while the configuration is refused: its rebuild is owed.
@@ -268,7 +270,7 @@ pub fn take_over(
     environment: &Environment,
     state: &CharmState,
     journal: &Journal,
-    event: &Event,
+    occasion: Occasion<'_>,
     news: Vec<Image>,
 ) -> Result<Option<JobId>, ReconcileError> {
     if news.is_empty() {
@@ -282,8 +284,10 @@ pub fn take_over(
             is_orphaned(last, journal, lives).then_some(Reason::Announcement)
         }
         Some(_) => {
-            let failed = journal.failing(&state.run, TaskKind::TakeOver).any(|(_, open)| is_due(open, event));
-            (failed || has_lost_secrets(journal)).then_some(Reason::Retry)
+            let failing = || journal.failing(&state.run, TaskKind::TakeOver).map(|(_, open)| open);
+            let is_time = failing().any(|open| is_due(open, occasion));
+            let reason = occasion.reason_to_retry(failing());
+            (is_time || has_lost_secrets(journal)).then_some(reason)
         }
     };
     let Some(reason) = reason else { return attend(host, last, journal, lives) };

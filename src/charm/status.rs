@@ -10,17 +10,18 @@ pub mod shown;
 mod text;
 mod trouble;
 
-use self::images::images;
+use self::images::{Detail, images, pinned};
 pub use self::progress::progress;
+use self::progress::progress_behind;
 pub use self::runner::with_runners;
-use self::text::{Problem, age, cut, sentence, shortened};
+use self::text::{Problem, age, cut, sentence, short_names, shortened};
 use self::trouble::{Trouble, place};
 use super::options::InvalidOption;
 use super::state::CharmState;
 use crate::builder::{PIN_AGE, Schedule};
 use crate::juju::Status;
 use crate::model::Timestamp;
-use crate::record::{Finding, Findings, Journal, Remedy, SigningKeys};
+use crate::record::{Finding, Findings, Journal, Remedy, Revocation, SigningKeys};
 
 /// What is said while builds are not to be started.
 const PAUSED: &str = "paused, set paused=false to resume builds";
@@ -30,7 +31,7 @@ const REASON: usize = 40;
 
 /// What the unit shows while its configuration is refused.
 pub fn invalid(reason: &InvalidOption) -> Status {
-    Status::Blocked(cut(reason.to_string()))
+    Status::Blocked(cut(short_names(&reason.to_string())))
 }
 
 /// What the unit shows while its machine does not let it work.
@@ -43,30 +44,28 @@ pub fn status(state: &CharmState, journal: &Journal, findings: Option<&Findings>
     if state.relations.is_empty() {
         return unrelated(state, findings);
     }
-    let images = images(state, journal);
     let trouble = Trouble::of(state, journal);
     let told = trouble.iter().flat_map(|trouble| trouble.messages.iter().copied()).collect::<Vec<_>>();
-    let check = check(state, findings, &told);
+    let next = (journal.running().is_none() && !state.paused).then(|| next_look(state));
+    let check = check(state, findings, &told, next.clone());
+    let is_well = trouble.is_none() && check.is_none();
+    let images = images(state, journal, if is_well { Detail::Whole } else { Detail::Count });
+    let held = pinned(state, journal).filter(|_| !is_well);
     if !state.leader {
         let head = format!("standby: {}", images.unwrap_or("no image from the leader yet".into()));
         let trouble = trouble.map(|trouble| trouble.problem.told(head.len() + "; ".len()));
-        let parts = [head].into_iter().chain(trouble).chain(revoked(state, journal)).chain(pins(state));
-        return Status::Active(sentence(parts.chain(refused(state)).chain(left_behind(state, journal))));
+        let parts = [head].into_iter().chain(trouble).chain(held).chain(revoked(state, journal));
+        let parts = parts.chain(pins(state)).chain(refused(state));
+        return Status::Active(sentence(parts.chain(left_behind(state, journal))));
     }
-    let progress = journal.running().map(progress);
-    match images {
-        Some(head) => {
-            let before = head.len() + "; ".len();
-            let is_idle = progress.is_none() && trouble.is_none() && !state.paused;
-            let parts = [head].into_iter();
-            let parts = parts.chain(trouble.map(|trouble| trouble.problem.told(before)));
-            let parts = parts.chain(progress.map(uncapitalised)).chain(check.map(|check| check.told(before)));
-            let parts = parts.chain(state.paused.then(|| PAUSED.to_owned())).chain(revoked(state, journal));
-            let parts = parts.chain(is_idle.then(|| next_look(state))).chain(pins(state));
-            Status::Active(sentence(parts.chain(refused(state)).chain(left_behind(state, journal))))
-        }
-        None => without_image(state, journal, progress, trouble, check),
-    }
+    let Some(head) = images else { return without_image(state, journal, trouble, check) };
+    let before = head.len() + "; ".len();
+    let progress = journal.running().map(|job| uncapitalised(progress_behind(job, before)));
+    let parts = [head].into_iter().chain(trouble.map(|trouble| trouble.problem.told(before)));
+    let parts = parts.chain(progress).chain(check.map(|check| check.told(before)));
+    let parts = parts.chain(held).chain(state.paused.then(|| PAUSED.to_owned()));
+    let parts = parts.chain(revoked(state, journal)).chain(next.filter(|_| is_well)).chain(pins(state));
+    Status::Active(sentence(parts.chain(refused(state)).chain(left_behind(state, journal))))
 }
 
 /// `status` with why builds are not signed, behind all that matters more.
@@ -86,7 +85,6 @@ pub fn with_signing(status: Status, state: &CharmState, keys: &SigningKeys) -> S
 fn without_image(
     state: &CharmState,
     journal: &Journal,
-    progress: Option<String>,
     trouble: Option<Trouble<'_>>,
     check: Option<Problem<'_>>,
 ) -> Status {
@@ -94,7 +92,7 @@ fn without_image(
         let rest = pins(state).chain(refused(state)).chain(left_behind(state, journal));
         sentence([first].into_iter().chain(rest))
     };
-    if let Some(progress) = progress {
+    if let Some(progress) = journal.running().map(progress) {
         let parts = [progress].into_iter().chain(check.map(|check| check.told(0)));
         return Status::Maintenance(sentence(parts.chain(refused(state))));
     }
@@ -110,7 +108,7 @@ fn without_image(
     }
     let until_next_look = |first: String| with_rest(format!("{first}; {}", next_look(state)));
     if let Some(check) = check {
-        return Status::Blocked(until_next_look(check.told(0)));
+        return Status::Blocked(with_rest(check.told(0)));
     }
     match revoked(state, journal).next() {
         Some(revoked) => Status::Blocked(until_next_look(revoked)),
@@ -126,7 +124,7 @@ fn unrelated(state: &CharmState, findings: Option<&Findings>) -> Status {
         None => " The related application has not given its OpenStack credentials yet.".to_owned(),
     };
     let required = format!("image integration required.{why}");
-    match check(state, findings, &[]) {
+    match check(state, findings, &[], None) {
         Some(check) => {
             let check = sentence([check.told(required.len() + 1)]);
             Status::Blocked(cut(format!("{required} {check}")))
@@ -142,14 +140,21 @@ fn next_look(state: &CharmState) -> String {
     format!("next look {}", schedule.next_after(Timestamp::now()).time_of_day())
 }
 
-/// The targets of which relations are told nothing, since what there was is revoked.
+/// The targets whose newest build is revoked: of which relations are told nothing, since no other is kept, or an earlier build.
 fn revoked(state: &CharmState, journal: &Journal) -> impl Iterator<Item = String> {
-    let is_untold = |target| !journal.images.iter().any(|image| image.target() == target);
-    let untold = state.run.targets.iter().filter(move |target| is_untold(**target));
-    untold.filter_map(|target| {
-        let last = journal.levers.revoked.iter().rev().find(|known| known.target == *target)?;
-        let reason = shortened(&last.reason, REASON);
-        Some(format!("{target} revoked ({reason}) and no other build is kept, run the action run"))
+    state.run.targets.iter().filter_map(move |target| {
+        let mut revoked = journal.levers.revoked.iter().rev().filter(|known| known.target == *target);
+        let told = journal.images.iter().filter(|image| image.target() == *target);
+        let Some(told) = told.map(|image| image.built).max() else {
+            let reason = shortened(&revoked.next()?.reason, REASON);
+            return Some(format!(
+                "{target} revoked ({reason}) and no other build is kept, run the action run"
+            ));
+        };
+        let is_newer =
+            |known: &&Revocation| journal.revision(&known.build).is_some_and(|build| build.built > told);
+        let reason = shortened(&revoked.find(is_newer)?.reason, REASON);
+        Some(format!("{target} newest build revoked ({reason})"))
     })
 }
 
@@ -168,31 +173,30 @@ fn pins(state: &CharmState) -> impl Iterator<Item = String> {
 }
 
 /// What a check has found to stop the next build or delivery, for the leader to tell, unless a job has failed with just
-/// that, as one of `told`.
-fn check<'a>(state: &CharmState, findings: Option<&'a Findings>, told: &[&str]) -> Option<Problem<'a>> {
+/// that, as one of `told`; and when it is looked at `next`.
+fn check<'a>(
+    state: &CharmState,
+    findings: Option<&'a Findings>,
+    told: &[&str],
+    next: Option<String>,
+) -> Option<Problem<'a>> {
     let digest = state.run.digest();
-    let text = |finding: &'a Finding| finding.text.trim_end_matches('.');
-    let is_told = |finding: &&'a Finding| told.iter().any(|told| told.contains(text(finding)));
+    let is_told =
+        |finding: &&'a Finding| told.iter().any(|told| told.contains(finding.text.trim_end_matches('.')));
     let failures = findings.filter(|_| state.leader)?.failures(&digest);
     let mut failures = failures.filter(|finding| !is_told(finding));
     let first = failures.next()?;
-    let of = match (&first.cloud, first.target) {
-        (Some(cloud), _) if *cloud != state.run.build_cloud => format!(" of {}", place(state, cloud)),
-        (_, Some(target)) => format!(" of {target}"),
-        _ => String::new(),
+    let name = first.check.as_str();
+    let (what, place) = match (&first.cloud, first.target) {
+        (Some(cloud), _) if *cloud != state.run.build_cloud => {
+            (format!("{name} check of "), place(state, cloud))
+        }
+        (_, Some(target)) => (format!("{name} check of {target}"), String::new()),
+        _ => (format!("{name} check"), String::new()),
     };
-    let (cause, advice) = match text(first).split_once("; ") {
-        Some((cause, advice)) => (cause, Some(advice)),
-        None => (text(first), None),
-    };
-    Some(Problem {
-        subject: format!("{} check{of} failed", first.check.as_str()),
-        cause: cause.to_owned(),
-        next: None,
-        advice,
-        others: failures.count(),
-        action: "check",
-    })
+    let (cause, advice) = first.cause_and_remedy();
+    let (cause, others) = (cause.to_owned(), failures.count());
+    Some(Problem { what, place, cause, next, advice, others, action: "check" })
 }
 
 /// The relations that get no image, and why; the others are served.

@@ -8,13 +8,15 @@ use crate::builder::Schedule;
 use crate::host::Host;
 use crate::model::{Timestamp, printable_line};
 use crate::record::{
-    Build, Job, Journal, Launch, Orphans, Peers, Phase, RecordError, Request, Standing, worker_lives,
+    Build, BuilderRunConfig, Failure, Job, Journal, Launch, OpenFailure, Orphans, Peers, Phase, RecordError,
+    Request, Standing, TaskKind, worker_lives,
 };
 
 /// All that there is to tell; displays as a page of text, serialises as JSON.
 #[derive(Debug, Serialize)]
 pub struct Jobs {
     pub(super) worker_lives: bool,
+    task: TaskKind,
     request: Option<Request>,
     pub(super) next_try: Option<Timestamp>,
     pub(super) next_look: Option<Timestamp>,
@@ -29,6 +31,7 @@ impl Jobs {
         let config = request.as_ref().map(|request| &request.config);
         Ok(Self {
             worker_lives: worker_lives(host)?,
+            task: peers.task(),
             next_try: config.and_then(|config| journal.next_try(config, peers.task())),
             request,
             next_look: Schedule::load(host)?.map(|schedule| schedule.next_after(Timestamp::now())),
@@ -43,6 +46,39 @@ impl Jobs {
     }
 }
 
+/// What fails in a project, or of a build.
+pub(super) struct Failing<'a> {
+    pub(super) standing: &'a Standing,
+    pub(super) open: &'a OpenFailure,
+    /// Whether the options have changed since: it says nothing of those of now.
+    pub(super) is_past: bool,
+}
+
+impl Jobs {
+    /// What fails of what this unit does. What is not configured or related any more does not count, as far as that is known.
+    pub(super) fn failing(&self) -> Vec<Failing<'_>> {
+        let config = self.request.as_ref().map(|request| &request.config);
+        let digests = config.map(BuilderRunConfig::failure_digests);
+        let all = self.journal.standings.iter();
+        let ours = all.filter(|standing| standing.task == self.task || standing.task == TaskKind::CleanUp);
+        let known = ours.filter(|standing| config.is_none_or(|config| standing.is_of(config)));
+        let failing = known.filter_map(|standing| Some((standing, standing.open.as_ref()?)));
+        let is_past = |open: &OpenFailure| digests.as_ref().is_some_and(|digests| !open.is_of(digests));
+        failing.map(|(standing, open)| Failing { standing, open, is_past: is_past(open) }).collect()
+    }
+
+    /// Whether what the last job has failed at says nothing of the options of now, which are others than it had.
+    pub(super) fn is_past(&self, job: &Job, failure: &Failure) -> bool {
+        let is_same = |known: &Failing<'_>| {
+            !known.is_past && known.open.failures.iter().any(|known| known.says_the_same(failure))
+        };
+        let is_other = |request: &Request| request.config.digest() != job.config_digest;
+        job.finished.is_some()
+            && self.request.as_ref().is_some_and(is_other)
+            && !self.failing().iter().any(is_same)
+    }
+}
+
 impl fmt::Display for Jobs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.journal.job {
@@ -52,7 +88,7 @@ impl fmt::Display for Jobs {
         if let Some(at) = self.next_try {
             writeln!(f, "  next try: {at}")?;
         }
-        self.journal.standings.iter().try_for_each(|standing| write_standing(f, standing))?;
+        self.failing().iter().try_for_each(|failing| write_failing(f, failing))?;
         if let Some(request) = self.waiting() {
             writeln!(f, "job {}: waits since {}, {}", request.id, request.at, request.reason.as_str())?;
         }
@@ -99,21 +135,28 @@ impl Jobs {
             }
             resources.iter().try_for_each(|resource| line(f, format_args!("    {resource}")))?;
         }
-        job.failures.iter().try_for_each(|failure| line(f, format_args!("  failed: {failure}")))
+        job.failures.iter().try_for_each(|failure| {
+            let when = if self.is_past(job, failure) { BEFORE } else { "" };
+            line(f, format_args!("  failed{when}: {failure}"))
+        })
     }
 }
 
-/// `failing: noble-x64 in ci-1a2b3c4d, 3 in a row, last ..., next try ...: ...`
-fn write_standing(f: &mut fmt::Formatter<'_>, standing: &Standing) -> fmt::Result {
-    let Standing { target, cloud, last_failure, open: Some(open), .. } = standing else { return Ok(()) };
-    write!(f, "failing: ")?;
-    match target {
+/// What is said of what failed with other options.
+const BEFORE: &str = " before the last change of options";
+
+/// `failing: noble-x64 in ci-1a2b3c4d, 3 in a row since ..., last ..., next try ...: ...`
+fn write_failing(f: &mut fmt::Formatter<'_>, failing: &Failing<'_>) -> fmt::Result {
+    let Failing { standing, open, is_past } = failing;
+    write!(f, "{}: ", if *is_past { format!("failed{BEFORE}") } else { "failing".to_owned() })?;
+    match standing.target {
         Some(target) => write!(f, "{target}")?,
         None => write!(f, "removing orphans")?,
     }
-    cloud.iter().try_for_each(|cloud| write!(f, " in {cloud}"))?;
+    standing.cloud.iter().try_for_each(|cloud| write!(f, " in {cloud}"))?;
     write!(f, ", {} in a row", open.in_row)?;
-    last_failure.iter().try_for_each(|at| write!(f, ", last {at}"))?;
+    standing.fails_since().iter().try_for_each(|at| write!(f, " since {at}"))?;
+    standing.last_failure.iter().try_for_each(|at| write!(f, ", last {at}"))?;
     let messages: Vec<&str> = open.failures.iter().map(|failure| failure.message.as_str()).collect();
     line(f, format_args!(", next try {}: {}", open.next_try(), messages.join("; ")))
 }
@@ -169,13 +212,21 @@ mod tests {
         });
         let journal: Journal = serde_json::from_value(journal).unwrap();
         let (next, request) = (Timestamp::of_rfc3339("2026-05-01T18:17:00Z"), None);
-        let none = Vec::new;
-        let works =
-            Jobs { worker_lives: true, request, next_try: None, next_look: next, journal, launches: none() };
+        let (none, task) = (Vec::new, TaskKind::Build);
+        let works = Jobs {
+            worker_lives: true,
+            task,
+            request,
+            next_try: None,
+            next_look: next,
+            journal,
+            launches: none(),
+        };
         let mut waits = crate::testing::request(crate::testing::run_config());
         (waits.id, waits.at) = (serde_json::from_value(json!("cd")).unwrap(), Timestamp(0));
         let empty = Jobs {
             worker_lives: false,
+            task,
             request: Some(waits),
             next_try: next,
             next_look: None,
@@ -189,7 +240,7 @@ mod tests {
             builder VM vm (7) in ci-1
           jammy-arm64: up to date, since 2026-05-01T12:00:00Z
           failed: noble-x64 for ci-1: listing images: busy (HTTP 503, 4 attempts)
-        failing: noble-x64 in ci-1, 2 in a row, last 2026-05-01T12:00:00Z, next try 2026-05-01T12:00:00Z: listing images: busy (HTTP 503, 4 attempts)
+        failing: noble-x64 in ci-1, 2 in a row since 2026-05-01T12:00:00Z, last 2026-05-01T12:00:00Z, next try 2026-05-01T12:00:00Z: listing images: busy (HTTP 503, 4 attempts)
         image noble-x64 in ci-1: i, built 2026-05-01T12:00:00Z
         left in ci-2: base image b (no\nroute), tried 9 times since 2026-05-01T12:00:00Z, retries ended 2026-05-01T12:00:00Z: delete it by hand
         last success: 2026-05-01T12:00:00Z
@@ -204,5 +255,42 @@ mod tests {
         next scheduled job: never
         last sweep of the clouds: never
         "#);
+    }
+
+    #[test]
+    fn what_failed_with_other_options_is_told_as_past() {
+        let mut request = crate::testing::request(crate::testing::run_config());
+        let target = request.config.targets[0];
+        let mut journal = Journal::default();
+        journal.begin(Job::new(&request));
+        let failure = Failure { target: Some(target), ..Failure::of(&"no flavor".to_owned(), true) };
+        journal.end(&request, vec![failure]);
+        let told = |request: &Request| {
+            let (request, journal) = (Some(request.clone()), journal.clone());
+            let (next_try, next_look, launches) = (None, None, Vec::new());
+            let task = TaskKind::Build;
+            Jobs { worker_lives: false, task, request, next_try, next_look, journal, launches }.to_string()
+        };
+        let now = told(&request);
+        assert!(
+            now.contains("  failed: noble-x64: no flavor") && now.contains("\nfailing: noble-x64,"),
+            "{now}"
+        );
+        request.config.clouds.push(crate::record::CloudName::new("another-1"));
+        let beside = told(&request);
+        assert!(
+            beside.contains("  failed: ") && beside.contains("\nfailing: "),
+            "no matter of options: {beside}"
+        );
+        request.config.vm.flavor = Some("large".into());
+        let corrected = told(&request);
+        for past in
+            ["  failed before the last change of options: ", "\nfailed before the last change of options: "]
+        {
+            assert!(corrected.contains(past), "{past}: {corrected}");
+        }
+        assert!(!corrected.contains("failing: "), "{corrected}");
+        request.config.targets.clear();
+        assert!(!told(&request).contains("in a row"), "it is not configured any more");
     }
 }

@@ -3,9 +3,9 @@
 
 use serde::Serialize;
 
-use super::jobs::{Jobs, describe};
+use super::jobs::{Failing, Jobs, describe};
 use crate::model::Timestamp;
-use crate::record::{Failure, Job, Orphans, Remedy, Standing};
+use crate::record::{Failure, Job, Orphans, Remedy};
 
 /// The document.
 #[derive(Debug, Serialize)]
@@ -47,6 +47,7 @@ struct FailureView {
     cloud: Option<String>,
     message: String,
     operator_must_act: bool,
+    past: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -61,6 +62,8 @@ struct FailingView {
     target: Option<String>,
     cloud: Option<String>,
     failures_in_row: u32,
+    failing_since: Option<Timestamp>,
+    past: bool,
     last_success: Option<Timestamp>,
     last_failure: Option<Timestamp>,
     next_retry: Timestamp,
@@ -91,13 +94,13 @@ impl JobsView {
         let Jobs { worker_lives, next_try, next_look, journal, launches, .. } = jobs;
         Self {
             worker_running: *worker_lives,
-            job: journal.job.as_ref().map(job),
+            job: journal.job.as_ref().map(|last| job(jobs, last)),
             waiting: jobs.waiting().map(|request| WaitingView {
                 id: request.id.to_string(),
                 reason: request.reason.as_str(),
                 requested: request.at,
             }),
-            failing: journal.standings.iter().filter_map(failing).collect(),
+            failing: jobs.failing().iter().map(failing).collect(),
             images: journal
                 .images
                 .iter()
@@ -121,7 +124,7 @@ impl JobsView {
     }
 }
 
-fn job(job: &Job) -> JobView {
+fn job(jobs: &Jobs, job: &Job) -> JobView {
     let builds = job.builds.iter().map(|build| BuildView {
         target: build.target.to_string(),
         phase: describe(&build.phase),
@@ -134,30 +137,32 @@ fn job(job: &Job) -> JobView {
         started: job.started,
         finished: job.finished,
         builds: builds.collect(),
-        failures: job.failures.iter().map(failure).collect(),
+        failures: job.failures.iter().map(|said| failure(said, jobs.is_past(job, said))).collect(),
     }
 }
 
-fn failure(failure: &Failure) -> FailureView {
+fn failure(failure: &Failure, past: bool) -> FailureView {
     FailureView {
         target: failure.target.map(|target| target.to_string()),
         cloud: failure.cloud.as_ref().map(|cloud| cloud.as_str().to_owned()),
         message: failure.message.clone(),
         operator_must_act: failure.remedy == Remedy::Operator,
+        past,
     }
 }
 
-fn failing(standing: &Standing) -> Option<FailingView> {
-    let open = standing.open.as_ref()?;
-    Some(FailingView {
+fn failing(Failing { standing, open, is_past }: &Failing<'_>) -> FailingView {
+    FailingView {
         target: standing.target.map(|target| target.to_string()),
         cloud: standing.cloud.as_ref().map(|cloud| cloud.as_str().to_owned()),
         failures_in_row: open.in_row,
+        failing_since: standing.fails_since(),
+        past: *is_past,
         last_success: standing.last_success,
         last_failure: standing.last_failure,
         next_retry: open.next_try(),
         messages: open.failures.iter().map(|failure| failure.message.clone()).collect(),
-    })
+    }
 }
 
 fn orphans(orphans: &Orphans) -> Option<OrphansView> {

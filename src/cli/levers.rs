@@ -48,7 +48,7 @@ pub fn history(host: &Host, output: Output, say: &dyn Fn(&str)) -> Result<(), Cl
     let past = Past::load(host).map_err(failed)?;
     show(&past, &past, output, say)?;
     if output.format == Format::Text {
-        past.outcomes.iter().for_each(|outcome| say(&outcome.to_string()));
+        past.outcome_lines().iter().for_each(|outcome| say(outcome));
     }
     Ok(())
 }

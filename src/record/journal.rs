@@ -222,8 +222,11 @@ impl Journal {
     pub fn publish(&mut self, image: Image) {
         let is_known = self.images.iter().any(|known| known.result == image.result);
         if let Some(job) = &mut self.job {
-            let places = if is_known { &mut job.found } else { &mut job.delivered };
-            places.push(image.result.config.clone());
+            if is_known {
+                job.found.push(image.result.config.clone());
+            } else {
+                job.delivered.push(image.result.clone().into());
+            }
         }
         let before: Vec<Image> =
             self.images.extract_if(.., |other| other.result.config == image.result.config).collect();

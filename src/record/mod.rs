@@ -11,8 +11,8 @@ mod levers;
 mod manifest;
 mod orphans;
 mod progress;
-mod pruned;
 mod provenance;
+mod pruned;
 mod relations;
 mod request;
 mod resource;
@@ -30,7 +30,7 @@ pub use history::{
     PastFailure, PastJob, SlowBoot, Totals, Unneeded, take_unlogged,
 };
 pub use journal::aside::{put_aside, put_aside_locked};
-pub use journal::build_state::{Build, BuiltOn, Failure, Job, Phase, Remedy, Sent};
+pub use journal::build_state::{Build, BuiltOn, DeliveredImage, Failure, Job, Phase, Remedy, Sent};
 pub use journal::evidence::{Comparison, Contents, Copy, FAILED_READS, Known, Proof, Revision};
 pub use journal::membership::Membership;
 pub use journal::phases::{ImpossibleTransition, Took};
@@ -41,18 +41,19 @@ pub use levers::{Choice, Levers, Pin, Revocation};
 pub use manifest::{BaseImageOrigin, Change, Changes, Component, Difference, MANIFEST_PATH, Manifest};
 pub use orphans::{Orphans, Work};
 pub use progress::Progress;
-pub use pruned::Pruned;
 pub use provenance::{
     PAYLOAD_TYPE, PREDICATE_TYPE, Provenance, STATEMENT_TYPE, SigningKeys, prune_provenance, purl,
     sign_provenance, signed_provenance,
 };
+pub use pruned::Pruned;
 pub use relations::{Announcement, FormerNames, Heard, LastHook, Own, Peer, Peers, Published, Told};
 pub use request::{Reason, Rebuild, Request, Settings, Task, TaskKind, worker_lives, worker_lock};
 pub use resource::{Resource, ResourceKind};
 pub use resource_tracker::ResourceTracker;
 pub use run_config::{
     BaseImageSource, BuildConfig, BuildMode, BuildResult, BuildSecrets, BuilderRunConfig, BuilderVm,
-    CloudName, Delivery, ImageFormat, JobId, Owner, PreparedImages, ProxyConfig, RunnerSource, LocalVerification, RebuildOn, SecurityMirror,
+    CloudName, Delivery, ImageFormat, JobId, LocalVerification, Owner, PreparedImages, ProxyConfig,
+    RebuildOn, RunnerSource, SecurityMirror,
 };
 pub use security::{
     Fix, ListedFile, OpenFix, PackageList, SecurityFixes, SecurityPocket, first_few, is_newer_version,

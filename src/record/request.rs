@@ -29,7 +29,7 @@ pub enum Reason {
     Security,
     /// The last job failed, and it is time to try again.
     Retry,
-    /// A secret of the external script has a new revision.
+    /// A secret has changed: one of the external script, or one that what has failed depends on.
     Secret,
     /// An operator's action.
     Action,

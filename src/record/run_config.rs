@@ -1,6 +1,8 @@
 //! What a build is to do, as plain data: it travels from the hook to the worker through a file, and holds no
 //! secret. Secrets travel beside it, as [`BuildSecrets`].
 
+mod choices;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -8,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use self::choices::{BuildMode, Delivery, ImageFormat, LocalVerification, PreparedImages, RebuildOn};
 use crate::github::GithubScope;
 use crate::host::random_uuid;
 use crate::instance::Recipe;
@@ -143,35 +146,6 @@ pub struct BaseImageSource {
     pub pins: BTreeMap<BaseImage, ReleaseDate>,
 }
 
-/// What makes an image due that is made of the same as the last one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RebuildOn {
-    /// A fix of a package that it has.
-    Security,
-    /// Its age.
-    Age,
-    /// Either.
-    #[default]
-    SecurityOrAge,
-}
-
-impl RebuildOn {
-    /// Whether fixes are looked for.
-    pub fn security(self) -> bool {
-        self != Self::Age
-    }
-
-    /// Whether age counts.
-    pub fn age(self) -> bool {
-        self != Self::Security
-    }
-
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 /// Where Ubuntu's security pockets are looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecurityMirror {
@@ -211,89 +185,6 @@ pub struct BuilderVm {
     pub boot_timeout_s: u32,
     /// An Ubuntu archive mirror to use while building.
     pub apt_mirror: Option<String>,
-}
-
-/// Where images are built.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BuildMode {
-    /// In a builder VM of the build cloud.
-    #[default]
-    External,
-    /// On this machine.
-    Local,
-}
-
-/// How related projects get their images.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Delivery {
-    /// The build project's image is shared where that is possible, and copied where it is not.
-    #[default]
-    Auto,
-    /// It is shared, and nothing else; copied only above Glance's limit of members.
-    Share,
-    /// Each project gets a copy of its own.
-    Copy,
-}
-
-impl Delivery {
-    fn is_auto(&self) -> bool {
-        *self == Self::Auto
-    }
-}
-
-/// Whether prepared images are kept, which have packages and snaps already and on which builds begin.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PreparedImages {
-    /// One of each target.
-    #[default]
-    Kept,
-    /// None.
-    Off,
-}
-
-impl PreparedImages {
-    fn are_kept(&self) -> bool {
-        *self == Self::Kept
-    }
-}
-
-/// What an image that was built on this machine is looked at in before it is delivered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LocalVerification {
-    /// In the chroot that it was built in, as far as a system that is not booted can tell.
-    #[default]
-    Chroot,
-    /// There, and in a VM of the build project that is booted from it.
-    Vm,
-}
-
-impl LocalVerification {
-    fn is_chroot(&self) -> bool {
-        *self == Self::Chroot
-    }
-}
-
-/// The format of the images that are uploaded: base images and local builds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ImageFormat {
-    /// Raw where Nova has made the last snapshot in it, qcow2 elsewhere.
-    #[default]
-    Auto,
-    /// Small, and converted by hosts whose disks are of another format.
-    Qcow2,
-    /// Cloned at once by hosts whose disks are in the same Ceph cluster as the images.
-    Raw,
-}
-
-impl ImageFormat {
-    fn is_auto(&self) -> bool {
-        *self == Self::Auto
-    }
 }
 
 /// The configuration of one run of the builder (seed `builder`: `BuilderRunConfig`).
@@ -393,6 +284,13 @@ impl BuilderRunConfig {
             _ => "http://ports.ubuntu.com/ubuntu-ports",
         });
         format!("{}/dists/{base}-security", mirror.trim_end_matches('/'))
+    }
+
+    /// What a failure of one target in one project is noted with: a digest of the settings, of which other targets and other
+    /// projects are no part; and the digest of all of it, with which earlier versions noted it.
+    pub fn failure_digests(&self) -> [String; 2] {
+        let settings = Self { targets: Vec::new(), clouds: Vec::new(), ..self.clone() };
+        [settings.digest(), self.digest()]
     }
 }
 

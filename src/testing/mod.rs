@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 use crate::instance::DEFAULT_RECIPE;
 use crate::model::{Arch, BaseImage, Target, Timestamp};
 use crate::record::{
-    BaseImageSource, BuildMode, BuilderRunConfig, BuilderVm, CloudName, Delivery, ImageFormat, JobId, Owner, PreparedImages, Reason, Rebuild, Request, RunnerSource, Task, LocalVerification, RebuildOn, SecurityMirror,
+    BaseImageSource, BuildMode, BuilderRunConfig, BuilderVm, CloudName, Delivery, ImageFormat, JobId,
+    LocalVerification, Owner, PreparedImages, Reason, Rebuild, RebuildOn, Request, RunnerSource,
+    SecurityMirror, Task,
 };
 
 /// To build noble-x64 in `builders-1`, for nobody yet.

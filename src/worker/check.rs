@@ -20,6 +20,8 @@ pub struct Checks<'a> {
     reporter: &'a Reporter,
     state: Mutex<State>,
     ended: Condvar,
+    /// Held while findings are written: of two checks that end side by side the newer has the last word.
+    writing: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -33,7 +35,8 @@ struct State {
 impl<'a> Checks<'a> {
     /// None is done yet.
     pub fn new(host: &'a Host, reporter: &'a Reporter) -> Self {
-        Self { host, reporter, state: Mutex::default(), ended: Condvar::new() }
+        let (state, ended, writing) = (Mutex::default(), Condvar::new(), Mutex::default());
+        Self { host, reporter, state, ended, writing }
     }
 
     /// Does the orders that come, but for those that take their turn, until the end; for a thread of its own.
@@ -115,28 +118,35 @@ impl<'a> Checks<'a> {
 
     fn answer_with(&self, order: &CheckOrder, secrets: &BuildSecrets) {
         log::info!("check {} started", order.id);
-        let before = Findings::load(self.host);
         if order.scope > Scope::Upstream {
             let findings = check(self.host, order, secrets);
-            // What is as it was needs no hook.
-            let is_news = before.as_ref().and_then(told) != told(&findings);
-            self.end_with(order, &findings, is_news);
+            self.end_with(order, |_| findings);
         }
         let news = look(self.host, &order.config, secrets) == builder::News::Some;
         if order.scope == Scope::Upstream {
             // What was found before still holds.
-            self.end_with(order, &Findings::of_before(before, order), news);
-        } else if news {
+            self.end_with(order, |before| Findings::of_before(before, order));
+        }
+        if news {
             self.tell(order);
         }
     }
 
-    fn end_with(&self, order: &CheckOrder, findings: &Findings, is_news: bool) {
+    /// Answers `order` with the findings that follow from those before, unless a newer order has taken its place: that one is
+    /// answered with what is newer, if it is not answered already.
+    fn end_with(&self, order: &CheckOrder, findings: impl FnOnce(Option<Findings>) -> Findings) {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        if CheckOrder::load(self.host).is_some_and(|newest| newest.id != order.id) {
+            return log::info!("check {} ended: a newer check has taken its place", order.id);
+        }
+        let before = Findings::load(self.host);
+        let findings = findings(before.clone());
         if let Err(error) = findings.save(self.host) {
             return log::error!("check {}: {error}", order.id);
         }
         log::info!("check {} ended: {}", order.id, findings.verdict().as_str());
-        if is_news {
+        // What is as it was needs no hook.
+        if before.as_ref().and_then(told) != told(&findings) {
             self.tell(order);
         }
     }
@@ -160,4 +170,49 @@ fn told(findings: &Findings) -> Option<(&str, Vec<&Finding>)> {
     let failures = findings.findings.iter().filter(|finding| finding.verdict == Verdict::Failure);
     let failures: Vec<&Finding> = failures.collect();
     (!failures.is_empty()).then_some((findings.config_digest.as_str(), failures))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Timestamp;
+    use crate::record::Check;
+    use crate::testing::run_config;
+
+    fn order(host: &Host, scope: Scope) -> CheckOrder {
+        let order = CheckOrder {
+            id: JobId::random(),
+            at: Timestamp::now(),
+            scope,
+            unit_name: "a/0".to_owned(),
+            config: run_config(),
+            has_secrets: false,
+        };
+        order.save(host, &BuildSecrets::default()).unwrap();
+        order
+    }
+
+    fn found(order: &CheckOrder, text: &str) -> Findings {
+        let finding = Finding::new(Check::Flavor, Verdict::Failure, text);
+        let (order, at) = (order.id.clone(), Timestamp::now());
+        Findings { order, at, config_digest: run_config().digest(), findings: vec![finding] }
+    }
+
+    #[test]
+    fn a_check_that_ends_late_leaves_what_a_newer_one_has_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::below(dir.path());
+        let reporter = Reporter::default();
+        let checks = Checks::new(&host, &reporter);
+        let old = order(&host, Scope::Upstream);
+        let newer = order(&host, Scope::BuildProject);
+        checks.end_with(&newer, |_| found(&newer, "new"));
+        checks.end_with(&old, |before| Findings::of_before(before, &old));
+        assert_eq!(Findings::load(&host).unwrap().order, newer.id, "the newer order stays answered");
+
+        let next = order(&host, Scope::Upstream);
+        checks.end_with(&next, |before| Findings::of_before(before, &next));
+        let kept = Findings::load(&host).unwrap();
+        assert_eq!((kept.order, kept.findings[0].text.as_str()), (next.id, "new"), "what was found holds");
+    }
 }

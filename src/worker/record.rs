@@ -7,7 +7,8 @@ use crate::host::Host;
 use crate::model::{Elapsed, Target, Timestamp, redacted};
 use crate::openstack_cloud::ProjectId;
 use crate::record::{
-    BuilderRunConfig, BuiltOn, CloudName, Image, JobId, Journal, Levers, Phase, Progress, RecordError, Request, Resource, Revision, Sent, Took, BuildSecrets, sign_provenance,
+    BuildSecrets, BuilderRunConfig, BuiltOn, CloudName, Image, JobId, Journal, Levers, Phase, Progress,
+    RecordError, Request, Resource, Revision, Sent, Took, sign_provenance,
 };
 
 /// Writes progress into the journal, and passes the news on.

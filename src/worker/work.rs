@@ -20,7 +20,8 @@ use crate::host::{Exclusive, Host};
 use crate::model::{Cause, Deadline, redact_from_now_on, retries};
 use crate::record::{
     Announcement, BuildMode, BuildSecrets, BuilderRunConfig, Failure, History, Job, JobId, Journal, Known,
-    Levers, Manifest, PastJob, Peers, Pruned, Remedy, Request, Task, Told, put_aside_locked, worker_lock, prune_provenance,
+    Levers, Manifest, PastJob, Peers, Pruned, Remedy, Request, Task, Told, prune_provenance,
+    put_aside_locked, worker_lock,
 };
 
 /// How often a newer request is looked for while Juju is told of the last one.
@@ -50,6 +51,9 @@ fn work_in(host: &Host, ours: fn(&Request) -> bool) -> Result<(), WorkerError> {
         let _ = lock.note(&std::process::id().to_string());
         put_aside_locked(host)?;
         host.remove_beginning(&host.run_dir(), &RUN_FILES)?;
+        if let Some(request) = Request::load(host)? {
+            catch_up(host, &Journal::load(host)?, &request);
+        }
         let reporter = Reporter::default();
         let checks = Checks::new(host, &reporter);
         std::thread::scope(|scope| {
@@ -192,6 +196,7 @@ fn do_request(
     let began = retries();
     log::info!("job {} started: {request}", request.id);
     let mut journal = Journal::load(host)?;
+    catch_up(host, &journal, request);
     let announced = Peers::load(host)?.announcement();
     if matches!(request.task, Task::Build | Task::Serve) {
         announced.iter().for_each(|announced| journal.inherit(announced));
@@ -300,6 +305,14 @@ fn note(host: &Host, journal: &Journal, request: &Request, retries: u64) {
     match History::note(host, journal, &request.config, retries) {
         Ok(ended) => ended.iter().for_each(PastJob::log),
         Err(error) => log::warn!("{error}; the action history will not show this job"),
+    }
+}
+
+/// The same for a job whose worker was killed right after its end.
+fn catch_up(host: &Host, journal: &Journal, request: &Request) {
+    match History::catch_up(host, journal, &request.config) {
+        Ok(ended) => ended.iter().for_each(PastJob::log),
+        Err(error) => log::warn!("{error}; action history will not know of the last job"),
     }
 }
 

@@ -35,7 +35,7 @@ fn a_wrong_flavor_is_in_the_status_while_all_is_up_to_date_and_survives_jobs_tha
     await_check(&fixture);
     let status = fixture.status();
     assert!(status.starts_with("active: noble-x64 ") && status.contains(told), "{status}");
-    assert!(status.contains("build-flavor \"typo\" does not exist in project builder-project"), "{status}");
+    assert!(status.contains("build-flavor \"typo\" does not exist"), "{status}");
     fixture.look_for_work();
     assert_eq!(fixture.job_ended().failures, []);
     await_check(&fixture);
@@ -173,4 +173,30 @@ fn a_look_that_finds_nothing_to_do_makes_few_requests_more() {
     let of_check = look.iter().filter(of_check).count();
     assert!((3..=4).contains(&of_check), "{look:#?}");
     assert!(2 * (of_check + 1) < look.len(), "the look itself makes more: {look:#?}");
+}
+
+#[test]
+fn the_script_is_fetched_and_a_base_that_the_server_lacks_is_a_failure() {
+    let fixture = Fixture::set(&[]);
+    let url = fixture.site.serve_script("ok.sh", "#!/bin/bash\ntrue\n");
+    fixture.app.set_config(&[("script-url", &url)]).unwrap();
+    let found = checked(&fixture, json!({}));
+    assert!(lines(&found).contains("ok       script: fetched, 17 bytes, SHA-256 "), "{found:?}");
+
+    let missing = format!("{}/script/missing.sh", fixture.site.url());
+    fixture.app.set_config(&[("script-url", &missing)]).unwrap();
+    let gone = What::Status(404, vec![], String::new());
+    fixture.site.inject(Fault::new("GET", "/cloud-images/", gone).unwrap());
+    let found = checked(&fixture, json!({}));
+    assert_eq!(found.status, ActionStatus::Failed);
+    let told = lines(&found);
+    let line = |check: &str| told.lines().find(|line| line.starts_with(check)).map(str::to_owned);
+    let script = line("failure  script: ").unwrap_or_else(|| panic!("{told}"));
+    assert!(script.contains("HTTP 404") && script.ends_with("; correct script-url"), "{script}");
+    let base = line("failure  base image, noble-x64: ").unwrap_or_else(|| panic!("{told}"));
+    assert!(base.contains("/noble/current/SHA256SUMS") && base.contains("check base-image and"), "{base}");
+
+    let huge = fixture.site.serve("/script/huge.sh", "text/plain", vec![b'#'; (1 << 20) + 1]);
+    fixture.app.set_config(&[("script-url", &huge)]).unwrap();
+    assert!(lines(&checked(&fixture, json!({}))).contains("failure  script: script-url "), "too large");
 }

@@ -87,6 +87,22 @@ fn a_project_without_the_pinned_build_is_served_from_the_build_project() {
     });
     assert_eq!(row(&fixture, &copy)["build"], build.as_str());
     assert_eq!(fixture.requests("POST", "/action"), 4, "nothing was built");
+
+    let told = act(&fixture, "history", json!({})).results;
+    let past: Value = serde_json::from_str(told["json"].as_str().unwrap()).unwrap();
+    assert_eq!(past["jobs"][0]["asked"]["action"], "pin");
+    assert_eq!(past["jobs"][0]["result"]["delivered"][0]["id"], copy.as_str(), "and not the newest");
+    let published = format!(": image {first} of build {build} is published, built 2");
+    assert!(told["outcomes"].as_str().unwrap().contains(&published), "{published}: {told:?}");
+    let shown = act(&fixture, "show-image", json!({"image": "noble-x64"})).results;
+    assert!(shown["text"].as_str().unwrap().starts_with(&format!("build {build} of noble-x64")), "{shown:?}");
+    let oldest = fixture.unit().run_action("diff-images", json!({"image": build})).unwrap();
+    assert_eq!(
+        oldest.message,
+        format!(
+            "build {build} is the oldest of noble-x64 that is kept; name the build to compare it with (list-images)."
+        )
+    );
 }
 
 #[test]
@@ -116,6 +132,12 @@ fn a_revoked_build_is_never_told_again_and_the_next_best_is() {
     assert_eq!(told(&fixture, &relation), first);
     fixture.job_ended();
     assert_eq!(row(&fixture, &second)["revoked"], "its docker does not start");
+    let status = fixture.status();
+    assert!(status.contains("noble-x64 newest build revoked (its docker does not start)"), "{status}");
+    let table = act(&fixture, "list-images", json!({})).results["images"].as_str().unwrap().to_owned();
+    let row_of = |words: &str| table.lines().any(|line| line.ends_with(words));
+    assert!(row_of("published") && row_of("revoked: its docker does not start"), "{table}");
+    assert!(table.contains("pin with its ID") && table.contains("show-image"), "{table}");
     act(&fixture, "revoke", json!({"image": first, "reason": "neither"}));
     assert_eq!(fixture.told(&relation, "id"), None);
     assert_eq!(fixture.told(&relation, "images"), None);

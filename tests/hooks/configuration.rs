@@ -196,6 +196,7 @@ fn an_option_that_is_reset_without_a_hook_is_found_by_update_status() {
         remedy,
         summary: String::new(),
         cause: Default::default(),
+        since: None,
     };
     site.finish_job(vec![failure(Remedy::Operator)], |_| ());
     let before = site.request().unwrap().id;

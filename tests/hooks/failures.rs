@@ -1,12 +1,13 @@
 //! Failures of targets and projects: what ends them, and when they are tried again.
 
 use rehearsal::agent::{ActionRun, ActionStatus};
-use runner_image_builder::model::Target;
+use runner_image_builder::model::{Cause, Target};
 use runner_image_builder::record::{Failure, Phase, Rebuild, Remedy, TaskKind};
 use serde_json::json;
 
+use crate::cloud::{Credentials, NOBODY};
 use crate::deploy::Plan;
-use crate::machine::{JAMMY, NOBLE, Site, image, succeeded};
+use crate::machine::{JAMMY, NOBLE, Site, all_succeeded, image, succeeded};
 use crate::publishing::{FIRST, SECOND};
 
 fn failed(target: Target) -> Failure {
@@ -17,6 +18,7 @@ fn failed(target: Target) -> Failure {
         remedy: Remedy::Retry,
         summary: String::new(),
         cause: Default::default(),
+        since: None,
     }
 }
 
@@ -136,4 +138,56 @@ fn a_target_that_is_not_configured_any_more_fails_no_more() {
     assert!(site.journal().standings.iter().all(|standing| standing.target == Some(JAMMY)));
     succeeded(site.unit().fire("config-changed").unwrap());
     assert!(!site.worker_lives() && !site.status().contains("failed"), "{}", site.status());
+}
+
+#[test]
+fn a_new_password_retries_what_depends_on_it_at_once_and_its_failures_are_counted_anew() {
+    let (site, _relation) = Plan::new().related();
+    let refused = |cause| Failure { cause, ..failed(NOBLE) };
+    let reason = || serde_json::to_value(site.request().unwrap().reason).unwrap();
+    site.finish_job(vec![refused(Cause::Credentials)], |_| ());
+    site.time_has_come();
+    site.next_hook();
+    assert_eq!(reason(), "retry");
+    site.finish_job(vec![refused(Cause::Credentials)], |_| ());
+    assert_eq!(told(&site).0, 2);
+    all_succeeded(site.password.update(&[("password", "another")]).unwrap());
+    assert_eq!(reason(), "secret");
+    site.finish_job(vec![refused(Cause::Credentials)], |_| ());
+    assert_eq!(told(&site).0, 1);
+    let history = site.unit().run_action("history", json!({})).unwrap();
+    let text = history.results["history"].as_str().unwrap();
+    for line in [
+        "requested by: retry of noble-x64 (credentials); 2",
+        "requested by: new secret or credentials, retry of noble-x64 (credentials); 2",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+
+    // A mirror is none of it.
+    site.time_has_come();
+    site.next_hook();
+    site.finish_job(vec![refused(Cause::Mirror)], |_| ());
+    let before = (site.request().unwrap().id, told(&site));
+    all_succeeded(site.password.update(&[("password", "a third")]).unwrap());
+    assert_eq!((site.request().unwrap().id, told(&site)), before);
+}
+
+#[test]
+fn another_option_begins_the_count_anew_and_another_related_project_does_not() {
+    let (site, _relation) = Plan::new().related();
+    site.finish_job(vec![failed(NOBLE)], |_| ());
+    let other = Credentials::new(NOBODY, "others");
+    site.app.integrate("image", "others", &[&other.data()]).unwrap();
+    site.finish_job(vec![failed(NOBLE)], |_| ());
+    site.next_hook();
+    assert_eq!(told(&site).0, 2);
+    assert!(site.status().contains("uild failed: no route to host, next try "), "{}", site.status());
+    site.app.set_config(&[("build-flavor", "large")]).unwrap();
+    let jobs = site.unit().exec("./dispatch jobs").unwrap().stdout;
+    assert!(jobs.contains("failed before the last change of options: noble-x64, 2 in a row"), "{jobs}");
+    site.finish_job(vec![failed(NOBLE)], |_| ());
+    assert_eq!(told(&site).0, 1);
+    let jobs = site.unit().exec("./dispatch jobs").unwrap().stdout;
+    assert!(jobs.contains("\nfailing: noble-x64, 1 in a row since "), "{jobs}");
 }

@@ -98,6 +98,7 @@ fn what_a_cloud_has_said_is_shown_and_not_obeyed() {
         remedy: Remedy::Operator,
         summary: String::new(),
         cause: Default::default(),
+        since: None,
     };
     site.finish_job(vec![failure], |_| ());
     site.next_hook();

@@ -113,6 +113,13 @@ fn a_request_that_waits_is_done_with_the_one_that_takes_its_place() {
     let history = site.unit().run_action("history", json!({})).unwrap();
     let text = history.results["history"].as_str().unwrap();
     assert!(text.contains(&format!("job {first}: replaced by job {second}")), "{text}");
+    for told in [
+        "  requested by: action run, force=true, only jammy; 2",
+        "  requested by: configuration: runner-version; 2",
+        "  Building ",
+    ] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
 }
 
 #[test]

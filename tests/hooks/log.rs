@@ -66,3 +66,26 @@ fn what_ended_while_no_hook_ran_is_told_by_the_next_one_and_what_an_older_versio
     assert_eq!(count(&errors, first.as_str()), before);
     assert_eq!(count(&errors, &format!("job {second} failed after ")), 1, "{errors:#?}");
 }
+
+#[test]
+fn a_job_whose_worker_was_killed_right_after_its_end_is_in_the_history_all_the_same() {
+    let (site, _relation) = Plan::new().keystone(NOBODY).related();
+    let job = job_ended(&site);
+    site.next_hook();
+    site.kill_worker();
+    // As it is between the job's end in the journal and the note of it in the history.
+    let file = site.state_file("history.json");
+    let mut history: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    history["jobs"].as_array_mut().unwrap().retain(|known| known["id"] != job.as_str());
+    std::fs::write(&file, history.to_string()).unwrap();
+    let told = site.unit().run_action("history", serde_json::json!({})).unwrap();
+    let text = told.results["history"].as_str().unwrap();
+    assert!(text.contains(&format!("job {job}: failed after ")), "{text}");
+    site.time_has_come();
+    site.next_hook();
+    let next = job_ended(&site);
+    let jobs: Vec<JobId> =
+        History::load(&site.host()).unwrap().jobs.into_iter().map(|known| known.id).collect();
+    assert_eq!(jobs.iter().filter(|known| **known == job).count(), 1, "{jobs:?}");
+    assert!(jobs.contains(&next) && jobs.last() == Some(&next), "{jobs:?}");
+}

@@ -15,6 +15,7 @@ fn failed(target: Option<Target>, message: &str, remedy: Remedy) -> Failure {
         remedy,
         summary: String::new(),
         cause: Default::default(),
+        since: None,
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::trouble;
 use crate::builder::clouds::connect::connect_to;
 use crate::builder::clouds::names::Clouds;
 use crate::builder::image::base_image::{self, BaseImages};
@@ -23,6 +22,10 @@ const LIMIT: Duration = Duration::from_secs(3600);
 /// How long it may take to remove the security group.
 const REMOVAL: Duration = Duration::from_secs(60);
 
+/// What may stand between the unit and a VM.
+const REACH: &str =
+    "check build-network, build-ssh-ingress, ssh-options, and the routes from the unit to the VM's address";
+
 /// Boots a VM of the first target's base image, connects to it, and deletes it.
 pub fn check(host: &Host, http: &HttpClient, known: &Clouds, order: &CheckOrder) -> Finding {
     let config = &order.config;
@@ -35,11 +38,9 @@ pub fn check(host: &Host, http: &HttpClient, known: &Clouds, order: &CheckOrder)
     let found = match boot(host, http, known, order, *target) {
         Ok(()) => Finding::new(Check::Ssh, Verdict::Ok, "a VM booted and answered on ssh"),
         Err(failure) => {
-            let text = format!(
-                "{}; check build-network, build-ssh-ingress, ssh-options, and the routes from the unit to the VM's address",
-                failure.message
-            );
-            trouble(Check::Ssh, &text, true)
+            let (cause, _) = failure.cause_and_remedy();
+            let told = |what: &str| format!("{what}; {REACH}");
+            Finding::new(Check::Ssh, Verdict::Failure, told(&failure.message)).summed_up(told(cause))
         }
     };
     found.of_target(*target).in_cloud(&config.build_cloud)

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::builder::clouds::clouds_yaml::read_clouds_yaml;
 use crate::builder::clouds::connect::{http_client, in_each};
 use crate::host::Host;
-use crate::model::{Deadline, Timestamp};
+use crate::model::{Classified, Deadline, Timestamp};
 use crate::record::{BuildSecrets, Check, CheckOrder, CloudName, Finding, Findings, Scope, Verdict};
 
 /// How long all checks together may take, but for the VM of a deep one.
@@ -62,7 +62,7 @@ fn findings(host: &Host, order: &CheckOrder, secrets: &BuildSecrets) -> Vec<Find
 }
 
 /// An error as a finding: a failure when somebody has to act, else something that may pass.
-fn trouble(check: Check, error: &impl std::fmt::Display, operator_must_act: bool) -> Finding {
+fn trouble(check: Check, error: &impl Classified, operator_must_act: bool) -> Finding {
     let verdict = if operator_must_act { Verdict::Failure } else { Verdict::Warning };
-    Finding::new(check, verdict, error)
+    Finding::new(check, verdict, error).summed_up(error.summary())
 }

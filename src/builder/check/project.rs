@@ -100,7 +100,7 @@ impl ProjectCheck<'_> {
                 Finding::new(Check::Quota, Verdict::Failure, text)
             }
             // Not every cloud lets its users read it; a build that lacks it says so.
-            Err(error) => Finding::new(Check::Quota, Verdict::Warning, error),
+            Err(error) => trouble(Check::Quota, &error, false),
         }
     }
 

@@ -1,10 +1,11 @@
-//! The checks of what comes from the web: signed base images, the runner application, the apt mirror.
+//! The checks of what comes from the web: signed base images, the runner application, the apt mirror, the operator's script.
 
 use std::thread::scope;
 
 use super::trouble;
 use crate::builder::image::base_image;
 use crate::builder::releases::{find_runner, github};
+use crate::builder::script;
 use crate::github::GithubClient;
 use crate::host::Host;
 use crate::http::HttpClient;
@@ -27,6 +28,7 @@ pub fn check(
             config.targets.iter().map(look).collect::<Vec<_>>()
         });
         let mirror = scope.spawn(|| apt_mirror(http, config, deadline));
+        let fetched = scope.spawn(|| external_script(http, config, deadline));
         let mut found: Vec<Finding> =
             config.targets.iter().map(|target| runner(&client, config, *target, deadline)).collect();
         if extent >= Scope::Full {
@@ -34,7 +36,8 @@ pub fn check(
         }
         let images = images.join().unwrap_or_default();
         let mirror = mirror.join().unwrap_or_default();
-        images.into_iter().chain(found).chain(mirror).collect()
+        let fetched = fetched.join().ok().flatten();
+        images.into_iter().chain(found).chain(mirror).chain(fetched).collect()
     })
 }
 
@@ -75,7 +78,21 @@ fn rate_limit(client: &GithubClient, deadline: Deadline) -> Option<Finding> {
             let text = format!("{} of {} requests left until {}", rate.remaining, rate.limit, rate.resets);
             Finding::new(Check::Github, Verdict::Ok, text)
         }
-        Err(error) => trouble(Check::Github, &error, error.operator_must_act()),
+        Err(error) => {
+            let verdict = if error.operator_must_act() { Verdict::Failure } else { Verdict::Warning };
+            Finding::new(Check::Github, verdict, &error).summed_up(error.summary())
+        }
+    })
+}
+
+/// Whether the operator's script can be fetched, and is the one that was asked for; nothing where there is none.
+fn external_script(http: &HttpClient, config: &BuilderRunConfig, deadline: Deadline) -> Option<Finding> {
+    Some(match script::fetch(http, config.script_url.as_deref()?, deadline) {
+        Ok(script) => {
+            let text = format!("fetched, {} bytes, SHA-256 {}", script.content.len(), script.sha256);
+            Finding::new(Check::Script, Verdict::Ok, text)
+        }
+        Err(error) => trouble(Check::Script, &error, error.operator_must_act()),
     })
 }
 

@@ -51,7 +51,7 @@ impl Unit<'_> {
     /// Tells what the last jobs were, and how each target stands in each project.
     pub(in crate::charm) fn history(&self) -> Result<(), DispatchError> {
         let past = Past::load(self.host)?;
-        let outcomes: Vec<String> = past.outcomes.iter().map(ToString::to_string).collect();
+        let outcomes = past.outcome_lines();
         let json = serde_json::to_string(&past).unwrap_or_default();
         let results = [("history", past.to_string()), ("outcomes", outcomes.join("\n")), ("json", json)];
         Ok(self.tools.action_set(&results)?)

@@ -10,7 +10,7 @@ use crate::model::{Target, Timestamp, printable_line};
 use crate::openstack_cloud::ImageId;
 use crate::record::{
     BootTimes, BuilderRunConfig, CloudName, Image, Journal, Levers, Published, RecordError, Request,
-    Revision, Seconds,
+    Revision, Revocation, Seconds,
 };
 
 /// All images; displays as a table, serialises as JSON.
@@ -18,6 +18,9 @@ use crate::record::{
 pub struct ImageList {
     /// One a build, a copy, or a project that lacks what it is to have.
     pub images: Vec<Row>,
+    /// The builds that are never told again and of which nothing is kept.
+    #[serde(skip)]
+    revoked: Vec<Revocation>,
 }
 
 /// One image.
@@ -92,10 +95,19 @@ impl ImageList {
             row.revoked = revocation.map(|revocation| revocation.reason.clone());
             row.named_by = row.id.iter().flat_map(|id| published.naming(id.as_str())).collect();
         }
-        let order =
-            |row: &Row| (row.target, row.state != State::Build, row.project.clone(), u64::MAX - row.built.0);
+        let place = |state: State| match state {
+            State::Told => 0,
+            State::Missing => 1,
+            State::Build => 2,
+            State::Kept => 3,
+        };
+        let order = |row: &Row| (row.target, place(row.state), row.project.clone(), u64::MAX - row.built.0);
         rows.sort_by_key(order);
-        Ok(Self { images: rows })
+        let is_listed = |known: &Revocation| {
+            rows.iter().any(|row| row.build.as_ref().or(row.id.as_ref()) == Some(&known.build))
+        };
+        let revoked = levers.revoked.iter().filter(|known| !is_listed(known)).cloned().collect();
+        Ok(Self { images: rows, revoked })
     }
 }
 
@@ -153,9 +165,9 @@ impl Row {
         let unknown = || "-".to_owned();
         let day = |at: Timestamp| at.to_string().chars().take(10).collect::<String>();
         let mut state = match self.state {
-            State::Build => "build".to_owned(),
-            State::Told => "told".to_owned(),
-            State::Kept => "kept".to_owned(),
+            State::Build => "kept in build project".to_owned(),
+            State::Told => "published".to_owned(),
+            State::Kept => "kept, not published".to_owned(),
             State::Missing => "missing, being delivered".to_owned(),
         };
         state.push_str(if self.pinned { ", pinned" } else { "" });
@@ -181,8 +193,18 @@ impl fmt::Display for ImageList {
         if self.images.is_empty() {
             return writeln!(f, "no images yet");
         }
-        let head =
-            ["TARGET", "PROJECT", "ID", "BUILT", "SIZE", "BOOT", "BASE", "RUNNER", "NAMED BY", "STATE"];
+        let head = [
+            "TARGET",
+            "PROJECT",
+            "ID",
+            "BUILT",
+            "SIZE",
+            "BOOT",
+            "BASE IMAGE",
+            "RUNNER",
+            "RELATIONS",
+            "STATE",
+        ];
         let rows: Vec<[String; 10]> =
             std::iter::once(head.map(str::to_owned)).chain(self.images.iter().map(Row::cells)).collect();
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
@@ -191,6 +213,16 @@ impl fmt::Display for ImageList {
             let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
             writeln!(f, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
         }
-        Ok(())
+        for Revocation { target, build, reason, since, .. } in &self.revoked {
+            let line = format!("build {build} of {target} was revoked {since} and is not kept: {reason}");
+            writeln!(f, "{}", printable_line(&line))?;
+        }
+        f.write_str(HELP)
     }
 }
+
+/// What can be done with an ID of the list. The actions and the commands on the unit have the same names.
+const HELP: &str = "\
+To publish an earlier image again: pin with its ID; to return to the newest: unpin; to withdraw one: revoke.
+To see what is inside: show-image with an ID; what changed: diff-images; what was built when and why it failed: history.
+";

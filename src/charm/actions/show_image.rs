@@ -30,6 +30,16 @@ pub enum ShowError {
     /// There is nothing to compare it with.
     #[error("only one build of {0} is kept; name two builds (see list-images)")]
     OnlyOne(Target),
+    /// The build before it is kept no more.
+    #[error(
+        "build {build} is the oldest of {target} that is kept; name the build to compare it with (list-images)"
+    )]
+    Oldest {
+        /// The build.
+        build: ImageId,
+        /// What it was built for.
+        target: Target,
+    },
     /// Its manifest is not here.
     #[error("{}", missing(build, manifest.as_deref()))]
     NoManifest {
@@ -88,9 +98,9 @@ pub struct ShownImage {
 
 impl ShownImage {
     /// The build that `word` means: its id or that of a copy, the beginning of either, the SHA-512 of its bytes, or a target,
-    /// whose newest it is.
+    /// of which it is the build that relations are told.
     pub fn load(host: &Host, word: &str) -> Result<Self, ShowError> {
-        Self::of(host, find(&Journal::load(host)?, word)?)
+        Self::of(host, find(&Journal::load_told(host)?, word)?)
     }
 
     fn of(host: &Host, build: &Revision) -> Result<Self, ShowError> {
@@ -146,12 +156,12 @@ pub struct Side {
 impl ImageDifference {
     /// What differs between the builds that two words mean; of one, between the build before and it.
     pub fn load(host: &Host, first: &str, second: Option<&str>) -> Result<Self, ShowError> {
-        let journal = Journal::load(host)?;
+        let journal = Journal::load_told(host)?;
         let (before, after) = match second {
             Some(second) => (find(&journal, first)?, find(&journal, second)?),
             None => {
                 let after = find(&journal, first)?;
-                (journal.build_before(after).ok_or(ShowError::OnlyOne(after.target))?, after)
+                (journal.build_before(after).ok_or_else(|| alone(&journal, after))?, after)
             }
         };
         let (before, after) = (ShownImage::of(host, before)?, ShownImage::of(host, after)?);
@@ -164,11 +174,24 @@ impl ImageDifference {
     }
 }
 
-/// The build that a word means.
+/// Why there is no build before `build`.
+fn alone(journal: &Journal, build: &Revision) -> ShowError {
+    let (id, target) = (build.id.clone(), build.target);
+    let mut others = journal.revisions.iter().filter(|other| other.target == target && other.id != id);
+    match others.next() {
+        Some(_) => ShowError::Oldest { build: id, target },
+        None => ShowError::OnlyOne(target),
+    }
+}
+
+/// The build that a word means, in a journal with the images that relations are told: of a target, the newest of those. While
+/// none is told, the newest there is.
 fn find<'a>(journal: &'a Journal, word: &str) -> Result<&'a Revision, ShowError> {
     if let Some(target) = Target::parse(word) {
+        let is_told =
+            |build: &Revision| journal.images.iter().any(|image| image.revision.as_ref() == Some(&build.id));
         let builds = journal.revisions.iter().filter(|build| build.target == target);
-        return builds.max_by_key(|build| build.built).ok_or(ShowError::NoBuild(target));
+        return builds.max_by_key(|build| (is_told(build), build.built)).ok_or(ShowError::NoBuild(target));
     }
     let digest = word.strip_prefix("sha512:").unwrap_or(word);
     let has_bytes = |build: &&Revision| build.proof.as_ref().is_some_and(|proof| proof.sha512 == digest);

@@ -1,13 +1,21 @@
 //! How far a job is.
 
-use super::text::span;
+use super::text::{SHOWN, shortened, span};
 use crate::record::{Job, Phase, Reason};
 
 /// What is said while nothing is built, but something removed.
 const REMOVING: &str = "Removing what an earlier job left";
 
+/// The least that is shown of why a step takes long, in bytes.
+const LEAST: usize = 12;
+
 /// `Building noble-x64: installing packages, 3 of 9, 4 min (1 of 3 done)`, for the target that is furthest behind.
 pub fn progress(job: &Job) -> String {
+    progress_behind(job, 0)
+}
+
+/// The same within what `juju status` shows, where `before` bytes stand in front of it.
+pub fn progress_behind(job: &Job, before: usize) -> String {
     if matches!(job.reason, Some(Reason::Cancel | Reason::Abandoned)) {
         return REMOVING.into();
     }
@@ -29,10 +37,6 @@ pub fn progress(job: &Job) -> String {
         Phase::Delivering => "delivering image".to_owned(),
         Phase::Waiting | Phase::Done | Phase::UpToDate | Phase::Failed => "waiting".to_owned(),
     };
-    let step = match &build.hampered {
-        Some(reason) => format!("{step} ({reason})"),
-        None => step,
-    };
     let others = match job.builds.len() {
         0 | 1 => String::new(),
         all => {
@@ -40,5 +44,10 @@ pub fn progress(job: &Job) -> String {
             format!(" ({done} of {all} done)")
         }
     };
-    format!("Building {}: {step}, {}{others}", build.target, span(build.since.age()))
+    let (doing, since) = (format!("Building {}: {step}", build.target), span(build.since.age()));
+    let reason = build.hampered.as_ref().map_or(String::new(), |reason| {
+        let around = before + doing.len() + " ()".len() + ", ".len() + since.len() + others.len();
+        format!(" ({})", shortened(reason, SHOWN.saturating_sub(around).max(LEAST)))
+    });
+    format!("{doing}{reason}, {since}{others}")
 }

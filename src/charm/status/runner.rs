@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::text::sentence;
+use super::trouble::Trouble;
 use super::uncapitalised;
 use crate::charm::state::CharmState;
 use crate::juju::Status;
@@ -19,7 +20,10 @@ pub fn with_runners(
     now: Timestamp,
 ) -> Status {
     let Runners { refused, ending, none_serves } = Runners::of(state, journal, upstream, now);
-    let said = || refused.iter().chain(&ending).cloned();
+    let all = || refused.iter().chain(&ending);
+    let more = all().count().checked_sub(1).filter(|more| *more > 0);
+    let more = more.map(|more| format!("and {more} more runners"));
+    let said = || all().take(1).cloned().chain(more.clone());
     // Only the leader looks at GitHub: what another unit knows may be out of date.
     if !state.leader || said().next().is_none() || state.relations.is_empty() {
         return status;
@@ -28,6 +32,10 @@ pub fn with_runners(
     let behind = |text: String| sentence([text].into_iter().chain(said()));
     match status {
         Status::Active(text) if none_serves => Status::Blocked(before(text)),
+        // What fails now comes before what will be refused.
+        Status::Active(text) if refused.is_empty() && Trouble::of(state, journal).is_some() => {
+            Status::Active(behind(text))
+        }
         Status::Active(text) => Status::Active(before(text)),
         Status::Maintenance(text) => Status::Maintenance(behind(text)),
         Status::Blocked(text) => Status::Blocked(behind(text)),
@@ -245,7 +253,7 @@ mod tests {
             &state,
             &journal,
             29,
-            "active: Runner 2.335.0 is refused by GitHub from 2026-12-10; 2 h old",
+            "active: 2 h old; runner 2.335.0 is refused by GitHub from 2026-12-10",
         );
     }
 }

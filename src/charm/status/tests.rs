@@ -89,6 +89,7 @@ pub(super) fn failed(state: &CharmState, remedies: &[Remedy]) -> Journal {
         remedy: *remedy,
         summary: String::new(),
         cause: Default::default(),
+        since: None,
     };
     let mut journal = Journal { job: Some(job(state, &[])), ..Journal::default() };
     let request = crate::testing::request(state.run.clone());
@@ -267,16 +268,13 @@ fn what_a_check_finds_is_told_whatever_jobs_do_and_once() {
     let mut state = state();
     let up_to_date = Journal { images: vec![image(NOBLE, 125)], ..Journal::default() };
     let wrong = found(&state, &["no such flavor; set build-flavor."]);
-    let told = "lavor check failed: no such flavor; set build-flavor";
-    assert_eq!(
-        checked(&state, &up_to_date, &wrong),
-        format!("active: noble-x64 2 h old; f{told}; next look HH:MMZ")
-    );
+    let next = "lavor check failed: no such flavor, next look HH:MMZ; set build-flavor";
+    assert_eq!(checked(&state, &up_to_date, &wrong), format!("active: noble-x64 2 h old; f{next}"));
     let first = Journal::default();
-    assert_eq!(checked(&state, &first, &wrong), format!("blocked: F{told}; next look HH:MMZ"));
+    assert_eq!(checked(&state, &first, &wrong), format!("blocked: F{next}"));
     let two = found(&state, &["no such flavor", "another"]);
     assert!(
-        checked(&state, &first, &two).ends_with("no such flavor; and 1 more; see check; next look HH:MMZ")
+        checked(&state, &first, &two).ends_with("no such flavor, next look HH:MMZ; and 1 more; see check")
     );
     let failed = failed(&state, &[Remedy::Operator]);
     let same = found(&state, &["Operator."]);
@@ -284,6 +282,7 @@ fn what_a_check_finds_is_told_whatever_jobs_do_and_once() {
     assert!(!checked(&state, &first, &found(&state, &[])).contains("check failed"));
 
     let running = Journal { job: Some(job(&state, &[(NOBLE, Phase::Launching)])), ..up_to_date };
+    let told = "lavor check failed: no such flavor; set build-flavor";
     assert!(checked(&state, &running, &wrong).ends_with(&format!("; f{told}")));
     state.relations.clear();
     state.relation_ids.clear();
@@ -308,3 +307,4 @@ fn progress_tells_why_a_step_takes_long() {
 }
 
 mod glance;
+mod long_names;

@@ -19,13 +19,21 @@ pub fn sentence(parts: impl IntoIterator<Item = String>) -> String {
     }
 }
 
-/// A cause is given at least this much room, in bytes.
-const LEAST: usize = 30;
+/// What stands between what has failed and why.
+const FAILED: &str = " failed: ";
+
+/// How much room a cause is given before the place that it is about is named in full, in bytes.
+const CAUSE: usize = 24;
+
+/// The least that is shown of a cause or a place, in bytes.
+const LEAST: usize = 12;
 
 /// Something that is wrong.
 pub struct Problem<'a> {
-    /// What has failed: `build failed`.
-    pub subject: String,
+    /// What has failed, up to the name of the place: `build`, `noble-x64 delivery to `.
+    pub what: String,
+    /// The application, project or cloud where it has failed; empty where that need not be told.
+    pub place: String,
     /// Why.
     pub cause: String,
     /// When it is tried again: `next try 14:15Z`.
@@ -42,17 +50,16 @@ impl Problem<'_> {
     /// `build failed: CAUSE, next try 14:15Z; REMEDY; and 2 more; see history`: up to the next try within what `juju status`
     /// shows, where `before` bytes stand in front of it.
     pub fn told(&self, before: usize) -> String {
-        let cause = self.cause.replace(['\n', '\r'], " ");
-        let mut is_cut = false;
-        let mut text = match &self.next {
-            Some(next) => {
-                let around = before + self.subject.len() + ": ".len() + ", ".len() + next.len();
-                let cause_shown = shortened(&cause, SHOWN.saturating_sub(around).max(LEAST));
-                is_cut = cause_shown.len() < cause.len();
-                format!("{}: {cause_shown}, {next}", self.subject)
-            }
-            None => format!("{}: {cause}", self.subject),
-        };
+        let cause = short_names(&self.cause.replace(['\n', '\r'], " "));
+        let next = self.next.as_ref().map(|next| format!(", {next}")).unwrap_or_default();
+        let room = SHOWN.saturating_sub(before + self.what.len() + FAILED.len() + next.len());
+        let place = shortened(&self.place, room.saturating_sub(cause.len().min(CAUSE)).max(LEAST));
+        // Where nothing has to follow, the rest of it is worth reading.
+        let for_cause =
+            if next.is_empty() { cause.len() } else { room.saturating_sub(place.len()).max(LEAST) };
+        let shown = shortened(&cause, for_cause);
+        let is_cut = shown != self.cause.as_str();
+        let mut text = format!("{}{place}{FAILED}{shown}{next}", self.what);
         if let Some(advice) = self.advice {
             text.push_str("; ");
             text.push_str(advice);
@@ -85,6 +92,19 @@ pub fn shortened(text: &str, room: usize) -> String {
     let fits = &text[..text.floor_char_boundary(room.saturating_sub(3))];
     let whole_words = fits.rfind(' ').filter(|end| *end > room / 2).map_or(fits, |end| &fits[..end]);
     format!("{}...", whole_words.trim_end_matches([' ', ',', ':', ';', '.']))
+}
+
+/// The longest quoted name or value in a status, in bytes: what is wrong with it stands behind it.
+const NAME: usize = 24;
+
+/// `text` with what it quotes in `"` shortened.
+pub fn short_names(text: &str) -> String {
+    let parts = text.split('"').enumerate();
+    let short = parts.map(|(number, part)| {
+        let is_quoted = number % 2 == 1;
+        if is_quoted { shortened(part, NAME) } else { part.to_owned() }
+    });
+    short.collect::<Vec<_>>().join("\"")
 }
 
 /// `4 min`, `3 h`, `2 days`.

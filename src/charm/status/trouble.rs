@@ -26,9 +26,9 @@ pub fn open_failures<'a>(
     journal: &'a Journal,
 ) -> impl Iterator<Item = (&'a Standing, &'a OpenFailure)> {
     let task = if state.leader { TaskKind::Build } else { TaskKind::TakeOver };
-    let digest = state.run.digest();
+    let digests = state.run.failure_digests();
     let failing = [task, TaskKind::CleanUp].into_iter().flat_map(|task| journal.failing(&state.run, task));
-    failing.filter(move |(_, open)| open.config_digest == digest)
+    failing.filter(move |(_, open)| open.is_of(&digests))
 }
 
 impl<'a> Trouble<'a> {
@@ -43,7 +43,7 @@ impl<'a> Trouble<'a> {
         let mut failures: Vec<(&Standing, &OpenFailure, &Failure)> = Vec::new();
         for (standing, open) in failing {
             for failure in &open.failures {
-                if !failures.iter().any(|(_, _, known)| *known == failure) {
+                if !failures.iter().any(|(_, _, known)| known.says_the_same(failure)) {
                     failures.push((standing, open, failure));
                 }
             }
@@ -59,11 +59,13 @@ impl<'a> Trouble<'a> {
         let same: Vec<_> = failures.iter().filter(is_same).collect();
         let is_tried = !state.paused || standing.task == TaskKind::CleanUp;
         let next_try = same.iter().map(|(_, open, _)| open.next_try()).min().filter(|_| is_tried);
+        let (what, place) = subject(state, standing.task, failure, same.len());
         Some(Self {
             remedy: failure.remedy,
             messages: failures.iter().map(|(_, _, failure)| failure.message.as_str()).collect(),
             problem: Problem {
-                subject: subject(state, standing.task, failure, same.len()),
+                what,
+                place,
                 cause: cause_in_place(state, failure, cause),
                 next: next_try.map(|at| format!("next try {}", at.time_of_day())),
                 advice,
@@ -74,8 +76,8 @@ impl<'a> Trouble<'a> {
     }
 }
 
-/// `jammy-x64 build failed`, `3 builds failed`, `noble-x64 delivery to app (project) failed`.
-fn subject(state: &CharmState, task: TaskKind, failure: &Failure, count: usize) -> String {
+/// What has failed, and where: `jammy-x64 build`, `3 builds`, `noble-x64 delivery to ` and `app (project)`.
+fn subject(state: &CharmState, task: TaskKind, failure: &Failure, count: usize) -> (String, String) {
     let related = failure.cloud.as_ref().filter(|cloud| state.run.clouds.contains(cloud));
     let (one, many) = match (task, related) {
         (TaskKind::TakeOver, _) => ("check of the leader's image", "checks of the leader's images"),
@@ -89,9 +91,9 @@ fn subject(state: &CharmState, task: TaskKind, failure: &Failure, count: usize) 
         _ => one.to_owned(),
     };
     match (task, &failure.cloud, related) {
-        (TaskKind::CleanUp, Some(cloud), _) => format!("{what} in {} failed", place(state, cloud)),
-        (TaskKind::Build, _, Some(cloud)) => format!("{what} to {} failed", place(state, cloud)),
-        _ => format!("{what} failed"),
+        (TaskKind::CleanUp, Some(cloud), _) => (format!("{what} in "), place(state, cloud)),
+        (TaskKind::Build, _, Some(cloud)) => (format!("{what} to "), place(state, cloud)),
+        _ => (what, String::new()),
     }
 }
 

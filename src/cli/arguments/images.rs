@@ -11,7 +11,7 @@ use crate::model::Target;
 #[derive(Debug, clap::Args)]
 pub struct ShowImage {
     /// The ID of the build or of a copy of it, its first characters (at least 4), the SHA-512 of the image, or a target such
-    /// as noble-x64 to show its newest build
+    /// as noble-x64 to show its published build
     pub image: String,
     /// How to print the result
     #[arg(long, value_enum, default_value_t)]

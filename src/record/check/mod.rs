@@ -43,6 +43,8 @@ pub enum Check {
     Github,
     /// Whether the apt mirror has the release.
     AptMirror,
+    /// Whether the operator's script can be fetched.
+    Script,
     /// Whether a VM can be reached by ssh.
     Ssh,
 }
@@ -61,6 +63,7 @@ impl Check {
             Self::BaseImage => "base image",
             Self::Github => "GitHub",
             Self::AptMirror => "apt mirror",
+            Self::Script => "script",
             Self::Ssh => "ssh",
         }
     }
@@ -102,14 +105,21 @@ pub struct Finding {
     pub verdict: Verdict,
     /// What was found, and what to do about it.
     pub text: String,
+    /// The cause first and the remedy after `; `, for a status; absent where the text is that, and in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
 }
 
 impl Finding {
     /// A finding about the whole unit.
     pub fn new(check: Check, verdict: Verdict, text: impl fmt::Display) -> Self {
-        let mut text = redacted(&text.to_string());
-        text.truncate(text.floor_char_boundary(LENGTH));
-        Self { check, cloud: None, target: None, verdict, text }
+        Self { check, cloud: None, target: None, verdict, text: bounded(&text), summary: None }
+    }
+
+    /// The same with the cause first, for a status.
+    pub fn summed_up(self, summary: impl fmt::Display) -> Self {
+        let summary = Some(bounded(&summary)).filter(|summary| *summary != self.text);
+        Self { summary, ..self }
     }
 
     /// The same about one cloud.
@@ -123,13 +133,30 @@ impl Finding {
     }
 }
 
+fn bounded(text: &impl fmt::Display) -> String {
+    let mut text = redacted(&text.to_string());
+    text.truncate(text.floor_char_boundary(LENGTH));
+    text
+}
+
 impl Finding {
+    /// The cause in few words, and what can be done about it.
+    pub fn cause_and_remedy(&self) -> (&str, Option<&str>) {
+        let summary = self.summary.as_ref().unwrap_or(&self.text).trim_end_matches('.');
+        match summary.split_once("; ") {
+            Some((cause, remedy)) => (cause, Some(remedy)),
+            None => (summary, None),
+        }
+    }
+
     /// What was found about what: `flavor, builders-1a2b3c4d: build-flavor "x" does not exist in project builders`.
     pub fn told(&self) -> String {
         let cloud = self.cloud.iter().map(|cloud| format!(", {cloud}"));
         let target = self.target.iter().map(|target| format!(", {target}"));
         let place: String = cloud.chain(target).collect();
-        format!("{}{place}: {}", self.check.as_str(), self.text)
+        let remedy = self.cause_and_remedy().1.filter(|remedy| !self.text.contains(remedy));
+        let remedy = remedy.map(|remedy| format!("; {remedy}")).unwrap_or_default();
+        format!("{}{place}: {}{remedy}", self.check.as_str(), self.text)
     }
 }
 
@@ -216,6 +243,19 @@ mod tests {
         assert_eq!(flavor.to_string(), "failure  flavor, builders: no such flavor");
         host.write(&host.state_dir().join(FILE), b"{", 0o600).unwrap();
         assert_eq!(Findings::load(&host), None, "a damaged file stops nothing");
+    }
+
+    #[test]
+    fn a_finding_tells_its_remedy_once_and_its_cause_first_where_a_status_has_it() {
+        let long =
+            Finding::new(Check::Script, Verdict::Failure, "fetching script-url: GET https://x/s: HTTP 404")
+                .summed_up("script-url: x: HTTP 404; correct script-url");
+        assert_eq!(long.told(), "script: fetching script-url: GET https://x/s: HTTP 404; correct script-url");
+        assert_eq!(long.cause_and_remedy(), ("script-url: x: HTTP 404", Some("correct script-url")));
+        let plain = Finding::new(Check::Flavor, Verdict::Failure, "no such flavor; set build-flavor.");
+        assert_eq!(plain.clone().summed_up("no such flavor; set build-flavor."), plain);
+        assert_eq!(plain.told(), "flavor: no such flavor; set build-flavor.");
+        assert_eq!(plain.cause_and_remedy(), ("no such flavor", Some("set build-flavor")));
     }
 
     #[test]

@@ -2,15 +2,16 @@
 //! the place of before a worker has taken it up is answered here.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+use super::changed::changed_options;
 use super::{FORMAT, keep_newest};
 use crate::host::Host;
 use crate::model::Timestamp;
 use crate::record::file::{RecordError, write_json};
 use crate::record::journal::Journal;
-use crate::record::request::{Rebuild, Request, Task};
-use crate::record::run_config::{BuilderRunConfig, JobId};
+use crate::record::levers::Levers;
+use crate::record::request::{Reason, Rebuild, Request, Task};
+use crate::record::run_config::JobId;
 
 const FILE: &str = "asked.json";
 
@@ -45,7 +46,16 @@ pub struct AskedFor {
     /// Only these bases; all when empty.
     #[serde(default)]
     pub bases: Vec<String>,
-    /// The parts of the configuration that are others than those of the request before.
+    /// The action that asked, by its name; absent where none did, and of an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// What had failed and is tried again: target, project and class of the cause.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retries: Vec<String>,
+    /// The job before that it goes on with, whose worker has died or that has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<JobId>,
+    /// The options and relations that are others than those of the request before.
     #[serde(default)]
     pub changed: Vec<String>,
     /// The request that took its place before a worker took it up.
@@ -73,9 +83,9 @@ impl Asked {
     /// Notes `request`, which takes the place of the one on disk.
     pub(in crate::record) fn note(host: &Host, request: &Request) -> Result<(), RecordError> {
         let (mut asked, before) = (Self::load(host)?, Request::load(host)?);
+        let journal = Journal::load(host)?;
         if let Some(before) = &before {
-            let journal = Journal::load(host)?;
-            let is_taken_up = journal.job.is_some_and(|job| job.id == before.id);
+            let is_taken_up = journal.job.as_ref().is_some_and(|job| job.id == before.id);
             let replaced = asked.requests.iter_mut().find(|known| known.id == before.id);
             if let Some(replaced) = replaced.filter(|replaced| !is_taken_up && replaced.replaced_by.is_none())
             {
@@ -85,7 +95,8 @@ impl Asked {
         if request.task == Task::Build && request.rebuild == Rebuild::Always && request.bases.is_empty() {
             asked.owed = None;
         }
-        let changed = before.map(|before| differences(&before.config, &request.config)).unwrap_or_default();
+        let changed = before.map(|before| changed_options(&before.config, &request.config));
+        let changed = changed.unwrap_or_default();
         asked.requests.push(AskedFor {
             id: request.id.clone(),
             at: request.at,
@@ -93,6 +104,9 @@ impl Asked {
             task: request.task.word().to_owned(),
             forced: request.rebuild == Rebuild::Always,
             bases: request.bases.iter().map(ToString::to_string).collect(),
+            action: action(request, &Levers::load(host)?).map(str::to_owned),
+            retries: retries(request, &journal),
+            continues: request.continues.last().cloned(),
             changed,
             replaced_by: None,
             withdrawn: false,
@@ -121,33 +135,40 @@ impl Asked {
     }
 }
 
-/// The parts of a configuration in which two differ, by the names of options where they have such a name.
-fn differences(before: &BuilderRunConfig, now: &BuilderRunConfig) -> Vec<String> {
-    let (before, now) = (serde_json::to_value(before), serde_json::to_value(now));
-    let (Ok(Value::Object(before)), Ok(Value::Object(now))) = (before, now) else { return Vec::new() };
-    let differ = now.iter().filter(|(name, value)| before.get(*name) != Some(value));
-    differ.map(|(name, _)| words(name)).collect()
+/// The name of the action that makes `request`.
+fn action(request: &Request, levers: &Levers) -> Option<&'static str> {
+    let last_pin = levers.pins.iter().map(|pin| pin.since).max();
+    let last_revocation = levers.revoked.iter().map(|revoked| revoked.since).max();
+    match (request.reason, &request.task) {
+        (Reason::Cancel, _) => Some("cancel"),
+        (Reason::Action, Task::Search(_)) => Some("clean-up"),
+        (Reason::Action, Task::Serve) => Some(if last_pin >= last_revocation { "pin" } else { "revoke" }),
+        (Reason::Action, _) => Some("run"),
+        _ => None,
+    }
 }
 
-fn words(name: &str) -> String {
-    match name {
-        "targets" => "base-image, architecture".to_owned(),
-        "clouds" => "related projects".to_owned(),
-        "build_cloud" => "build project".to_owned(),
-        "vm" => "builder VM".to_owned(),
-        "base_image" => "base-image-source".to_owned(),
-        "runner" => "runner-version, runner-source".to_owned(),
-        "script_secret" => "script-secret-id".to_owned(),
-        "max_image_age_hours" => "max-image-age".to_owned(),
-        "security_mirror" => "security-mirror, security-mirror-keyring".to_owned(),
-        name => name.replace('_', "-"),
+/// What `request` tries again.
+fn retries(request: &Request, journal: &Journal) -> Vec<String> {
+    if !matches!(request.reason, Reason::Retry | Reason::Secret) {
+        return Vec::new();
     }
+    let failing = journal.failing(&request.config, request.task.kind());
+    let of_it = failing.filter(|(standing, _)| standing.was_asked_for(request));
+    let told = of_it.map(|(standing, open)| {
+        let target = standing.target.map_or("clean-up".to_owned(), |target| target.to_string());
+        let project = standing.cloud.as_ref().map(|cloud| format!(" in {cloud}")).unwrap_or_default();
+        let cause = open.failures.first().map(|failure| failure.cause).filter(|cause| cause.is_known());
+        let cause = cause.map(|cause| format!(" ({cause})")).unwrap_or_default();
+        format!("{target}{project}{cause}")
+    });
+    told.collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::request::Reason;
+    use crate::record::run_config::BuilderRunConfig;
     use crate::testing::{request, run_config};
 
     #[test]

@@ -110,6 +110,7 @@ mod tests {
             boot: None,
             slow_boot: None,
             seconds: Default::default(),
+            phases: Vec::new(),
         };
         PastJob {
             id: JobId::random(),

@@ -4,6 +4,7 @@
 
 mod asked;
 mod boots;
+mod changed;
 mod ending;
 mod found;
 mod logged;

@@ -12,8 +12,9 @@ use crate::openstack_cloud::ImageId;
 use crate::record::boot_times::BootTimes;
 use crate::record::file::{RecordError, write_json};
 use crate::record::journal::Journal;
-use crate::record::journal::build_state::{Failure, Job, Phase};
+use crate::record::journal::build_state::{DeliveredImage, Failure, Job, Phase};
 use crate::record::journal::evidence::Revision;
+use crate::record::journal::phases::Took;
 use crate::record::manifest::Manifest;
 use crate::record::run_config::{BuilderRunConfig, CloudName, JobId};
 
@@ -89,9 +90,12 @@ pub struct PastBuild {
     /// Whether that is much longer than it took the builds before it.
     #[serde(default)]
     pub slow_boot: Option<SlowBoot>,
-    /// How long each phase took, in seconds, as far as that is known.
+    /// How long each phase took, in seconds, as far as that is known, and `total`, all of it.
     #[serde(default)]
     pub seconds: BTreeMap<String, u64>,
+    /// The same phases in the order of time; none of a job that an earlier version has noted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<Took>,
 }
 
 /// An image that a project has got.
@@ -136,6 +140,32 @@ impl History {
         let known = read.filter(|known| known.format == FORMAT);
         let none = || Self { format: FORMAT, jobs: Vec::new(), boots: Vec::new(), totals: Totals::default() };
         Ok(known.unwrap_or_else(none))
+    }
+
+    /// What is known, with the job of `journal` if it has ended and its worker was killed before that was noted.
+    pub fn with_last(host: &Host, journal: &Journal) -> Result<Self, RecordError> {
+        let mut history = Self::load(host)?;
+        let unnoted = history.lacks(journal).map(|job| PastJob::of(job, journal, |_| None));
+        history.jobs.extend(unnoted);
+        Ok(history)
+    }
+
+    /// Notes the job of `journal` if it has ended and its worker was killed before that was noted; see [`Self::note`].
+    pub fn catch_up(
+        host: &Host,
+        journal: &Journal,
+        config: &BuilderRunConfig,
+    ) -> Result<Option<PastJob>, RecordError> {
+        match Self::load(host)?.lacks(journal) {
+            Some(_) => Self::note(host, journal, config, 0),
+            None => Ok(None),
+        }
+    }
+
+    /// The job of `journal` that has ended and is not among these.
+    fn lacks<'a>(&self, journal: &'a Journal) -> Option<&'a Job> {
+        let ended = journal.job.as_ref().filter(|job| job.finished.is_some())?;
+        self.jobs.iter().all(|known| known.id != ended.id).then_some(ended)
     }
 
     /// Notes the job of `journal`, which has ended, or whose worker died, and counts it once: it was about `config`, and so
@@ -212,6 +242,7 @@ impl PastJob {
                 boot: made.and_then(|made| made.contents.as_ref()?.boot.clone()),
                 slow_boot: None,
                 seconds,
+                phases: build.took.clone(),
             }
         });
         let failures = job.failures.iter().map(|failure| PastFailure {
@@ -221,19 +252,7 @@ impl PastJob {
             message: failure.message.clone(),
             next_try: next_try(journal, failure),
         });
-        let places = job.delivered.iter().enumerate();
-        // A pinned build and a newer one may have gone to one place.
-        let places = places.filter(|(at, place)| !job.delivered[..*at].contains(place));
-        let delivered = places.filter_map(|(_, place)| {
-            let image = journal.image(place.target(), &place.cloud_name)?;
-            let sent = job.sent.iter().filter(|sent| sent.place == *place).map(|sent| sent.bytes);
-            Some(Delivered {
-                target: place.target(),
-                project: place.cloud_name.clone(),
-                id: image.result.id.clone(),
-                bytes: sent.reduce(u64::saturating_add),
-            })
-        });
+        let delivered = (0..job.delivered.len()).filter_map(|at| delivered(journal, job, at));
         Self {
             id: job.id.clone(),
             reason: job.reason.map(|reason| reason.as_str().to_owned()),
@@ -255,5 +274,120 @@ impl PastJob {
 /// When what `failure` concerns is tried again.
 fn next_try(journal: &Journal, failure: &Failure) -> Option<Timestamp> {
     let open = journal.standings.iter().filter_map(|standing| standing.open.as_ref());
-    open.filter(|open| open.failures.contains(failure)).map(|open| open.next_try).min()
+    open.filter(|open| open.failures.iter().any(|known| known.says_the_same(failure)))
+        .map(|open| open.next_try)
+        .min()
+}
+
+/// What a project has got by the delivery at `at` of `job`, unless it is noted before, by the id that was noted with it: relations
+/// may be told of another image of the target.
+fn delivered(journal: &Journal, job: &Job, at: usize) -> Option<Delivered> {
+    let image @ DeliveredImage { config, id } = &job.delivered[at];
+    let (before, after) = (&job.delivered[..at], &job.delivered[at + 1..]);
+    if before.contains(image) {
+        return None;
+    }
+    // A pinned build and a newer one may have gone to one place, one after the other.
+    let of_place = |images: &[DeliveredImage]| images.iter().filter(|other| other.config == *config).count();
+    let sent = job.sent.iter().filter(|sent| sent.place == *config).map(|sent| sent.bytes);
+    let mut sent = sent.skip(of_place(before));
+    let bytes = if of_place(after) == 0 { sent.reduce(u64::saturating_add) } else { sent.next() };
+    let (target, project) = (config.target(), config.cloud_name.clone());
+    let newest = || journal.image(target, &project).map(|image| image.result.id.clone());
+    Some(Delivered { target, project: project.clone(), id: id.clone().or_else(newest)?, bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::journal::Image;
+    use crate::record::journal::build_state::Sent;
+    use crate::record::journal::evidence::Proof;
+    use crate::record::levers::Levers;
+    use crate::record::request::{Reason, Request, Task};
+    use crate::testing::{request, run_config};
+
+    const CLOUD: &str = "ci-1";
+
+    fn config() -> BuilderRunConfig {
+        BuilderRunConfig { clouds: vec![CloudName::new(CLOUD)], ..run_config() }
+    }
+
+    fn build(id: &str, built: u64) -> Revision {
+        Revision {
+            target: config().targets[0],
+            id: id.parse().unwrap(),
+            job: JobId::random(),
+            fingerprint: String::new(),
+            built: Timestamp(built),
+            proof: Some(Proof { sha512: String::new(), size: 7 }),
+            failed_reads: 0,
+            contents: None,
+            copies: Vec::new(),
+        }
+    }
+
+    fn copy(build: &Revision) -> Image {
+        build.image(&CloudName::new(CLOUD), format!("{}-copy", build.id).parse().unwrap())
+    }
+
+    fn ended(journal: &mut Journal, request: &Request, work: impl FnOnce(&mut Journal)) -> PastJob {
+        journal.begin(Job::new(request));
+        work(journal);
+        journal.end(request, Vec::new());
+        PastJob::of(journal.job.as_ref().unwrap(), journal, |_| None)
+    }
+
+    #[test]
+    fn a_delivery_is_told_with_the_image_that_was_delivered_whatever_is_newer() {
+        let (first, second) = (build("first", 1), build("second", 2));
+        let mut journal = Journal { revisions: vec![first.clone(), second.clone()], ..Journal::default() };
+        let all = request(config());
+        let newest = ended(&mut journal, &all, |journal| journal.publish(copy(&second)));
+        assert_eq!(newest.delivered[0].id.as_str(), "second-copy");
+
+        let mut levers = Levers::default();
+        levers.pin(&first);
+        let serve = Request { task: Task::Serve, reason: Reason::Action, ..request(config()) };
+        let pinned = ended(&mut journal, &serve, |journal| {
+            let place = copy(&first).result.config;
+            journal.job.as_mut().unwrap().sent.push(Sent { place, bytes: 7 });
+            journal.publish_under(&levers, copy(&first));
+        });
+        let [delivered] = &pinned.delivered[..] else { panic!("{pinned:?}") };
+        assert_eq!((delivered.id.as_str(), delivered.bytes), ("first-copy", Some(7)));
+    }
+
+    #[test]
+    fn a_job_whose_worker_was_killed_right_after_its_end_is_told_and_then_noted_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::below(dir.path());
+        let (mut journal, all) = (Journal::default(), request(config()));
+        ended(&mut journal, &all, |_| ());
+        let ids = |history: History| history.jobs.into_iter().map(|job| job.id).collect::<Vec<_>>();
+        assert_eq!(ids(History::load(&host).unwrap()), []);
+        let noted = vec![all.id.clone()];
+        assert_eq!(ids(History::with_last(&host, &journal).unwrap()), noted);
+        assert!(History::catch_up(&host, &journal, &config()).unwrap().is_some());
+        assert!(History::catch_up(&host, &journal, &config()).unwrap().is_none());
+        let history = History::load(&host).unwrap();
+        assert_eq!((ids(history.clone()), history.totals.jobs[0].count), (noted.clone(), 1));
+        assert_eq!(ids(History::with_last(&host, &journal).unwrap()), noted);
+        // One that runs is none that has ended.
+        journal.begin(Job::new(&request(config())));
+        assert!(History::catch_up(&host, &journal, &config()).unwrap().is_none());
+    }
+
+    #[test]
+    fn phases_are_told_in_the_order_of_time() {
+        let (mut journal, all) = (Journal::default(), request(config()));
+        let past = ended(&mut journal, &all, |journal| {
+            let build = journal.job.as_mut().unwrap().build(config().targets[0]);
+            for phase in [Phase::Checking, Phase::Preparing, Phase::Launching, Phase::Failed] {
+                build.enter(phase).unwrap();
+            }
+        });
+        let phases: Vec<&str> = past.builds[0].phases.iter().map(|took| took.phase.as_str()).collect();
+        assert_eq!(phases, ["checking", "preparing", "launching"]);
+    }
 }

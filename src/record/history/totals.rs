@@ -185,6 +185,7 @@ mod tests {
             summary: String::new(),
             remedy: Remedy::Retry,
             cause: Cause::Quota,
+            since: None,
         };
         journal.end(&request, vec![failure]);
         History::note(host, &journal, &request.config, 3).unwrap();

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::phases::Took;
 use crate::model::{Cause, Classified, Target, Timestamp, redacted};
+use crate::openstack_cloud::ImageId;
 use crate::record::request::{Reason, Request};
 use crate::record::resource::Resource;
-use crate::record::run_config::{BuildConfig, CloudName, JobId, Owner};
+use crate::record::run_config::{BuildConfig, BuildResult, CloudName, JobId, Owner};
 
 /// One run of the worker over all targets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +33,7 @@ pub struct Job {
     pub found: Vec<BuildConfig>,
     /// Where relations may name a new image since.
     #[serde(default)]
-    pub delivered: Vec<BuildConfig>,
+    pub delivered: Vec<DeliveredImage>,
     /// The deliveries that it has made itself, one for each project however many relations lead there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sent: Vec<Sent>,
@@ -79,6 +80,23 @@ impl Job {
             // What is only remembered for what it had left.
             !(build.phase == Phase::Waiting && build.resources.is_empty() && before > 0)
         });
+    }
+}
+
+/// An image that a job has brought to a project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveredImage {
+    /// What it was built for.
+    #[serde(flatten)]
+    pub config: BuildConfig,
+    /// Its id there; absent where an earlier version has noted the delivery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<ImageId>,
+}
+
+impl From<BuildResult> for DeliveredImage {
+    fn from(BuildResult { config, id }: BuildResult) -> Self {
+        Self { config, id: Some(id) }
     }
 }
 
@@ -227,6 +245,10 @@ pub struct Failure {
     /// The class of its cause.
     #[serde(default)]
     pub cause: Cause,
+    /// When the first failure of the row was that this one ends; absent of what a job itself says, and where an earlier version
+    /// has noted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
 }
 
 impl Failure {
@@ -236,7 +258,17 @@ impl Failure {
         let (message, summary) = (redacted(&error.to_string()), redacted(&error.summary()));
         // What is said once needs no second place.
         let summary = if summary == message { String::new() } else { summary };
-        Self { target: None, cloud: None, message, summary, remedy, cause: error.cause() }
+        Self { target: None, cloud: None, message, summary, remedy, cause: error.cause(), since: None }
+    }
+
+    /// Whether it says what `other` does, whenever their rows began.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        Self { since: None, ..self.clone() } == Self { since: None, ..other.clone() }
+    }
+
+    /// Whether another password, token or variable of the script may mend it.
+    pub fn depends_on_secrets(&self) -> bool {
+        matches!(self.cause, Cause::Credentials | Cause::Github | Cause::Script)
     }
 
     /// The cause in few words, and what can be done about it.

@@ -54,7 +54,7 @@ pub struct OpenFailure {
     pub rebuild: Rebuild,
     /// The jobs that have failed at this rebuild: what they have built counts as rebuilt.
     pub jobs: Vec<JobId>,
-    /// The digest of the configuration that it failed with.
+    /// The digest of the settings that it failed with, the first of [`BuilderRunConfig::failure_digests`].
     pub config_digest: String,
 }
 
@@ -63,6 +63,23 @@ impl OpenFailure {
     pub fn next_try(&self) -> Timestamp {
         let now = Timestamp::now();
         if self.next_try > now.plus(LONGEST_PAUSE) { now } else { self.next_try }
+    }
+
+    /// Whether it failed with the settings of these [digests](BuilderRunConfig::failure_digests).
+    pub fn is_of(&self, digests: &[String; 2]) -> bool {
+        digests.contains(&self.config_digest)
+    }
+
+    /// Whether another password, token or variable of the script may mend it.
+    pub fn depends_on_secrets(&self) -> bool {
+        self.failures.iter().any(Failure::depends_on_secrets)
+    }
+
+    /// Whether a failure of `request`, which has these digests, is one more of the same row: after a change of what it depends
+    /// on it is another mistake.
+    fn goes_on(&self, request: &Request, digests: &[String; 2]) -> bool {
+        let has_new_secrets = request.reason == Reason::Secret && self.depends_on_secrets();
+        self.is_of(digests) && !has_new_secrets
     }
 
     /// Puts the next try off, from `now`: 5 minutes, doubled with each failure, at most 2 hours.
@@ -79,21 +96,27 @@ impl Standing {
         (self.task, self.target, self.cloud.clone())
     }
 
+    /// Since when it fails: the first failure of the row, as far as that is known.
+    pub fn fails_since(&self) -> Option<Timestamp> {
+        let open = self.open.as_ref()?;
+        open.failures.iter().filter_map(|failure| failure.since).min().or(self.last_failure)
+    }
+
     /// Whether `request` is about it.
-    fn was_asked_for(&self, request: &Request) -> bool {
+    pub(in crate::record) fn was_asked_for(&self, request: &Request) -> bool {
         let is_of_bases = |target: Target| request.bases.is_empty() || request.bases.contains(&target.base);
         self.task == request.task.kind() && self.target.is_none_or(is_of_bases)
     }
 
     /// Whether `config` still has this target and this project.
-    fn is_of(&self, config: &BuilderRunConfig) -> bool {
+    pub fn is_of(&self, config: &BuilderRunConfig) -> bool {
         self.target.is_none_or(|target| config.targets.contains(&target))
             && self.cloud.as_ref().is_none_or(|cloud| config.clouds.contains(cloud))
     }
 
     /// A job that was asked for by `request` has failed at it.
     fn fail(&mut self, request: &Request, failures: Vec<Failure>, now: Timestamp) {
-        let before = self.open.take();
+        let (since, before) = (self.fails_since(), self.open.take());
         let owed = before.as_ref().filter(|open| open.rebuild == Rebuild::Always);
         let (rebuild, mut jobs) = match request.rebuild {
             Rebuild::Always => {
@@ -104,8 +127,12 @@ impl Standing {
             }
         };
         jobs.drain(..jobs.len().saturating_sub(MANY));
-        let in_row = before.map_or(0, |open| open.in_row).saturating_add(1);
-        let config_digest = request.config.digest();
+        let digests = request.config.failure_digests();
+        let row = before.filter(|open| open.goes_on(request, &digests));
+        let since = since.filter(|_| row.is_some()).or(Some(now));
+        let in_row = row.map_or(0, |open| open.in_row).saturating_add(1);
+        let failures = failures.into_iter().map(|failure| Failure { since, ..failure }).collect();
+        let [config_digest, _] = digests;
         let mut open = OpenFailure { failures, in_row, next_try: now, rebuild, jobs, config_digest };
         open.put_off(now);
         self.last_failure = Some(now);
@@ -125,7 +152,7 @@ impl Journal {
         if job.failures.iter().any(|failure| failure.remedy == Remedy::Hook) {
             return;
         }
-        for BuildConfig { base, arch, cloud_name } in &job.delivered {
+        for BuildConfig { base, arch, cloud_name } in job.delivered.iter().map(|image| &image.config) {
             let target = Target { base: *base, arch: *arch };
             let scope = (request.task.kind(), Some(target), Some(cloud_name.clone()));
             self.standing(scope).last_success = Some(now);
@@ -193,7 +220,7 @@ impl Journal {
                 && standing.cloud.as_ref().is_none_or(|cloud| *cloud == place.cloud_name)
         };
         let done = match standing.cloud {
-            Some(_) => job.found.iter().chain(&job.delivered).any(is_of_it),
+            Some(_) => job.found.iter().chain(job.delivered.iter().map(|image| &image.config)).any(is_of_it),
             None => job.builds.iter().any(|build| build.target == target && build.phase.is_over()),
         };
         // An image that was up to date all along is no rebuild.

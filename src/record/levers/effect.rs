@@ -28,8 +28,11 @@ impl Journal {
             build.is_some_and(|build| build.copies.iter().any(|copy| copy.cloud == *cloud && copy.id == *id));
         self.note_copy(&image);
         if let Some(job) = &mut self.job {
-            let places = if is_known { &mut job.found } else { &mut job.delivered };
-            places.push(image.result.config);
+            if is_known {
+                job.found.push(image.result.config);
+            } else {
+                job.delivered.push(image.result.into());
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ mod cache;
 mod changes;
 mod glance;
 mod signed_lists;
+mod sums;
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -15,6 +16,7 @@ pub use cache::BaseImageCache;
 pub use changes::{list_of, list_since};
 pub use glance::{BaseImages, base_image_name};
 
+use self::sums::listed_digest;
 use super::signature;
 use crate::disk_image::DiskError;
 use crate::host::{FileError, Host};
@@ -46,11 +48,8 @@ pub enum BaseImageError {
         /// Why.
         problem: String,
     },
-    /// The image server does not have the release that a base is pinned to.
-    #[error(
-        "fetching {url}: {problem}; Ubuntu keeps only its latest releases: pin {base} in base-image to another date, or to \
-         none"
-    )]
+    /// The image server does not have a base, or the release that it is pinned to.
+    #[error("fetching {url}: {problem}; {}", lacks(*base, *is_pinned))]
     NoRelease {
         /// The list of its digests.
         url: String,
@@ -58,6 +57,8 @@ pub enum BaseImageError {
         problem: String,
         /// The base.
         base: BaseImage,
+        /// Whether it is pinned to a release.
+        is_pinned: bool,
     },
     /// The list of digests was signed before the release that it should be of.
     #[error(
@@ -150,6 +151,14 @@ pub enum BaseImageError {
     },
 }
 
+fn lacks(base: BaseImage, is_pinned: bool) -> String {
+    if is_pinned {
+        format!("Ubuntu keeps only its latest releases: pin {base} in base-image to another date, or to none")
+    } else {
+        format!("the base-image server has no {base}: check base-image and base-image-source")
+    }
+}
+
 fn remedy(source: &io::Error) -> &'static str {
     if source.kind() == io::ErrorKind::StorageFull {
         "; free disk space, or give the unit a larger disk"
@@ -198,8 +207,8 @@ impl Classified for BaseImageError {
     fn summary(&self) -> String {
         match self {
             Self::Fetch { problem, .. } => format!("base image: {problem}; check base-image-source"),
-            Self::NoRelease { problem, base, .. } => {
-                format!("base image: {problem}; pin {base} in base-image to another date, or to none")
+            Self::NoRelease { problem, base, is_pinned, .. } => {
+                format!("base image: {problem}; {}", lacks(*base, *is_pinned))
             }
             Self::OfAnotherRelease { signed, .. } => format!(
                 "base image list is signed {signed}, before the pinned date; check base-image and base-image-source"
@@ -247,9 +256,9 @@ pub fn look_up(
     let deadline = deadline.at_most(LIST_TIME);
     let pin = source.pins.get(&target.base);
     let (folder, list_url) = (folder(source, target.base), list_of(source, target.base));
-    let list = fetch_small(http, &list_url, deadline).map_err(|error| match pin {
-        Some(_) if error.missing => error.for_want_of_release(&list_url, target.base),
-        _ => error.at(&list_url),
+    let list = fetch_small(http, &list_url, deadline).map_err(|error| match error.missing {
+        true => error.for_want_of_release(&list_url, target.base, pin.is_some()),
+        false => error.at(&list_url),
     })?;
     let signature_url = format!("{list_url}.gpg");
     let signed = fetch_small(http, &signature_url, deadline).map_err(|error| error.at(&signature_url))?;
@@ -327,8 +336,8 @@ impl Unopened {
         BaseImageError::Fetch { url: url.to_owned(), problem: self.problem }
     }
 
-    fn for_want_of_release(self, url: &str, base: BaseImage) -> BaseImageError {
-        BaseImageError::NoRelease { url: url.to_owned(), problem: self.problem, base }
+    fn for_want_of_release(self, url: &str, base: BaseImage, is_pinned: bool) -> BaseImageError {
+        BaseImageError::NoRelease { url: url.to_owned(), problem: self.problem, base, is_pinned }
     }
 }
 
@@ -364,31 +373,4 @@ fn fetch_small(http: &HttpClient, url: &str, deadline: Deadline) -> Result<Vec<u
         return Err(io::Error::other("larger than 4 MiB").into());
     }
     Ok(bytes)
-}
-
-/// The digest of `file` in the format of sha256sum(1): `HEX *NAME` or `HEX  NAME`.
-fn listed_digest(list: &[u8], file: &str) -> Option<String> {
-    let list = std::str::from_utf8(list).ok()?;
-    list.lines().find_map(|line| {
-        let (digest, name) = line.split_once(' ')?;
-        let name = name.strip_prefix(['*', ' '])?;
-        let is_digest = digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
-        (name == file && is_digest).then(|| digest.to_ascii_lowercase())
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn digests_are_found_by_the_whole_name_and_must_be_digests() {
-        let digest = "AB".repeat(32);
-        let list = format!("{digest} *noble.img\n{digest}  other.img\nshort *bad.img\n");
-        assert_eq!(listed_digest(list.as_bytes(), "noble.img"), Some("ab".repeat(32)));
-        assert_eq!(listed_digest(list.as_bytes(), "other.img"), Some("ab".repeat(32)));
-        assert_eq!(listed_digest(list.as_bytes(), "bad.img"), None);
-        assert_eq!(listed_digest(list.as_bytes(), "le.img"), None);
-        assert_eq!(listed_digest(&[0xff, 0xfe], "noble.img"), None);
-    }
 }

@@ -1,7 +1,7 @@
 //! What ends a failure, and when it is retried.
 
 use super::*;
-use crate::model::{Arch, BaseImage};
+use crate::model::{Arch, BaseImage, Cause};
 use crate::record::journal::Image;
 use crate::record::journal::build_state::{Build, Phase};
 use crate::record::run_config::BuildResult;
@@ -25,6 +25,7 @@ fn failure(target: Option<Target>, cloud: Option<&str>) -> Failure {
         remedy: Remedy::Retry,
         summary: String::new(),
         cause: Default::default(),
+        since: None,
     }
 }
 
@@ -215,4 +216,73 @@ fn a_delivery_that_reaches_the_build_project_ends_the_failure_to_reach_it_and_no
     journal.job.as_mut().unwrap().build(NOBLE);
     journal.end(&serve(), vec![]);
     assert_eq!(failing(&journal), ["noble-x64 ci-1 1"]);
+}
+
+/// The row of failures of noble's build: how many there are, and since when.
+fn row(journal: &Journal, config: &BuilderRunConfig) -> (u32, Timestamp) {
+    let (standing, open) = journal.failing(config, TaskKind::Build).next().unwrap();
+    (open.in_row, standing.fails_since().unwrap())
+}
+
+/// Fails once more, an hour after the last time.
+fn fail_later(journal: &mut Journal, request: &Request, failure: Failure) {
+    for standing in &mut journal.standings {
+        standing.last_failure = standing.last_failure.map(|at| Timestamp(at.0 - 3600));
+        let failures = standing.open.iter_mut().flat_map(|open| &mut open.failures);
+        failures.for_each(|failure| failure.since = failure.since.map(|at| Timestamp(at.0 - 3600)));
+    }
+    job(journal, request, &[], &[failure]);
+}
+
+#[test]
+fn a_row_of_failures_is_counted_from_its_first_and_begins_anew_with_other_settings() {
+    let (mut journal, mut asked) = (Journal::default(), request(config()));
+    let noble = || failure(Some(NOBLE), None);
+    fail_later(&mut journal, &asked, noble());
+    let begin = row(&journal, &asked.config).1;
+    (0..2).for_each(|_| fail_later(&mut journal, &asked, noble()));
+    assert_eq!(row(&journal, &asked.config), (3, Timestamp(begin.0 - 7200)));
+
+    // Another related project, or another target, is no setting of this build's.
+    asked.config.clouds.push(CloudName::new("ci-3"));
+    asked.config.targets.retain(|target| *target == NOBLE);
+    fail_later(&mut journal, &asked, noble());
+    assert_eq!(row(&journal, &asked.config).0, 4);
+
+    asked.config.vm.flavor = Some("another".into());
+    fail_later(&mut journal, &asked, noble());
+    let (in_row, since) = row(&journal, &asked.config);
+    assert!(in_row == 1 && since >= begin, "another mistake: {in_row} since {since}");
+    let (standing, open) = journal.failing(&asked.config, TaskKind::Build).next().unwrap();
+    assert_eq!(open.next_try.0 - standing.last_failure.unwrap().0, 300, "its wait, too");
+}
+
+#[test]
+fn a_new_secret_begins_the_row_anew_of_what_depends_on_secrets_only() {
+    let asked = request(config());
+    let with_secret = Request { reason: Reason::Secret, ..request(config()) };
+    for (cause, in_row) in
+        [(Cause::Credentials, 1), (Cause::Github, 1), (Cause::Script, 1), (Cause::Mirror, 3)]
+    {
+        let mut journal = Journal::default();
+        let failure = || Failure { cause, ..failure(Some(NOBLE), None) };
+        for request in [&asked, &asked, &with_secret] {
+            job(&mut journal, request, &[], &[failure()]);
+        }
+        assert_eq!(row(&journal, &asked.config).0, in_row, "{cause}");
+    }
+}
+
+#[test]
+fn a_row_that_an_earlier_version_has_begun_goes_on() {
+    let (mut journal, asked) = (Journal::default(), request(config()));
+    job(&mut journal, &asked, &[], &[failure(Some(NOBLE), None)]);
+    let last = Timestamp(Timestamp::now().0 - 600);
+    let standing = &mut journal.standings[0];
+    standing.last_failure = Some(last);
+    let open = standing.open.as_mut().unwrap();
+    (open.config_digest, open.in_row) = (asked.config.digest(), 5);
+    open.failures.iter_mut().for_each(|failure| failure.since = None);
+    job(&mut journal, &asked, &[], &[failure(Some(NOBLE), None)]);
+    assert_eq!(row(&journal, &asked.config), (6, last));
 }
