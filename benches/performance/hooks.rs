@@ -9,7 +9,7 @@ use rehearsal::fixture::Fixture;
 use rehearsal::servers::SiteSetup;
 use runner_image_builder::host::Host;
 use runner_image_builder::model::{Arch, BaseImage, Timestamp};
-use runner_image_builder::record::{BuildConfig, BuildResult, Image, Job, JobId, Journal, Request};
+use runner_image_builder::record::{BuildConfig, BuildResult, Image, Job, Journal, Request};
 
 use crate::Setting;
 use crate::charms;
@@ -178,18 +178,6 @@ fn settle(host: &Host) {
         let result = BuildResult { config, id };
         journal.publish(Image { result, fingerprint, hash: None, revision: None, built });
     }
-    journal.job = Some(Job {
-        id: JobId::clone(&request.id),
-        reason: Some(request.reason),
-        config_digest: request.config.digest(),
-        owner: request.config.owner.clone(),
-        started: Timestamp::now(),
-        finished: Some(Timestamp::now()),
-        builds: Vec::new(),
-        found: Vec::new(),
-        delivered: Vec::new(),
-        sent: Vec::new(),
-        failures: Vec::new(),
-    });
+    journal.job = Some(Job { finished: Some(Timestamp::now()), ..Job::new(&request) });
     journal.save(host).unwrap();
 }

@@ -38,14 +38,13 @@ impl Run<'_> {
     /// Builds the image, or goes on with a snapshot of an earlier run, and keeps it in the build project.
     fn make(&self, plan: &Plan, deadline: Deadline) -> Result<Artifact, Failure> {
         let target = plan.target();
-        let (mut image, made) = match &plan.snapshot {
+        let ((mut image, mut boot), made) = match &plan.snapshot {
             Some(snapshot) => {
                 log::info!("{target}: continuing with snapshot {} of an earlier run", snapshot.id);
                 self.context.progress.made(target, &self.noted(snapshot));
-                if self.config.verify_image {
-                    self.verify(plan, self.backend()?, snapshot, deadline).map_err(failure)?;
-                }
-                (Built::Snapshot(Box::new(snapshot.clone())), built(snapshot).min(Timestamp::now()))
+                let taken = Built::Snapshot(Box::new(snapshot.clone()));
+                let verified = self.verified(plan, self.backend()?, taken, deadline).map_err(failure)?;
+                (verified, built(snapshot).min(Timestamp::now()))
             }
             None => (self.build(plan, deadline)?, Timestamp::now()),
         };
@@ -85,14 +84,11 @@ impl Run<'_> {
         {
             let (uploaded, read) =
                 revisions.upload_unverified(file, fingerprint, deadline).map_err(failed)?;
-            (image, proof) = (Built::Snapshot(Box::new(uploaded)), Some(read));
+            let uploaded = Built::Snapshot(Box::new(uploaded));
+            (image, boot) = self.verified(plan, self.backend()?, uploaded, deadline).map_err(failure)?;
+            proof = Some(read);
         }
-        if self.config.verify_image
-            && let Built::Snapshot(snapshot) = &image
-        {
-            let times = self.verify(plan, self.backend()?, snapshot, deadline)?;
-            revisions.contents.boot = times.if_any();
-        }
+        revisions.contents.boot = boot.if_any();
         let kept = match &image {
             Built::Snapshot(snapshot) => revisions
                 .keep_snapshot(snapshot, fingerprint, made, proof)
@@ -108,7 +104,7 @@ impl Run<'_> {
     }
 
     /// Builds the image and proves it: on a prepared image, if there is one and it is of use, and else on the base image.
-    fn build(&self, plan: &Plan, deadline: Deadline) -> Result<Built, Failure> {
+    fn build(&self, plan: &Plan, deadline: Deadline) -> Result<(Built, BootTimes), Failure> {
         let (backend, target) = (self.backend()?, plan.target());
         let build = |prepared: Option<&CloudImage>| {
             let Self { context, config, build_cloud, http, .. } = self;
@@ -132,12 +128,12 @@ impl Run<'_> {
             );
         }
         let built = build(None).map_err(Failure::from)?;
-        let built = self.verified(plan, backend, built, deadline).map_err(failure)?;
+        let verified = self.verified(plan, backend, built, deadline).map_err(failure)?;
         // Where the base image does not help either, something else is to blame.
         prepared.iter().for_each(|prepared| {
             self.prepared_images(target).remove(&prepared.id, Deadline::after(LIMIT));
         });
-        Ok(built)
+        Ok(verified)
     }
 
     /// The prepared image that the build of `plan` begins on.
@@ -157,20 +153,21 @@ impl Run<'_> {
         prepared::PreparedImages { cloud: &self.build_cloud, config: self.config, target }
     }
 
-    /// What was built, once it has proven itself where it has to.
+    /// What was built, once it has proven itself where it has to, and how long its machine took to boot then.
     fn verified(
         &self,
         plan: &Plan,
         backend: &Backend,
         built: Built,
         deadline: Deadline,
-    ) -> Result<Built, VerificationError> {
-        if self.config.verify_image
-            && let Built::Snapshot(snapshot) = &built
-        {
-            self.verify(plan, backend, snapshot, deadline)?;
-        }
-        Ok(built)
+    ) -> Result<(Built, BootTimes), VerificationError> {
+        let boot = match &built {
+            Built::Snapshot(snapshot) if self.config.verify_image => {
+                self.verify(plan, backend, snapshot, deadline)?
+            }
+            _ => BootTimes::default(),
+        };
+        Ok((built, boot))
     }
 
     /// Where images are built, made ready with the first that is.
@@ -191,7 +188,7 @@ impl Run<'_> {
         backend: &Backend,
         snapshot: &CloudImage,
         deadline: Deadline,
-    ) -> Result<BootTimes, Failure> {
+    ) -> Result<BootTimes, VerificationError> {
         let target = plan.target();
         self.context.progress.phase(target, Phase::Verifying);
         let began = Instant::now();

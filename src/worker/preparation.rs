@@ -6,7 +6,7 @@ use super::error::WorkerError;
 use super::record::Record;
 use super::reporter::Reporter;
 use super::shared_journal::SharedJournal;
-use crate::builder::{self, Preparation, RunContext, Sweep};
+use crate::builder::{self, Connections, Preparation, RunContext, Sweep};
 use crate::host::Host;
 use crate::model::Target;
 use crate::record::{
@@ -20,7 +20,7 @@ pub(super) fn prepare(
     reporter: &Reporter,
     checks: &Checks<'_>,
     request: &Request,
-    secrets: &BuildSecrets,
+    (secrets, connections): (&BuildSecrets, &Connections),
 ) -> Result<(), WorkerError> {
     let journal = Journal::load(host)?;
     let job = journal.job.iter().filter(|job| job.id == request.id);
@@ -34,11 +34,12 @@ pub(super) fn prepare(
     }
     let (levers, known) = (Levers::load(host)?, Known::of(&journal));
     let journal = SharedJournal::new(host, journal);
-    let record = Record { host, job: &request.id, levers, journal, reporter };
+    let record = Record { host, job: &request.id, levers, signer: None, journal, reporter };
     let context = RunContext {
         host,
         job: &request.id,
         secrets,
+        connections,
         rebuild: Rebuild::Due,
         continues: &[],
         sweep: Sweep::NotDue,

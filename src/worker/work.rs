@@ -122,7 +122,7 @@ fn do_all(
             reporter.rest(LOOK);
         } else if let Some((request, secrets, connections)) = last.take() {
             prune(host, &request, &secrets, &connections)?;
-            prepare(host, reporter, checks, &request, &secrets)?;
+            prepare(host, reporter, checks, &request, (&secrets, &connections))?;
         } else if checks.end_if_idle() {
             return Ok(());
         } else {

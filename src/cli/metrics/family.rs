@@ -158,7 +158,7 @@ pub(super) const RETRIES: Family =
     counter("retries_total", &[], "Attempts within jobs that follow a failed attempt at the same operation.");
 
 /// All of them, in the order in which they are written.
-pub const FAMILIES: [&Family; 30] = [
+pub const FAMILIES: [&Family; 32] = [
     &BUILD_INFO,
     &LEADER,
     &PAUSED,

@@ -109,6 +109,7 @@ mod tests {
     fn build(number: u64, total_ms: u64) -> Revision {
         let boot = BootTimes { kernel_ms: Some(0), userspace_ms: Some(total_ms), ..BootTimes::default() };
         let contents = Contents {
+            begun: None,
             runner: "1".into(),
             base_image: Timestamp(1),
             base_serial: None,

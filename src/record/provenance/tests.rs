@@ -29,6 +29,8 @@ fn manifest(runner: &str) -> Manifest {
 
 fn build(id: &str, sha512: Option<&str>, manifest: &Manifest) -> Revision {
     let contents = Contents {
+        begun: None,
+        boot: None,
         runner: manifest.runner.version.clone(),
         base_image: Timestamp(1),
         base_serial: None,

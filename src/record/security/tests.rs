@@ -143,6 +143,7 @@ fn an_image_is_due_for_what_appeared_after_its_build_had_begun_and_never_twice()
         proof: None,
         failed_reads: 0,
         contents: Some(Contents {
+            boot: None,
             runner: "1".into(),
             base_image: Timestamp(1),
             base_serial: None,
