@@ -1,5 +1,6 @@
 //! The operator's actions.
 
+mod answer;
 pub mod cancel;
 pub mod check;
 pub mod clean_up;

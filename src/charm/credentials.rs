@@ -8,10 +8,16 @@ use super::state::CharmState;
 use crate::builder::{self, Clouds};
 use crate::host::{Host, Written};
 use crate::juju::{Environment, HookTools, RelationId};
+use crate::openstack_cloud::CloudConfig;
 use crate::record::{CloudName, Journal, Request};
 
-/// Brings clouds.yaml to what the state says.
-pub fn install(host: &Host, state: &CharmState, journal: &Journal) -> Result<Written, ReconcileError> {
+/// Brings clouds.yaml to what the state says. Returns, beside whether anything has changed, the clouds that have other credentials
+/// now.
+pub fn install(
+    host: &Host,
+    state: &CharmState,
+    journal: &Journal,
+) -> Result<(Written, Vec<CloudName>), ReconcileError> {
     let mut clouds = clouds_to_leave(host, state, journal)?;
     let build_cloud = state.clouds.get(&state.run.build_cloud);
     // A relation that names the operator's user does not get the operator's password for it.
@@ -23,7 +29,12 @@ pub fn install(host: &Host, state: &CharmState, journal: &Journal) -> Result<Wri
         }
     }
     clouds.extend(state.clouds.clone());
-    Ok(builder::install_clouds_yaml(host, &clouds)?)
+    let is_known = |(name, config): &(&CloudName, &CloudConfig)| {
+        state.installed.get(*name).is_some_and(|before| before.has_credentials_of(config))
+    };
+    let changed = state.clouds.iter().filter(|cloud| !is_known(cloud));
+    let changed = changed.map(|(name, _)| name.clone()).collect();
+    Ok((builder::install_clouds_yaml(host, &clouds)?, changed))
 }
 
 /// The clouds in clouds.yaml that `state` does not name and in which a job has left something, or may do so yet: it can

@@ -295,19 +295,22 @@ impl Unit<'_> {
     ) -> Result<Option<JobId>, DispatchError> {
         self.initialize()?;
         let mut journal = state.journal(self.host)?;
-        let written = reconcile::host_files(self.host, self.environment, state, &journal)?;
+        let (written, new_credentials) = reconcile::host_files(self.host, self.environment, state, &journal)?;
         // It names clouds of clouds.yaml.
         state.last_hook.save(self.host)?;
         reconcile::check(self.host, self.environment, state, &journal, event, written)?;
         let event = match (written, event) {
             // Juju does not tell of everything that changes.
-            (Written::Changed, Event::UpdateStatus) => &Event::ConfigChanged,
+            (Written::Changed, Event::UpdateStatus) if new_credentials.contains(&state.run.build_cloud) => {
+                &Event::ConfigChanged
+            }
             _ => event,
         };
         // What relations are told of it goes with it.
         let secret = SigningSecret::prepare(self.host, self.tools, state.need_of_key())?;
         let news = self.publish(state, &mut journal, event)?;
-        let occasion = Occasion { event, credentials: written };
+        let occasion =
+            Occasion { event, new_credentials: &new_credentials, build_cloud: &state.run.build_cloud };
         // What a unit has left goes first, whoever leads.
         let job = reconcile::work(self.host, self.environment, state, &journal, occasion, demand, &secret)?;
         let job = match job {

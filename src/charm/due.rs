@@ -1,12 +1,11 @@
 //! What is due: whether a worker has something to do after an event, what, and why.
 
-use super::event::{Event, RelationChange};
+use super::event::Event;
 use super::reconcile::{Demand, is_of_script, is_open, is_orphaned};
 use super::state::CharmState;
-use crate::host::Written;
 use crate::model::{BaseImage, Timestamp};
 use crate::record::{
-    JobId, Journal, OpenFailure, Reason, Rebuild, Remedy, Request, Task, TaskKind, Upstream,
+    CloudName, JobId, Journal, OpenFailure, Reason, Rebuild, Remedy, Request, Task, TaskKind, Upstream,
 };
 
 /// How many earlier jobs a request goes on with at most.
@@ -32,34 +31,33 @@ pub(super) fn abandoned(state: &CharmState, journal: &Journal, worker_lives: boo
 pub struct Occasion<'a> {
     /// The event.
     pub event: &'a Event,
-    /// Whether clouds or their credentials are others than before.
-    pub credentials: Written,
+    /// The clouds that have other credentials than before.
+    pub new_credentials: &'a [CloudName],
+    /// The cloud that is meant where a failure names none.
+    pub build_cloud: &'a CloudName,
 }
 
 impl Occasion<'_> {
-    /// Whether passwords, tokens or variables of the script may be others than before.
-    fn has_new_secrets(&self) -> bool {
-        self.credentials == Written::Changed
-            || matches!(self.event, Event::ConfigChanged | Event::SecretChanged { .. })
-    }
-
-    /// Whether what `open` is about may just have been mended.
+    /// Whether what `open` is about may just have been mended. What one project brings mends nothing of another.
     fn may_have_mended(&self, open: &OpenFailure) -> bool {
         let is_for_operator = || open.failures.iter().any(|failure| failure.remedy == Remedy::Operator);
-        // Credentials come by these events.
-        let brings = matches!(
-            self.event,
-            Event::ConfigChanged
-                | Event::SecretChanged { .. }
-                | Event::ImageRelation(RelationChange::Changed)
-        );
-        (brings && is_for_operator()) || (self.has_new_secrets() && open.depends_on_secrets())
+        let brings = matches!(self.event, Event::ConfigChanged | Event::SecretChanged { .. });
+        let has_credentials = |cloud: &CloudName| self.new_credentials.contains(cloud);
+        let is_of_cloud =
+            || open.failures.iter().any(|failure| failure.cloud.as_ref().is_some_and(has_credentials));
+        (brings || is_of_cloud()) && is_for_operator() || self.brings_secrets_for(open)
+    }
+
+    /// Whether it has failed with a password, a token or variables of the script that are others now.
+    fn brings_secrets_for(&self, open: &OpenFailure) -> bool {
+        let is_secret = matches!(self.event, Event::SecretChanged { .. });
+        (is_secret && open.depends_on_secrets())
+            || open.depends_on_credentials(self.new_credentials, self.build_cloud)
     }
 
     /// Why what `open` lists is tried again: with other secrets, or since it is time.
     pub(super) fn reason_to_retry<'a>(&self, mut open: impl Iterator<Item = &'a OpenFailure>) -> Reason {
-        let has_other_secrets = self.has_new_secrets() && open.any(OpenFailure::depends_on_secrets);
-        if has_other_secrets { Reason::Secret } else { Reason::Retry }
+        if open.any(|open| self.brings_secrets_for(open)) { Reason::Secret } else { Reason::Retry }
     }
 }
 

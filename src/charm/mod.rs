@@ -24,7 +24,7 @@ pub use actions::image_list::ImageList;
 pub use actions::levers::{self, Force, LeverError, tell_juju};
 pub use actions::provenance::{envelope, provenance};
 pub use actions::show_image::{ImageDifference, ShowError, ShownImage};
-pub use actions::signing_keys::NO_KEY;
+pub use actions::signing_keys::why_none as why_no_key;
 pub use actions::spdx::spdx;
 pub use actions::{FollowError, Followed, failures, follow};
 pub use dispatch::{DispatchError, Unit};

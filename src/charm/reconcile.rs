@@ -13,8 +13,8 @@ use crate::host::{FileError, Host, Written};
 use crate::juju::{Databag, Environment, HookToolError, HookTools, SecretUri};
 use crate::model::{BaseImage, Timestamp};
 use crate::record::{
-    Asked, BuildSecrets, CheckOrder, Findings, Image, Job, JobId, Journal, Published, Reason, Rebuild,
-    RecordError, Request, Scope, Settings, SigningKeys, Task, TaskKind, Upstream, Verdict,
+    Asked, BuildSecrets, CheckOrder, CloudName, Findings, Image, Job, JobId, Journal, Published, Reason,
+    Rebuild, RecordError, Request, Scope, Settings, SigningKeys, Task, TaskKind, Upstream, Verdict,
 };
 use crate::worker::{self, StartError};
 
@@ -59,11 +59,11 @@ pub fn host_files(
     environment: &Environment,
     state: &CharmState,
     journal: &Journal,
-) -> Result<Written, ReconcileError> {
-    let written = credentials::install(host, state, journal)?;
+) -> Result<(Written, Vec<CloudName>), ReconcileError> {
+    let installed = credentials::install(host, state, journal)?;
     builder::configure_cron(host, environment.unit.as_str(), state.build_interval)?;
     Settings { paused: state.paused }.save(host)?;
-    Ok(written)
+    Ok(installed)
 }
 
 /// Publishes to each relation the images that its cloud has: every unit in a databag of its own. Returns the images
@@ -223,6 +223,7 @@ pub fn work(
         config: state.run.clone(),
         has_secrets: !state.secrets.is_empty(),
         continues,
+        new_credentials: occasion.new_credentials.to_vec(),
     };
     let signing_key = match request.task {
         Task::Build | Task::Serve => secret.private_key()?,
@@ -302,6 +303,7 @@ pub fn take_over(
         unit_name: environment.unit.to_string(),
         config: state.run.clone(),
         has_secrets: !state.secrets.is_empty(),
+        new_credentials: occasion.new_credentials.to_vec(),
     };
     ask(host, &state.secrets, request, lives).map(Some)
 }

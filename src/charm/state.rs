@@ -5,7 +5,7 @@ mod signing_key;
 
 use std::collections::BTreeMap;
 
-pub use self::signing_key::{Need, SigningKeyError, SigningSecret};
+pub use self::signing_key::{Earlier, Need, SigningKeyError, SigningSecret};
 use super::image_relation::ImageRelation;
 use super::image_relation::remembered::Remembered;
 use super::image_relation::said::ImageRelations;

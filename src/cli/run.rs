@@ -59,6 +59,7 @@ pub fn run(words: &Run, say: &dyn Fn(&str)) -> Result<(), CliError> {
         config,
         has_secrets: !secrets.is_empty(),
         continues: Vec::new(),
+        new_credentials: Vec::new(),
     };
     request.save(&host, &secrets).map_err(failed)?;
     show_progress(say, |say| follow(&host, say, || worker::work(&host).map_err(failed)))?;

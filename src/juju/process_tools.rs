@@ -15,6 +15,8 @@ const TOOL_LIMIT: Duration = Duration::from_secs(60);
 
 /// The kernel refuses one argument of more than 128 KiB; words to people are cut well before.
 const ARGUMENT: usize = 64 << 10;
+/// The same for a result of an action, which programs may read: whoever returns it sees to its length.
+const RESULT: usize = 120 << 10;
 
 /// The real hook tools.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,15 +44,19 @@ impl ProcessTools {
     /// For words to people: they may quote what somebody has configured or what a cloud has said. The one place where words
     /// leave for Juju, so the one where they become printable. They stay well below what one argument can hold.
     fn tell(&self, tool: &'static str, args: &[&str]) -> Result<(), HookToolError> {
-        let args: Vec<String> = args.iter().map(|arg| argument(arg)).collect();
+        self.tell_within(ARGUMENT, tool, args)
+    }
+
+    fn tell_within(&self, longest: usize, tool: &'static str, args: &[&str]) -> Result<(), HookToolError> {
+        let args: Vec<String> = args.iter().map(|arg| argument(arg, longest)).collect();
         self.call(tool, &args.iter().map(String::as_str).collect::<Vec<_>>(), Stdin::Empty).map(drop)
     }
 }
 
 /// Words to people as an argument. Lines stay lines: those of results are ours, and what is to be one line is one already.
-fn argument(words: &str) -> String {
+fn argument(words: &str, longest: usize) -> String {
     let mut words = printable_lines(&without_nul(words)).into_owned();
-    words.truncate(words.floor_char_boundary(ARGUMENT));
+    words.truncate(words.floor_char_boundary(longest));
     words
 }
 
@@ -155,7 +161,7 @@ impl HookTools for ProcessTools {
 
     fn action_set(&self, results: &[(&str, String)]) -> Result<(), HookToolError> {
         let pairs: Vec<String> = results.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        self.tell("action-set", &pairs.iter().map(String::as_str).collect::<Vec<_>>())
+        self.tell_within(RESULT, "action-set", &pairs.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     fn action_fail(&self, message: &str) -> Result<(), HookToolError> {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::history::Asked;
 use super::journal::Image;
 use super::journal::aside::Unreadable;
-use super::run_config::{BuildSecrets, BuilderRunConfig, JobId};
+use super::run_config::{BuildSecrets, BuilderRunConfig, CloudName, JobId};
 use super::transit::InTransit;
 use crate::host::{Exclusive, FileError, Host};
 use crate::model::{BaseImage, Target, Timestamp};
@@ -156,6 +156,9 @@ pub struct Request {
     /// Earlier requests that this one goes on with: what they have built counts as built by it.
     #[serde(default)]
     pub continues: Vec<JobId>,
+    /// The clouds whose credentials are others than those that the job before it had: what failed for them is tried again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub new_credentials: Vec<CloudName>,
 }
 
 /// `build, triggered by schedule`
@@ -187,6 +190,7 @@ impl Request {
             config,
             has_secrets,
             continues: Vec::new(),
+            new_credentials: Vec::new(),
         }
     }
 

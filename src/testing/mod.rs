@@ -68,5 +68,6 @@ pub fn request(config: BuilderRunConfig) -> Request {
         config,
         has_secrets: false,
         continues: Vec::new(),
+        new_credentials: Vec::new(),
     }
 }

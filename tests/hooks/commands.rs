@@ -122,14 +122,18 @@ fn what_is_in_an_image_keeps_to_its_schema() {
     let mut many: Value = serde_json::from_str(manifest).unwrap();
     many["packages"] = (0..3000).map(package).collect::<Vec<_>>().into();
     many["target"]["base"] = "jammy".into();
+    let mut usual = many.clone();
+    usual["packages"] = (0..1500).map(package).collect::<Vec<_>>().into();
+    usual["target"]["base"] = "resolute".into();
     let mut revisions = Vec::new();
-    for (number, text) in [manifest, &newer, &many.to_string()].into_iter().enumerate() {
+    let manifests = [manifest, &newer, &many.to_string(), &usual.to_string()];
+    for (number, text) in manifests.into_iter().enumerate() {
         let digest = hex(&Sha256::digest(text));
         let file = site.state_file(&format!("manifests/{digest}.json"));
         site.host().write(&file, text.as_bytes(), 0o600).unwrap();
         let mut revision = journal["revisions"][0].clone();
         revision["contents"]["manifest"] = digest.into();
-        revision["base"] = if number == 2 { "jammy" } else { "noble" }.into();
+        revision["base"] = ["noble", "noble", "jammy", "resolute"][number].into();
         revision["built"] = format!("2026-05-0{}T12:00:00Z", number + 1).into();
         revision["id"] = format!("0d7c2f1{number}-3f7e-4d0c-9a57-1f6f0b1f6a11").into();
         revisions.push(revision);
@@ -159,6 +163,11 @@ fn what_is_in_an_image_keeps_to_its_schema() {
         whole.ends_with("./dispatch show-image 0d7c2f12-3f7e-4d0c-9a57-1f6f0b1f6a11 --format json'"),
         "{whole}"
     );
+    let action = site.unit().run_action("show-image", json!({"image": "resolute-x64"})).unwrap();
+    let json = action.results["json"].as_str().unwrap();
+    assert!(json.len() > 70_000, "more than words to people may have: {}", json.len());
+    let returned: Value = serde_json::from_str(json).expect("it is whole");
+    assert_eq!(returned, told("show-image resolute-x64 --format json"));
     let statement = told("show-image noble-x64 --format slsa");
     assert_eq!(statement["subject"][0]["digest"]["sha512"], "16".repeat(64));
     let refused = site.unit().exec("./dispatch show-image ffff").unwrap();

@@ -49,6 +49,7 @@ pub fn cancel(host: &Host, proxies: ProxyConfig, turn: Turn) -> Result<Option<Ca
         bases: Vec::new(),
         has_secrets: !secrets.is_empty(),
         continues: Vec::new(),
+        new_credentials: Vec::new(),
         ..last
     };
     request.save(host, &secrets)?;

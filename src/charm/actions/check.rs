@@ -35,12 +35,13 @@ impl Unit<'_> {
             );
             return Ok(self.tools.action_set(&[("state", "running".into()), ("watch", watch)])?);
         };
-        self.tools.action_set(&[
-            ("state", "done".into()),
-            ("verdict", findings.verdict().as_str().into()),
+        let results = vec![
+            ("state", "done".to_owned()),
+            ("verdict", findings.verdict().as_str().to_owned()),
             ("checks", lines(&findings)),
             ("json", serde_json::to_string(&findings.findings).unwrap_or_default()),
-        ])?;
+        ];
+        self.answer(results, "check --format json")?;
         match failure(&findings) {
             Some(failure) => Ok(self.tools.action_fail(&failure)?),
             None => Ok(()),

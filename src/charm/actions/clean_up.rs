@@ -59,7 +59,7 @@ impl Unit<'_> {
         }
         let found = Found::load(self.host, &job)?.map(|found| found.unneeded).unwrap_or_default();
         let json = serde_json::to_string(&found).unwrap_or_default();
-        Ok(self.tools.action_set(&[("found", page(&found)), ("json", json)])?)
+        self.answer(vec![("found", page(&found)), ("json", json)], "clean-up --format json")
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::answer::LONGEST;
 use super::history::Past;
 use super::image_list::ImageList;
 use super::levers::{self, Force, LeverError};
@@ -45,16 +46,22 @@ impl Unit<'_> {
         let list = ImageList::load(self.host)?;
         // Plain data always serialises.
         let json = serde_json::to_string(&list.images).unwrap_or_default();
-        Ok(self.tools.action_set(&[("images", list.to_string()), ("json", json)])?)
+        self.answer(vec![("images", list.to_string()), ("json", json)], "list-images --format json")
     }
 
     /// Tells what the last jobs were, and how each target stands in each project.
     pub(in crate::charm) fn history(&self) -> Result<(), DispatchError> {
-        let past = Past::load(self.host)?;
-        let outcomes = past.outcome_lines();
-        let json = serde_json::to_string(&past).unwrap_or_default();
-        let results = [("history", past.to_string()), ("outcomes", outcomes.join("\n")), ("json", json)];
-        Ok(self.tools.action_set(&results)?)
+        let mut past = Past::load(self.host)?;
+        let (history, json) = loop {
+            let (text, json) = (past.to_string(), serde_json::to_string(&past).unwrap_or_default());
+            // The newest jobs come first.
+            if text.len().max(json.len()) <= LONGEST || past.jobs.pop().is_none() {
+                break (text, json);
+            }
+        };
+        let outcomes = past.outcome_lines().join("\n");
+        let results = vec![("history", history), ("outcomes", outcomes), ("json", json)];
+        self.answer(results, "history --format json")
     }
 
     fn take(

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use super::answer::Results;
 use super::levers::{self, LeverError};
 use super::provenance::envelope;
 use crate::charm::dispatch::{DispatchError, Unit};
@@ -14,9 +15,6 @@ use crate::record::{
     BootTimes, Component, Difference, JobId, Journal, MANIFEST_PATH, Manifest, OpenFix, RecordError, Request,
     Revision, SecurityFixes,
 };
-
-/// The longest text that an action returns: Juju's tool takes it as an argument, of which Linux allows 128 KiB.
-const LONGEST: usize = 100_000;
 
 /// An image cannot be shown.
 #[derive(Debug, thiserror::Error)]
@@ -263,12 +261,12 @@ impl Unit<'_> {
         let word = parameters.get("image").and_then(|word| word.as_str()).unwrap_or_default().trim();
         let shown = ShownImage::load(self.host, word);
         if parameters.get("format").and_then(|format| format.as_str()) == Some("dsse") {
-            return self.answer(shown.and_then(|shown| {
+            return self.reply(shown.and_then(|shown| {
                 let signed = serde_json::to_string(&envelope(self.host, &shown)?).unwrap_or_default();
                 Ok((vec![("dsse", signed)], format!("show-image {} --format dsse", shown.build)))
             }));
         }
-        self.answer(shown.map(|shown| {
+        self.reply(shown.map(|shown| {
             let command = format!("show-image {} --format json", shown.build);
             (both(&shown), command)
         }))
@@ -281,32 +279,21 @@ impl Unit<'_> {
             |name: &str| parameters.get(name).and_then(|word| word.as_str()).unwrap_or_default().trim();
         let second = Some(word("with")).filter(|word| !word.is_empty());
         let (first, second) = second.map_or((word("image"), None), |with| (with, Some(word("image"))));
-        self.answer(ImageDifference::load(self.host, first, second).map(|shown| {
+        self.reply(ImageDifference::load(self.host, first, second).map(|shown| {
             let command = format!("diff-images {} {} --format json", shown.before.build, shown.after.build);
             (both(&shown), command)
         }))
     }
 
-    /// Returns results; what an action cannot hold is left to the command that shows it.
-    fn answer(&self, shown: Result<(Results, String), ShowError>) -> Result<(), DispatchError> {
-        let (mut results, command) = match shown {
-            Ok(shown) => shown,
-            Err(ShowError::Record(error)) => return Err(error.into()),
-            Err(refusal) => return Ok(self.tools.action_fail(&format!("{refusal}."))?),
-        };
-        let unit = &self.environment.unit;
-        let length = results.len();
-        results.retain(|(_, value)| value.len() <= LONGEST);
-        if results.len() < length {
-            let whole = format!("juju exec --unit {unit} './dispatch {command}'");
-            results.push(("too-long", format!("The image has too many packages for an action: {whole}")));
+    /// Returns what is shown, or why it cannot be.
+    fn reply(&self, shown: Result<(Results, String), ShowError>) -> Result<(), DispatchError> {
+        match shown {
+            Ok((results, command)) => self.answer(results, &command),
+            Err(ShowError::Record(error)) => Err(error.into()),
+            Err(refusal) => Ok(self.tools.action_fail(&format!("{refusal}."))?),
         }
-        Ok(self.tools.action_set(&results)?)
     }
 }
-
-/// What an action returns, by name.
-type Results = Vec<(&'static str, String)>;
 
 /// For people and for programs.
 fn both<T: fmt::Display + Serialize>(shown: &T) -> Results {

@@ -1,21 +1,24 @@
 //! The actions `show-public-key` and `rotate-signing-key`.
 
+use serde_json::Value;
+
 use crate::charm::dispatch::{DispatchError, Unit};
 use crate::charm::event::Event;
-use crate::charm::state::{Need, SigningKeyError, SigningSecret};
+use crate::charm::state::{Earlier, Need, SigningKeyError, SigningSecret};
 use crate::charm::turn::Turn;
 use crate::dsse::PublicKey;
 use crate::record::SigningKeys;
 
 /// What is said while there is no key.
-pub const NO_KEY: &str = "There is no signing key yet; the leader makes it when it first builds.";
+const NO_KEY: &str = "There is no signing key yet; the leader makes it when it first builds.";
 
 impl Unit<'_> {
     /// Tells what verifies the provenance of images.
     pub(in crate::charm) fn show_public_key(&self) -> Result<(), DispatchError> {
-        match results(&SigningKeys::load(self.host)?) {
+        let keys = SigningKeys::load(self.host)?;
+        match results(&keys) {
             Some(results) => Ok(self.tools.action_set(&results)?),
-            None => Ok(self.tools.action_fail(NO_KEY)?),
+            None => Ok(self.tools.action_fail(&why_none(&keys))?),
         }
     }
 
@@ -29,7 +32,9 @@ impl Unit<'_> {
                 .action_fail("This unit is not the leader; run the action on the leader.")?);
         }
         let secret = SigningSecret::prepare(self.host, self.tools, Need::No)?;
-        let keys = match secret.rotate() {
+        let parameters = self.tools.action_get()?;
+        let is_stolen = parameters.get("forget-earlier").and_then(Value::as_bool).unwrap_or(false);
+        let keys = match secret.rotate(if is_stolen { Earlier::Forget } else { Earlier::Keep }) {
             Ok(keys) => keys,
             Err(SigningKeyError::Record(error)) => return Err(error.into()),
             Err(refusal) => {
@@ -39,6 +44,13 @@ impl Unit<'_> {
         self.converge(&state, event, None)?;
         Ok(self.tools.action_set(&results(&keys).unwrap_or_default())?)
     }
+}
+
+/// What is said where there is no key: what is in the way of one, if anything is.
+pub fn why_none(keys: &SigningKeys) -> String {
+    keys.problem
+        .as_ref()
+        .map_or_else(|| NO_KEY.to_owned(), |problem| format!("There is no signing key: {problem}."))
 }
 
 /// What both actions return; none while there is no key.

@@ -55,6 +55,10 @@ impl<'a> SigningSecret<'a> {
     pub fn prepare(host: &'a Host, tools: &'a dyn HookTools, need: Need) -> Result<Self, RecordError> {
         let mut secret = Self { host, tools, known: None };
         let mut keys = SigningKeys::load(host)?;
+        let was_confirmed = keys.confirmed;
+        if need == Need::ToBuild && keys.secret.is_some() && !was_confirmed {
+            secret.confirm(&mut keys);
+        }
         let is_time = keys.tries < TRIES || keys.tried.is_none_or(|tried| tried.age().as_secs() >= PAUSE);
         if need == Need::ToBuild && keys.secret.is_none() && is_time {
             if let Err(error) = secret.find_or_make(&mut keys) {
@@ -66,8 +70,24 @@ impl<'a> SigningSecret<'a> {
                 );
             }
             keys.save(host)?;
+        } else if keys.confirmed != was_confirmed {
+            keys.save(host)?;
         }
         Ok(secret)
+    }
+
+    /// Finds out whether the hook that made the secret has succeeded: of one that has failed Juju keeps nothing.
+    fn confirm(&self, keys: &mut SigningKeys) {
+        match self.tools.secret_labelled(LABEL) {
+            Ok(Some(_)) => keys.confirmed = true,
+            Ok(None) => {
+                log::warn!("the hook that made the key that signs provenance has failed; another is made");
+                // Nobody has its key any more, and what it has signed is signed anew.
+                let public_keys = keys.public_keys.split_off(1.min(keys.public_keys.len()));
+                *keys = SigningKeys { public_keys, ..SigningKeys::default() };
+            }
+            Err(error) => log::warn!("looking for the key that signs provenance: {error}"),
+        }
     }
 
     /// The private key as PEM, for the worker; none where there is none to be had.
@@ -86,15 +106,6 @@ impl<'a> SigningSecret<'a> {
         });
         let read = match read {
             Ok(key) => Some(key.pem().clone()),
-            Err(SigningKeyError::Juju(HookToolError::SecretNotFound(_))) if !keys.confirmed => {
-                log::warn!(
-                    "the hook that made secret {uri} has failed; builds are not signed until the next hook"
-                );
-                // Nobody has its key any more, and what it has signed is signed anew.
-                let public_keys = keys.public_keys.split_off(1.min(keys.public_keys.len()));
-                keys = SigningKeys { public_keys, ..SigningKeys::default() };
-                None
-            }
             Err(error) => {
                 log::warn!("reading the key that signs provenance: {error}; builds are not signed");
                 keys.problem = is_lasting(&error).then(|| told(&error)).or(keys.problem);
@@ -105,13 +116,17 @@ impl<'a> SigningSecret<'a> {
         Ok(read)
     }
 
-    /// Has a new key sign from now on; what it takes the place of stays told. One that was lost is replaced.
-    pub fn rotate(&self) -> Result<SigningKeys, SigningKeyError> {
+    /// Has a new key sign from now on. One that was lost, or cannot be read, is replaced.
+    pub fn rotate(&self, earlier: Earlier) -> Result<SigningKeys, SigningKeyError> {
         let mut keys = SigningKeys::load(self.host)?;
         let known = keys.secret.as_deref().and_then(SecretUri::parse);
         let uri = match known.map_or_else(|| self.tools.secret_labelled(LABEL), |uri| Ok(Some(uri)))? {
             Some(uri) => match self.read(&uri, &mut keys) {
-                Ok(_) | Err(SigningKeyError::Key(_)) => Some(uri),
+                Ok(_)
+                | Err(SigningKeyError::Key(_))
+                | Err(SigningKeyError::Juju(
+                    HookToolError::SecretNotGranted(_) | HookToolError::SecretRefused { .. },
+                )) => Some(uri),
                 Err(SigningKeyError::Juju(HookToolError::SecretNotFound(_))) => {
                     self.tools.secret_labelled(LABEL)?.filter(|other| *other != uri)
                 }
@@ -119,6 +134,9 @@ impl<'a> SigningSecret<'a> {
             },
             None => None,
         };
+        if earlier == Earlier::Forget {
+            keys.public_keys.clear();
+        }
         self.replace(&mut keys, uri.as_ref())?;
         keys.save(self.host)?;
         Ok(keys)
@@ -173,6 +191,15 @@ impl<'a> SigningSecret<'a> {
         log::info!("key {} of secret {uri} signs the provenance of images from now on", key.public().id());
         Ok(key)
     }
+}
+
+/// What becomes of the public keys of before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Earlier {
+    /// They stay listed: what they verify is good.
+    Keep,
+    /// They go: somebody else may have signed with them. What they have signed is signed anew.
+    Forget,
 }
 
 /// Whether a key is to be made where there is none.

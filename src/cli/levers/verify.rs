@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::Sha512;
 
-use crate::charm::NO_KEY;
+use crate::charm::why_no_key;
 use crate::cli::CliError;
 use crate::cli::arguments::{Format, Verify};
 use crate::cli::terminal::show_progress;
@@ -134,7 +134,7 @@ fn about(path: &Path, what: impl fmt::Display) -> CliError {
 /// Prints what verifies the provenance of images.
 pub fn show_public_key(host: &Host, say: &dyn Fn(&str)) -> Result<(), CliError> {
     let keys = SigningKeys::load(host).map_err(|error| CliError::Failed(error.to_string()))?;
-    say(&keys.pem().ok_or_else(|| CliError::Failed(NO_KEY.trim_end_matches('.').to_owned()))?);
+    say(&keys.pem().ok_or_else(|| CliError::Failed(why_no_key(&keys).trim_end_matches('.').to_owned()))?);
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Backoff, Target, Timestamp};
+use crate::model::{Backoff, Cause, Target, Timestamp};
 use crate::record::journal::Journal;
 use crate::record::journal::build_state::{Failure, Job, Remedy};
 use crate::record::journal::evidence::Revision;
@@ -78,8 +78,21 @@ impl OpenFailure {
     /// Whether a failure of `request`, which has these digests, is one more of the same row: after a change of what it depends
     /// on it is another mistake.
     fn goes_on(&self, request: &Request, digests: &[String; 2]) -> bool {
-        let has_new_secrets = request.reason == Reason::Secret && self.depends_on_secrets();
+        let Request { reason, new_credentials, config, .. } = request;
+        let has_new_secrets = match new_credentials.as_slice() {
+            // A token, or variables of the script.
+            [] => *reason == Reason::Secret && self.depends_on_secrets(),
+            clouds => self.depends_on_credentials(clouds, &config.build_cloud),
+        };
         self.is_of(digests) && !has_new_secrets
+    }
+
+    /// Whether it failed with the credentials of one of `clouds`; a failure that names no cloud is one of `build_cloud`.
+    pub fn depends_on_credentials(&self, clouds: &[CloudName], build_cloud: &CloudName) -> bool {
+        self.failures.iter().any(|failure| {
+            let cloud = failure.cloud.as_ref().unwrap_or(build_cloud);
+            failure.cause == Cause::Credentials && clouds.contains(cloud)
+        })
     }
 
     /// Puts the next try off, from `now`: 5 minutes, doubled with each failure, at most 2 hours.

@@ -274,6 +274,27 @@ fn a_new_secret_begins_the_row_anew_of_what_depends_on_secrets_only() {
 }
 
 #[test]
+fn new_credentials_of_one_project_begin_no_row_of_another_anew() {
+    let asked = request(config());
+    for (cause, cloud, in_row) in [
+        (Cause::Credentials, "ci-1", 1),
+        (Cause::Credentials, "ci-2", 3),
+        (Cause::Quota, "ci-1", 3),
+        (Cause::Script, "ci-1", 3),
+        (Cause::Github, "ci-1", 3),
+    ] {
+        let new_credentials = vec![CloudName::new("ci-1")];
+        let with_password = Request { reason: Reason::Secret, new_credentials, ..request(config()) };
+        let mut journal = Journal::default();
+        let failure = || Failure { cause, ..failure(Some(NOBLE), Some(cloud)) };
+        for request in [&asked, &asked, &with_password] {
+            job(&mut journal, request, &[], &[failure()]);
+        }
+        assert_eq!(row(&journal, &asked.config).0, in_row, "{cause} in {cloud}");
+    }
+}
+
+#[test]
 fn a_row_that_an_earlier_version_has_begun_goes_on() {
     let (mut journal, asked) = (Journal::default(), request(config()));
     job(&mut journal, &asked, &[], &[failure(Some(NOBLE), None)]);
