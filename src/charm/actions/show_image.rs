@@ -50,7 +50,7 @@ pub enum ShowError {
     },
     /// Nothing is known of its bytes.
     #[error(
-        "the digest of build {0}, which its provenance requires, is not known yet; it is once the build has been delivered"
+        "the digest of build {0}, which its provenance requires, is not known yet; try again once the build has been delivered"
     )]
     Unread(ImageId),
     /// Nobody has signed where it comes from.
@@ -299,7 +299,7 @@ impl Unit<'_> {
         results.retain(|(_, value)| value.len() <= LONGEST);
         if results.len() < length {
             let whole = format!("juju exec --unit {unit} './dispatch {command}'");
-            results.push(("too-long", format!("The image has too many packages for an action: {whole}")));
+            results.push(("too-long", format!("The image has too many packages for an action; run {whole}")));
         }
         Ok(self.tools.action_set(&results)?)
     }

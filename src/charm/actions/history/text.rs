@@ -74,7 +74,7 @@ fn write_request(f: &mut fmt::Formatter<'_>, asked: &AskedFor) -> fmt::Result {
     if changed.is_empty() || reason == "configuration" {
         return Ok(());
     }
-    line(f, 2, &format!("changed since the request before: {}", changed.join(", ")))
+    line(f, 2, &format!("changed since the previous request: {}", changed.join(", ")))
 }
 
 /// Who has asked, or what has happened.
@@ -157,7 +157,8 @@ fn write_build(f: &mut fmt::Formatter<'_>, build: &PastBuild) -> fmt::Result {
     }
     line(f, 2, &text)?;
     let prepared = build.preparation.as_ref().map(|what| format!("prepared image: {what}"));
-    let changes = build.changes.as_ref().map(|changes| format!("changed since the build before: {changes}"));
+    let changes =
+        build.changes.as_ref().map(|changes| format!("changed since the previous build: {changes}"));
     let slow = build.slow_boot.as_ref().map(|slow| format!("warning: {slow}"));
     let lines = [prepared, changes, measured(build), slow];
     lines.iter().flatten().try_for_each(|text| line(f, 4, text))
