@@ -159,7 +159,8 @@ pub(super) fn chosen(
         last.at > levers.changed || (last.at == levers.changed && last.task == Task::Serve)
     });
     let is_due = !was_asked || (state.paused && *event == Event::Scheduled);
-    is_due.then(|| Due { task: Task::Serve, ..Due::whatever(Reason::Action) })
+    let reason = if was_asked { Reason::Schedule } else { Reason::Action };
+    is_due.then(|| Due { task: Task::Serve, ..Due::whatever(reason) })
 }
 
 /// Another try at the builds and deliveries that have failed and whose time has come. Those that are owed a rebuild come

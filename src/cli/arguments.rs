@@ -40,10 +40,10 @@ pub enum Command {
     ShowImage(ShowImage),
     /// Show what differs between two builds
     DiffImages(DiffImages),
-    /// Verify that an image has the bytes that a signed statement is about, with public keys alone
+    /// Verify an image against its signed statement, with public keys alone
     ///
-    /// Needs neither a unit nor a network. Fails, with the reason, if the image, the statement and the signature do not belong
-    /// together. The statement is believed as far as the unit that has signed it.
+    /// Needs neither a unit nor a network. Fails, with the reason, if the image, the statement and the signature do not match.
+    /// The statement is only as trustworthy as the unit that has signed it.
     Verify(Verify),
     /// Print the public keys that verify the provenance of this application's images, the newest first
     ShowPublicKey,
@@ -55,7 +55,7 @@ pub enum Command {
     Unpin(Unpin),
     /// Withdraw a build for good (requires root)
     Revoke(Revoke),
-    /// List resources in the build project that nothing needs; delete those with the given IDs (requires root)
+    /// List unneeded resources in the build project; delete those with the given IDs (requires root)
     ///
     /// Lists servers and images of this application, and what the Python charm has left. Deletes only resources whose IDs are
     /// given. Runs on the leader while no other job runs or waits, with the last configuration that the charm accepted.
@@ -160,7 +160,7 @@ pub struct BuildImage {
 pub struct Run {
     /// The cloud, by its name in clouds.yaml
     pub cloud: String,
-    /// Prefix of the image's name, which -BASE-ARCHITECTURE follows
+    /// Prefix of the image's name; the command appends -BASE-ARCHITECTURE
     #[arg(value_parser = parse_name)]
     pub name: String,
     /// The image to build, such as noble-x64

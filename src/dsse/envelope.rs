@@ -105,8 +105,12 @@ impl Envelope {
         let payload = decoded(&self.payload).ok_or(EnvelopeError::Base64("payload"))?;
         let signed = pae(&self.payload_type, &payload);
         let signatures = || self.signatures.iter().take(SIGNATURES);
-        for signature in signatures() {
-            let sig = decoded(&signature.sig).ok_or(EnvelopeError::Base64("signature"))?;
+        // One of somebody else that makes no sense says nothing of the others.
+        let decodable: Vec<Vec<u8>> = signatures().filter_map(|signature| decoded(&signature.sig)).collect();
+        if decodable.is_empty() {
+            return Err(EnvelopeError::Base64("signature"));
+        }
+        for sig in decodable {
             if let Some(key) = keys.iter().find(|key| key.verifies(&signed, &sig)) {
                 return Ok(Opened { payload, key });
             }

@@ -16,7 +16,7 @@ impl Unit<'_> {
         if results.len() < length {
             let unit = &self.environment.unit;
             let whole = format!("juju exec --unit {unit} './dispatch {command}'");
-            results.push(("too-long", format!("A result is too long for an action: {whole}")));
+            results.push(("too-long", format!("A result is too long for an action; run {whole}")));
         }
         Ok(self.tools.action_set(&results)?)
     }

@@ -5,13 +5,13 @@ mod text;
 
 use serde::Serialize;
 
-use crate::charm::status;
+use crate::charm::{reconcile, status};
 use crate::host::Host;
 use crate::model::{Target, Timestamp};
 use crate::openstack_cloud::ImageId;
 use crate::record::{
-    Asked, AskedFor, CloudName, History, JobId, Journal, PastFailure, PastJob, RecordError, Settings,
-    Standing, TaskKind,
+    Asked, AskedFor, CloudName, History, JobId, Journal, PastFailure, PastJob, RecordError, Request,
+    Settings, Standing, TaskKind,
 };
 
 /// The last jobs, the newest first, and the outcomes.
@@ -32,7 +32,8 @@ pub struct Entry {
     pub id: JobId,
     /// What was asked; unknown of a job of an earlier version.
     pub asked: Option<AskedFor>,
-    /// `waits`, `runs`, `succeeded`, `failed`, `interrupted`, `replaced` or `withdrawn`.
+    /// `waits`, `runs`, `succeeded`, `failed`, `interrupted`, `replaced`, `withdrawn`, or `unknown` where its
+    /// result is not on record.
     pub state: &'static str,
     /// What came of it, once it has ended.
     pub result: Option<PastJob>,
@@ -78,13 +79,14 @@ impl Past {
     pub fn load(host: &Host) -> Result<Self, RecordError> {
         let (journal, asked) = (Journal::load_told(host)?, Asked::load(host)?);
         let history = History::with_last(host, &journal)?;
+        let open = Request::load(host)?.filter(|last| reconcile::is_open(last, &journal)).map(|last| last.id);
         let is_asked = |job: &&PastJob| asked.requests.iter().any(|request| request.id == job.id);
         // Of an earlier version, which noted no requests.
         let unasked = history.jobs.iter().filter(|job| !is_asked(job));
-        let unasked = unasked.map(|job| (job.started, Entry::of(&job.id, None, Some(job), &journal)));
+        let unasked = unasked.map(|job| (job.started, Entry::of(&job.id, None, Some(job), (&journal, None))));
         let entries = asked.requests.iter().map(|request| {
             let result = history.jobs.iter().find(|job| job.id == request.id);
-            (request.at, Entry::of(&request.id, Some(request), result, &journal))
+            (request.at, Entry::of(&request.id, Some(request), result, (&journal, open.as_ref())))
         });
         let mut jobs: Vec<(Timestamp, Entry)> = unasked.chain(entries).collect();
         // The sort is stable: of one second, what was asked last stands last.
@@ -97,7 +99,12 @@ impl Past {
 }
 
 impl Entry {
-    fn of(id: &JobId, asked: Option<&AskedFor>, result: Option<&PastJob>, journal: &Journal) -> Self {
+    fn of(
+        id: &JobId,
+        asked: Option<&AskedFor>,
+        result: Option<&PastJob>,
+        (journal, open): (&Journal, Option<&JobId>),
+    ) -> Self {
         let state = match (result.map(|result| result.outcome.as_str()), asked) {
             (Some("succeeded"), _) => "succeeded",
             (Some("failed"), _) => "failed",
@@ -105,7 +112,9 @@ impl Entry {
             (None, Some(AskedFor { replaced_by: Some(_), .. })) => "replaced",
             (None, Some(AskedFor { withdrawn: true, .. })) => "withdrawn",
             (None, _) if journal.running().is_some_and(|job| job.id == *id) => "runs",
-            (None, _) => "waits",
+            (None, _) if open == Some(id) => "waits",
+            // It could not be noted, on a full disk for example.
+            (None, _) => "unknown",
         };
         let running = journal.running().filter(|_| state == "runs");
         let progress = running.map(|job| format!("{}; started {}", status::progress(job), job.started));

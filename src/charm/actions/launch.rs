@@ -118,8 +118,11 @@ fn required<'a>(parameters: &'a Parameters, name: &str) -> Result<&'a str, Inval
 
 fn token_secret(parameters: &Parameters) -> Result<SecretUri, InvalidOption> {
     let id = required(parameters, "token-secret-id")?;
-    SecretUri::parse(id)
-        .ok_or_else(|| InvalidOption::new(format!("Secret not found: {id}. Not a secret's URI.")))
+    SecretUri::parse(id).ok_or_else(|| {
+        InvalidOption::new(format!(
+            "Secret not found: {id}. Not a secret's URI. Set token-secret-id to one, such as secret:ID."
+        ))
+    })
 }
 
 /// What the parameters ask for; where they say nothing, what is configured first.
@@ -134,14 +137,21 @@ fn order(
     if let Some(group) = text(parameters, "runner-group") {
         path = path.in_group(group);
     }
-    let unknown = |what: &str, word: &str| InvalidOption::new(format!("Unsupported {what} {word:?}."));
+    let unknown = |what: &str, word: &str, known: &[&str]| {
+        InvalidOption::new(format!("Unsupported {what} {word:?}: use one of {}.", known.join(", ")))
+    };
     let first = state.run.targets.first();
     let base = match text(parameters, "base") {
-        Some(word) => Some(BaseImage::parse(word).ok_or_else(|| unknown("base", word))?),
+        Some(word) => Some(
+            BaseImage::parse(word)
+                .ok_or_else(|| unknown("base", word, &BaseImage::ALL.map(BaseImage::as_str)))?,
+        ),
         None => first.map(|target| target.base),
     };
     let arch = match text(parameters, "arch") {
-        Some(word) => Some(Arch::parse(word).ok_or_else(|| unknown("arch", word))?),
+        Some(word) => {
+            Some(Arch::parse(word).ok_or_else(|| unknown("arch", word, &Arch::ALL.map(Arch::as_str)))?)
+        }
         None => first.map(|target| target.arch),
     };
     let target = base.zip(arch).map(|(base, arch)| Target { base, arch });

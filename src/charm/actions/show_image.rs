@@ -48,7 +48,7 @@ pub enum ShowError {
     },
     /// Nothing is known of its bytes.
     #[error(
-        "the digest of build {0}, which its provenance requires, is not known yet; it is once the build has been delivered"
+        "the digest of build {0}, which its provenance requires, is not known yet; try again once the build has been delivered"
     )]
     Unread(ImageId),
     /// Nobody has signed where it comes from.

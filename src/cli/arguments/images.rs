@@ -38,16 +38,16 @@ pub enum ShowFormat {
 #[derive(Debug, clap::Args)]
 #[group(id = "subject", required = true, multiple = false, args = ["image", "sha512"])]
 pub struct Verify {
-    /// The image, as it was downloaded; - reads it from standard input
+    /// The downloaded image; - reads it from standard input
     #[arg(long, value_name = "FILE")]
     pub image: Option<PathBuf>,
-    /// The SHA-512 that a cloud says of the image, instead of its bytes; the cloud is believed then
+    /// The SHA-512 that a cloud reports for the image, instead of its bytes; this trusts the cloud
     #[arg(long, value_name = "DIGEST", value_parser = parse_sha512)]
     pub sha512: Option<String>,
     /// The signed statement, which show-image prints with --format dsse
     #[arg(long, value_name = "FILE")]
     pub statement: PathBuf,
-    /// The public keys that are trusted, which show-public-key prints
+    /// The trusted public keys, which show-public-key prints
     #[arg(long, value_name = "FILE")]
     pub public_key: PathBuf,
     /// How the result is printed.

@@ -9,7 +9,6 @@ use crate::host::Host;
 use crate::model::Timestamp;
 use crate::record::file::{RecordError, write_json};
 use crate::record::journal::Journal;
-use crate::record::levers::Levers;
 use crate::record::request::{Reason, Rebuild, Request, Task};
 use crate::record::run_config::JobId;
 
@@ -104,7 +103,7 @@ impl Asked {
             task: request.task.word().to_owned(),
             forced: request.rebuild == Rebuild::Always,
             bases: request.bases.iter().map(ToString::to_string).collect(),
-            action: action(request, &Levers::load(host)?).map(str::to_owned),
+            action: action(request).map(str::to_owned),
             retries: retries(request, &journal),
             continues: request.continues.last().cloned(),
             changed,
@@ -136,13 +135,12 @@ impl Asked {
 }
 
 /// The name of the action that makes `request`.
-fn action(request: &Request, levers: &Levers) -> Option<&'static str> {
-    let last_pin = levers.pins.iter().map(|pin| pin.since).max();
-    let last_revocation = levers.revoked.iter().map(|revoked| revoked.since).max();
+fn action(request: &Request) -> Option<&'static str> {
     match (request.reason, &request.task) {
         (Reason::Cancel, _) => Some("cancel"),
         (Reason::Action, Task::Search(_)) => Some("clean-up"),
-        (Reason::Action, Task::Serve) => Some(if last_pin >= last_revocation { "pin" } else { "revoke" }),
+        // Which of pin, unpin and revoke it was is not known.
+        (Reason::Action, Task::Serve) => None,
         (Reason::Action, _) => Some("run"),
         _ => None,
     }

@@ -49,6 +49,7 @@ impl Entry {
         match self.state {
             "waits" => "waiting",
             "runs" => "running",
+            "unknown" => "its result is not on record",
             state => state,
         }
     }
@@ -74,7 +75,7 @@ fn write_request(f: &mut fmt::Formatter<'_>, asked: &AskedFor) -> fmt::Result {
     if changed.is_empty() || reason == "configuration" {
         return Ok(());
     }
-    line(f, 2, &format!("changed since the request before: {}", changed.join(", ")))
+    line(f, 2, &format!("changed since the previous request: {}", changed.join(", ")))
 }
 
 /// Who has asked, or what has happened.
@@ -84,7 +85,7 @@ fn requester(asked: &AskedFor) -> String {
         "action" | "cancel" => {
             let unnamed = match (reason.as_str(), task.as_str()) {
                 ("cancel", _) => "cancel",
-                (_, "serve") => "pin or revoke",
+                (_, "serve") => "pin, unpin or revoke",
                 (_, "search") => "clean-up",
                 _ => "run",
             };
@@ -157,7 +158,8 @@ fn write_build(f: &mut fmt::Formatter<'_>, build: &PastBuild) -> fmt::Result {
     }
     line(f, 2, &text)?;
     let prepared = build.preparation.as_ref().map(|what| format!("prepared image: {what}"));
-    let changes = build.changes.as_ref().map(|changes| format!("changed since the build before: {changes}"));
+    let changes =
+        build.changes.as_ref().map(|changes| format!("changed since the previous build: {changes}"));
     let slow = build.slow_boot.as_ref().map(|slow| format!("warning: {slow}"));
     let lines = [prepared, changes, measured(build), slow];
     lines.iter().flatten().try_for_each(|text| line(f, 4, text))

@@ -92,7 +92,7 @@ fn operators_read_this_history() {
     job a1: succeeded after 12 min 0 s, started 2026-05-01T07:00:03Z
       requested by: action run, force=true, only noble; 2026-05-01T07:00:00Z
       noble-x64: done, new build 5d-build; checking 2 s, preparing 1 min 1 s, launching 45 s; 12 min 0 s in all
-        changed since the build before: 2 packages updated
+        changed since the previous build: 2 packages updated
       noble-x64 in ci (image:1): new image 7c-copy, 512 MiB sent
     job 0: succeeded after 2 s, nothing was due, started 2026-05-01T06:00:00Z
       jammy-x64: up to date; checking 2 s; 2 s in all
