@@ -85,7 +85,7 @@ fn operators_read_this_history() {
     job d4: failed after 3 s, started 2026-05-01T13:00:01Z
       requested by: retry of noble-x64 (script); 2026-05-01T13:00:00Z
       failed (script): noble-x64: fetching script-url: not found (HTTP 404)\nforged
-    job c3: waiting
+    job c3: its result is not on record
       requested by: configuration: script-url, related project added: ci (image:1); 2026-05-01T08:00:00Z
     job b2: succeeded after 8 s, started 2026-05-01T07:30:01Z
       requested by: action pin; 2026-05-01T07:30:00Z
