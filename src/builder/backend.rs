@@ -105,6 +105,7 @@ impl Backend {
                 Workspace::close(host);
                 let site = Box::new(site()?);
                 if format != Some(DiskFormat::Raw) {
+                    Converter::close(host);
                     return Ok(Self::OpenStack { site, format, converter: None });
                 }
                 match Converter::open(host) {
@@ -117,6 +118,7 @@ impl Backend {
                 }
             }
             BuildMode::Local => {
+                Converter::close(host);
                 let workspace =
                     Workspace::open(host).map_err(|error| Failure::of(&error, error.operator_must_act()))?;
                 if config.prepared_images == PreparedImages::Off {
@@ -212,7 +214,9 @@ impl Backend {
         let Self::OpenStack { site, .. } = self else { return Ok(None) };
         let BuildInputs { base, offer, fingerprint } = inputs;
         let target = base.target;
-        let id = self.base_images(context, config, (cloud, http), target).ensure(offer, deadline)?;
+        // Any format boots, and only a build is worth a conversion.
+        let base_images = self.base_images(context, config, (cloud, http), target);
+        let id = BaseImages { format: None, converter: None, ..base_images }.ensure(offer, deadline)?;
         let launcher = &launcher(context, config, cloud, site, target);
         let base = &RunnerBase { part: Part::Preparation, ..base.clone() };
         let (name, key) = (prepared_image_name(&config.owner.application, target), inputs.preparation_key());
@@ -234,7 +238,15 @@ impl Backend {
             Self::OpenStack { format, converter, .. } => (*format, converter.as_ref()),
             Self::Local { .. } => (None, None),
         };
-        BaseImages { cloud, cloud_name, http, owner, job, tracker, format, converter }
+        let is_required = config.image_format != ImageFormat::Auto;
+        BaseImages { cloud, cloud_name, http, owner, job, tracker, format, is_required, converter }
+    }
+
+    /// Removes the disk of this machine that builds of `target` begin on: one of them has failed, and it may be to blame.
+    pub fn remove_prepared_disk(&self, host: &Host, target: Target) {
+        if let Self::Local { workspace, .. } = self {
+            workspace.prepared.remove_of(host, target);
+        }
     }
 
     /// Proves a snapshot with a VM of it, and tells how long that took to boot. What is built here was looked at before it

@@ -106,14 +106,14 @@ impl Run<'_> {
     /// Builds the image and proves it: on a prepared image, if there is one and it is of use, and else on the base image.
     fn build(&self, plan: &Plan, deadline: Deadline) -> Result<(Built, BootTimes), Failure> {
         let (backend, target) = (self.backend()?, plan.target());
-        let build = |prepared: Option<&CloudImage>| {
+        let build = |prepared: Option<&CloudImage>, deadline| {
             let Self { context, config, build_cloud, http, .. } = self;
             backend.build(context, config, (build_cloud, prepared), http, &plan.inputs, deadline)
         };
         let prepared = self.prepared_image(plan);
         if let Some(prepared) = &prepared {
             log::info!("{target}: building on prepared image {}", prepared.id);
-            let reason = match build(Some(prepared)) {
+            let reason = match build(Some(prepared), deadline) {
                 Ok(built) => match self.verified(plan, backend, built, deadline) {
                     Err(error @ VerificationError::Failed { .. }) => error.to_string(),
                     verified => return verified.map_err(failure),
@@ -127,7 +127,9 @@ impl Run<'_> {
                 "{target}: building on prepared image {id}: {reason}; beginning anew on the base image"
             );
         }
-        let built = build(None).map_err(Failure::from)?;
+        // An attempt in vain leaves it all of its time.
+        let deadline = if prepared.is_some() { Deadline::after(BUILD_LIMIT) } else { deadline };
+        let built = build(None, deadline).map_err(Failure::from)?;
         let verified = self.verified(plan, backend, built, deadline).map_err(failure)?;
         // Where the base image does not help either, something else is to blame.
         prepared.iter().for_each(|prepared| {
@@ -202,6 +204,9 @@ impl Run<'_> {
             }
             Err(error) => error,
         };
+        if matches!(error, VerificationError::Failed { .. }) {
+            backend.remove_prepared_disk(self.context.host, target);
+        }
         match &error {
             VerificationError::Failed { kept_as: Some(_), .. } => {
                 self.context.progress.settled(target, &self.noted(snapshot));

@@ -15,8 +15,8 @@ use crate::instance::{ExternalScript, ImageInfo, Part, RunnerBase, RunnerTarball
 use crate::model::{Deadline, Target, Timestamp};
 use crate::openstack_cloud::{Image as CloudImage, ImageStatus};
 use crate::record::{
-    BuildSecrets, BuilderRunConfig, Contents, FAILED_READS, Failure, JobId, Known, Rebuild, Revision,
-    SecurityFixes, Upstream, first_few,
+    BuildSecrets, BuilderRunConfig, Contents, FAILED_READS, Failure, JobId, Known, Manifest, Rebuild,
+    Revision, SecurityFixes, Upstream, first_few,
 };
 
 /// How long a snapshot that could not be verified is kept for further tries.
@@ -165,7 +165,7 @@ impl Planner<'_> {
         let counts = |revision: &&Revision| {
             revision.target == target
                 && revision.fingerprint == fingerprint
-                && revision.built.age() <= self.config.max_image_age()
+                && revision.built.age() <= self.max_age(revision)
                 && wanted.accepts(revision)
                 && !self.lacks_fixes(&fixes, revision)
         };
@@ -188,6 +188,14 @@ impl Planner<'_> {
         let usable = stale.iter().position(|image| lacks_build && usable(image));
         let snapshot = usable.map(|index| stale.remove(index));
         Ok(Plan { inputs, current, source, snapshot, stale })
+    }
+
+    /// How old `revision` may be.
+    fn max_age(&self, revision: &Revision) -> Duration {
+        match Manifest::of(self.host, revision) {
+            Ok(Some(_)) => self.config.max_image_age(),
+            Ok(None) | Err(_) => self.config.max_unknown_age(),
+        }
     }
 
     /// Whether a new build may bring security fixes that `revision` lacks. Where that cannot be told it does not count.

@@ -271,8 +271,12 @@ impl BuilderRunConfig {
 
     /// How old an image may be that is made of the same as a new one; any age where that does not count.
     pub fn max_image_age(&self) -> Duration {
-        let hours = u64::from(self.max_image_age_hours);
-        if self.rebuild_on.age() { Duration::from_secs(hours * 3600) } else { Duration::MAX }
+        if self.rebuild_on.age() { self.max_unknown_age() } else { Duration::MAX }
+    }
+
+    /// The same for an image of which it is not known what is in it: no fix would make a new one due.
+    pub fn max_unknown_age(&self) -> Duration {
+        Duration::from_secs(u64::from(self.max_image_age_hours) * 3600)
     }
 
     /// The URL of the suite with the fixes of `base` for packages of `architecture`, in Debian's word. By default it is where

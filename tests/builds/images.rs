@@ -287,6 +287,27 @@ fn base_images_have_the_wanted_format_and_those_of_another_go() {
     assert!(fixture.told(&relation, "id").is_some());
 }
 
+#[test]
+fn a_base_image_that_cannot_be_converted_is_used_as_it_is_unless_raw_is_asked_for() {
+    let fixture = Fixture::set(&[]);
+    let relation = fixture.integrate("upload");
+    assert_eq!(fixture.job_ended().failures, []);
+    let first = fixture.images_of_stage("builder-project", "base");
+    let told = fixture.told(&relation, "id");
+    // As Nova makes them where disks are in Ceph. QEMU cannot read this base image.
+    fixture.edit_journal(|journal| {
+        let contents = journal.revisions.iter_mut().flat_map(|build| &mut build.contents);
+        contents.for_each(|contents| contents.snapshot_format = Some("raw".into()));
+    });
+    assert_eq!(fixture.build_again().failures, []);
+    assert_ne!(fixture.told(&relation, "id"), told);
+    assert_eq!(fixture.images_of_stage("builder-project", "base"), first);
+    let log = fs::read_to_string(fixture.host(&fixture.unit()).log_dir().join("worker.log")).unwrap();
+    assert!(log.contains("; another format than raw is used"), "{log}");
+    fixture.app.set_config(&[("image-format", "raw")]).unwrap();
+    assert_eq!(fixture.build_again().failures.len(), 1);
+}
+
 /// Publishes a base image of `size` bytes that QEMU can read.
 fn publish_disk(fixture: &Fixture, series: &str, size: u64) {
     let file = fixture.directory().join("disk.qcow2");

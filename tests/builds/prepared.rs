@@ -120,6 +120,7 @@ fn a_changed_script_is_built_on_the_prepared_image_and_is_the_image_of_a_build_o
         ]
     );
     assert_eq!(fixture.leftovers(), NONE);
+    assert!(fixture.journal().resources().next().is_none(), "{}", fixture.jobs());
     let tree = fixture.cloud.project(PROJECT).image_tree(&made).unwrap();
     assert!(!tree.has("home/ubuntu/actions-runner") && !tree.has("etc/ssh/ssh_host_ed25519_key"));
     assert!(!tree.has("home/ubuntu/.ssh/authorized_keys"));

@@ -5,6 +5,7 @@ use std::fs;
 
 use rehearsal::agent::Unit;
 use rehearsal::servers::http::{Fault, LogEntry, What};
+use runner_image_builder::record::Revision;
 use serde_json::{Value, json};
 
 use crate::fixture::{Deployed, Fixture, wait_for};
@@ -203,6 +204,25 @@ fn nothing_is_read_again_while_it_has_not_changed_and_a_mirror_without_a_pocket_
     assert_eq!(told.count(), 1, "{log}");
     assert_eq!((job(&fixture), metric(&fixture.unit())), (before, None));
     assert!(fixture.status().starts_with("active: "), "{}", fixture.status());
+}
+
+#[test]
+fn without_its_manifest_an_image_is_built_anew_for_its_age() {
+    let fixture = beside();
+    fixture.integrate("upload");
+    assert_eq!(fixture.job_ended().failures, []);
+    look(&fixture);
+    fixture.edit_journal(|journal| journal.revisions.iter_mut().for_each(|build| build.built.0 -= 25 * 3600));
+    let builds = || {
+        fixture.look_for_work();
+        assert_eq!(fixture.job_ended().failures, []);
+        fixture.journal().revisions.len()
+    };
+    assert_eq!(builds(), 1, "it lacks no fix");
+    let forget =
+        |build: &mut Revision| build.contents.iter_mut().for_each(|contents| contents.manifest = None);
+    fixture.edit_journal(|journal| journal.revisions.iter_mut().for_each(forget));
+    assert_eq!(builds(), 2, "which fixes it lacks is not known");
 }
 
 #[test]

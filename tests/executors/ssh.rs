@@ -52,6 +52,26 @@ fn says_that_the_connection_broke_and_does_not_run_the_command_again() {
 }
 
 #[test]
+fn gives_up_at_once_when_it_is_abandoned_while_it_connects_again() {
+    let mut sshd = Sshd::start();
+    let executor = sshd.connect();
+    sshd.stop();
+    executor.run(Command::new(["true"]), Deadline::after(Duration::from_secs(1))).unwrap_err();
+    // The first thing that an attempt does is to remove what is left of the connection before.
+    let left = sshd.connection().join("ssh");
+    std::fs::write(&left, "").unwrap();
+    let error = std::thread::scope(|scope| {
+        let running = scope.spawn(|| executor.run(Command::new(["true"]), soon()).unwrap_err());
+        while left.exists() && !running.is_finished() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        executor.abandon();
+        running.join().unwrap()
+    });
+    assert!(error.to_string().contains("the connection was given up"), "{error}");
+}
+
+#[test]
 fn believes_no_other_host_key() {
     let sshd = Sshd::start();
     let mut target = sshd.target();

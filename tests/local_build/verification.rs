@@ -61,11 +61,13 @@ fn an_image_built_here_is_booted_there_and_told_only_when_it_works() {
     let failures = fixture.job_ended().failures;
     assert!(failures.len() == 1, "{failures:?}");
     let failure = &failures[0].message;
-    assert!(failure.contains("verifying the image: looking for the runner's users: "), "{failure}");
+    assert!(failure.contains("verifying the image: checking the runner's users: "), "{failure}");
     let [rejected] = &kept(&fixture)[..] else { panic!("{:?}", kept(&fixture)) };
     assert!(failure.ends_with(&format!("kept as hidden image {}", rejected.id)), "{failure}");
     assert_eq!(rejected.properties["runner_image_builder_stage"], "rejected");
     assert_eq!(fixture.told(&relation, "id"), Some(second), "the last image that works stays published");
+    let disks = fixture.root(0).join("var/lib/runner-image-builder/local/prepared");
+    assert_eq!(std::fs::read_dir(disks).unwrap().count(), 0, "the prepared disk may be to blame");
     assert_eq!(fixture.leftovers(), [] as [String; 0]);
 
     // A cloud that has no room says nothing of the image: it waits there, and the next look for work goes on with it.

@@ -62,8 +62,8 @@ fn boot(
         .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
     let tracker = ResourceTracker { progress: &Unnoted, target };
     // Any format boots.
-    let (format, converter) = (None, None);
-    let image = BaseImages { cloud, cloud_name, http, owner, job, tracker, format, converter }
+    let (format, is_required, converter) = (None, false, None);
+    let image = BaseImages { cloud, cloud_name, http, owner, job, tracker, format, is_required, converter }
         .ensure(&offer, deadline)
         .map_err(|error| Failure::of(&error, error.operator_must_act()))?;
     let site = &Site::choose(cloud, owner, settings, deadline)

@@ -181,7 +181,11 @@ impl ExternalBuild<'_> {
             let Launcher { owner, job, .. } = self.launcher;
             let labels = labels::of_preparation(owner, job, vm.id(), key, &origin);
             let keep = |snapshot: &Image| labels::keep_prepared(snapshot, name);
-            self.snapshot(vm, &labels, &keep, deadline)
+            let snapshot = self.snapshot(vm, &labels, &keep, deadline)?;
+            // Sealed, it is no snapshot any more: there is nothing left to do for it.
+            let id = Some(snapshot.id.to_string());
+            self.launcher.tracker.settled(&Resource { id, ..self.noted(vm) });
+            Ok(snapshot)
         };
         self.launcher.with_vm(Purpose::Preparation, base_image, deadline, prepare)
     }
@@ -206,18 +210,11 @@ impl ExternalBuild<'_> {
         changes: &dyn Fn(&Image) -> Vec<ImageChange>,
         deadline: Deadline,
     ) -> Result<Image, ExternalBuildError> {
-        let Launcher { cloud, cloud_name, tracker, .. } = *self.launcher;
+        let Launcher { cloud, tracker, .. } = *self.launcher;
         let compute = cloud.compute();
         compute.stop_server(vm.id(), deadline)?;
         compute.wait_for_server(vm.id(), &ServerStatus::ShutOff, deadline.at_most(STOP))?;
-        let name = vm.name();
-        let mut noted = Resource {
-            kind: ResourceKind::Snapshot,
-            cloud: cloud_name.clone(),
-            name: name.to_owned(),
-            id: None,
-            revision: None,
-        };
+        let (name, mut noted) = (vm.name(), self.noted(vm));
         tracker.makes(&noted)?;
         let began = Instant::now();
         let snapshot = compute
@@ -236,6 +233,17 @@ impl ExternalBuild<'_> {
                 tracker.settled(&noted);
             }
         })
+    }
+
+    /// The note of the VM's snapshot, as long as it has no id.
+    fn noted(&self, vm: &Vm<'_>) -> Resource {
+        Resource {
+            kind: ResourceKind::Snapshot,
+            cloud: self.launcher.cloud_name.clone(),
+            name: vm.name().to_owned(),
+            id: None,
+            revision: None,
+        }
     }
 
     /// Waits until the snapshot is complete, and lets it prove whose it is.

@@ -1,6 +1,6 @@
 //! The format in which images are uploaded, and base images of another format on their way to it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::base_image::{BaseImageCache, BaseImageError, UpstreamImage};
 use crate::host::{Exclusive, FileError, Host, Program};
@@ -64,6 +64,29 @@ impl Converter {
         Ok(Self { host: host.clone(), folder, cache, _lock: lock })
     }
 
+    /// Gives the disk space back that one has left which was killed, where nothing is to be converted any more.
+    pub fn close(host: &Host) {
+        let folder = folder(host);
+        if !folder.exists() {
+            return;
+        }
+        let closed = match Exclusive::try_acquire(&folder.join("lock")) {
+            Ok(Some(_lock)) => host.remove_dir(&folder),
+            Ok(None) => return,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = closed {
+            log::warn!("converted base images could not be removed: {error}");
+        }
+    }
+
+    /// Removes a raw file that is in the cloud.
+    pub fn is_done_with(&self, raw: &Path) {
+        if let Err(error) = self.host.remove_file(raw) {
+            log::warn!("{error}; it goes at the end of the job");
+        }
+    }
+
     /// The offered image as a raw file, fetched and checked.
     pub fn raw(
         &self,
@@ -113,6 +136,26 @@ mod tests {
             }),
             copies: Vec::new(),
         }
+    }
+
+    #[test]
+    fn what_a_converter_that_was_killed_has_left_goes_when_none_is_wanted() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::below(dir.path());
+        Converter::close(&host);
+        assert!(!folder(&host).exists());
+        let converter = Converter::open(&host).unwrap();
+        let raw = folder(&host).join("base-images/a.raw");
+        std::fs::write(&raw, "disk").unwrap();
+        Converter::close(&host);
+        assert!(raw.exists(), "it is in use");
+        converter.is_done_with(&raw);
+        assert!(!raw.exists());
+        drop(converter);
+        host.private_dir(&folder(&host).join("base-images")).unwrap();
+        std::fs::write(&raw, "disk").unwrap();
+        Converter::close(&host);
+        assert!(!folder(&host).exists());
     }
 
     #[test]

@@ -104,7 +104,7 @@ fn due(
     for target in &config.targets {
         let Some(build) = journal.newest_build(*target) else { continue };
         let lacking = fixes.due(host, config, build)?;
-        let Some(appeared) = lacking.iter().map(|fix| fix.appeared).max() else { continue };
+        let Some(appeared) = lacking.iter().filter_map(|fix| fix.due_since(build)).max() else { continue };
         let fix = DueFix { target: *target, build: build.id.clone(), appeared };
         if !before.contains(&fix) {
             log::info!("{target}: build {} lacks security fixes: {}", build.id, first_few(&lacking));

@@ -72,15 +72,15 @@ impl SshExecutor {
     /// Opens the connection unless it is open.
     fn open(&self, tell: &dyn Fn(&str), deadline: Deadline) -> Result<(), ExecutorError> {
         let mut master = self.master.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.is_abandoned.load(Ordering::SeqCst) {
-            return Err(self.lost("the connection was given up".to_owned()));
-        }
+        self.is_still_wanted()?;
         if master.as_mut().is_some_and(|master| master.ended().is_none()) {
             return Ok(());
         }
         *master = None;
         let (mut last, mut attempts) = (None, Attempts(0));
         *master = poll(Backoff::POLLING, deadline, || {
+            // Who gives it up waits for the lock, which is held here.
+            self.is_still_wanted()?;
             attempts.0 += 1;
             match attempt(&self.target, &self.folder, deadline.at_most(ATTEMPT)) {
                 Ok(opened) => return Ok::<_, ExecutorError>(Some(opened)),
@@ -104,6 +104,13 @@ impl SshExecutor {
         match &*master {
             Some(_) => Ok(()),
             None => Err(self.lost(format!("{}{attempts}", last.unwrap_or_default()))),
+        }
+    }
+
+    fn is_still_wanted(&self) -> Result<(), ExecutorError> {
+        match self.is_abandoned.load(Ordering::SeqCst) {
+            true => Err(self.lost("the connection was given up".to_owned())),
+            false => Ok(()),
         }
     }
 

@@ -25,6 +25,9 @@ const FILE: &str = "security-fixes.json";
 /// How long what a pocket had counts after its mirror last answered.
 const YOUNG: Duration = Duration::from_secs(7 * 86_400);
 
+/// How long a fix may take from its pocket to the mirror that builder VMs install from.
+const LAG: Duration = Duration::from_secs(3600);
+
 /// What is known of all pockets that images use, by their addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -111,6 +114,20 @@ pub struct OpenFix {
     pub appeared: Timestamp,
 }
 
+impl OpenFix {
+    /// Since when a new build may bring what `build` lacks: the moment that it appeared, if `build` had begun by then; if `build`
+    /// began soon after it, once the mirrors must have it. None before that, and where `build` has tried that already.
+    pub fn due_since(&self, build: &Revision) -> Option<Timestamp> {
+        let everywhere = Timestamp(self.appeared.0.saturating_add(LAG.as_secs()));
+        let begun = build.contents.as_ref().and_then(|contents| contents.begun);
+        match begun {
+            Some(begun) if begun >= everywhere => None,
+            Some(begun) if begun >= self.appeared => Some(everywhere).filter(|due| *due <= Timestamp::now()),
+            _ => Some(self.appeared),
+        }
+    }
+}
+
 impl fmt::Display for OpenFix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} -> {}", self.package, self.installed, self.fixed)
@@ -178,8 +195,8 @@ impl SecurityFixes {
         Some(open.collect())
     }
 
-    /// Those of `build` that a new build may bring: they appeared after it had begun. What a build did not bring that began
-    /// later, another would not bring either.
+    /// Those of `build` that a new build may bring: they appeared after it had begun, or so shortly before that a mirror may not
+    /// have had them. What a build did not bring that began later, another would not bring either.
     pub fn due(
         &self,
         host: &Host,
@@ -190,9 +207,8 @@ impl SecurityFixes {
             return Ok(Vec::new());
         }
         let Some(manifest) = Manifest::of(host, build)? else { return Ok(Vec::new()) };
-        let begun = build.contents.as_ref().and_then(|contents| contents.begun);
         let mut open = self.open(config, &manifest).unwrap_or_default();
-        open.retain(|fix| begun.is_none_or(|begun| fix.appeared > begun));
+        open.retain(|fix| fix.due_since(build).is_some());
         Ok(open)
     }
 }

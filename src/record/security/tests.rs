@@ -128,7 +128,7 @@ fn the_mirror_is_the_builder_vms_unless_another_is_named() {
 }
 
 #[test]
-fn an_image_is_due_for_what_appeared_after_its_build_had_begun_and_never_twice() {
+fn an_image_is_due_for_what_appeared_after_its_build_had_begun_and_once_more_if_that_was_soon() {
     let folder = tempfile::tempdir().unwrap();
     let host = Host::below(folder.path());
     let config = run_config();
@@ -154,15 +154,32 @@ fn an_image_is_due_for_what_appeared_after_its_build_had_begun_and_never_twice()
         copies: Vec::new(),
     };
     let fixes = known(&[
-        (UBUNTU, "main/binary-amd64", "openssl", "2", 500),
-        (UBUNTU, "main/binary-amd64", "curl", "2", 700),
+        (UBUNTU, "main/binary-amd64", "openssl", "2", 50_000),
+        (UBUNTU, "main/binary-amd64", "curl", "2", 70_000),
     ]);
     let due =
         |config: &BuilderRunConfig, build: &Revision| words(Some(fixes.due(&host, config, build).unwrap()));
-    assert_eq!(due(&config, &build(Some(400))), ["curl 1 -> 2", "openssl 1 -> 2"]);
-    assert_eq!(due(&config, &build(Some(600))), ["curl 1 -> 2"], "it did not bring the other");
-    assert_eq!(due(&config, &build(Some(800))), [] as [&str; 0], "another would not bring them either");
+    let both = ["curl 1 -> 2", "openssl 1 -> 2"];
+    for begun in [49_999, 50_000, 53_599] {
+        assert_eq!(due(&config, &build(Some(begun))), both, "{begun}: a mirror may not have had it");
+    }
+    for begun in [53_600, 69_999, 73_599] {
+        assert_eq!(due(&config, &build(Some(begun))), ["curl 1 -> 2"], "{begun}: it did not bring the other");
+    }
+    assert_eq!(due(&config, &build(Some(73_600))), [] as [&str; 0], "another would not bring them either");
     assert_eq!(due(&config, &build(None)).len(), 2, "whether it could have is not known");
+    let now = Timestamp::now().0;
+    let recent = known(&[(UBUNTU, "main/binary-amd64", "openssl", "2", now - 600)]);
+    let due_at = |begun| {
+        let due = recent.due(&host, &config, &build(Some(begun))).unwrap();
+        due.iter().map(|fix| fix.due_since(&build(Some(begun))).unwrap().0).collect::<Vec<_>>()
+    };
+    assert_eq!(due_at(now - 601), [now - 600]);
+    assert_eq!(
+        due_at(now - 600),
+        [] as [u64; 0],
+        "it is tried again once the mirrors must have it, and not before"
+    );
     let by_age = BuilderRunConfig { rebuild_on: RebuildOn::Age, ..run_config() };
     assert_eq!(due(&by_age, &build(Some(400))), [] as [&str; 0]);
     let mut unknown = build(Some(400));

@@ -1,7 +1,7 @@
 //! A base image in the build cloud, to boot builder VMs from.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use sha2::{Sha256, Sha512};
@@ -37,6 +37,8 @@ pub struct BaseImages<'a> {
     pub tracker: ResourceTracker<'a>,
     /// The format that copies are to have: none leaves those that are there, and makes new ones qcow2.
     pub format: Option<DiskFormat>,
+    /// Whether it must be that; otherwise another does where there is trouble with it.
+    pub is_required: bool,
     /// Makes raw images of what is offered, where these are wanted.
     pub converter: Option<&'a Converter>,
 }
@@ -48,13 +50,22 @@ impl BaseImages<'_> {
         let name = base_image_name(&self.owner.application, self.tracker.target);
         let present = labels::images(self.cloud, self.owner, Stage::Base, Some(&name), deadline)?;
         let is_good = |image: &&Image| {
-            image.status == ImageStatus::Active
-                && image.properties.get(DIGEST) == Some(&offer.sha256)
-                && self.is_wanted(image)
+            image.status == ImageStatus::Active && image.properties.get(DIGEST) == Some(&offer.sha256)
         };
-        let id = match present.iter().find(is_good) {
+        let wanted = present.iter().filter(is_good).find(|image| self.is_wanted(image));
+        let id = match wanted {
             Some(image) => image.id.clone(),
-            None => self.upload(&name, offer, deadline)?,
+            None => match self.raw(offer, deadline) {
+                Ok(raw) => self.upload(&name, offer, raw.as_deref(), deadline)?,
+                Err(error) if self.is_required => return Err(error),
+                Err(error) => {
+                    log::warn!("{}: {error}; another format than raw is used", self.tracker.target);
+                    match present.iter().find(is_good) {
+                        Some(image) => image.id.clone(),
+                        None => self.upload(&name, offer, None, deadline)?,
+                    }
+                }
+            },
         };
         // What another unit is just bringing stays.
         let is_old = |image: &&Image| {
@@ -78,17 +89,22 @@ impl BaseImages<'_> {
         self.format.is_none_or(|format| image.disk_format.as_deref() == Some(format.as_str()))
     }
 
+    /// The offered image as a raw file, where that is wanted.
+    fn raw(&self, offer: &UpstreamImage, deadline: Deadline) -> Result<Option<PathBuf>, BaseImageError> {
+        self.converter.map(|converter| converter.raw(self.http, offer, deadline)).transpose()
+    }
+
+    /// Uploads the offered image, or the file that was made of it.
     fn upload(
         &self,
         name: &str,
         offer: &UpstreamImage,
+        raw: Option<&Path>,
         deadline: Deadline,
     ) -> Result<ImageId, BaseImageError> {
         let target = self.tracker.target;
-        let format = self.converter.map_or(DiskFormat::Qcow2, |_| DiskFormat::Raw);
+        let format = raw.map_or(DiskFormat::Qcow2, |_| DiskFormat::Raw);
         log::info!("{target}: copying base image {} to the build cloud as {}", offer.url, format.as_str());
-        // Before there is anything in the cloud.
-        let raw = self.converter.map(|converter| converter.raw(self.http, offer, deadline)).transpose()?;
         let Ok(id) = random_uuid().parse::<ImageId>() else {
             return Err(BaseImageError::Fetch {
                 url: offer.url.clone(),
@@ -117,10 +133,12 @@ impl BaseImages<'_> {
         let (images, began) = (self.cloud.images(), Instant::now());
         let created = images.create(&image, deadline).map_err(BaseImageError::from);
         let result = created.and_then(|_| {
-            match &raw {
+            match raw {
                 None => self.send(&id, offer, deadline),
                 Some(raw) => self.send_file(&id, offer, raw, deadline),
             }?;
+            // As large as the disk, it is not kept for what comes next.
+            raw.iter().zip(self.converter).for_each(|(raw, converter)| converter.is_done_with(raw));
             // It counts as checked once the digest is noted on it.
             let checked = vec![ImageChange::Add(DIGEST.into(), offer.sha256.as_str().into())];
             let described = description::properties(target, None);

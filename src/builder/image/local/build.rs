@@ -90,10 +90,22 @@ impl Classified for LocalBuildError {
     }
 }
 
+/// The folder of a build, or of a part of one; dropped, it goes.
+#[derive(Debug)]
+struct BuildFolder(PathBuf);
+
+impl Drop for BuildFolder {
+    fn drop(&mut self) {
+        if let Err(error) = fs_extra::dir::remove(&self.0) {
+            log::warn!("{} could not be removed; the next build retries: {error}", self.0.display());
+        }
+    }
+}
+
 /// A built image, as a file of this machine; dropped, the file goes.
 #[derive(Debug)]
 pub struct LocalImage {
-    folder: PathBuf,
+    folder: BuildFolder,
     /// Its format.
     pub format: DiskFormat,
     /// The disk that it needs, in GiB.
@@ -105,18 +117,10 @@ pub struct LocalImage {
 impl LocalImage {
     /// The file.
     pub fn path(&self) -> PathBuf {
-        self.folder.join(match self.format {
+        self.folder.0.join(match self.format {
             DiskFormat::Qcow2 => "image.qcow2",
             DiskFormat::Raw => DISK_FILE,
         })
-    }
-}
-
-impl Drop for LocalImage {
-    fn drop(&mut self) {
-        if let Err(error) = fs_extra::dir::remove(&self.folder) {
-            log::warn!("{} could not be removed; the next build retries: {error}", self.folder.display());
-        }
     }
 }
 
@@ -194,21 +198,18 @@ impl LocalBuild<'_> {
         deadline: Deadline,
     ) -> Result<LocalImage, LocalBuildError> {
         let (host, target) = (self.host, self.base.target);
-        let folder = self.workspace.folder(host, &format!("{target}-prepared"))?;
-        let disk = DiskImage::copy(namespaces, original, folder.join(DISK_FILE), deadline)?;
+        let folder = BuildFolder(self.workspace.folder(host, &format!("{target}-prepared"))?);
+        let disk = DiskImage::copy(namespaces, original, folder.0.join(DISK_FILE), deadline)?;
         disk.grow(DISK, deadline)?;
         let base = RunnerBase { part: Part::Preparation, ..self.base.clone() };
         let steps = base.steps().len();
-        self.set_up(&base, namespaces, (&disk, &folder.join("root")), 0, |_| Ok(()), deadline)?;
-        let disk = folder.join(DISK_FILE);
+        self.set_up(&base, namespaces, (&disk, &folder.0.join("root")), 0, |_| Ok(()), deadline)?;
+        let disk = folder.0.join(DISK_FILE);
         let built = self.build(namespaces, &disk, Part::OnPrepared, steps, deadline);
         if built.as_ref().err().is_none_or(LocalBuildError::is_of_the_operator)
             && let Err(error) = self.workspace.prepared.keep(host, &disk, target, wanted)
         {
             log::warn!("{target}: no prepared disk is kept: {error}");
-        }
-        if let Err(error) = host.remove_dir(&folder) {
-            log::warn!("{error}; the next build retries");
         }
         built
     }
@@ -222,9 +223,9 @@ impl LocalBuild<'_> {
         before: usize,
         deadline: Deadline,
     ) -> Result<LocalImage, LocalBuildError> {
-        let folder = self.workspace.folder(self.host, &self.base.target.to_string())?;
+        let folder = BuildFolder(self.workspace.folder(self.host, &self.base.target.to_string())?);
         let mut image = LocalImage { folder, format: self.format, min_disk: DISK >> 30, manifest: None };
-        let disk = DiskImage::copy(namespaces, original, image.folder.join(DISK_FILE), deadline)?;
+        let disk = DiskImage::copy(namespaces, original, image.folder.0.join(DISK_FILE), deadline)?;
         disk.grow(DISK, deadline)?;
         let base = RunnerBase { part, ..self.base.clone() };
         let base = WithManifest::new(&base, self.offer, self.fingerprint);
@@ -235,12 +236,12 @@ impl LocalBuild<'_> {
             }
             Ok(())
         };
-        self.set_up(&base, namespaces, (&disk, &image.folder.join("root")), before, verified, deadline)?;
+        self.set_up(&base, namespaces, (&disk, &image.folder.0.join("root")), before, verified, deadline)?;
         image.manifest = base.made();
         if image.format == DiskFormat::Qcow2 {
             (self.progress)(Phase::Packing);
             disk.pack(&image.path(), deadline)?;
-            self.host.remove_file(&image.folder.join(DISK_FILE))?;
+            self.host.remove_file(&image.folder.0.join(DISK_FILE))?;
         }
         Ok(image)
     }

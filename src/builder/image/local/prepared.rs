@@ -61,6 +61,12 @@ impl PreparedDisks {
         self.remove_those(host, |other| other == disk);
     }
 
+    /// Removes those of `target`, for whatever it was made of.
+    pub fn remove_of(&self, host: &Host, target: Target) {
+        let of_target = format!("{target}-");
+        self.remove_those(host, |disk| is_named(disk, &of_target));
+    }
+
     /// Removes all, where none is wanted.
     pub fn clear(&self, host: &Host) {
         self.remove_those(host, |_| true);
@@ -125,6 +131,9 @@ mod tests {
             File::options().write(true).open(&disk).unwrap().set_modified(made).unwrap();
             assert!(found(JAMMY, "a").is_none() && !disk.exists(), "it takes no room");
         }
+        keep(JAMMY, "a");
+        disks.remove_of(&host, JAMMY);
+        assert!(found(JAMMY, "a").is_none() && found(NOBLE, "b").is_some(), "one may be to blame");
         disks.clear(&host);
         assert!(found(NOBLE, "b").is_none());
     }
