@@ -141,7 +141,7 @@ fn a_deployment_of_the_python_charm_is_taken_over_and_its_consumers_keep_their_i
     keeps("refreshed", 2);
     for hook in ["start", "leader-elected", "update-status", "upgrade-charm"] {
         assert!(unit.fire(hook).unwrap().succeeded(), "{hook}");
-        keeps(hook);
+        keeps(hook, 2);
     }
     fixture.look_for_work();
     keeps("cron", 2);
