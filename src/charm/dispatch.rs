@@ -300,8 +300,10 @@ impl Unit<'_> {
         state.last_hook.save(self.host)?;
         reconcile::check(self.host, self.environment, state, &journal, event, written)?;
         let event = match (written, event) {
-            // Juju does not tell of everything that changes.
-            (Written::Changed, Event::UpdateStatus) if new_credentials.contains(&state.run.build_cloud) => {
+            // Juju does not tell of everything that changes. What a relation brings is no change of options.
+            (Written::Changed, Event::UpdateStatus)
+                if new_credentials.is_empty() || new_credentials.contains(&state.run.build_cloud) =>
+            {
                 &Event::ConfigChanged
             }
             _ => event,
