@@ -162,7 +162,7 @@ fn a_deployment_of_the_python_charm_is_taken_over_and_its_consumers_keep_their_i
     fixture.app.set_config(&options).unwrap();
     assert_eq!(fixture.job_ended().failures, []);
     let (now, changes) = told();
-    assert!(now.is_some_and(|now| now != *image) && changes == 2, "the first own build takes its place");
+    assert!(now.is_some_and(|now| now != *image) && changes == 3, "the first own build takes its place");
     let images = fixture.cloud.project("upload-project").images();
     assert!(images.iter().any(|known| known.id == *image), "nothing of it is pruned before it is adopted");
 }

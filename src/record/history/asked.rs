@@ -9,6 +9,7 @@ use crate::host::Host;
 use crate::model::Timestamp;
 use crate::record::file::{RecordError, write_json};
 use crate::record::journal::Journal;
+use crate::record::levers::Levers;
 use crate::record::request::{Reason, Rebuild, Request, Task};
 use crate::record::run_config::JobId;
 
@@ -103,7 +104,7 @@ impl Asked {
             task: request.task.word().to_owned(),
             forced: request.rebuild == Rebuild::Always,
             bases: request.bases.iter().map(ToString::to_string).collect(),
-            action: action(request).map(str::to_owned),
+            action: action(request, &Levers::load(host)?).map(str::to_owned),
             retries: retries(request, &journal),
             continues: request.continues.last().cloned(),
             changed,
@@ -135,14 +136,25 @@ impl Asked {
 }
 
 /// The name of the action that makes `request`.
-fn action(request: &Request) -> Option<&'static str> {
+fn action(request: &Request, levers: &Levers) -> Option<&'static str> {
     match (request.reason, &request.task) {
         (Reason::Cancel, _) => Some("cancel"),
         (Reason::Action, Task::Search(_)) => Some("clean-up"),
-        // Which of pin, unpin and revoke it was is not known.
-        (Reason::Action, Task::Serve) => None,
+        (Reason::Action, Task::Serve) => Some(last_decision(levers)),
         (Reason::Action, _) => Some("run"),
         _ => None,
+    }
+}
+
+/// The action that has changed `levers` last: what it has added has its time, and one that removes leaves nothing.
+fn last_decision(levers: &Levers) -> &'static str {
+    let is_last = |since: Timestamp| since == levers.changed;
+    if levers.revoked.iter().any(|revoked| is_last(revoked.since)) {
+        "revoke"
+    } else if levers.pins.iter().any(|pin| is_last(pin.since)) {
+        "pin"
+    } else {
+        "unpin"
     }
 }
 
