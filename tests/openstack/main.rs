@@ -76,11 +76,7 @@ fn a_hook_in_an_image_out_and_nothing_left_behind() {
     });
     let steps = dice.two_steps();
     case("survives the death of its worker at two steps", || scenario.survives_two_kills(steps, &mut dice));
-    case("builds nothing when images are to be prepared", || scenario.prepares_images(true));
     case("prunes the oldest image after the third build and no other", || scenario.prunes_the_oldest());
-    case("builds a changed script on the prepared image", || {
-        scenario.builds_a_changed_script_on_the_prepared_image();
-    });
     case("leaves published images and nothing else when it is removed", || scenario.is_removed());
 }
 
@@ -100,6 +96,11 @@ fn whatever_is_killed_the_next_event_goes_on() {
     let longest = Duration::from_secs(300);
     case("survives the death of its worker at ten random moments", || {
         scenario.survives_kills_at_random_moments(10, longest, &mut dice);
+    });
+    case("builds nothing when images are to be prepared", || scenario.prepares_images(true));
+    case("prunes the oldest image after the third build and no other", || scenario.prunes_the_oldest());
+    case("builds a changed script on the prepared image", || {
+        scenario.builds_a_changed_script_on_the_prepared_image();
     });
     case("leaves published images and nothing else when it is removed", || scenario.is_removed());
 }
