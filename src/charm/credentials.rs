@@ -30,7 +30,10 @@ pub fn install(
     }
     clouds.extend(state.clouds.clone());
     let is_known = |(name, config): &(&CloudName, &CloudConfig)| {
-        state.installed.get(*name).is_some_and(|before| before.has_credentials_of(config))
+        state
+            .installed
+            .get(*name)
+            .is_some_and(|before| builder::is_same_user(before, config) && before.password == config.password)
     };
     let changed = state.clouds.iter().filter(|cloud| !is_known(cloud));
     let changed = changed.map(|(name, _)| name.clone()).collect();

@@ -192,6 +192,17 @@ impl Host {
         }
     }
 
+    /// Removes a directory that whoever uses it locks by its file `lock`, unless somebody does.
+    pub fn remove_unlocked_dir(&self, path: &Path) -> Result<(), FileError> {
+        if !path.exists() {
+            return Ok(());
+        }
+        match Exclusive::try_acquire(&path.join("lock"))? {
+            Some(_lock) => self.remove_dir(path),
+            None => Ok(()),
+        }
+    }
+
     /// Copies the executable `from` to `to`, whole or not at all, owner-only.
     pub fn install_executable(&self, from: &Path, to: &Path) -> Result<(), FileError> {
         let folder = to.parent().unwrap_or(&self.root);

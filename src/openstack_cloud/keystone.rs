@@ -50,15 +50,6 @@ pub struct CloudConfig {
 }
 
 impl CloudConfig {
-    /// Whether both are the same user with the same password.
-    pub fn has_credentials_of(&self, other: &Self) -> bool {
-        let of = |config: &Self| {
-            let Self { auth_url, user_domain_name, username, application_credential, .. } = config.clone();
-            (auth_url, user_domain_name, username, application_credential)
-        };
-        of(self) == of(other) && self.password == other.password
-    }
-
     /// Whether both name one Keystone and, where both name a region, one region of its cloud.
     pub fn is_same_cloud(&self, other: &Self) -> bool {
         let keystone = |config: &Self| Some(plain(&tokens_url(&config.auth_url).ok()?));

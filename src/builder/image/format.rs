@@ -66,16 +66,7 @@ impl Converter {
 
     /// Gives the disk space back that one has left which was killed, where nothing is to be converted any more.
     pub fn close(host: &Host) {
-        let folder = folder(host);
-        if !folder.exists() {
-            return;
-        }
-        let closed = match Exclusive::try_acquire(&folder.join("lock")) {
-            Ok(Some(_lock)) => host.remove_dir(&folder),
-            Ok(None) => return,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = closed {
+        if let Err(error) = host.remove_unlocked_dir(&folder(host)) {
             log::warn!("converted base images could not be removed: {error}");
         }
     }

@@ -124,16 +124,7 @@ impl Workspace {
 
     /// Gives its disk space back, where nothing is to be built on this machine any more.
     pub fn close(host: &Host) {
-        let folder = folder(host);
-        if !folder.exists() {
-            return;
-        }
-        let closed = match Exclusive::try_acquire(&folder.join("lock")) {
-            Ok(Some(_lock)) => host.remove_dir(&folder),
-            Ok(None) => return,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = closed {
+        if let Err(error) = host.remove_unlocked_dir(&folder(host)) {
             log::warn!("base images of local builds could not be removed: {error}");
         }
     }
