@@ -35,7 +35,7 @@ pub struct AskedFor {
     pub id: JobId,
     /// When it was asked.
     pub at: Timestamp,
-    /// Why: the word of a [`Reason`](crate::record::Reason).
+    /// Why: the word of a [`Reason`].
     pub reason: String,
     /// What: `build`, `take_over`, `clean_up`, `serve`, `search`.
     #[serde(default)]
