@@ -14,8 +14,8 @@ use crate::builder::{Clouds, cloud_name, former_names, inherit_connection};
 use crate::host::Host;
 use crate::juju::{Environment, HookToolError, HookTools, RelationId, SecretUri};
 use crate::model::Secret;
+use crate::openstack_cloud::CloudConfig;
 use crate::openstack_cloud::openstack_manager::ProxyConfig;
-use crate::openstack_cloud::{CloudConfig, ImageId};
 use crate::record::{
     BaseImageSource, BuildSecrets, BuilderRunConfig, BuilderVm, CloudName, FormerNames, Journal, LastHook,
     Levers, Owner, Peers, RecordError, RunnerSource,
@@ -196,11 +196,8 @@ impl CharmState {
     pub fn journal(&self, host: &Host) -> Result<Journal, RecordError> {
         let mut journal = Journal::load(host)?;
         self.former_names().renew(&mut journal);
-        let announced = Peers::load(host)?.announcement().filter(|_| !self.leader);
-        // Who builds prunes: what the leader announces no more may be gone from the clouds, and is no next best.
-        if let Some(announced) = announced.filter(|announced| !announced.revisions().is_empty()) {
-            let is_announced = |id: &ImageId| announced.revisions().iter().any(|known| known.id == *id);
-            journal.forget_revisions(|revision| is_announced(&revision.id));
+        if !self.leader {
+            journal.follow(&Peers::load(host)?);
         }
         Ok(Levers::load(host)?.applied_to(journal))
     }

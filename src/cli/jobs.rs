@@ -27,7 +27,7 @@ pub struct Jobs {
 impl Jobs {
     /// As of now. Reads files only, so it may be asked at any time.
     pub fn load(host: &Host) -> Result<Self, RecordError> {
-        let (journal, request, peers) = (Journal::load(host)?, Request::load(host)?, Peers::load(host)?);
+        let (journal, request, peers) = (Journal::load_told(host)?, Request::load(host)?, Peers::load(host)?);
         let config = request.as_ref().map(|request| &request.config);
         Ok(Self {
             worker_lives: worker_lives(host)?,

@@ -2,6 +2,7 @@
 
 use rehearsal::agent::{Relation, Unit};
 use runner_image_builder::record::Journal;
+use serde_json::json;
 
 use crate::fixture::{Deployed, Fixture, status, told_by, wait_for};
 
@@ -127,6 +128,24 @@ fn old_images_are_pruned_once_every_unit_has_moved_on() {
     kept.sort();
     newest.sort();
     assert_eq!(kept, newest, "all revisions: {revisions:?}");
+
+    // What is gone is no next best, also for who has not pruned it.
+    let [leader, standby] = [fixture.app.unit(0), fixture.app.unit(1)];
+    fixture.next_hook();
+    standby.wait_idle(crate::fixture::PATIENCE).unwrap();
+    let listed = standby.exec("./dispatch list-images").unwrap().stdout;
+    assert!(listed.contains(&revisions[2]) && !listed.contains(&revisions[0]), "{listed}");
+    for (revoked, next) in [(2, Some(&revisions[1])), (1, None)] {
+        let parameters = json!({"image": revisions[revoked], "reason": "broken"});
+        let action = leader.run_action("revoke", parameters).unwrap();
+        assert_eq!(action.results["revoked"].as_str().map(str::is_empty), Some(false), "{action:?}");
+        let told = [&leader, &standby].map(|unit| {
+            fixture.job_of(unit);
+            unit.wait_idle(crate::fixture::PATIENCE).unwrap();
+            told_by(unit, &relation, "id")
+        });
+        assert_eq!(told, [next.cloned(), next.cloned()], "{revoked} is revoked");
+    }
 }
 
 fn remove(fixture: &Fixture, units: &[Unit]) -> Vec<String> {

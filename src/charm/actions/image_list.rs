@@ -9,8 +9,8 @@ use crate::host::Host;
 use crate::model::{Target, Timestamp, printable_line};
 use crate::openstack_cloud::ImageId;
 use crate::record::{
-    BootTimes, BuilderRunConfig, CloudName, Image, Journal, Levers, Published, RecordError, Request,
-    Revision, Revocation, Seconds,
+    BootTimes, BuilderRunConfig, CloudName, Image, Journal, Published, RecordError, Request, Revision,
+    Revocation, Seconds,
 };
 
 /// All images; displays as a table, serialises as JSON.
@@ -71,8 +71,8 @@ pub enum State {
 impl ImageList {
     /// As of now.
     pub fn load(host: &Host) -> Result<Self, RecordError> {
-        let (newest, levers) = (Journal::load(host)?, Levers::load(host)?);
-        let told = levers.clone().applied_to(newest.clone());
+        let told = Journal::load_told(host)?;
+        let levers = &told.levers;
         let published = Published::load(host)?;
         let config = Request::load(host)?.map(|request| request.config);
         let mut rows = Vec::new();

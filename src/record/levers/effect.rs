@@ -5,13 +5,27 @@ use crate::host::Host;
 use crate::record::file::RecordError;
 use crate::record::journal::evidence::Known;
 use crate::record::journal::{Image, Journal};
+use crate::record::relations::Peers;
 use crate::record::request::{Request, Task};
 use crate::record::run_config::BuilderRunConfig;
 
 impl Journal {
     /// The journal on disk, with the images that relations are told: operators may have pinned or revoked some.
     pub fn load_told(host: &Host) -> Result<Self, RecordError> {
-        Ok(Levers::load(host)?.applied_to(Self::load(host)?))
+        let (mut journal, peers) = (Self::load(host)?, Peers::load(host)?);
+        if !peers.leads {
+            journal.follow(&peers);
+        }
+        Ok(Levers::load(host)?.applied_to(journal))
+    }
+
+    /// Forgets what the leader announces no more: who builds prunes, so it may be gone from the clouds, and is no next best.
+    pub fn follow(&mut self, peers: &Peers) {
+        // An earlier version announces no builds.
+        let announced = peers.announcement().filter(|announced| !announced.revisions().is_empty());
+        announced.iter().for_each(|announced| {
+            self.forget_revisions(|build| announced.revisions().iter().any(|known| known.id == build.id));
+        });
     }
 
     /// Notes `image` as published: as the newest of its place, unless it is an older one that is pinned.
